@@ -1,0 +1,265 @@
+"""Fields to pictures: `bake` a field once, `render` it from many cameras.
+
+Rays are sampled on a fixed lattice (`t = near + (k + 1/2) * dt`, `dt` in engine units whatever the field's box);
+lattice points in empty cells are skipped, which changes nothing else, and a ray ends when hardly any light passes.
+Two implementations stand behind the one function. Triplane fields of the common shape on the CPU go through the
+Numba kernels of `engine.ops.render_fast`; everything else, and every field on a GPU, goes through torch in bands of
+rays. Nothing here is differentiable: training and fitting use `engine.ops` directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from engine.fields.base import Field
+from engine.ops.march import MarchConfig, Samples, march
+from engine.ops.rays import camera_rays
+from engine.types import Camera
+
+Quality = Literal["preview", "standard", "high"]
+
+EMPTY_DEPTH = 1e6
+"""Depth of pixels that show nothing, engine units."""
+EMPTY_OPACITY = 0.01
+"""Pixels less opaque than this show nothing: they have neither depth nor normal."""
+GRID = 64
+"""Occupancy cells along each axis of the field's box."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What one quality costs and keeps."""
+
+    max_steps: int
+    """Lattice points along the diagonal of [-1, 1]^3; training uses 256."""
+    density: float
+    """Cells thinner than this everywhere are skipped, per engine unit."""
+    stop: float
+    """A ray ends once less than this share of light passes."""
+    carry: float
+    """A colour is evaluated whenever this much weight has gathered."""
+
+
+TIERS: dict[str, Tier] = {
+    "preview": Tier(max_steps=128, density=1.0, stop=1e-2, carry=0.03),
+    "standard": Tier(max_steps=256, density=0.1, stop=3e-3, carry=0.01),
+    "high": Tier(max_steps=512, density=0.01, stop=1e-3, carry=1e-3),
+}
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """How to render."""
+
+    quality: Quality = "standard"
+    """`preview` while the camera moves, `standard` at rest, `high` for files and metrics."""
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Colour behind the object, [0, 1]."""
+    normals: bool = False
+    """Whether surface normals are wanted too."""
+    threads: int | None = None
+    """Threads of the CPU kernels; None takes every core."""
+
+
+@dataclass(frozen=True)
+class RenderOutput:
+    """One picture.
+
+    Attributes:
+        rgb: Colour over the background, [0, 1].
+        opacity: Share of each pixel that the object covers, [0, 1].
+        depth: Expected z-depth, engine units; `EMPTY_DEPTH` where nothing is seen.
+        normal: Unit normals pointing out of the object, world frame; zero where nothing is seen. None unless asked for.
+    """
+
+    rgb: Float[Tensor, "height width 3"]
+    opacity: Float[Tensor, "height width"]
+    depth: Float[Tensor, "height width"]
+    normal: Float[Tensor, "height width 3"] | None = None
+
+
+@dataclass(frozen=True)
+class Baked:
+    """A field made ready for many frames; later changes of the field do not reach it reliably: bake again.
+
+    Attributes:
+        field: What is rendered.
+        cell_density: Largest density found in each occupancy cell, x slowest.
+    """
+
+    field: Field
+    cell_density: Float[Tensor, "gx gy gz"]
+
+
+@torch.no_grad()
+def bake(field: Field) -> Baked:
+    """Prepare a field for rendering: find out where it is empty."""
+    return Baked(field, _probe(field))
+
+
+@torch.no_grad()
+def render(
+    baked: Baked,
+    camera: Camera,
+    options: RenderOptions = RenderOptions(),
+    stop: Callable[[], bool] | None = None,
+) -> RenderOutput | None:
+    """One picture of a field.
+
+    Args:
+        baked: The field, from `bake`.
+        camera: One camera.
+        options: Quality, background and channels.
+        stop: Asked now and then (on the caller's thread); when it says True the picture is given up.
+
+    Returns:
+        The picture on the field's device, or None if it was given up.
+
+    Raises:
+        ValueError: If `camera` holds several cameras.
+    """
+    camera = _single(camera).to(baked.cell_density.device)
+    traced = _trace_torch(baked, camera, TIERS[options.quality], stop)
+    return None if traced is None else _finish(baked, camera, options, *traced)
+
+
+def render_views(
+    field: Field | Baked, camera: Camera, options: RenderOptions = RenderOptions()
+) -> Float[Tensor, "views height width 3"]:
+    """The colours of one field from every camera of a batch."""
+    baked = field if isinstance(field, Baked) else bake(field)
+    return torch.stack([render(baked, camera[i], options).rgb for i in range(len(camera))])
+
+
+def to_uint8(rgb: Float[Tensor, "*b"]) -> UInt8[Tensor, "*b"]:
+    """Colours in [0, 1] as bytes, clamped and rounded to the nearest."""
+    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _single(camera: Camera) -> Camera:
+    if camera.c2w.ndim == 2:
+        return camera
+    if len(camera) != 1 or camera.c2w.ndim != 3:
+        raise ValueError(
+            f"found {len(camera)} cameras, expected one; use render_views for several."
+        )
+    return camera[0]
+
+
+def _finish(
+    baked: Baked,
+    camera: Camera,
+    options: RenderOptions,
+    rgb: Float[Tensor, "height width 3"],
+    opacity: Float[Tensor, "height width"],
+    distance: Float[Tensor, "height width"],
+) -> RenderOutput:
+    """Colours over the background, depth along the view axis, normals."""
+    background = rgb.new_tensor(options.background)
+    rgb = (rgb + (1 - opacity[..., None]) * background).clamp(0, 1)
+    rays_o, rays_d = camera_rays(camera)
+    seen = opacity >= EMPTY_OPACITY
+    distance = distance / opacity.clamp_min(EMPTY_OPACITY)
+    depth = torch.where(seen, distance * (rays_d @ camera.c2w[:3, 2]), EMPTY_DEPTH)
+    normal = None
+    if options.normals:
+        normal = torch.zeros_like(rgb)
+        normal[seen] = _normals(baked.field, rays_o[seen] + distance[seen][:, None] * rays_d[seen])
+    return RenderOutput(rgb, opacity, depth, normal)
+
+
+def _normals(field: Field, xyz: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Unit directions in which the density falls fastest, by central differences over one cell."""
+    low, high = field.aabb
+    size = ((high - low) / GRID).min()
+    offset = torch.eye(3, device=xyz.device, dtype=xyz.dtype)[:, None] * (size / 2)
+    ends = torch.cat([xyz + offset, xyz - offset]).reshape(-1, 3)
+    density = field.density(torch.minimum(torch.maximum(ends, low), high)).reshape(6, len(xyz))
+    return F.normalize((density[3:] - density[:3]).T, dim=-1)
+
+
+PROBE_CHUNK = 1 << 17
+"""Points per density query while baking."""
+CPU_BAND, GPU_BAND = 1 << 12, 1 << 16
+"""Rays that the torch path marches at a time."""
+FIRST_ROUND = 8
+"""Samples per ray before rays are first asked whether they have ended; doubles from round to round."""
+
+
+def _probe(field: Field) -> Float[Tensor, "gx gy gz"]:
+    """The largest density at the corners and the centre of every cell."""
+    low, high = field.aabb
+    probes = 2 * GRID + 1
+    axes = [
+        torch.linspace(float(low[a]), float(high[a]), probes, device=low.device) for a in range(3)
+    ]
+    corners = torch.cartesian_prod(*(axis[::2] for axis in axes))
+    centres = torch.cartesian_prod(*(axis[1::2] for axis in axes))
+    at_corners = torch.cat([field.density(xyz) for xyz in corners.split(PROBE_CHUNK)])
+    at_centres = torch.cat([field.density(xyz) for xyz in centres.split(PROBE_CHUNK)])
+    at_corners = at_corners.reshape(1, 1, GRID + 1, GRID + 1, GRID + 1)
+    cells = F.max_pool3d(at_corners, 2, stride=1)[0, 0]
+    return torch.maximum(cells, at_centres.reshape(GRID, GRID, GRID))
+
+
+def _trace_torch(
+    baked: Baked, camera: Camera, tier: Tier, stop: Callable[[], bool] | None
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Colour over black, opacity and opacity-weighted distance of every pixel."""
+    rays_o, rays_d = (rays.reshape(-1, 3) for rays in camera_rays(camera))
+    occupied = baked.cell_density[None] > tier.density
+    config = MarchConfig(max_steps=tier.max_steps)
+    band = GPU_BAND if rays_o.is_cuda else CPU_BAND
+    pieces = []
+    for first in range(0, len(rays_o), band):
+        if stop is not None and stop():
+            return None
+        origins, directions = rays_o[first : first + band], rays_d[first : first + band]
+        middle = torch.full_like(origins[:, 0], 0.5)
+        samples = march(origins, directions, occupied, baked.field.aabb, config, jitter=middle)
+        pieces.append(_integrate(baked.field, directions, samples, tier.stop))
+    size = (camera.height, camera.width)
+    rgb, opacity, distance = (torch.cat(piece) for piece in zip(*pieces, strict=True))
+    return rgb.reshape(*size, 3), opacity.reshape(size), distance.reshape(size)
+
+
+def _integrate(
+    field: Field, rays_d: Float[Tensor, "rays 3"], samples: Samples, stop: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Composite the samples of rays front to back, in rounds, leaving out rays that have ended.
+
+    A ray that ends counts as opaque: its colour and distance are divided by what it had gathered.
+    """
+    rays = len(rays_d)
+    out = rays_d.new_zeros(rays, 5)
+    passing = rays_d.new_ones(rays)
+    starts = samples.counts.cumsum(0) - samples.counts
+    done, width = 0, FIRST_ROUND
+    while True:
+        (alive,) = torch.nonzero((passing >= stop) & (samples.counts > done), as_tuple=True)
+        if not len(alive):
+            break
+        rank = done + torch.arange(width, device=rays_d.device)
+        row, column = torch.nonzero(rank < samples.counts[alive, None], as_tuple=True)
+        index = starts[alive][row] + rank[column]
+        density, rgb = field.query(samples.xyz[index], rays_d[alive][row])
+        depth = density.new_zeros(len(alive), width)
+        depth[row, column] = density * samples.dt[index]
+        through = torch.exp(-depth.cumsum(1))
+        before = F.pad(through[:, :-1], (1, 0), value=1.0) * passing[alive, None]
+        weights = (before * -torch.expm1(-depth)) * (before >= stop)
+        weight = weights[row, column][:, None]
+        values = torch.cat([rgb, torch.ones_like(weight), samples.t_starts[index, None]], 1)
+        out.index_add_(0, alive[row], weight * values)
+        passing[alive] -= weights.sum(1)
+        done, width = done + width, 2 * width
+    ended = (passing < stop) & (out[:, 3] > 0)
+    out[ended] /= out[ended, 3:4]
+    return out[:, :3], out[:, 3].clamp(max=1), out[:, 4]
