@@ -1,0 +1,67 @@
+"""The two camera paths of the SRN data sets, in SRN units (OpenCV axes, z up, looking at the origin)."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+SRN_DISTANCE = 1.3
+"""Distance of SRN's car cameras from the origin."""
+
+SRN_FOCAL = 131.25
+"""Focal length in pixels of a 128 px SRN picture."""
+
+SPIRAL_VIEWS = 251
+"""Pictures of a test scene."""
+
+
+def orbit_cameras(
+    azimuth: Float[np.ndarray, " n"], elevation: Float[np.ndarray, " n"], distance: float
+) -> Float[np.ndarray, "n 4 4"]:
+    """Cameras on a sphere that look at its centre, upright; also well defined above the pole.
+
+    Args:
+        azimuth: Radians from +x towards +y (the spec's phi, not the page's azimuth).
+        elevation: Radians above the horizon.
+        distance: Radius of the sphere.
+
+    Returns:
+        Camera to world.
+
+    Source: shared/spec/ssdnerf.md, section 6 (closed form of SRN's poses).
+    """
+    zero = np.zeros_like(azimuth)
+    sin_a, cos_a = np.sin(azimuth), np.cos(azimuth)
+    sin_e, cos_e = np.sin(elevation), np.cos(elevation)
+    outward = np.stack([cos_e * cos_a, cos_e * sin_a, sin_e], -1)
+    c2w = np.tile(np.eye(4), (len(azimuth), 1, 1))
+    c2w[:, :3, 0] = np.stack([-sin_a, cos_a, zero], -1)
+    c2w[:, :3, 1] = np.stack([cos_a * sin_e, sin_a * sin_e, -cos_e], -1)
+    c2w[:, :3, 2] = -outward
+    c2w[:, :3, 3] = distance * outward
+    return c2w
+
+
+def training_cameras(seed: int, count: int = 50) -> Float[np.ndarray, "n 4 4"]:
+    """Random cameras: azimuth uniform, elevation -5 to 90 degrees uniform in its sine.
+
+    Args:
+        seed: Scene seed; the same seed gives the same cameras.
+        count: Number of cameras.
+    """
+    noise = np.random.default_rng([seed, 0xCA])
+    azimuth = noise.uniform(0, 2 * np.pi, count)
+    elevation = np.arcsin(noise.uniform(np.sin(np.deg2rad(-5)), 1.0, count))
+    return orbit_cameras(azimuth, elevation, SRN_DISTANCE)
+
+
+def spiral_cameras() -> Float[np.ndarray, "251 4 4"]:
+    """SRN's test path: ten thirds of a turn while climbing from the horizon to the top."""
+    part = np.arange(SPIRAL_VIEWS) / (SPIRAL_VIEWS - 1)
+    return orbit_cameras(20 * (1 - part), np.deg2rad(90 * part), SRN_DISTANCE)
+
+
+def srn_intrinsics(size: int) -> Float[np.ndarray, "4"]:
+    """Intrinsics fx, fy, cx, cy of a square SRN picture of `size` pixels."""
+    focal = SRN_FOCAL * size / 128
+    return np.array([focal, focal, size / 2, size / 2], np.float64)

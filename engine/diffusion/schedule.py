@@ -1,0 +1,94 @@
+"""The noise schedule and the algebra between x0, eps and v.
+
+Notation: `alpha_bar` is the kept signal power, `signal = sqrt(alpha_bar)`, `sigma = sqrt(1 - alpha_bar)`,
+`x_t = signal * x0 + sigma * eps`, `v = signal * eps - sigma * x0`. Timesteps run from 0 (cleanest) to T - 1; -1 stands
+for clean data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """DDPM's linear schedule (2006.11239), the one every SSDNeRF config uses."""
+
+    timesteps: int = 1000
+    """T."""
+    beta_start: float = 1e-4
+    """First beta."""
+    beta_end: float = 2e-2
+    """Last beta."""
+
+    @cached_property
+    def betas(self) -> Float[Tensor, " T"]:
+        """Variance added by each step, float64."""
+        return torch.from_numpy(np.linspace(self.beta_start, self.beta_end, self.timesteps))
+
+    @cached_property
+    def alpha_bar(self) -> Float[Tensor, " T"]:
+        """Signal power left at each timestep, float64."""
+        return torch.cumprod(1 - self.betas, 0)
+
+    @cached_property
+    def tilde_betas(self) -> Float[Tensor, " T"]:
+        """Posterior variances, float64."""
+        before = torch.cat([self.alpha_bar.new_ones(1), self.alpha_bar[:-1]])
+        return self.betas * (1 - before) / (1 - self.alpha_bar)
+
+    def signal(self, t: Int[Tensor, " b"]) -> Float[Tensor, "b 1 1 1"]:
+        """sqrt(alpha_bar) of each timestep (1 at t = -1), float32, ready to broadcast over images."""
+        return self._table(self.alpha_bar.sqrt(), 1.0, t)
+
+    def sigma(self, t: Int[Tensor, " b"]) -> Float[Tensor, "b 1 1 1"]:
+        """sqrt(1 - alpha_bar) of each timestep (0 at t = -1), float32, ready to broadcast over images."""
+        return self._table((1 - self.alpha_bar).sqrt(), 0.0, t)
+
+    @staticmethod
+    def _table(values: Tensor, clean: float, t: Tensor) -> Tensor:
+        padded = torch.cat([values, values.new_tensor([clean])]).float()  # index -1 reads the last
+        return padded.to(t.device)[t][:, None, None, None]
+
+    def sampling_steps(self, steps: int) -> list[tuple[int, int]]:
+        """`(t, t_next)` pairs of a strided sampler, from T - 1 down to -1.
+
+        Source: spec section 5.1, `trunc(arange(T - 1, -1, -T / steps))`.
+        """
+        times = np.arange(self.timesteps - 1, -1, -self.timesteps / steps).astype(int)[:steps].tolist()
+        return list(zip(times, [*times[1:], -1], strict=True))
+
+    def diffuse(
+        self, x0: Float[Tensor, "b c h w"], eps: Float[Tensor, "b c h w"], t: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b c h w"]:
+        """x_t."""
+        return self.signal(t) * x0 + self.sigma(t) * eps
+
+    def v_target(
+        self, x0: Float[Tensor, "b c h w"], eps: Float[Tensor, "b c h w"], t: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b c h w"]:
+        """What a v-predicting network should answer."""
+        return self.signal(t) * eps - self.sigma(t) * x0
+
+    def x0_from_v(
+        self, x_t: Float[Tensor, "b c h w"], v: Float[Tensor, "b c h w"], t: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b c h w"]:
+        """Clean data from a noisy state and v."""
+        return self.signal(t) * x_t - self.sigma(t) * v
+
+    def eps_from_x0(
+        self, x_t: Float[Tensor, "b c h w"], x0: Float[Tensor, "b c h w"], t: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b c h w"]:
+        """The noise that takes `x0` to `x_t`."""
+        return (x_t - self.signal(t) * x0) / self.sigma(t)
+
+    def snr_weight(self, t: Int[Tensor, " b"], power: float) -> Float[Tensor, " b"]:
+        """Weight of the squared v error: (signal / sigma)^(2 power) * sigma^2. Source: SSDNeRF eq. 6."""
+        signal, sigma = self.signal(t).flatten(), self.sigma(t).flatten()
+        return (signal / sigma) ** (2 * power) * sigma**2

@@ -1,0 +1,29 @@
+"""Errors a user can cause. Each message is one plain sentence: what was found, what was expected, what to do."""
+
+
+class EngineError(Exception):
+    """Something outside the engine is not as it should be."""
+
+
+class ImageError(EngineError):
+    """A picture cannot be used."""
+
+
+class DataError(EngineError):
+    """A data set folder cannot be used."""
+
+
+class CheckpointError(EngineError):
+    """A checkpoint cannot be used."""
+
+
+class SceneError(EngineError):
+    """A scene file cannot be used."""
+
+
+class ConfigError(EngineError):
+    """A configuration is not understood."""
+
+
+class UnsupportedTaskError(EngineError):
+    """A method was asked for what it cannot do."""

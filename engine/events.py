@@ -1,0 +1,61 @@
+"""Steps and runs: how slow work reports itself.
+
+Slow work is a generator that yields `Step` and returns its result. Whoever pulls it decides what to show; pausing is
+not pulling, cancelling is `close()`. Nothing is yielded inside `torch.no_grad()` or `autocast` blocks (decorate the
+generator with `@torch.no_grad()` instead), and what is yielded is detached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a run.
+
+    Attributes:
+        stage: What is being done: "guide", "denoise", "renoise", "finetune", "render", "train", "dataset", ...
+        index: Steps of this stage finished, this one included (1 .. total).
+        total: Steps this stage will have.
+        latent: Activated scene latent(s) as predicted now, `scenes 3 channels rows cols` (x0); what `method.scene`
+            takes. Detached.
+        x_t: Noisy state after the step: enough to resume or to branch from here.
+        t: Timestep of `x_t`, or None.
+        scalars: Numbers worth plotting, by name.
+        item: Anything else a consumer may show (an image row, a file path).
+    """
+
+    stage: str
+    index: int
+    total: int
+    latent: Any = None
+    x_t: Any = None
+    t: int | None = None
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    item: Any = None
+
+
+Run = Generator[Step, None, T]
+"""Yields `Step`s, returns a `T`; compose with `yield from`."""
+
+
+def finish(run: Run[T], on_step: Callable[[Step], object] = lambda step: None) -> T:
+    """Pull a run to its end.
+
+    Args:
+        run: The run.
+        on_step: Called with every step.
+
+    Returns:
+        What the run returned.
+    """
+    while True:
+        try:
+            on_step(next(run))
+        except StopIteration as stop:
+            return stop.value

@@ -1,0 +1,134 @@
+"""What a method offers the explorer, the command line and the trainer.
+
+A method owns its latents, losses and inner loops; the engine owns everything else. `latent` always means a batch of
+activated scene latents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from engine.events import Run
+from engine.noise import Noise
+from engine.scene import Scene
+from engine.types import Views
+
+Mode = Literal["ours", "paper"]
+"""`paper` is the published procedure; `ours` adds renoise-averaging, which removes the plaid of young priors."""
+
+
+@dataclass(frozen=True)
+class RenoiseOptions:
+    """Renoise-averaging: `x <- (1 - mix) x + mix * x0(renoised x, t)`, several times, t drawn anew each time."""
+
+    steps: int = 20
+    """How many times."""
+    mix: float = 0.15
+    """Share of the new estimate, in (0, 1]."""
+    t_low: int = 30
+    """Smallest timestep to renoise to."""
+    t_high: int = 600
+    """Largest timestep to renoise to (exclusive)."""
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Unconditional sampling."""
+
+    mode: Mode = "ours"
+    """`paper`: DDIM alone; `ours`: DDIM, then renoise-averaging."""
+    steps: int = 20
+    """Denoising steps."""
+    eta: float = 0.0
+    """Noise added back at each step: 0 is DDIM, 1 is ancestral."""
+    renoise: RenoiseOptions = RenoiseOptions()
+    """Used in mode `ours`."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Reconstruction from posed views: guided sampling, then finetuning (spec sections 5.2 and 5.3)."""
+
+    mode: Mode = "ours"
+    """`paper`: guidance and finetuning as published; `ours`: with guided renoising and averaged finetuning."""
+    steps: int = 20
+    """Guided denoising steps; 0 starts the finetuning from the mean latent."""
+    guidance_gain: float = 1e4
+    """lambda_gd: how hard each step is pulled towards the views."""
+    snr_power: float = 0.5
+    """omega: the guidance is scaled by sigma^(2 - 2 omega) * signal^(2 omega - 1)."""
+    langevin_steps: int = 0
+    """Langevin corrections after each denoising step."""
+    langevin_delta: float = 0.4
+    """Size of a Langevin correction."""
+    renoise: RenoiseOptions = RenoiseOptions(steps=10, mix=0.3)
+    """Guided renoise steps after the guided sampling (mode `ours`)."""
+    finetune_steps: int = 10
+    """Outer finetuning steps; the prior's gradient is computed once in each."""
+    inner_steps: int = 4
+    """Rendering steps in each outer step."""
+    learning_rate: float = 3e-2
+    """Adam's rate on the raw latent."""
+    rate_decay: Literal["exponential", "linear"] = "linear"
+    """`exponential` is the paper's 0.998 per inner step; `linear` runs to 0."""
+    prior_weight: float = 1.0
+    """c'_diff: weight of the diffusion loss while finetuning; 0 leaves the rendering loss alone."""
+    finetune_mix: float = 0.15
+    """Renoise-averaging share before each inner block (mode `ours`)."""
+    rays: int = 16384
+    """Rays for each gradient."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What a method is and what it can do."""
+
+    name: str
+    """Key in METHODS."""
+    title: str
+    """Name for people."""
+    paper: str
+    """arXiv id."""
+    tasks: frozenset[str]
+    """Of "generate", "reconstruct"."""
+    latent_shape: tuple[int, ...]
+    """Shape of one scene's latent."""
+    max_views: int = 32
+    """Most views `reconstruct` accepts."""
+
+
+class Method(Protocol):
+    """A trained method, ready to generate and reconstruct."""
+
+    info: MethodInfo
+    sample_options: SampleOptions
+    """Test-time settings tuned on validation scenes (from the checkpoint's config.json)."""
+    fit_options: FitOptions
+    mean_latent: Tensor
+    """Mean of the training latents (activated)."""
+    directions: Tensor
+    """The eight main directions of the training latents, `8 *latent_shape`, scaled to one standard deviation."""
+    gallery: Tensor
+    """Some training latents, `n *latent_shape`."""
+
+    def scene(self, latent: Tensor, **provenance) -> Scene:
+        """Wrap one activated latent (`latent_shape`) as a renderable scene; cheap."""
+        ...
+
+    def generate(self, num_scenes: int, options: SampleOptions, noise: Noise) -> Run[Tensor]:
+        """Draw scenes from the prior; stages "denoise", then "renoise" in mode `ours`.
+
+        Every Step carries `latent` (predicted x0 of the whole batch), `x_t` and `t`. Returns `num_scenes *latent_shape`.
+        """
+        ...
+
+    def reconstruct(self, views: Views, options: FitOptions, noise: Noise) -> Run[Tensor]:
+        """Fit one scene to posed views; stages "guide", "renoise", "finetune".
+
+        Every Step carries `latent` (`1 *latent_shape`) and the scalar "psnr" on the inputs where it is known.
+        Returns `1 *latent_shape`.
+        """
+        ...

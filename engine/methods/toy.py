@@ -1,0 +1,225 @@
+"""A known denoiser without weights: cars of a few soft shapes whose parameters the noise decides.
+
+The planes are drawn by hand and the decoder's weights are set by hand, so that every step of a run is a renderable
+scene and the whole explorer runs, and is tested, in milliseconds and without a checkpoint. It is no model of
+anything: `reconstruct` takes the paint from the pictures and everything else from the noise.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from engine.events import Run, Step
+from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
+from engine.methods.base import FitOptions, MethodInfo, RenoiseOptions, SampleOptions
+from engine.noise import Noise
+from engine.ops.planes import PLANE_AXES
+from engine.scene import Scene
+from engine.types import Views
+
+RESOLUTION = 56
+CHANNELS = 4
+"""Shape, then the logits of red, green and blue."""
+BOX = ((-0.5, -1.0, -0.45), (0.5, 1.0, 0.45))
+SHARPNESS = 12.0
+"""How fast density falls outside a silhouette, in e-folds per unit of plane value."""
+LOG_DENSITY = 4.2
+COLOR_GAIN = 6.0
+EDGE = 0.05
+"""Width of a silhouette's soft edge, engine units."""
+TIMESTEPS = 1000
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """How slow the toy pretends to be."""
+
+    step_seconds: float = 0.0
+    """Time spent in each step."""
+
+
+def toy_decoder() -> TriplaneDecoder:
+    """The decoder whose density is large where all three planes say inside, and whose colours add up.
+
+    `silu(x) - silu(-x) = x` carries a sum through the hidden layer unchanged.
+    """
+    config = DecoderConfig(
+        channels=CHANNELS, base_widths=(2 * CHANNELS,), direction="none", aabb=BOX
+    )
+    decoder = TriplaneDecoder(config)
+    gains = torch.tensor([SHARPNESS] + 3 * [COLOR_GAIN])
+    with torch.no_grad():
+        decoder.base[0].weight.zero_()
+        decoder.density_head[0].weight.zero_()
+        decoder.color_head[0].weight.zero_()
+        decoder.density_head[0].bias.fill_(LOG_DENSITY)
+        for channel in range(CHANNELS):
+            head = decoder.density_head[0] if channel == 0 else decoder.color_head[0]
+            row = max(channel - 1, 0)
+            for sign, unit in ((1.0, 2 * channel), (-1.0, 2 * channel + 1)):
+                decoder.base[0].weight[unit, 3 * channel : 3 * channel + 3] = sign
+                head.weight[row, unit] = sign * gains[channel]
+    return decoder.eval().requires_grad_(False)
+
+
+def toy_car(
+    shape: Float[Tensor, " shape"], paint: Float[Tensor, "3"]
+) -> Float[Tensor, "3 channels rows cols"]:
+    """Planes of one car.
+
+    Args:
+        shape: Length, width, height, cabin length and cabin position, each in [0, 1].
+        paint: Colour of the body, sRGB in [0, 1].
+    """
+    length, width, height, cabin, shift = shape.tolist()
+    half_length, half_width = 0.68 + 0.22 * length, 0.3 + 0.08 * width
+    belt, roof, floor = -0.02 + 0.06 * height, 0.16 + 0.18 * height, -0.24
+    cabin_half, cabin_y = half_length * (0.42 + 0.4 * cabin), half_length * 0.25 * (shift - 0.7)
+    wheel_y, wheel_radius = 0.62 * half_length, 0.14
+    planes = torch.zeros(3, CHANNELS, RESOLUTION, RESOLUTION)
+
+    x, y = _grid(0)
+    planes[0, 0] = _inside(_box(x, y, half_width, half_length, 0.12))
+    planes[0, 1:] = (_logit(paint) / COLOR_GAIN)[:, None, None]
+    x, z = _grid(1)
+    lower = _box(x, z - (floor + belt) / 2, half_width, (belt - floor) / 2, 0.06)
+    upper = _box(x, z - (floor + roof) / 2, half_width * 0.82, (roof - floor) / 2, 0.08)
+    tyres = _box(x.abs() - half_width + 0.07, z - floor, 0.07, wheel_radius, 0.03)
+    planes[1, 0] = _inside(torch.minimum(torch.minimum(lower, upper), tyres))
+
+    y, z = _grid(2)
+    body = _box(y, z - (floor + belt) / 2, half_length, (belt - floor) / 2, 0.08)
+    rise = ((z - belt) / (roof - belt)).clamp(0, 1)
+    glass = _box(y - cabin_y, z - belt, cabin_half - 0.2 * rise, roof - belt, 0.05)
+    wheels = torch.hypot(y.abs() - wheel_y, z - floor) - wheel_radius
+    planes[2, 0] = _inside(torch.minimum(torch.minimum(body, glass), wheels))
+    window = _box(y - cabin_y, z - (belt + roof) / 2, cabin_half - 0.06, (roof - belt) / 2 - 0.05, 0.02)
+    planes[2, 1:] -= 0.85 * torch.sigmoid(-window / 0.015) * torch.tensor([1.0, 0.9, 0.75])[:, None, None]
+    planes[2, 1:] -= torch.sigmoid(-wheels / 0.015)
+    lights = torch.sigmoid((y - half_length + 0.06) / 0.02) * (z.abs() < 0.06)
+    planes[2, 1:] += 0.8 * lights
+    return planes.clamp(-1, 1)
+
+
+def _grid(plane: int) -> tuple[Tensor, Tensor]:
+    """Engine coordinates of a plane's texel centres along its width and its height."""
+    unit = (torch.arange(RESOLUTION) + 0.5) / RESOLUTION
+    low, high = torch.tensor(BOX)
+    along_width, along_height = (low[a] + unit * (high[a] - low[a]) for a in PLANE_AXES[plane])
+    rows, cols = torch.meshgrid(along_height, along_width, indexing="ij")
+    return cols, rows
+
+
+def _box(u: Tensor, v: Tensor, half_u: float | Tensor, half_v: float, corner: float) -> Tensor:
+    """Signed distance to a rounded box around the origin."""
+    out_u, out_v = u.abs() - half_u + corner, v.abs() - half_v + corner
+    outside = torch.hypot(out_u.clamp(min=0), out_v.clamp(min=0))
+    return outside + torch.maximum(out_u, out_v).clamp(max=0) - corner
+
+
+def _inside(distance: Tensor) -> Tensor:
+    """0 inside a silhouette, falling to -1 over its edge."""
+    return (-distance / EDGE).clamp(-1, 0)
+
+
+def _logit(color: Tensor) -> Tensor:
+    color = color.clamp(0.02, 0.98)
+    return torch.log(color / (1 - color))
+
+
+class ToyMethod:
+    """A `Method` that needs no weights."""
+
+    info = MethodInfo(
+        name="toy",
+        title="Toy cars",
+        paper="none",
+        tasks=frozenset({"generate", "reconstruct"}),
+        latent_shape=(3, CHANNELS, RESOLUTION, RESOLUTION),
+        max_views=4,
+    )
+    sample_options = SampleOptions(steps=12, renoise=RenoiseOptions(steps=4))
+    fit_options = FitOptions(steps=12, renoise=RenoiseOptions(steps=4, mix=0.3), finetune_steps=4)
+
+    def __init__(self, config: ToyConfig | None = None):
+        self.config = config or ToyConfig()
+        self.decoder = toy_decoder()
+        middle = torch.full((5,), 0.5)
+        self.mean_latent = toy_car(middle, torch.tensor([0.55, 0.58, 0.62]))
+        corners = torch.eye(8)[:, :5] * 0.5
+        self.directions = torch.stack(
+            [toy_car(middle + corner, torch.tensor([0.55, 0.58, 0.62])) for corner in corners]
+        ) - self.mean_latent
+        self.gallery = torch.stack([self._car(Noise(1000 + i), i, None) for i in range(4)])
+
+    def scene(self, latent: Tensor, **provenance) -> Scene:
+        """Wrap one latent."""
+        return Scene(TriplaneField(self.decoder, latent.float()), {"method": "toy", **provenance})
+
+    @torch.no_grad()
+    def generate(self, num_scenes: int, options: SampleOptions, noise: Noise) -> Run[Tensor]:
+        """Cars drawn by the noise: "denoise", then "renoise" in mode `ours`."""
+        cars = torch.stack([self._car(noise, i, None) for i in range(num_scenes)])
+        yield from self._approach(cars, "denoise", options.steps, noise)
+        if options.mode == "ours":
+            yield from self._settle(cars, "renoise", options.renoise.steps, {})
+        return cars
+
+    @torch.no_grad()
+    def reconstruct(self, views: Views, options: FitOptions, noise: Noise) -> Run[Tensor]:
+        """A car in the pictures' mean colour: "guide", "renoise" in mode `ours`, "finetune"."""
+        car = self._car(noise, 0, _paint(views))[None]
+        scalars = {"psnr": self._psnr(car[0], views)}
+        yield from self._approach(car, "guide", options.steps, noise)
+        if options.mode == "ours":
+            yield from self._settle(car, "renoise", options.renoise.steps, scalars)
+        yield from self._settle(car, "finetune", options.finetune_steps, scalars)
+        return car
+
+    def _car(self, noise: Noise, index: int, paint: Tensor | None) -> Tensor:
+        if paint is None:
+            paint = noise.uniform((3,), "paint", index) * 0.85 + 0.05
+        return toy_car(noise.uniform((5,), "shape", index), paint)
+
+    def _approach(self, target: Tensor, stage: str, steps: int, noise: Noise) -> Run[None]:
+        """Predictions that start at the mean under noise and arrive at the target."""
+        eps = noise.normal(target.shape, "eps")
+        for index in range(1, steps + 1):
+            self._wait()
+            done = (index / steps) ** 0.7
+            x0 = self.mean_latent + done * (target - self.mean_latent) + 0.35 * (1 - done) * eps
+            t = round((1 - index / steps) * (TIMESTEPS - 1))
+            x_t = (1 - t / TIMESTEPS) * target + t / TIMESTEPS * eps
+            yield Step(stage=stage, index=index, total=steps, latent=x0.clamp(-1, 1), x_t=x_t, t=t)
+
+    def _settle(self, target: Tensor, stage: str, steps: int, scalars: dict[str, float]) -> Run[None]:
+        """Steps that change nothing any more."""
+        for index in range(1, steps + 1):
+            self._wait()
+            yield Step(
+                stage=stage, index=index, total=steps, latent=target, x_t=target, t=0, scalars=scalars
+            )
+
+    def _psnr(self, latent: Tensor, views: Views) -> float:
+        from engine.render import bake, render
+
+        baked = bake(self.scene(latent).field)
+        images = torch.stack([render(baked, views.camera[i]).rgb for i in range(len(views))])
+        return float(-10 * torch.log10((images - views.images).square().mean().clamp(min=1e-10)))
+
+    def _wait(self) -> None:
+        time.sleep(self.config.step_seconds)
+
+
+def _paint(views: Views) -> Tensor | None:
+    """Mean colour of what is not white background, or None where nothing is left."""
+    if views.alpha is not None:
+        inside = views.alpha[..., 0] > 0.5
+    else:
+        inside = views.images.amin(-1) < 0.95
+    return views.images[inside].mean(0) if inside.any() else None

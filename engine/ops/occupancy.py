@@ -1,0 +1,75 @@
+"""Occupancy grids: where a field may hold matter.
+
+A grid keeps the largest density seen in each cell, decaying, `scenes gx gy gz` over the field's box (x slowest).
+Source: torch-ngp's density grid as used by SSDNeRF (spec section 2.4). Morton order exists only in `engine.convert`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def cell_points(
+    shape: tuple[int, int, int],
+    aabb: Float[Tensor, "2 3"],
+    jitter: Float[Tensor, "cells 3"] | None = None,
+) -> Float[Tensor, "cells 3"]:
+    """The centre of every cell, moved within the cell by `jitter` in [0, 1) (0.5 is the centre)."""
+    axes = [torch.arange(size, device=aabb.device, dtype=aabb.dtype) for size in shape]
+    index = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    inside = 0.5 if jitter is None else jitter
+    return aabb[0] + (index + inside) * ((aabb[1] - aabb[0]) / index.new_tensor(shape))
+
+
+@torch.no_grad()
+def update_grid(
+    grid: Float[Tensor, "scenes gx gy gz"],
+    density: Callable[[Tensor], Tensor],
+    aabb: Float[Tensor, "2 3"],
+    *,
+    decay: float,
+    jitter: Float[Tensor, "cells 3"] | None = None,
+) -> Float[Tensor, "scenes gx gy gz"]:
+    """The grid after one look at the field: `max(grid * decay, density)`, in the grid's own dtype.
+
+    Args:
+        grid: What was seen so far.
+        density: Densities `scenes cells` of points `cells 3`, the same points for every scene.
+        aabb: The field's box.
+        decay: Kept share of the old values.
+        jitter: Where in its cell each query lies.
+    """
+    shape = tuple(grid.shape[1:])
+    seen = density(cell_points(shape, aabb, jitter)).clamp(max=torch.finfo(grid.dtype).max)
+    return torch.maximum(grid * decay, seen.reshape(grid.shape).to(grid.dtype))
+
+
+@torch.no_grad()
+def occupied_cells(
+    grid: Float[Tensor, "scenes gx gy gz"],
+    threshold: float,
+    *,
+    per_scene: bool = False,
+    dilate: bool = False,
+) -> Bool[Tensor, "scenes gx gy gz"]:
+    """Cells whose density exceeds `min(mean of the grid, threshold)`.
+
+    Args:
+        grid: Densities.
+        threshold: Upper bound of the threshold.
+        per_scene: Each scene has its own mean (else, as published, the batch shares one).
+        dilate: Also the 26 neighbours of such cells. A scene with no occupied cell counts as wholly
+            occupied then, since an empty grid would never receive a gradient again.
+    """
+    values = grid.float()
+    mean = values.clamp_min(0).mean((1, 2, 3), keepdim=True) if per_scene else values.clamp_min(0).mean()
+    occupied = values > torch.clamp(mean, max=threshold)
+    if dilate:
+        pooled = F.max_pool3d(occupied[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
+        occupied = pooled | ~pooled.flatten(1).any(1)[:, None, None, None]
+    return occupied
