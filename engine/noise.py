@@ -58,4 +58,32 @@ class Noise:
         if count * 16 < total:
             return self.integers(0, total, (count,), f"{stage}/{chunk}", step, device=device)
         chunk %= total // count
-        return self.permutation(total, stage, step, device=device)[chunk * count : (chunk + 1) * count]
+        return self.permutation(total, stage, step, device=device)[
+            chunk * count : (chunk + 1) * count
+        ]
+
+
+@dataclass(frozen=True)
+class BatchNoise:
+    """One source per item of a batch: item i draws what `Noise(seeds[i])` would, whatever the batch around it."""
+
+    seeds: tuple[int, ...]
+
+    def _stack(self, shape: Sequence[int], draw) -> Tensor:
+        if shape[0] != len(self.seeds):
+            raise ValueError(
+                f"found a batch of {shape[0]}, expected {len(self.seeds)} (one per seed)"
+            )
+        return torch.cat([draw(Noise(seed), (1, *shape[1:])) for seed in self.seeds])
+
+    def normal(self, shape: Sequence[int], stage: str, step: int = 0, *, device="cpu") -> Tensor:
+        """Standard normal draws, item by item."""
+        return self._stack(shape, lambda noise, one: noise.normal(one, stage, step, device=device))
+
+    def integers(
+        self, low: int, high: int, shape: Sequence[int], stage: str, step: int = 0, *, device="cpu"
+    ) -> Tensor:
+        """Whole numbers from [low, high), item by item."""
+        return self._stack(
+            shape, lambda noise, one: noise.integers(low, high, one, stage, step, device=device)
+        )

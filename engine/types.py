@@ -112,7 +112,9 @@ class SceneBatch:
         camera: One camera per picture (`scenes views`).
     """
 
-    images: UInt8[Tensor, "scenes views height width 3"] | Float[Tensor, "scenes views height width 3"]
+    images: (
+        UInt8[Tensor, "scenes views height width 3"] | Float[Tensor, "scenes views height width 3"]
+    )
     camera: Camera
 
     @classmethod

@@ -20,8 +20,8 @@ from engine.noise import Noise
 class Estimate(Protocol):
     """Predicted clean data, with numbers worth plotting."""
 
-    def __call__(self, x_t: Tensor, t: int) -> tuple[Tensor, Mapping[str, float]]:
-        """Estimate x0 (already clipped) of a batch at one timestep."""
+    def __call__(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        """Estimate x0 (already clipped) of a batch, one timestep per item."""
         ...
 
 
@@ -49,7 +49,10 @@ def ddim_update(
     here, there = times(t, x_t), times(t_next, x_t)
     eps = schedule.eps_from_x0(x_t, x0, here)
     variance = float(schedule.tilde_betas[t]) * eta**2
-    x = schedule.signal(there) * x0 + (schedule.sigma(there) ** 2 - variance).clamp_min(0).sqrt() * eps
+    x = (
+        schedule.signal(there) * x0
+        + (schedule.sigma(there) ** 2 - variance).clamp_min(0).sqrt() * eps
+    )
     return x if z is None or not variance else x + variance**0.5 * z
 
 
@@ -99,12 +102,12 @@ def ddim(
     x = x_T
     pairs = schedule.sampling_steps(steps)
     for index, (t, t_next) in enumerate(pairs):
-        x0, scalars = estimate(x, t)
+        x0, scalars = estimate(x, times(t, x))
         z = noise.normal(x.shape, f"{stage}/eta", index, device=x.device) if eta else None
         x = ddim_update(x, x0, t, t_next, schedule, eta=eta, z=z)
         if t_next > 0:
             for k in range(langevin_steps):
-                x0, scalars = estimate(x, t_next)
+                x0, scalars = estimate(x, times(t_next, x))
                 draw = noise.normal(
                     x.shape, f"{stage}/langevin", index * langevin_steps + k, device=x.device
                 )
@@ -140,9 +143,9 @@ def renoise_average(
     prior cannot tell from signal. Ours (measured in the model card).
     """
     for index in range(steps):
-        t = int(noise.integers(t_low, t_high, (1,), f"{stage}/t", index))
+        t = noise.integers(t_low, t_high, x.shape[:1], f"{stage}/t", index, device=x.device)
         eps = noise.normal(x.shape, f"{stage}/eps", index, device=x.device)
-        x0, scalars = estimate(schedule.diffuse(x, eps, times(t, x)), t)
+        x0, scalars = estimate(schedule.diffuse(x, eps, t), t)
         x = torch.lerp(x, x0, mix)
         yield Step(
             stage=stage,
@@ -150,7 +153,7 @@ def renoise_average(
             total=steps,
             latent=x.detach(),
             x_t=x.detach(),
-            t=t,
+            t=int(t[0]),
             scalars=dict(scalars),
         )
     return x

@@ -1,0 +1,6 @@
+"""The methods of the engine, by name. A method never imports another."""
+
+from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig
+
+METHODS = {"ssdnerf": (SSDNeRF, SSDNeRFConfig)}
+"""Method class and config class by name."""

@@ -98,8 +98,12 @@ def toy_car(
     glass = _box(y - cabin_y, z - belt, cabin_half - 0.2 * rise, roof - belt, 0.05)
     wheels = torch.hypot(y.abs() - wheel_y, z - floor) - wheel_radius
     planes[2, 0] = _inside(torch.minimum(torch.minimum(body, glass), wheels))
-    window = _box(y - cabin_y, z - (belt + roof) / 2, cabin_half - 0.06, (roof - belt) / 2 - 0.05, 0.02)
-    planes[2, 1:] -= 0.85 * torch.sigmoid(-window / 0.015) * torch.tensor([1.0, 0.9, 0.75])[:, None, None]
+    window = _box(
+        y - cabin_y, z - (belt + roof) / 2, cabin_half - 0.06, (roof - belt) / 2 - 0.05, 0.02
+    )
+    planes[2, 1:] -= (
+        0.85 * torch.sigmoid(-window / 0.015) * torch.tensor([1.0, 0.9, 0.75])[:, None, None]
+    )
     planes[2, 1:] -= torch.sigmoid(-wheels / 0.015)
     lights = torch.sigmoid((y - half_length + 0.06) / 0.02) * (z.abs() < 0.06)
     planes[2, 1:] += 0.8 * lights
@@ -152,9 +156,12 @@ class ToyMethod:
         middle = torch.full((5,), 0.5)
         self.mean_latent = toy_car(middle, torch.tensor([0.55, 0.58, 0.62]))
         corners = torch.eye(8)[:, :5] * 0.5
-        self.directions = torch.stack(
-            [toy_car(middle + corner, torch.tensor([0.55, 0.58, 0.62])) for corner in corners]
-        ) - self.mean_latent
+        self.directions = (
+            torch.stack(
+                [toy_car(middle + corner, torch.tensor([0.55, 0.58, 0.62])) for corner in corners]
+            )
+            - self.mean_latent
+        )
         self.gallery = torch.stack([self._car(Noise(1000 + i), i, None) for i in range(4)])
 
     def scene(self, latent: Tensor, **provenance) -> Scene:
@@ -197,12 +204,20 @@ class ToyMethod:
             x_t = (1 - t / TIMESTEPS) * target + t / TIMESTEPS * eps
             yield Step(stage=stage, index=index, total=steps, latent=x0.clamp(-1, 1), x_t=x_t, t=t)
 
-    def _settle(self, target: Tensor, stage: str, steps: int, scalars: dict[str, float]) -> Run[None]:
+    def _settle(
+        self, target: Tensor, stage: str, steps: int, scalars: dict[str, float]
+    ) -> Run[None]:
         """Steps that change nothing any more."""
         for index in range(1, steps + 1):
             self._wait()
             yield Step(
-                stage=stage, index=index, total=steps, latent=target, x_t=target, t=0, scalars=scalars
+                stage=stage,
+                index=index,
+                total=steps,
+                latent=target,
+                x_t=target,
+                t=0,
+                scalars=scalars,
             )
 
     def _psnr(self, latent: Tensor, views: Views) -> float:

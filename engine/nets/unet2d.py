@@ -87,7 +87,9 @@ class Attention(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         batch, width, rows, cols = x.shape
         qkv = self.qkv(self.norm(x).reshape(batch, width, -1))
-        q, k, v = qkv.reshape(batch, self.heads, 3, width // self.heads, -1).transpose(-1, -2).unbind(2)
+        q, k, v = (
+            qkv.reshape(batch, self.heads, 3, width // self.heads, -1).transpose(-1, -2).unbind(2)
+        )
         h = F.scaled_dot_product_attention(q, k, v)
         h = self.proj(h.transpose(-1, -2).reshape(batch, width, -1))
         return x + h.reshape(batch, width, rows, cols)
