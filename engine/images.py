@@ -1,0 +1,413 @@
+"""Pictures from outside: opening anything a user may drop, and turning it into views of an object.
+
+Pictures are float32 RGBA arrays in [0, 1] with straight alpha until they become `Views`. Angles here are degrees and
+distances SRN units, because these functions stand at the engine's edge. Whatever is wrong with a picture is told as
+one sentence in an `ImageError`; a decoder's own warnings and tracebacks never get out.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from engine.errors import DataError, ImageError
+from engine.ops.cameras import orbit_camera
+from engine.ops.framing import box_corners, expected_frame, outline, place
+from engine.ops.matting import cut_out, matte
+from engine.types import Camera, Views
+
+__all__ = [
+    "Source",
+    "box_corners",
+    "cut_out",
+    "frame_view",
+    "join_views",
+    "matte",
+    "open_image",
+    "posed_view",
+    "prepare_view",
+    "read_intrinsics",
+    "read_pose",
+]
+
+Source = Path | str | bytes | Image.Image | np.ndarray
+"""Where a picture may come from: a file, its bytes, or an opened picture."""
+
+Number = float | int
+"""An angle in degrees or a length, as sliders and command lines give them."""
+
+SMALLEST = 16
+"""Pixels that a picture needs along each side."""
+LARGEST = 16_384
+"""Pixels that a picture may have along each side."""
+MOST_PIXELS = 50_000_000
+"""Pixels that a picture may have; decoded it takes four bytes for each."""
+KEPT = 2048
+"""Larger pictures are reduced by a whole factor until both sides fit: no prior sees more."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+WANTED = "a PNG, JPEG or WebP picture"
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow's decoders are known to raise on damaged files."""
+
+_decoding = threading.Lock()
+
+
+def open_image(source: Source) -> Float[np.ndarray, "height width 4"]:
+    """Read a picture of any common kind, upright, colour profiles ignored.
+
+    Args:
+        source: A path, a file's bytes, a Pillow picture, or an array: 8-bit, 16-bit or float in [0, 1], grey, RGB or
+            RGBA.
+
+    Returns:
+        RGBA in [0, 1], straight alpha, at most `KEPT` pixels a side.
+
+    Raises:
+        ImageError: If it is not a picture, damaged, animated, too small or too large.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_user_array(source)
+    if isinstance(source, Image.Image):
+        return _from_pillow(source, "The picture")
+    name, data = _read_bytes(source)
+    # One decoder at a time: warning filters belong to the whole process, and so does its memory.
+    with _decoding, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        except DECODER_ERRORS as error:
+            raise ImageError(_not_a_picture(name, data, error)) from None
+        return _from_pillow(picture, name)
+
+
+def frame_view(
+    cutout: Float[np.ndarray, "height width 4"],
+    azimuth_deg: Number,
+    elevation_deg: Number,
+    distance: Number,
+    size: int,
+    objects: Float[np.ndarray, "n points 3"],
+) -> Views:
+    """Move and scale a cut-out object to where the prior expects it from that camera, on white.
+
+    A prior's objects have a bounding box of diagonal 1 around the origin, seen at SRN's focal length; a photograph's
+    object has any size and place. The training objects whose outline from this camera has about the picture's
+    proportions tell how large and where the object should be.
+
+    Args:
+        cutout: The picture with its object's alpha (see `cut_out`).
+        azimuth_deg: Where the camera stands, 0 in front of the object, counter-clockwise from above.
+        elevation_deg: How high it stands, 0 level.
+        distance: How far from the object's centre, SRN units.
+        size: Side of the result in pixels.
+        objects: Corners or surface points of training objects, SRN units.
+
+    Returns:
+        One view with alpha.
+
+    Raises:
+        ImageError: If there is no object in the picture.
+    """
+    camera = orbit_camera(float(azimuth_deg), float(elevation_deg), float(distance), size)
+    found = outline(cutout[..., 3])
+    placed = place(cutout, found, expected_frame(found, camera, objects), size)
+    return _on_white(placed, camera)
+
+
+def prepare_view(
+    source: Source,
+    azimuth_deg: Number,
+    elevation_deg: Number,
+    distance: Number,
+    size: int,
+    objects: Float[np.ndarray, "n points 3"],
+    brush: Bool[np.ndarray, "rows cols"] | None = None,
+) -> Views:
+    """A dropped picture as one view for a prior: `open_image`, `cut_out`, `frame_view`."""
+    cutout = cut_out(open_image(source), brush)
+    return frame_view(cutout, azimuth_deg, elevation_deg, distance, size, objects)
+
+
+def posed_view(
+    source: Source,
+    c2w: Float[Tensor, "4 4"],
+    intrinsics: Float[Tensor, "4"],
+    resolution: tuple[int, int] | None = None,
+) -> Views:
+    """A picture whose camera is known: pixels as they are, transparent ones white.
+
+    Args:
+        source: See `open_image`.
+        c2w: Camera to world, OpenCV axes, SRN units.
+        intrinsics: fx, fy, cx, cy in pixels of an image of `resolution`.
+        resolution: Height and width that the intrinsics belong to; None if they are the picture's.
+
+    Raises:
+        ImageError: If the picture cannot be used or its proportions are not those of `resolution`.
+    """
+    rgba = open_image(source)
+    height, width = rgba.shape[:2]
+    rows, cols = resolution or (height, width)
+    if abs(height / rows - width / cols) * max(rows, cols) > 1:
+        raise ImageError(
+            f"The picture is {width} x {height} pixels but its intrinsics are for {cols} x {rows}; "
+            "give the intrinsics of this very picture."
+        )
+    camera = Camera.from_srn(c2w.float(), intrinsics.float(), rows, cols).resized(height, width)
+    return _on_white(rgba, camera)
+
+
+def join_views(views: Sequence[Views]) -> Views:
+    """Several views of one size as one.
+
+    Raises:
+        ImageError: If their sizes differ.
+    """
+    sizes = sorted({(v.camera.width, v.camera.height) for v in views})
+    if len(sizes) != 1:
+        found = " and ".join(f"{w} x {h}" for w, h in sizes)
+        raise ImageError(f"Found pictures of {found} pixels; give pictures of one size.")
+    camera = views[0].camera
+    joint = Camera(
+        torch.cat([v.camera.c2w for v in views]),
+        torch.cat([v.camera.intrinsics for v in views]),
+        camera.height,
+        camera.width,
+    )
+    alphas = [v.alpha for v in views if v.alpha is not None]
+    alpha = torch.cat(alphas) if len(alphas) == len(views) else None
+    return Views(torch.cat([v.images for v in views]), joint, alpha)
+
+
+def read_pose(path: Path | str) -> Float[Tensor, "4 4"]:
+    """A camera-to-world matrix from a text file of 16 numbers: OpenCV axes, SRN units.
+
+    Raises:
+        DataError: If the file is missing or is not such a matrix.
+    """
+    numbers = _read_numbers(path, "a pose")
+    if len(numbers) != 16:
+        raise DataError(
+            f"{path}: found {len(numbers)} numbers, expected the 16 of a 4 x 4 camera-to-world matrix."
+        )
+    pose = np.array(numbers).reshape(4, 4)
+    rotation = pose[:3, :3]
+    if not np.allclose(pose[3], [0, 0, 0, 1], atol=1e-4):
+        raise DataError(
+            f"{path}: the last row is {_listed(pose[3])}, expected 0 0 0 1; write the matrix row by row."
+        )
+    if not np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-2):
+        raise DataError(
+            f"{path}: the upper left 3 x 3 is not a rotation; expected a camera-to-world matrix without scale."
+        )
+    if np.linalg.det(rotation) < 0:
+        raise DataError(
+            f"{path}: the rotation is mirrored (determinant -1); expected OpenCV axes, x right, y down, z forward."
+        )
+    return torch.tensor(pose, dtype=torch.float32)
+
+
+def read_intrinsics(path: Path | str) -> tuple[Float[Tensor, "4"], tuple[int, int] | None]:
+    """fx, fy, cx, cy and, where the file tells, the height and width they belong to.
+
+    Reads SRN's `intrinsics.txt` (f cx cy _, barycentre, scale, height width) and plain 3 x 3 or 4 x 4 matrices.
+
+    Raises:
+        DataError: If the file is missing or is neither.
+    """
+    numbers = _read_numbers(path, "intrinsics")
+    resolution = None
+    if len(numbers) == 10:
+        fx = fy = numbers[0]
+        cx, cy = numbers[1:3]
+        resolution = (int(numbers[8]), int(numbers[9]))
+    elif len(numbers) in (9, 16):
+        side = 3 if len(numbers) == 9 else 4
+        matrix = np.array(numbers).reshape(side, side)
+        (fx, _, cx), (_, fy, cy) = matrix[:2, :3]
+    else:
+        raise DataError(
+            f"{path}: found {len(numbers)} numbers, expected SRN's intrinsics.txt (10) "
+            "or a 3 x 3 or 4 x 4 matrix."
+        )
+    if min(fx, fy) <= 0 or (resolution and min(resolution) <= 0):
+        raise DataError(
+            f"{path}: focal lengths {fx:g} and {fy:g}, image {resolution or 'unknown'}; expected positive numbers."
+        )
+    return torch.tensor([fx, fy, cx, cy], dtype=torch.float32), resolution
+
+
+def _on_white(rgba: np.ndarray, camera: Camera) -> Views:
+    alpha = rgba[..., 3:]
+    images = rgba[..., :3] * alpha + (1 - alpha)
+    batched = Camera(camera.c2w[None], camera.intrinsics[None], camera.height, camera.width)
+    return Views(
+        torch.from_numpy(images.astype(np.float32))[None],
+        batched,
+        torch.from_numpy(alpha.astype(np.float32))[None],
+    )
+
+
+def _read_bytes(source: Path | str | bytes) -> tuple[str, bytes]:
+    if isinstance(source, bytes):
+        return "The picture", source
+    path = Path(source)
+    try:
+        return path.name, path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); expected {WANTED}.") from None
+
+
+def _not_a_picture(name: str, data: bytes, error: BaseException) -> str:
+    if not data:
+        return f"{name} is an empty file; expected {WANTED}."
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
+        return f"{name} is an HEIC picture, which cannot be read here; save it as JPEG or PNG."
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{name} has far too many pixels; expected at most {MOST_PIXELS // 10**6} million."
+    if isinstance(error, UnidentifiedImageError):
+        return f"{name} is not an image; expected {WANTED}."
+    return f"{name} is damaged or truncated; expected {WANTED}."
+
+
+def _from_pillow(picture: Image.Image, name: str) -> np.ndarray:
+    _check_size(*picture.size, name)
+    try:
+        frames = getattr(picture, "n_frames", 1)
+        # Phones write MPO: a photograph whose further pictures are previews and depth.
+        if frames > 1 and picture.format != "MPO":
+            raise ImageError(
+                f"{name} is animated or has several pages ({frames}); "
+                "save one of them as a still picture."
+            )
+        return _decode(picture, name)
+    except DECODER_ERRORS:
+        raise ImageError(f"{name} is damaged or truncated; expected {WANTED}.") from None
+
+
+def _decode(picture: Image.Image, name: str) -> np.ndarray:
+    if picture.mode in ("LAB", "HSV"):
+        raise ImageError(f"{name} stores its colours as {picture.mode}; save it as an RGB picture.")
+    factor = -(-max(picture.size) // KEPT)
+    picture.draft("RGB", (picture.width // factor, picture.height // factor))
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        return _from_array(np.asarray(picture).clip(0, 65535).astype(np.uint16))
+    if picture.mode == "F":
+        return _from_array(np.asarray(picture))
+    has_alpha = picture.has_transparency_data
+    # RGBa is premultiplied: averaging it leaves no fringes.
+    picture = picture.convert("RGBA" if has_alpha else "RGB")
+    factor = -(-max(picture.size) // KEPT)
+    if factor > 1:
+        picture = picture.convert("RGBa" if has_alpha else "RGB").reduce(factor)
+    return _from_array(np.asarray(picture.convert("RGBA")))
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if min(width, height) < SMALLEST:
+        raise ImageError(
+            f"{name} is {width} x {height} pixels; expected at least {SMALLEST} x {SMALLEST}."
+        )
+    if max(width, height) > LARGEST or width * height > MOST_PIXELS:
+        raise ImageError(
+            f"{name} is {width} x {height} pixels; expected at most {LARGEST} a side and "
+            f"{MOST_PIXELS // 10**6} million in all, so make it smaller."
+        )
+
+
+def _from_user_array(pixels: np.ndarray) -> np.ndarray:
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
+        raise ImageError(
+            f"The picture is an array of shape {pixels.shape}; expected height x width x 1, 3 or 4."
+        )
+    _check_size(pixels.shape[1], pixels.shape[0], "The picture")
+    return _from_array(pixels)
+
+
+def _from_array(pixels: np.ndarray) -> np.ndarray:
+    rgba = _to_float(pixels if pixels.ndim == 3 else pixels[..., None])
+    factor = -(-max(rgba.shape[:2]) // KEPT)
+    return _reduce(rgba, factor) if factor > 1 else rgba
+
+
+def _to_float(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype in (np.uint8, np.uint16):
+        values = pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
+    elif pixels.dtype.kind == "f":
+        values = pixels.astype(np.float32)
+    else:
+        raise ImageError(
+            f"The picture's numbers are {pixels.dtype}; expected 8-bit, 16-bit or floats in [0, 1]."
+        )
+    if not np.isfinite(values).all() or values.min() < -1e-3 or values.max() > 1 + 1e-3:
+        raise ImageError(
+            f"The picture's values lie in [{values.min():g}, {values.max():g}]; expected floats in [0, 1]."
+        )
+    height, width, channels = values.shape
+    rgba = np.ones((height, width, 4), np.float32)
+    rgba[..., :3] = values[..., :3]
+    if channels == 4:
+        rgba[..., 3] = values[..., 3]
+    return rgba.clip(0, 1)
+
+
+def _reduce(rgba: np.ndarray, factor: int) -> np.ndarray:
+    height, width = (side // factor * factor for side in rgba.shape[:2])
+    solid = rgba[:height, :width].copy()
+    solid[..., :3] *= solid[..., 3:]
+    blocks = solid.reshape(height // factor, factor, width // factor, factor, 4)
+    mean = blocks.mean((1, 3))
+    mean[..., :3] /= np.maximum(mean[..., 3:], 1e-6)
+    return mean
+
+
+def _read_numbers(path: Path | str, what: str) -> list[float]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise DataError(
+            f"{path}: cannot be read ({reason}); expected {what} as a text file."
+        ) from None
+    try:
+        numbers = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; expected {what} as plain numbers.") from None
+    if not np.isfinite(numbers).all():
+        raise DataError(
+            f"{path}: holds a number that is not finite; expected {what} as plain numbers."
+        )
+    return numbers
+
+
+def _listed(values: np.ndarray) -> str:
+    return " ".join(f"{value:g}" for value in values)

@@ -1,0 +1,470 @@
+"""Pictures from outside: what opens, what is refused with one sentence, masks, framing, posed views."""
+
+import io
+import re
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine.errors import DataError, ImageError
+from engine.images import (
+    box_corners,
+    cut_out,
+    frame_view,
+    join_views,
+    matte,
+    open_image,
+    posed_view,
+    prepare_view,
+    read_intrinsics,
+    read_pose,
+)
+from engine.ops.cameras import orbit, orbit_camera
+from engine.ops.framing import outline, place, project_frames
+from engine.types import WORLD_PER_SRN
+
+PHOTO = Path(__file__).parents[1] / "fixtures" / "photos" / "model3.png"
+BOXES = box_corners(np.array([[0.38, 0.86, 0.33], [0.36, 0.88, 0.3], [0.4, 0.8, 0.45]], np.float32))
+
+
+def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+    """The bytes of a picture file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def red_square(size: int = 64, background=(255, 255, 255)) -> Image.Image:
+    """A red square of half the size in the middle."""
+    picture = Image.new("RGB", (size, size), background)
+    quarter = size // 4
+    picture.paste((200, 20, 20), (quarter, quarter, 3 * quarter, 3 * quarter))
+    return picture
+
+
+def claims_size(width: int, height: int) -> bytes:
+    """A tiny PNG file whose header claims a size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + b"\x00\x00\x00\x00IDAT"
+    )
+
+
+def one_sentence(error: Exception) -> str:
+    """The message, which must be a single plain sentence."""
+    text = str(error)
+    assert text.endswith(".")
+    assert "\n" not in text
+    assert "Traceback" not in text
+    assert not re.search(r"\. [A-Z]", text), text
+    return text
+
+
+def test_plain_pictures_come_back_as_their_values():
+    picture = red_square()
+    for source in (picture, encoded(picture, "PNG"), np.asarray(picture)):
+        rgba = open_image(source)
+        assert rgba.dtype == np.float32
+        assert rgba.shape == (64, 64, 4)
+        np.testing.assert_allclose(rgba[..., :3] * 255, np.asarray(picture), atol=1e-4)
+        assert (rgba[..., 3] == 1).all()
+
+
+def test_a_file_and_its_bytes_are_the_same_picture():
+    np.testing.assert_array_equal(open_image(PHOTO), open_image(PHOTO.read_bytes()))
+    np.testing.assert_array_equal(open_image(PHOTO), open_image(str(PHOTO)))
+
+
+def test_sixteen_bit_grey_keeps_its_range():
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    rgba = open_image(encoded(Image.fromarray(ramp), "PNG"))
+    np.testing.assert_allclose(rgba[..., 1], ramp / 65535, atol=1e-6)
+    np.testing.assert_allclose(open_image(ramp)[..., 0], ramp / 65535, atol=1e-6)
+
+
+def test_sixteen_bit_colour_png_opens():
+    ramp = np.linspace(0, 65535, 32 * 32 * 3).reshape(32, 32, 3).astype(np.uint16)
+    rgba = open_image(cv2.imencode(".png", ramp)[1].tobytes())
+    np.testing.assert_allclose(rgba[..., :3], ramp[..., ::-1] / 65535, atol=1 / 255)
+
+
+def test_cmyk_jpeg_has_about_the_right_colours():
+    rgba = open_image(encoded(red_square().convert("CMYK"), "JPEG", quality=95))
+    np.testing.assert_allclose(rgba[32, 32, :3], np.array([200, 20, 20]) / 255, atol=0.03)
+    np.testing.assert_allclose(rgba[2, 2, :3], 1, atol=0.03)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "RGBX"])
+def test_every_common_mode_opens(mode):
+    picture = red_square().convert(mode)
+    rgba = open_image(picture)
+    assert rgba.shape == (64, 64, 4)
+    assert rgba[2, 2, 0] > 0.95
+
+
+def test_a_palette_with_a_transparent_entry_has_alpha():
+    picture = Image.new("P", (32, 32), 0)
+    picture.putpalette([255, 255, 255, 10, 20, 30] + [0] * 762)
+    picture.paste(1, (8, 8, 24, 24))
+    rgba = open_image(encoded(picture, "PNG", transparency=0))
+    assert rgba[0, 0, 3] == 0
+    np.testing.assert_allclose(rgba[16, 16] * 255, [10, 20, 30, 255], atol=1e-3)
+
+
+def test_exif_orientation_is_applied():
+    upright = Image.new("RGB", (40, 20), "white")
+    upright.paste((0, 0, 255), (0, 0, 40, 10))
+    exif = Image.Exif()
+    exif[274] = 6
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    rgba = open_image(encoded(turned, "JPEG", exif=exif, quality=95))
+    assert rgba.shape[:2] == (20, 40)
+    assert rgba[3, 20, 0] < 0.2
+    assert rgba[17, 20, 0] > 0.8
+
+
+def test_a_large_photograph_is_reduced_without_fringes():
+    picture = Image.new("RGBA", (4100, 3000), (0, 255, 0, 0))
+    picture.paste((200, 20, 20, 255), (1001, 1001, 3001, 2001))
+    rgba = open_image(picture)
+    assert max(rgba.shape) <= 2048
+    partly = (rgba[..., 3] > 0.1) & (rgba[..., 3] < 0.9)
+    assert partly.any()
+    np.testing.assert_allclose(rgba[partly, :3] * 255, [[200, 20, 20]] * partly.sum(), atol=8)
+    np.testing.assert_allclose(rgba[..., 3].mean(), 2000 * 1000 / (4100 * 3000), rtol=2e-3)
+
+
+def test_float_arrays_are_averaged_when_large():
+    rng = np.random.default_rng(0)
+    noise = rng.random((32, 4096)).astype(np.float32)
+    rgba = open_image(noise)
+    np.testing.assert_allclose(rgba[3, 5, 0], noise[6:8, 10:12].mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (b"", "empty"),
+        (b"hello world, I am a text", "not an image"),
+        (b"%PDF-1.7 ....", "not an image"),
+        (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 64, "HEIC"),
+        (encoded(red_square(), "PNG")[:120], "truncated"),
+        (encoded(red_square(256), "JPEG")[:1500], "truncated"),
+        (Image.new("RGB", (1, 1)), "1 x 1"),
+        (Image.new("RGB", (300, 8)), "300 x 8"),
+        (Image.new("RGB", (30_000, 20)), "30000 x 20"),
+        (claims_size(30_000, 30_000), "far too many pixels|30000 x 30000"),
+        (claims_size(10_000, 10_000), "10000 x 10000"),
+        (Image.new("LAB", (32, 32)), "LAB"),
+        (np.zeros((32, 32, 2), np.uint8), "shape"),
+        (np.zeros((32, 32, 3), np.int64), "int64"),
+        (np.full((32, 32, 3), np.nan), "nan"),
+        (np.full((32, 32, 3), 255.0), "255"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_sentence(source, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ImageError, match=words) as caught:
+            open_image(source)
+    one_sentence(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_animations_are_refused_with_their_number_of_frames(kind):
+    frames = [red_square(), red_square(64, (0, 0, 255)), red_square(64, (0, 255, 0))]
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    with pytest.raises(ImageError, match=r"animated .*3") as caught:
+        open_image(data)
+    one_sentence(caught.value)
+
+
+def test_a_still_gif_opens():
+    assert open_image(encoded(red_square(), "GIF"))[32, 32, 0] > 0.7
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ImageError, match=r"nowhere\.png"):
+        open_image("/tmp/nowhere.png")
+
+
+def test_damaged_files_never_raise_anything_else():
+    rng = np.random.default_rng(0)
+    picture = red_square(48)
+    kinds = [("PNG", {}), ("JPEG", {}), ("GIF", {}), ("WEBP", {}), ("TIFF", {}), ("BMP", {})]
+    opened = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for kind, options in kinds:
+            good = np.frombuffer(encoded(picture, kind, **options), np.uint8)
+            for _ in range(60):
+                bad = good.copy()
+                places = rng.integers(0, len(bad), rng.integers(1, 12))
+                bad[places] = rng.integers(0, 256, len(places))
+                length = len(bad) if rng.random() < 0.5 else rng.integers(1, len(bad))
+                try:
+                    open_image(bad[:length].tobytes())
+                    opened += 1
+                except ImageError as error:
+                    one_sentence(error)
+    assert opened > 0
+
+
+def test_alpha_that_varies_is_the_mask():
+    rgba = np.ones((32, 32, 4), np.float32)
+    rgba[..., 3] = 0
+    rgba[8:24, 8:24, 3] = 1
+    rgba[7, 8:24, 3] = 0.3
+    np.testing.assert_array_equal(matte(rgba), rgba[..., 3])
+
+
+def test_a_white_background_is_removed_but_white_inside_the_object_stays():
+    rgba = open_image(red_square())
+    rgba[28:36, 28:36, :3] = 1
+    alpha = matte(rgba)
+    truth = np.zeros((64, 64))
+    truth[16:48, 16:48] = 1
+    assert np.abs(alpha - truth).max() < 0.05
+
+
+@pytest.mark.parametrize("quality", [40, 75, 95])
+def test_the_noise_of_jpeg_does_not_tear_the_mask(quality):
+    disc = np.full((200, 200, 3), 255, np.uint8)
+    cv2.circle(disc, (100, 90), 60, (30, 90, 160), -1, cv2.LINE_AA)
+    alpha = matte(open_image(encoded(Image.fromarray(disc), "JPEG", quality=quality)))
+    rows, cols = np.mgrid[:200, :200]
+    truth = (cols - 100) ** 2 + (rows - 90) ** 2 <= 60**2
+    both = ((alpha > 0.5) & truth).sum() / ((alpha > 0.5) | truth).sum()
+    assert both > 0.95
+
+
+def test_soft_edges_on_white_get_their_coverage_back():
+    fine = np.zeros((512, 512), np.float32)
+    cv2.circle(fine, (250, 260), 150, 1.0, -1)
+    truth = fine.reshape(64, 8, 64, 8).mean((1, 3))
+    color = np.array([0.1, 0.2, 0.6], np.float32)
+    rgb = truth[..., None] * color + 1 - truth[..., None]
+    rgba = np.concatenate([rgb, np.ones((64, 64, 1), np.float32)], -1).astype(np.float32)
+    assert np.abs(matte(rgba) - truth).max() < 0.1
+    assert abs(matte(rgba).sum() - truth.sum()) / truth.sum() < 0.005
+
+
+def test_a_background_of_one_colour_is_removed_without_its_colour_in_the_edges():
+    fine = np.zeros((512, 512), np.float32)
+    cv2.circle(fine, (250, 260), 150, 1.0, -1)
+    truth = fine.reshape(64, 8, 64, 8).mean((1, 3))[..., None]
+    rgb = truth * np.array([0.6, 0.1, 0.1]) + (1 - truth) * np.array([0.1, 0.8, 0.2])
+    rgba = np.concatenate([rgb, np.ones((64, 64, 1))], -1).astype(np.float32)
+    cut = cut_out(rgba)
+    on_white = cut[..., :3] * cut[..., 3:] + 1 - cut[..., 3:]
+    ideal = truth * np.array([0.6, 0.1, 0.1]) + 1 - truth
+    assert np.abs(on_white - ideal).max() < 0.13
+
+
+def test_the_brush_wins_over_everything():
+    rgba = open_image(red_square())
+    brush = np.zeros((64, 64), bool)
+    brush[5:30, 7:40] = True
+    np.testing.assert_array_equal(matte(rgba, brush), brush.astype(np.float32))
+
+
+def test_an_unused_brush_counts_as_none():
+    rgba = open_image(red_square())
+    np.testing.assert_array_equal(matte(rgba, np.zeros((64, 64), bool)), matte(rgba))
+
+
+def busy_picture() -> np.ndarray:
+    """No background to speak of."""
+    return np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("picture", "brush", "words"),
+    [
+        (np.ones((64, 64, 3), np.float32), None, "plain colour"),
+        (np.full((64, 64, 3), 0.4, np.float32), None, "plain colour"),
+        (np.zeros((64, 64, 4), np.float32), None, "transparent"),
+        (busy_picture(), None, "brush"),
+        (busy_picture(), np.ones((64, 64), bool), "whole picture"),
+        (busy_picture(), np.ones((32, 64), bool), "64 x 32"),
+    ],
+)
+def test_pictures_without_a_usable_mask_are_refused_in_one_sentence(picture, brush, words):
+    with pytest.raises(ImageError, match=words) as caught:
+        matte(open_image(picture), brush)
+    one_sentence(caught.value)
+
+
+def test_a_speck_is_no_object():
+    rgba = open_image(np.ones((64, 64, 3), np.float32))
+    rgba[30:34, 30:34, :3] = 0
+    with pytest.raises(ImageError, match="16 pixels"):
+        matte(rgba)
+
+
+def test_dust_does_not_move_the_outline():
+    rgba = open_image(red_square())
+    rgba[3, 3, :3] = 0
+    np.testing.assert_allclose(outline(matte(rgba)), [16, 16, 48, 48], atol=0.1)
+
+
+def test_placing_a_picture_on_itself_changes_nothing():
+    rgba = np.random.default_rng(0).random((40, 40, 4)).astype(np.float32) * 0.9 + 0.05
+    frame = np.array([10.0, 10.0, 30.0, 30.0], np.float32)
+    np.testing.assert_allclose(place(rgba, frame, frame, 40), rgba, atol=1e-5)
+
+
+def test_shrinking_takes_the_mean_of_the_covered_area_in_premultiplied_alpha():
+    rng = np.random.default_rng(0)
+    rgba = rng.random((60, 60, 4)).astype(np.float32) * 0.8 + 0.1
+    small = place(
+        rgba, np.array([0, 0, 60, 60], np.float32), np.array([0, 0, 20, 20], np.float32), 20
+    )
+    solid = np.concatenate([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], -1)
+    mean = solid.reshape(20, 3, 20, 3, 4).mean((1, 3))
+    np.testing.assert_allclose(small[..., 3], mean[..., 3], atol=1e-5)
+    np.testing.assert_allclose(small[..., :3], mean[..., :3] / mean[..., 3:], atol=1e-5)
+
+
+def test_a_view_is_white_outside_the_object_and_has_no_dark_fringe():
+    rgba = np.zeros((200, 200, 4), np.float32)
+    rgba[60:140, 20:180] = [0.9, 0.8, 0.1, 1]
+    view = frame_view(rgba, 60, 10, 1.3, 64, BOXES)
+    alpha = view.alpha[0]
+    expected = alpha * torch.tensor([0.9, 0.8, 0.1]) + 1 - alpha
+    torch.testing.assert_close(view.images[0], expected, atol=1e-5, rtol=0)
+    assert (view.images[0, 0] == 1).all()
+    torch.testing.assert_close(view.camera[0].c2w, orbit_camera(60.0, 10.0, 1.3, 64).c2w)
+
+
+def test_framing_is_the_same_wherever_and_however_large_the_object_was():
+    rng = np.random.default_rng(0)
+    picture = np.zeros((128, 128, 4), np.float32)
+    cv2.ellipse(picture, (64, 60), (45, 20), 10, 0, 360, (0.2, 0.4, 0.6, 1.0), -1, cv2.LINE_AA)
+    picture[..., :3] = [0.2, 0.4, 0.6]
+    first = outline(frame_view(picture, 50, 15, 1.3, 128, BOXES).alpha[0, ..., 0].numpy())
+    for _ in range(5):
+        scale = rng.uniform(0.7, 3)
+        shift = rng.uniform(-20, 20, 2) * scale
+        move = np.array([[scale, 0, 40 + shift[0]], [0, scale, 40 + shift[1]]])
+        moved = cv2.warpAffine(picture, move, (520, 520), flags=cv2.INTER_LINEAR)
+        moved[..., :3] = [0.2, 0.4, 0.6]
+        again = outline(frame_view(moved, 50, 15, 1.3, 128, BOXES).alpha[0, ..., 0].numpy())
+        np.testing.assert_allclose(again, first, atol=1.0)
+
+
+def test_projected_frames_agree_with_a_projection_matrix():
+    camera = orbit_camera(33.0, 21.0, 1.3, 128)
+    corners = box_corners(np.array([[0.3, 0.8, 0.5]], np.float32))
+    world = np.concatenate([corners[0] * WORLD_PER_SRN, np.ones((8, 1))], 1)
+    focal = 131.25
+    matrix = np.array([[focal, 0, 64, 0], [0, focal, 64, 0], [0, 0, 1, 0]])
+    pixels = world @ np.linalg.inv(camera.c2w.double().numpy()).T @ matrix.T
+    pixels = pixels[:, :2] / pixels[:, 2:]
+    wanted = np.concatenate([pixels.min(0), pixels.max(0)])
+    np.testing.assert_allclose(project_frames(camera, corners)[0], wanted, atol=1e-3)
+
+
+def test_a_real_photograph_becomes_a_view():
+    view = prepare_view(PHOTO, 55, 8, 1.3, 128, BOXES)
+    assert view.images.shape == (1, 128, 128, 3)
+    left, top, right, bottom = outline(view.alpha[0, ..., 0].numpy())
+    assert 70 < right - left < 115
+    assert abs((left + right) / 2 - 64) < 8
+    assert (view.images[0, :8] == 1).all()
+    assert bottom - top > 20
+
+
+def test_posed_pictures_keep_their_pixels_and_cameras():
+    c2w = orbit(torch.tensor(0.3), torch.tensor(0.2), torch.tensor(1.3))
+    intrinsics = torch.tensor([131.25, 131.25, 64.0, 64.0])
+    view = posed_view(PHOTO, c2w, intrinsics, (128, 128))
+    np.testing.assert_allclose(view.images[0].numpy(), open_image(PHOTO)[..., :3], atol=1e-6)
+    torch.testing.assert_close(view.camera.srn_c2w()[0], c2w)
+    torch.testing.assert_close(view.camera.intrinsics[0], intrinsics)
+
+
+def test_intrinsics_of_another_resolution_are_scaled_and_of_other_proportions_refused():
+    c2w = orbit(torch.tensor(0.3), torch.tensor(0.2), torch.tensor(1.3))
+    view = posed_view(PHOTO, c2w, torch.tensor([262.5, 262.5, 128.0, 128.0]), (256, 256))
+    torch.testing.assert_close(view.camera.intrinsics[0], torch.tensor([131.25, 131.25, 64, 64]))
+    with pytest.raises(ImageError, match="128 x 128 pixels but its intrinsics") as caught:
+        posed_view(PHOTO, c2w, torch.tensor([262.5, 262.5, 128.0, 64.0]), (128, 256))
+    one_sentence(caught.value)
+
+
+def test_views_are_joined_in_order():
+    views = [prepare_view(PHOTO, angle, 8, 1.3, 64, BOXES) for angle in (10, 120)]
+    joined = join_views(views)
+    assert len(joined) == 2
+    assert len(joined.camera) == 2
+    torch.testing.assert_close(joined[[1]].images, views[1].images)
+    with pytest.raises(ImageError, match="32 x 32 and 64 x 64"):
+        join_views([views[0], prepare_view(PHOTO, 10, 8, 1.3, 32, BOXES)])
+
+
+def test_poses_are_read_in_any_layout(tmp_path):
+    c2w = orbit(torch.tensor(0.3), torch.tensor(0.2), torch.tensor(1.3))
+    line, rows = tmp_path / "line.txt", tmp_path / "rows.txt"
+    line.write_text(" ".join(f"{x:.9f}" for x in c2w.flatten().tolist()))
+    np.savetxt(rows, c2w.numpy())
+    torch.testing.assert_close(read_pose(line), c2w)
+    torch.testing.assert_close(read_pose(rows), c2w)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1 2 3", "3 numbers"),
+        ("1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 one", "one"),
+        ("2 0 0 0 0 2 0 0 0 0 2 0 0 0 0 1", "not a rotation"),
+        ("1 0 0 0 0 1 0 0 0 0 -1 0 0 0 0 1", "mirrored"),
+        ("1 0 0 0 0 1 0 0 0 0 1 0 1 2 3 1", "last row is 1 2 3 1"),
+        ("nan 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1", "finite"),
+    ],
+)
+def test_bad_poses_are_refused_in_one_sentence(tmp_path, text, words):
+    path = tmp_path / "pose.txt"
+    path.write_text(text)
+    with pytest.raises(DataError, match=words) as caught:
+        read_pose(path)
+    one_sentence(caught.value)
+
+
+def test_intrinsics_are_read_from_srn_files_and_matrices(tmp_path):
+    path = tmp_path / "intrinsics.txt"
+    path.write_text("131.25 64.0 62.0 0.\n0. 0. 0.\n1.\n120 128\n")
+    values, resolution = read_intrinsics(path)
+    assert values.tolist() == [131.25, 131.25, 64.0, 62.0]
+    assert resolution == (120, 128)
+    for side in (3, 4):
+        matrix = np.eye(side)
+        matrix[:2, :3] = [[100, 0, 50], [0, 110, 55]]
+        np.savetxt(path, matrix)
+        values, resolution = read_intrinsics(path)
+        assert values.tolist() == [100, 110, 50, 55]
+        assert resolution is None
+
+
+@pytest.mark.parametrize("text", ["1 2 3 4 5", "0 64 64 0 0 0 0 1 128 128", "\x80"])
+def test_bad_intrinsics_are_refused_in_one_sentence(tmp_path, text):
+    path = tmp_path / "intrinsics.txt"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError) as caught:
+        read_intrinsics(path)
+    one_sentence(caught.value)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_intrinsics(tmp_path / "nothing.txt")
