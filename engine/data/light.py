@@ -9,14 +9,14 @@ from numba import njit
 SUN = np.array([0.42, 0.50, 0.76]) / np.linalg.norm([0.42, 0.50, 0.76])
 """Direction towards the sun: above, from the front right."""
 
-AMBIENT, SKY, DIFFUSE = 0.54, 0.10, 0.42
+AMBIENT, SKY, DIFFUSE = 0.60, 0.09, 0.36
 
 SMOOTH_COSINE = np.cos(np.deg2rad(48))
 """Faces that meet at a smaller angle than 48 degrees share a normal."""
 
 
 def brightness(normals: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
-    """Lambert's law plus a sky that is brighter above; about 0.44 to 1.04."""
+    """Lambert's law plus a sky that is brighter above; about 0.51 to 1.03."""
     return AMBIENT + SKY * normals[..., 2] + DIFFUSE * np.maximum(normals @ SUN, 0)
 
 

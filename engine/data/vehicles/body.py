@@ -103,7 +103,7 @@ class Body:
         return smoothstep((np.abs(y) / self.half - 0.55) / 0.45)
 
     def lean(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """x after the sides' barrel shape."""
+        """X after the sides' barrel shape."""
         middle = self.sill + 0.55 * (self.cowl[1] - self.sill)
         return x * (1 - self.barrel * ((z - middle) / (self.cowl[1] - self.sill)) ** 2)
 
@@ -133,12 +133,16 @@ class Body:
     def front_point(self, x: np.ndarray, z: np.ndarray, offset: float = 0.0) -> np.ndarray:
         """Points of the nose's surface."""
         x, z = np.broadcast_arrays(np.asarray(x, float), np.asarray(z, float))
-        return self.warp(np.stack([x, np.full(x.shape, self.half), z], -1)) + [0, offset, 0]
+        points = self.warp(np.stack([x, np.full(x.shape, self.half), z], -1))
+        points[..., 1] += offset
+        return points
 
     def rear_point(self, x: np.ndarray, z: np.ndarray, offset: float = 0.0) -> np.ndarray:
         """Points of the tail's surface."""
         x, z = np.broadcast_arrays(np.asarray(x, float), np.asarray(z, float))
-        return self.warp(np.stack([x, np.full(x.shape, -self.half), z], -1)) - [0, offset, 0]
+        points = self.warp(np.stack([x, np.full(x.shape, -self.half), z], -1))
+        points[..., 1] -= offset
+        return points
 
     def arch_height(self, y: np.ndarray) -> np.ndarray:
         """Lower edge of the side at `y`: the sill, or the wheel arch."""
@@ -190,7 +194,9 @@ def section(body: Body, y: np.ndarray) -> np.ndarray:
         front, rear, depth = body.bed
         bed = (y < front) & (y > rear)
         sunk = deck - np.where(bed, depth, -rise)
-        rows.append((np.where(bed, inner * 0.985, inner * 0.7), np.where(bed, deck, deck + rise * 0.5)))
+        rows.append(
+            (np.where(bed, inner * 0.985, inner * 0.7), np.where(bed, deck, deck + rise * 0.5))
+        )
         rows.append((np.where(bed, inner * 0.98, inner * 0.35), np.where(bed, sunk, deck + rise)))
         rows.append((0 * y, sunk))
     points = np.stack([np.stack([x, y, z], -1) for x, z in rows], 1)
@@ -229,7 +235,9 @@ def add_body(
     for end in (0, -1):
         rows = half[end, 3:10]
         across = np.array([-1, -0.85, -0.6, -0.3, 0, 0.3, 0.6, 0.85, 1])
-        flat = np.stack([rows[:, None, 0] * across, 0 * across + rows[:, 1:2], 0 * across + rows[:, 2:]], -1)
+        flat = np.stack(
+            [rows[:, None, 0] * across, 0 * across + rows[:, 1:2], 0 * across + rows[:, 2:]], -1
+        )
         flat[..., 1] = -body.half if end == 0 else body.half
         cap = np.broadcast_to(paint, (6, 8, 3)).copy()
         cap[0] = lower

@@ -63,7 +63,11 @@ class Cabin:
 
     def base(self, body: Body, s: np.ndarray) -> np.ndarray:
         """Points of the right side's lower edge, a little below the deck."""
-        y = self.front - self.bow_front + (self.rear + self.bow_rear - self.front + self.bow_front) * s
+        y = (
+            self.front
+            - self.bow_front
+            + (self.rear + self.bow_rear - self.front + self.bow_front) * s
+        )
         x = body.half_width(y) - self.inset
         return np.stack([x, y, body.deck(y) - 0.035], -1)
 
@@ -75,7 +79,9 @@ class Cabin:
         x = middle * (1 - 0.07 * (2 * np.clip(s, 0, 1) - 0.9) ** 2)
         return np.stack([x, y, self.roof_height(s)], -1)
 
-    def roof_point(self, body: Body, u: np.ndarray, s: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    def roof_point(
+        self, body: Body, u: np.ndarray, s: np.ndarray, offset: float = 0.0
+    ) -> np.ndarray:
         """Points of the roof; u = -1 .. 1 from left to right, s along it."""
         u, s = np.broadcast_arrays(np.asarray(u, float), np.asarray(s, float))
         edge = self.rail(body, s)
@@ -83,7 +89,9 @@ class Cabin:
         z = edge[..., 2] + self.crown * (1 - np.abs(u) ** 2.4) + offset
         return np.stack([edge[..., 0] * u, edge[..., 1] + bow, z], -1)
 
-    def side_point(self, body: Body, s: np.ndarray, t: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    def side_point(
+        self, body: Body, s: np.ndarray, t: np.ndarray, offset: float = 0.0
+    ) -> np.ndarray:
         """Points of the right side; s along it, t = 0 .. 1 from its lower edge to the roof."""
         s, t = np.broadcast_arrays(np.asarray(s, float), np.asarray(t, float))
         points = self.base(body, s) * (1 - t)[..., None] + self.rail(body, s) * t[..., None]

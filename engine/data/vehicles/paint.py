@@ -43,9 +43,9 @@ TYRE = (0.075, 0.075, 0.08)
 BLACK = (0.075, 0.075, 0.08)
 CHROME = (0.80, 0.81, 0.83)
 PLASTIC = (0.15, 0.15, 0.16)
-LAMP = (0.97, 0.96, 0.86)
-TAIL = (0.62, 0.03, 0.04)
-AMBER = (0.95, 0.52, 0.06)
+LAMP = (0.96, 0.95, 0.84)
+TAIL = (0.66, 0.03, 0.05)
+DARK_TAIL = (0.36, 0.0, 0.02)
 
 
 def pick_paint(noise: np.random.Generator, avoid: str | None = None) -> tuple[str, Colour]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from engine.data.vehicles.body import Body
@@ -14,7 +16,14 @@ SKIN = 0.012
 
 
 def add_wheel(
-    mesh: Builder, x: float, y: float, radius: float, width: float, rim: Colour, spokes: int, share: float
+    mesh: Builder,
+    x: float,
+    y: float,
+    radius: float,
+    width: float,
+    rim: Colour,
+    spokes: int,
+    share: float,
 ) -> None:
     """A pair of wheels, left and right.
 
@@ -30,7 +39,13 @@ def add_wheel(
     """
     r = radius
     profile = [(-width, r * 0.5), (-width, r * 0.94), (-width * 0.85, r), (-width * 0.15, r)]
-    profile += [(0, r * 0.94), (0.005, r * share), (-0.02, r * share * 0.9), (-0.03, r * 0.2), (-0.02, 0)]
+    profile += [
+        (0, r * 0.94),
+        (0.005, r * share),
+        (-0.02, r * share * 0.9),
+        (-0.03, r * 0.2),
+        (-0.02, 0),
+    ]
     segments = max(16, 2 * spokes)
     rgb = np.broadcast_to(TYRE, (len(profile) - 1, segments, 3)).copy()
     rgb[5:] = rim
@@ -43,21 +58,41 @@ def add_wheel(
 
 
 def front_patch(
-    mesh: Builder, body: Body, x: tuple[float, float], z: tuple, rgb: Colour, part: str, mirror: bool = True
+    mesh: Builder,
+    body: Body,
+    x: tuple[float, float],
+    z: tuple,
+    rgb: Colour,
+    part: str,
+    mirror: bool = True,
 ) -> None:
     """A patch on the nose between two x; `z` = (low, high) or (low, high, low, high) at either x."""
-    mesh.grid(_face(body.front_point, x, z), rgb, part, (0, 0, float(np.mean(z))), mirror=mirror)
+    mesh.grid(
+        face_grid(body.front_point, x, z), rgb, part, (0, 0, float(np.mean(z))), mirror=mirror
+    )
 
 
 def rear_patch(
-    mesh: Builder, body: Body, x: tuple[float, float], z: tuple, rgb: Colour, part: str, mirror: bool = True
+    mesh: Builder,
+    body: Body,
+    x: tuple[float, float],
+    z: tuple,
+    rgb: Colour,
+    part: str,
+    mirror: bool = True,
 ) -> None:
     """A patch on the tail, as `front_patch`."""
-    mesh.grid(_face(body.rear_point, x, z), rgb, part, (0, 0, float(np.mean(z))), mirror=mirror)
+    mesh.grid(face_grid(body.rear_point, x, z), rgb, part, (0, 0, float(np.mean(z))), mirror=mirror)
 
 
 def side_patch(
-    mesh: Builder, body: Body, y: tuple[float, float], z: tuple, rgb: Colour, part: str, columns: int = 6
+    mesh: Builder,
+    body: Body,
+    y: tuple[float, float],
+    z: tuple,
+    rgb: Colour,
+    part: str,
+    columns: int = 6,
 ) -> None:
     """A patch on both sides between two y; `z` = (low, high) or (low, high, low, high) at either y."""
     low0, high0, low1, high1 = z if len(z) == 4 else (*z, *z)
@@ -68,7 +103,8 @@ def side_patch(
     mesh.grid(points, rgb, part, mirror=True)
 
 
-def _face(point, x: tuple[float, float], z: tuple) -> np.ndarray:
+def face_grid(point: Callable, x: tuple[float, float], z: tuple) -> np.ndarray:
+    """Points of a patch on the nose or the tail, just above its surface; arguments as `front_patch`."""
     low0, high0, low1, high1 = z if len(z) == 4 else (*z, *z)
     u = np.linspace(0, 1, 6)[:, None]
     t = np.linspace(0, 1, 4)[None]
@@ -122,10 +158,14 @@ def add_mirrors(mesh: Builder, body: Body, cabin: Cabin, rgb: Colour, scale: flo
     """Door mirrors at the foot of the windscreen pillars."""
     y = cabin.front - cabin.bow_front - 0.22 * scale
     x, z = float(body.half_width(y)) + 0.06 * scale, float(body.deck(y)) + 0.07 * scale
-    mesh.ellipsoid((x, y, z), (0.115 * scale, 0.06 * scale, 0.075 * scale), rgb, "trim", mirror=True)
+    mesh.ellipsoid(
+        (x, y, z), (0.115 * scale, 0.06 * scale, 0.075 * scale), rgb, "trim", mirror=True
+    )
 
 
-def add_doors(mesh: Builder, body: Body, edges: tuple[float, ...], rgb: Colour, handles: Colour) -> None:
+def add_doors(
+    mesh: Builder, body: Body, edges: tuple[float, ...], rgb: Colour, handles: Colour
+) -> None:
     """Door gaps and handles.
 
     Args:
@@ -178,7 +218,13 @@ def add_wing(mesh: Builder, body: Body, rgb: Colour, height: float) -> None:
     low = deck + height
     mesh.rounded_box((-half, y - 0.18, low), (half, y + 0.1, low + 0.05), 0.02, rgb, "trim")
     if height > 0.05:
-        mesh.box((half * 0.6, y - 0.08, deck - 0.03), (half * 0.6 + 0.05, y + 0.05, low), BLACK, "trim", True)
+        mesh.box(
+            (half * 0.6, y - 0.08, deck - 0.03),
+            (half * 0.6 + 0.05, y + 0.05, low),
+            BLACK,
+            "trim",
+            True,
+        )
 
 
 def add_roof_spoiler(mesh: Builder, body: Body, cabin: Cabin, rgb: Colour) -> None:
@@ -191,7 +237,7 @@ def add_roof_spoiler(mesh: Builder, body: Body, cabin: Cabin, rgb: Colour) -> No
 
 
 def roof_spot(body: Body, cabin: Cabin, s: float) -> tuple[float, float]:
-    """y and z of the roof's middle line."""
+    """Y and z of the roof's middle line."""
     point = cabin.roof_point(body, np.array([0.0]), np.array([s]))[0]
     return float(point[1]), float(point[2])
 
