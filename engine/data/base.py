@@ -1,0 +1,133 @@
+"""Data sets: what every one of them offers, and the packed, memory-mapped form that training reads."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from engine.errors import DataError
+from engine.types import Camera, Views
+
+SCENES_BETWEEN_RELEASES = 256
+"""After so many reads the mapped pages are given back, so that a process stays small."""
+
+
+class SceneDataset(Protocol):
+    """Scenes with posed pictures."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Name of every scene."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        ...
+
+    def views(self, index: int, which: Sequence[int] | None = None) -> Views:
+        """Pictures of a scene, in engine units: all, or those of the given positions."""
+        ...
+
+
+class PackedDataset:
+    """A folder written by `engine.data.pack`: all pictures in one memory-mapped file.
+
+    Attributes:
+        folder: Where it lies.
+        images: All pictures, uint8, laid on white; mapped, so only what is touched is read. Long random reading
+            through it should call `release` now and then; `raw` and `views` do so themselves.
+        c2w: Poses in SRN units, `scenes views 4 4`.
+        intrinsics: fx, fy, cx, cy in pixels, `scenes 4`.
+        meta: What `meta.json` holds: the request it was built for, and id, seed, caption, attributes of every scene.
+    """
+
+    def __init__(self, folder: str | Path):
+        """Opens a finished folder.
+
+        Raises:
+            DataError: Where the folder is not a finished packed data set.
+        """
+        self.folder = Path(folder)
+        meta = read_meta(self.folder)
+        if meta is None:
+            raise DataError(
+                f"{self.folder}: found no meta.json, expected a finished packed data set; build it again."
+            )
+        self.meta: dict[str, Any] = meta
+        self._file = (self.folder / "images.npy").open("rb")
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.images: UInt8[np.ndarray, "scenes views h w 3"] = _array_in(self._file, self._map)
+        self.c2w = np.load(self.folder / "c2w.npy")
+        self.intrinsics = np.load(self.folder / "intrinsics.npy")
+        if not len(self.images) == len(self.c2w) == len(self.intrinsics) == len(meta["scenes"]):
+            raise DataError(
+                f"{self.folder}: images, poses, intrinsics and meta.json disagree about the number of scenes; "
+                f"build the folder again."
+            )
+        self._reads = 0
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        return len(self.images)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Name of every scene."""
+        return tuple(scene["id"] for scene in self.meta["scenes"])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of a picture."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def cameras(self, index: int) -> Camera:
+        """A scene's cameras, in engine units."""
+        c2w = torch.from_numpy(self.c2w[index])
+        intrinsics = torch.from_numpy(self.intrinsics[index]).expand(len(c2w), 4)
+        return Camera.from_srn(c2w, intrinsics, *self.size)
+
+    def raw(self, index: int) -> UInt8[np.ndarray, "views h w 3"]:
+        """A copy of a scene's pictures."""
+        self._reads += 1
+        pictures = np.array(self.images[index])
+        if self._reads % SCENES_BETWEEN_RELEASES == 0:
+            self.release()
+        return pictures
+
+    def views(self, index: int, which: Sequence[int] | None = None) -> Views:
+        """Pictures of a scene, float in [0, 1], with cameras in engine units."""
+        pictures = torch.from_numpy(self.raw(index))
+        camera = self.cameras(index)
+        if which is not None:
+            pictures, camera = pictures[list(which)], camera[list(which)]
+        return Views(pictures.float() / 255, camera)
+
+    def release(self) -> None:
+        """Gives mapped pages back to the system; they stay in its cache and are mapped again when touched."""
+        self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """Contents of a packed folder's `meta.json`, or None where there is none."""
+    path = folder / "meta.json"
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _array_in(file: Any, mapped: mmap.mmap) -> np.ndarray:
+    """The array of an .npy file, over its memory map."""
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise DataError(
+            f"{file.name}: found .npy version {version}, expected (1, 0); build the folder again."
+        )
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return np.frombuffer(mapped, dtype, int(np.prod(shape)), file.tell()).reshape(shape)

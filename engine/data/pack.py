@@ -1,0 +1,164 @@
+"""Packing: scenes into one folder that training reads memory-mapped.
+
+`images.npy` uint8 `scenes views h w 3` on white, `c2w.npy` float32 `scenes views 4 4` in SRN units, `intrinsics.npy`
+float32 `scenes 4`, and `meta.json`, written last. Everything is built under a temporary name, so that a folder is either
+finished or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from engine.data.base import PackedDataset, SceneDataset, read_meta
+from engine.data.cameras import spiral_cameras, srn_intrinsics, training_cameras
+from engine.data.raster import composite_white
+from engine.data.vehicles import build_vehicle, render_vehicle
+from engine.errors import DataError
+from engine.events import Run, Step
+
+GENERATOR = 1
+"""Version of the procedural vehicles; a new one makes packed folders stale."""
+
+THREADS = 2
+"""The rasteriser releases the GIL."""
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+Scene = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
+"""Pictures, SRN poses, intrinsics and a scene's entry in `meta.json`."""
+
+
+def pack_vehicles(
+    folder: str | Path,
+    seeds: Sequence[int],
+    views: int = 50,
+    size: int = 128,
+    *,
+    spiral: bool = False,
+) -> Run[PackedDataset]:
+    """Renders vehicles into a packed folder; a finished folder of the same request is reused.
+
+    Args:
+        folder: Where to; must not hold anything else.
+        seeds: Scene seeds (`scene_seed(split, index)`).
+        views: Random pictures per scene.
+        size: Rows and columns.
+        spiral: The 251 pictures of SRN's test path instead of random ones.
+
+    Raises:
+        DataError: Where the folder holds something else.
+    """
+    seeds = [int(seed) for seed in seeds]
+    request = {"kind": "vehicles", "generator": GENERATOR, "seeds": seeds, "size": size}
+    request |= {"views": len(spiral_cameras()) if spiral else views, "spiral": spiral}
+
+    def scene(seed: int) -> Scene:
+        return _vehicle_scene(seed, views, size, spiral)
+
+    return (yield from _pack(Path(folder), request, in_parallel(scene, seeds), len(seeds)))
+
+
+def pack_dataset(dataset: SceneDataset, folder: str | Path) -> Run[PackedDataset]:
+    """Copies a data set (an SRN folder, say) into a packed folder; a finished one of the same scenes is reused.
+
+    Raises:
+        DataError: Where scenes differ in number or size of pictures, or the folder holds something else.
+    """
+    request = {"kind": "copy", "ids": list(dataset.ids), "source": type(dataset).__name__}
+
+    def scene(index: int) -> Scene:
+        views = dataset.views(index)
+        pictures = (views.images.clamp(0, 1) * 255).round().byte().numpy()
+        intrinsics = views.camera.intrinsics.reshape(-1, 4)
+        if not bool((intrinsics == intrinsics[:1]).all()):
+            raise DataError(
+                f"{dataset.ids[index]}: pictures differ in their intrinsics, expected one for all."
+            )
+        entry = {"id": dataset.ids[index], "seed": None, "caption": "", "attributes": {}}
+        return pictures, views.camera.srn_c2w().numpy(), intrinsics[0].numpy(), entry
+
+    scenes = in_parallel(scene, range(len(dataset)))
+    return (yield from _pack(Path(folder), request, scenes, len(dataset)))
+
+
+def in_parallel(work: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
+    """Results in order, computed by `THREADS` threads a few items ahead; closing it stops the work."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting: deque = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * THREADS:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _vehicle_scene(seed: int, views: int, size: int, spiral: bool) -> Scene:
+    vehicle = build_vehicle(seed)
+    c2w = spiral_cameras() if spiral else training_cameras(seed, views)
+    intrinsics = srn_intrinsics(size)
+    pictures = composite_white(render_vehicle(vehicle, c2w, intrinsics, size))
+    entry = {"id": f"vehicle-{seed:07d}", "seed": seed}
+    entry |= {"caption": vehicle.caption, "attributes": vehicle.attributes}
+    return pictures, c2w, intrinsics, entry
+
+
+def _pack(
+    folder: Path, request: dict[str, Any], scenes: Iterator[Scene], total: int
+) -> Run[PackedDataset]:
+    """Writes scenes into `folder` under a temporary name and renames it when everything is there."""
+    if total == 0:
+        raise DataError(f"{folder}: found no scenes to pack, expected at least one.")
+    done = read_meta(folder)
+    if done is not None and done["request"] == request:
+        yield Step(stage="dataset", index=total, total=total)
+        return PackedDataset(folder)
+    if folder.exists():
+        raise DataError(
+            f"{folder}: holds something other than the requested data set; remove it or choose another folder."
+        )
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    entries, poses, intrinsics = [], [], []
+    with (partial / "images.npy").open("wb") as file:
+        for index, (pictures, c2w, matrix, entry) in enumerate(scenes):
+            if index == 0:
+                shape = pictures.shape
+                _write_header(file, (total, *shape))
+            elif pictures.shape != shape:
+                raise DataError(
+                    f"{entry['id']}: found pictures of shape {pictures.shape}, expected {shape} as in the first scene."
+                )
+            file.write(np.ascontiguousarray(pictures, np.uint8))
+            poses.append(c2w)
+            intrinsics.append(matrix)
+            entries.append(entry)
+            yield Step(stage="dataset", index=index + 1, total=total)
+        file.flush()
+        os.fsync(file.fileno())
+    np.save(partial / "c2w.npy", np.stack(poses).astype(np.float32))
+    np.save(partial / "intrinsics.npy", np.stack(intrinsics).astype(np.float32))
+    meta = json.dumps({"request": request, "scenes": entries})
+    (partial / "meta.json").write_text(meta, encoding="utf-8")
+    partial.rename(folder)
+    return PackedDataset(folder)
+
+
+def _write_header(file: Any, shape: tuple[int, ...]) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
