@@ -9,16 +9,21 @@ rays. Nothing here is differentiable: training and fitting use `engine.ops` dire
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from engine.fields.base import Field
+from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
+from engine.ops import render_fast
+from engine.ops.cameras import orbit_camera
 from engine.ops.march import MarchConfig, Samples, march
 from engine.ops.rays import camera_rays
 from engine.types import Camera
@@ -87,21 +92,28 @@ class RenderOutput:
 
 @dataclass(frozen=True)
 class Baked:
-    """A field made ready for many frames; later changes of the field do not reach it reliably: bake again.
+    """A field made ready for many frames. Bake again when the field changes.
 
     Attributes:
         field: What is rendered.
         cell_density: Largest density found in each occupancy cell, x slowest.
+        tables: What the CPU kernels read; None where they cannot render this field.
+        leaps: Their leap grids, by density threshold; filled as qualities are asked for.
     """
 
     field: Field
     cell_density: Float[Tensor, "gx gy gz"]
+    tables: render_fast.Tables | None = None
+    leaps: dict[float, np.ndarray] = field(default_factory=dict, compare=False)
 
 
 @torch.no_grad()
 def bake(field: Field) -> Baked:
     """Prepare a field for rendering: find out where it is empty."""
-    return Baked(field, _probe(field))
+    tables = _tables(field)
+    if tables is None:
+        return Baked(field, _probe(field))
+    return Baked(field, torch.from_numpy(render_fast.cell_density(tables, GRID)), tables)
 
 
 @torch.no_grad()
@@ -126,7 +138,10 @@ def render(
         ValueError: If `camera` holds several cameras.
     """
     camera = _single(camera).to(baked.cell_density.device)
-    traced = _trace_torch(baked, camera, TIERS[options.quality], stop)
+    if baked.tables is None:
+        traced = _trace_torch(baked, camera, TIERS[options.quality], stop)
+    else:
+        traced = _trace_fast(baked, camera, options, stop)
     return None if traced is None else _finish(baked, camera, options, *traced)
 
 
@@ -141,6 +156,60 @@ def render_views(
 def to_uint8(rgb: Float[Tensor, "*b"]) -> UInt8[Tensor, "*b"]:
     """Colours in [0, 1] as bytes, clamped and rounded to the nearest."""
     return (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def warm_up(field: Field | None = None) -> None:
+    """Compile the kernels that `field` needs (by default those of our priors), before the first frame does.
+
+    Takes seconds the first time on a machine and a fraction of one afterwards.
+    """
+    if field is None:
+        decoder = TriplaneDecoder(DecoderConfig(base_widths=(32,), direction_widths=(32,)))
+        field = TriplaneField(decoder.eval(), torch.zeros(3, decoder.config.channels, 8, 8))
+    render(bake(field), orbit_camera(0.0, 0.0, size=8))
+
+
+class TimeModel:
+    """What a frame will cost: seconds = a + b * rays, learnt from the frames measured so far.
+
+    A weighted least-squares line through recent frames; a and b are never negative. Two weak made-up frames stand for
+    the first guess, and keep the line sensible when all frames have the same size.
+    """
+
+    def __init__(self, overhead: float = 2e-3, per_ray: float = 5e-7, memory: float = 0.9):
+        """Start from a guess; `memory` is the share of its weight that a frame keeps when the next arrives."""
+        self.memory = memory
+        self._sums = np.zeros(5)
+        for rays in (64**2, 512**2):
+            self._sums += 0.05 * self._moments(rays, overhead + per_ray * rays)
+
+    @staticmethod
+    def _moments(rays: float, seconds: float) -> np.ndarray:
+        # Relative errors count: a small frame says as much as a large one.
+        weight = 1 / max(seconds, 1e-6) ** 2
+        return weight * np.array([1, rays, rays * rays, seconds, rays * seconds])
+
+    def observe(self, rays: int, seconds: float) -> None:
+        """Learn from a frame."""
+        self._sums = self.memory * self._sums + self._moments(rays, seconds)
+
+    @property
+    def line(self) -> tuple[float, float]:
+        """A (seconds) and b (seconds per ray)."""
+        n, x, xx, y, xy = self._sums
+        per_ray = max((n * xy - x * y) / max(n * xx - x * x, 1e-300), 0.0)
+        overhead = max((y - per_ray * x) / n, 0.0)
+        return overhead, xy / xx if overhead == 0 else per_ray
+
+    def seconds(self, rays: int) -> float:
+        """Expected duration of a frame."""
+        overhead, per_ray = self.line
+        return overhead + per_ray * rays
+
+    def rays(self, seconds: float) -> int:
+        """How many rays fit into a duration."""
+        overhead, per_ray = self.line
+        return int(max(seconds - overhead, 0) / max(per_ray, 1e-12))
 
 
 def _single(camera: Camera) -> Camera:
@@ -159,19 +228,19 @@ def _finish(
     options: RenderOptions,
     rgb: Float[Tensor, "height width 3"],
     opacity: Float[Tensor, "height width"],
-    distance: Float[Tensor, "height width"],
+    depth: Float[Tensor, "height width"],
 ) -> RenderOutput:
-    """Colours over the background, depth along the view axis, normals."""
+    """Colours over the background, depths where something is seen, normals."""
     background = rgb.new_tensor(options.background)
     rgb = (rgb + (1 - opacity[..., None]) * background).clamp(0, 1)
-    rays_o, rays_d = camera_rays(camera)
     seen = opacity >= EMPTY_OPACITY
-    distance = distance / opacity.clamp_min(EMPTY_OPACITY)
-    depth = torch.where(seen, distance * (rays_d @ camera.c2w[:3, 2]), EMPTY_DEPTH)
+    depth = torch.where(seen, depth / opacity.clamp_min(EMPTY_OPACITY), EMPTY_DEPTH)
     normal = None
     if options.normals:
+        rays_o, rays_d = (rays[seen] for rays in camera_rays(camera))
+        distance = depth[seen] / (rays_d @ camera.c2w[:3, 2])
         normal = torch.zeros_like(rgb)
-        normal[seen] = _normals(baked.field, rays_o[seen] + distance[seen][:, None] * rays_d[seen])
+        normal[seen] = _normals(baked.field, rays_o + distance[:, None] * rays_d)
     return RenderOutput(rgb, opacity, depth, normal)
 
 
@@ -183,6 +252,76 @@ def _normals(field: Field, xyz: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
     ends = torch.cat([xyz + offset, xyz - offset]).reshape(-1, 3)
     density = field.density(torch.minimum(torch.maximum(ends, low), high)).reshape(6, len(xyz))
     return F.normalize((density[3:] - density[:3]).T, dim=-1)
+
+
+def _tables(field: Field) -> render_fast.Tables | None:
+    """What the CPU kernels need of a field, or None where they cannot render it."""
+    if not isinstance(field, TriplaneField) or not _has_kernel(field):
+        return None
+    decoder = field.decoder
+    hidden, planes = decoder.base[0].out_features, field.triplane
+    layer = decoder.base[0].weight.reshape(hidden, -1, 3)
+    planes = torch.einsum("pcrw,hcp->prwh", planes, layer).contiguous()
+    planes[0] += decoder.base[0].bias
+    direction = None
+    if decoder.direction is not None:
+        direction = _flat(decoder.direction[0].weight.T, decoder.direction[0].bias)
+    return render_fast.Tables(
+        planes=planes.numpy(),
+        density_head=_flat(decoder.density_head[0].weight, decoder.density_head[0].bias),
+        color_head=_flat(decoder.color_head[0].weight, decoder.color_head[0].bias),
+        direction=direction,
+        saturation=decoder.config.saturation,
+        box=_flat(field.aabb),
+    )
+
+
+def _has_kernel(field: TriplaneField) -> bool:
+    """Whether a field has the shape that the CPU kernels are written for."""
+    config, planes = field.decoder.config, field.triplane
+    shallow = all(
+        len(widths) == 1
+        for widths in (config.base_widths, config.density_widths, config.color_widths)
+    )
+    directed = config.direction == "add" and len(config.direction_widths) == 1
+    return (
+        planes.device.type == "cpu"
+        and planes.dtype == torch.float32
+        and shallow
+        and config.base_widths[0] % 8 == 0
+        and (directed or config.direction == "none")
+        and (config.activation, config.density_activation) == ("silu", "trunc_exp")
+        and not config.flip_z
+        and config.scene_base is None
+    )
+
+
+def _flat(*tensors: Tensor) -> np.ndarray:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors]).float().numpy()
+
+
+def _trace_fast(
+    baked: Baked, camera: Camera, options: RenderOptions, stop: Callable[[], bool] | None
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Colour over black, opacity and opacity-weighted z-depth of every pixel."""
+    tier = TIERS[options.quality]
+    if tier.density not in baked.leaps:
+        occupied = (baked.cell_density > tier.density).numpy()
+        baked.leaps[tier.density] = render_fast.leap_grid(occupied)
+    config = MarchConfig(max_steps=tier.max_steps)
+    march = render_fast.March(
+        baked.leaps[tier.density], config.dt_min, tier.stop, tier.carry, config.min_near
+    )
+    traced = render_fast.trace(
+        baked.tables,
+        march,
+        _flat(camera.c2w[:3], camera.intrinsics),
+        camera.height,
+        camera.width,
+        threads=options.threads or len(os.sched_getaffinity(0)),
+        stop=stop,
+    )
+    return None if traced is None else tuple(torch.from_numpy(part) for part in traced)
 
 
 PROBE_CHUNK = 1 << 17
@@ -212,7 +351,7 @@ def _probe(field: Field) -> Float[Tensor, "gx gy gz"]:
 def _trace_torch(
     baked: Baked, camera: Camera, tier: Tier, stop: Callable[[], bool] | None
 ) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Colour over black, opacity and opacity-weighted distance of every pixel."""
+    """Colour over black, opacity and opacity-weighted z-depth of every pixel."""
     rays_o, rays_d = (rays.reshape(-1, 3) for rays in camera_rays(camera))
     occupied = baked.cell_density[None] > tier.density
     config = MarchConfig(max_steps=tier.max_steps)
@@ -227,7 +366,8 @@ def _trace_torch(
         pieces.append(_integrate(baked.field, directions, samples, tier.stop))
     size = (camera.height, camera.width)
     rgb, opacity, distance = (torch.cat(piece) for piece in zip(*pieces, strict=True))
-    return rgb.reshape(*size, 3), opacity.reshape(size), distance.reshape(size)
+    depth = distance * (rays_d @ camera.c2w[:3, 2])
+    return rgb.reshape(*size, 3), opacity.reshape(size), depth.reshape(size)
 
 
 def _integrate(
