@@ -27,3 +27,7 @@ class ConfigError(EngineError):
 
 class UnsupportedTaskError(EngineError):
     """A method was asked for what it cannot do."""
+
+
+class ExportError(EngineError):
+    """Something cannot be written as a mesh, picture or video, or such a file cannot be read."""

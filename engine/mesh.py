@@ -1,0 +1,272 @@
+"""Fields to vertex-coloured meshes, and meshes to files and back.
+
+A `Mesh` speaks SRN units in SRN axes (front +y, right +x, up +z), colours are sRGB bytes. OBJ, PLY and STL are written
+like that; GLB is written as glTF wants it: y up, the front on +z (so the right on -x), vertex colours linear. Its
+material is unlit, because a radiance field's colours hold their shading already.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float, Int, UInt8
+from scipy import ndimage
+from skimage.measure import marching_cubes
+from torch import Tensor
+from trimesh.exchange.gltf import export_glb
+
+from engine.errors import ExportError
+from engine.events import Run, Step
+from engine.fields.base import Field
+from engine.types import WORLD_PER_SRN
+
+FORMATS = (".glb", ".obj", ".ply", ".stl")
+"""File endings that `save_mesh` knows."""
+
+THRESHOLD = 10.0
+"""Density of the surface, per engine unit (spec section 7.3): light fades to 1/e within a tenth of a unit."""
+EMPTY = 0.5
+"""A field thinner than this everywhere, per engine unit, shows nothing."""
+SPECK = 0.01
+"""Parts of less than this share of the largest part's volume are dropped."""
+FLOOR = 1e-3
+"""Densities below this share of the threshold count as empty."""
+POINTS = 1 << 17
+"""Points per density query."""
+
+GLTF_FROM_SRN = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
+"""A rotation, and its own inverse."""
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A closed, vertex-coloured triangle mesh.
+
+    Attributes:
+        vertices: SRN units and axes.
+        faces: Vertex indices, counter-clockwise seen from outside.
+        colors: sRGB.
+        normals: Unit vectors pointing outwards.
+    """
+
+    vertices: Float[np.ndarray, "vertices 3"]
+    faces: Int[np.ndarray, "faces 3"]
+    colors: UInt8[np.ndarray, "vertices 3"]
+    normals: Float[np.ndarray, "vertices 3"]
+
+
+@torch.no_grad()
+def extract_mesh(
+    field: Field, resolution: int = 192, threshold: float | int | None = None
+) -> Run[Mesh]:
+    """The surface of a field as a mesh: stage "mesh", one step per few slabs of the density lattice.
+
+    Closed hollows are filled and floating crumbs dropped. A vertex has the colour that the field shows when it is
+    looked at straight, along minus the vertex normal.
+
+    Args:
+        field: What to extract.
+        resolution: Lattice points along the longest side of the field's box.
+        threshold: Density of the surface, per engine unit. None takes `THRESHOLD`, or a quarter of the field's
+            peak where that is less, so that thin objects have a surface too.
+
+    Raises:
+        ExportError: If the field is empty.
+
+    Source: marching cubes on a regular lattice as in SSDNeRF (spec section 7.3), here on the logarithm of density,
+    which is what the decoder makes linear.
+    """
+    low, high = (corner.double().cpu().numpy() for corner in field.aabb)
+    counts = np.maximum(2, np.round((high - low) / (high - low).max() * (resolution - 1)) + 1)
+    counts = counts.astype(int)
+    slabs = []
+    for step, slab in _density_slabs(field, counts):
+        slabs.append(slab)
+        yield step
+    density = np.concatenate(slabs)
+    peak = float(np.percentile(density, 99.9))
+    if not peak > EMPTY:
+        raise ExportError(
+            f"The field is empty (its density nowhere exceeds {density.max():.2g}); "
+            "generate or reconstruct an object before exporting a mesh."
+        )
+    level = min(THRESHOLD, peak / 4) if threshold is None else float(threshold)
+    if density.max() <= level:
+        raise ExportError(
+            f"The threshold {level:g} is above the field's largest density {density.max():.3g}; lower it."
+        )
+    spacing = (high - low) / (counts - 1)
+    solid = _solid(np.pad(density, 1), level)
+    vertices, faces, _, _ = marching_cubes(
+        solid, np.log(level), spacing=tuple(spacing), gradient_direction="ascent"
+    )
+    vertices = np.clip(vertices - spacing + low, low, high)
+    normals = _vertex_normals(vertices, faces)
+    colors = _surface_colors(field, vertices, normals)
+    yield Step(stage="mesh", index=len(slabs) + 1, total=len(slabs) + 1)
+    return Mesh(
+        (vertices / WORLD_PER_SRN).astype(np.float32), faces.astype(np.int32), colors, normals
+    )
+
+
+def save_mesh(mesh: Mesh, path: Path | str) -> Path:
+    """Write a mesh, whole or not at all; the ending decides the format (`FORMATS`). STL holds no colours.
+
+    Raises:
+        ExportError: If the ending is unknown or the folder cannot be written.
+    """
+    path = Path(path)
+    data = _encode(mesh, path)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be written ({error.strerror}).") from error
+    return path
+
+
+def load_mesh(path: Path | str) -> Mesh:
+    """Read what `save_mesh` wrote, back in SRN units and axes; white where a file has no colours.
+
+    Raises:
+        ExportError: If the file is missing or is not a mesh.
+    """
+    path = Path(path)
+    _check_ending(path)
+    try:
+        scene = trimesh.load_scene(path, process=path.suffix.lower() == ".stl")
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise ExportError(f"{path}: cannot be read as a mesh ({error}).") from error
+    meshes = [part for part in scene.geometry.values() if len(getattr(part, "faces", ()))]
+    if len(meshes) != 1:
+        raise ExportError(f"{path}: holds {len(meshes)} meshes, expected one.")
+    (mesh,) = meshes
+    vertices, faces = np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32)
+    colors = np.full((len(vertices), 3), 255, np.uint8)
+    if mesh.visual.kind == "vertex":
+        colors = np.asarray(mesh.visual.vertex_colors)[:, :3]
+    if path.suffix.lower() == ".glb":
+        vertices = vertices @ GLTF_FROM_SRN.T.astype(np.float32)
+        linear = mesh.visual.vertex_attributes.get("color")
+        if linear is not None:
+            colors = np.round(_to_srgb(linear[:, :3]) * 255).astype(np.uint8)
+    return Mesh(vertices, faces, colors, _vertex_normals(vertices, faces))
+
+
+def _density_slabs(field: Field, counts: np.ndarray) -> Iterator[tuple[Step, np.ndarray]]:
+    """Densities of the lattice over the field's box, ends included, some x-slabs at a time."""
+    low, high = field.aabb
+    axes = [
+        torch.linspace(0, 1, int(n), device=low.device) * (high[a] - low[a]) + low[a]
+        for a, n in enumerate(counts)
+    ]
+    groups = axes[0].split(max(1, POINTS // int(counts[1] * counts[2])))
+    for index, xs in enumerate(groups, 1):
+        xyz = torch.cartesian_prod(xs, axes[1], axes[2])
+        slab = field.density(xyz).float().cpu().numpy().reshape(len(xs), *counts[1:])
+        yield Step(stage="mesh", index=index, total=len(groups) + 1), slab
+
+
+def _solid(density: np.ndarray, level: float) -> np.ndarray:
+    """Log density with crumbs emptied and closed hollows filled; the lattice's border must be empty."""
+    values = np.log(np.maximum(density, level * FLOOR))
+    inside, _ = ndimage.label(density > level, np.ones((3, 3, 3)))
+    sizes = np.bincount(inside.ravel())
+    sizes[0] = 0
+    crumbs = sizes < SPECK * sizes.max()
+    crumbs[0] = False
+    values[crumbs[inside]] = np.log(level * FLOOR)
+    outside, _ = ndimage.label(values <= np.log(level))
+    values[(outside > 0) & (outside != outside[0, 0, 0])] = np.log(level / FLOOR)
+    return values
+
+
+def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit normals: the mean of the faces around each vertex, weighted by their area."""
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], np.cross(b - a, c - a))
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = np.where(length > 0, normals / np.maximum(length, 1e-30), [0.0, 0.0, 1.0])
+    return normals.astype(np.float32)
+
+
+def _surface_colors(field: Field, vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    device = field.aabb.device
+    xyz = torch.from_numpy(vertices).float().to(device)
+    dirs = -torch.from_numpy(normals).float().to(device)
+    chunks: list[Tensor] = [
+        field.query(points, towards)[1]
+        for points, towards in zip(xyz.split(POINTS), dirs.split(POINTS), strict=True)
+    ]
+    return (torch.cat(chunks).clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def _check_ending(path: Path) -> None:
+    if path.suffix.lower() not in FORMATS:
+        raise ExportError(
+            f"{path}: found the ending {path.suffix or 'none'!r}, expected one of {', '.join(FORMATS)}."
+        )
+
+
+def _encode(mesh: Mesh, path: Path) -> bytes:
+    _check_ending(path)
+    ending = path.suffix.lower()
+    if ending == ".glb":
+        return _encode_glb(mesh)
+    body = trimesh.Trimesh(
+        mesh.vertices,
+        mesh.faces,
+        vertex_normals=mesh.normals,
+        vertex_colors=mesh.colors,
+        process=False,
+    )
+    buffer = io.BytesIO()
+    options = {"include_normals": True} if ending == ".obj" else {}
+    if ending == ".ply":
+        options = {"vertex_normal": True}
+    data = body.export(buffer, file_type=ending[1:], **options) or buffer.getvalue()
+    return data.encode() if isinstance(data, str) else data
+
+
+def _encode_glb(mesh: Mesh) -> bytes:
+    body = trimesh.Trimesh(
+        mesh.vertices @ GLTF_FROM_SRN.T,
+        mesh.faces,
+        vertex_normals=mesh.normals @ GLTF_FROM_SRN.T,
+        vertex_attributes={"_color": _to_linear(mesh.colors / 255).astype(np.float32)},
+        process=False,
+    )
+    return export_glb(body, include_normals=True, tree_postprocessor=_finish_gltf)
+
+
+def _finish_gltf(tree: dict) -> None:
+    """Make the float attribute the vertex colour (trimesh would write bytes, too coarse for linear darks)."""
+    primitive = tree["meshes"][0]["primitives"][0]
+    primitive["attributes"]["COLOR_0"] = primitive["attributes"].pop("_color")
+    primitive["material"] = 0
+    tree["materials"] = [
+        {
+            "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
+            "extensions": {"KHR_materials_unlit": {}},
+        }
+    ]
+    tree["extensionsUsed"] = ["KHR_materials_unlit"]
+
+
+def _to_linear(srgb: np.ndarray) -> np.ndarray:
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def _to_srgb(linear: np.ndarray) -> np.ndarray:
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
