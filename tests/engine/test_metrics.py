@@ -57,7 +57,7 @@ def test_the_psnr_matrix_holds_every_pair(pictures):
     matrix = psnr_matrix(pictures[:3], pictures[1:])
     for i in range(3):
         for j in range(3):
-            wanted = float(psnr(pictures[i], pictures[1 + j]))
+            wanted = min(120.0, float(psnr(pictures[i], pictures[1 + j])))
             assert float(matrix[i, j]) == pytest.approx(wanted, abs=1e-4)
 
 
