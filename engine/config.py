@@ -40,7 +40,9 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return _read_union(kind, value, where)
     if origin is typing.Literal:
         if value not in typing.get_args(kind):
-            raise ConfigError(f"{where}: found {value!r}, expected one of {', '.join(map(repr, typing.get_args(kind)))}.")
+            raise ConfigError(
+                f"{where}: found {value!r}, expected one of {', '.join(map(repr, typing.get_args(kind)))}."
+            )
         return value
     if origin is tuple:
         return _read_tuple(kind, value, where)
@@ -56,12 +58,16 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 
 def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: found {value!r}, expected an object with the keys of {kind.__name__}.")
+        raise ConfigError(
+            f"{where}: found {value!r}, expected an object with the keys of {kind.__name__}."
+        )
     hints = typing.get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
     for key in value:
         if key not in names:
-            raise ConfigError(f"{where}: unknown key {key!r}; {kind.__name__} has {', '.join(names)}.")
+            raise ConfigError(
+                f"{where}: unknown key {key!r}; {kind.__name__} has {', '.join(names)}."
+            )
     read = {key: _read(hints[key], item, f"{where}.{key}") for key, item in value.items()}
     try:
         return kind(**read)
@@ -92,4 +98,7 @@ def _read_tuple(kind: Any, value: Any, where: str) -> tuple:
         return tuple(_read(items[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if len(items) != len(value):
         raise ConfigError(f"{where}: found {len(value)} values, expected {len(items)}.")
-    return tuple(_read(item_kind, item, f"{where}[{i}]") for i, (item_kind, item) in enumerate(zip(items, value, strict=True)))
+    return tuple(
+        _read(item_kind, item, f"{where}[{i}]")
+        for i, (item_kind, item) in enumerate(zip(items, value, strict=True))
+    )

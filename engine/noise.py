@@ -20,6 +20,10 @@ class Noise:
 
     seed: int
 
+    def batch(self, count: int) -> BatchNoise:
+        """One source per item: item k draws what `Noise(seed + k)` would."""
+        return BatchNoise(tuple(self.seed + k for k in range(count)))
+
     def generator(self, stage: str, step: int = 0) -> torch.Generator:
         """The CPU generator of one place: always in the same state for the same arguments."""
         digest = hashlib.blake2b(f"{self.seed}/{stage}/{step}".encode(), digest_size=8).digest()
@@ -71,9 +75,7 @@ class BatchNoise:
 
     def _stack(self, shape: Sequence[int], draw) -> Tensor:
         if shape[0] != len(self.seeds):
-            raise ValueError(
-                f"found a batch of {shape[0]}, expected {len(self.seeds)} (one per seed)"
-            )
+            raise ValueError(f"found a batch of {shape[0]}, expected {len(self.seeds)}, one per seed")
         return torch.cat([draw(Noise(seed), (1, *shape[1:])) for seed in self.seeds])
 
     def normal(self, shape: Sequence[int], stage: str, step: int = 0, *, device="cpu") -> Tensor:

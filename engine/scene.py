@@ -59,25 +59,37 @@ class Scene:
         """
         path = Path(path)
         if not path.is_file():
-            raise SceneError(f"{path}: there is no such file; expected a scene saved as .safetensors.")
+            raise SceneError(
+                f"{path}: there is no such file; expected a scene saved as .safetensors."
+            )
         try:
             with safe_open(path, framework="pt", device=str(device)) as file:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise SceneError(f"{path}: not a readable safetensors file ({error}); expected a saved scene.") from error
+            raise SceneError(
+                f"{path}: not a readable safetensors file ({error}); expected a saved scene."
+            ) from error
         if header.get("format") != FORMAT:
             raise SceneError(
                 f"{path}: found format {header.get('format')!r}, expected {FORMAT!r}; "
                 "a checkpoint is opened with --checkpoint, a scene file with render or export."
             )
         try:
-            decoder = TriplaneDecoder(from_json(DecoderConfig, json.loads(header["decoder"]), "decoder"))
-            weights = {k.removeprefix("decoder."): v for k, v in tensors.items() if k.startswith("decoder.")}
+            decoder = TriplaneDecoder(
+                from_json(DecoderConfig, json.loads(header["decoder"]), "decoder")
+            )
+            weights = {
+                k.removeprefix("decoder."): v
+                for k, v in tensors.items()
+                if k.startswith("decoder.")
+            }
             decoder.load_state_dict(weights)
             provenance = json.loads(header["provenance"])
             triplane = tensors["triplane"]
         except (KeyError, RuntimeError, ValueError, ConfigError) as error:
-            raise SceneError(f"{path}: the scene file is damaged ({error}); save it again.") from error
+            raise SceneError(
+                f"{path}: the scene file is damaged ({error}); save it again."
+            ) from error
         decoder = decoder.to(device).eval().requires_grad_(False)
         return cls(TriplaneField(decoder, triplane), provenance)

@@ -31,8 +31,17 @@ class SceneDataset(Protocol):
         """Number of scenes."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes when the data does."""
+        ...
+
     def views(self, index: int, which: Sequence[int] | None = None) -> Views:
         """Pictures of a scene, in engine units: all, or those of the given positions."""
+        ...
+
+    def describe(self, index: int) -> dict[str, Any]:
+        """Seed, caption and attributes of a scene, as far as they are known; plain JSON values."""
         ...
 
 
@@ -83,6 +92,11 @@ class PackedDataset:
         return tuple(scene["id"] for scene in self.meta["scenes"])
 
     @property
+    def fingerprint(self) -> str:
+        """A text that changes when the data does."""
+        return f"{self.folder.resolve()} {(self.folder / 'meta.json').stat().st_mtime_ns}"
+
+    @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of a picture."""
         return self.images.shape[2], self.images.shape[3]
@@ -108,6 +122,10 @@ class PackedDataset:
         if which is not None:
             pictures, camera = pictures[list(which)], camera[list(which)]
         return Views(pictures.float() / 255, camera)
+
+    def describe(self, index: int) -> dict[str, Any]:
+        """Id, seed, caption and attributes of a scene."""
+        return dict(self.meta["scenes"][index])
 
     def release(self) -> None:
         """Gives mapped pages back to the system; they stay in its cache and are mapped again when touched."""

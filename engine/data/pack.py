@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from engine.data.base import PackedDataset, SceneDataset, read_meta
 from engine.data.cameras import spiral_cameras, srn_intrinsics, training_cameras
+from engine.data.parallel import in_parallel
 from engine.data.raster import composite_white
 from engine.data.vehicles import build_vehicle, render_vehicle
 from engine.errors import DataError
@@ -27,12 +26,6 @@ from engine.events import Run, Step
 
 GENERATOR = 1
 """Version of the procedural vehicles; a new one makes packed folders stale."""
-
-THREADS = 2
-"""The rasteriser releases the GIL."""
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 Scene = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 """Pictures, SRN poses, intrinsics and a scene's entry in `meta.json`."""
@@ -74,7 +67,7 @@ def pack_dataset(dataset: SceneDataset, folder: str | Path) -> Run[PackedDataset
     Raises:
         DataError: Where scenes differ in number or size of pictures, or the folder holds something else.
     """
-    request = {"kind": "copy", "ids": list(dataset.ids), "source": type(dataset).__name__}
+    request = {"kind": "copy", "ids": list(dataset.ids), "source": dataset.fingerprint}
 
     def scene(index: int) -> Scene:
         views = dataset.views(index)
@@ -84,27 +77,12 @@ def pack_dataset(dataset: SceneDataset, folder: str | Path) -> Run[PackedDataset
             raise DataError(
                 f"{dataset.ids[index]}: pictures differ in their intrinsics, expected one for all."
             )
-        entry = {"id": dataset.ids[index], "seed": None, "caption": "", "attributes": {}}
+        entry = {"seed": None, "caption": "", "attributes": {}, **dataset.describe(index)}
+        entry["id"] = dataset.ids[index]
         return pictures, views.camera.srn_c2w().numpy(), intrinsics[0].numpy(), entry
 
     scenes = in_parallel(scene, range(len(dataset)))
     return (yield from _pack(Path(folder), request, scenes, len(dataset)))
-
-
-def in_parallel(work: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
-    """Results in order, computed by `THREADS` threads a few items ahead; closing it stops the work."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        waiting: deque = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * THREADS:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _vehicle_scene(seed: int, views: int, size: int, spiral: bool) -> Scene:

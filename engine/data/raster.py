@@ -26,8 +26,9 @@ class Soup:
         vertices: Positions.
         faces: Vertex indices.
         corner_rgb: Colour of every corner of every face, light included; multiplied with the texture where there is one.
-        corner_uv: Texture coordinates in pixels of `texture`, or negative where a face has no texture.
-        texture: One picture for all faces (an atlas), RGB in [0, 1].
+        corner_uv: Texture coordinates, (0, 0) at a picture's upper left, (1, 1) at its lower right, repeating outside.
+        texture: All pictures below each other, RGB in [0, 1].
+        tile: First row, rows and columns of every face's picture in `texture`; 0 rows where a face has none.
     """
 
     vertices: Float[np.ndarray, "v 3"]
@@ -35,6 +36,7 @@ class Soup:
     corner_rgb: Float[np.ndarray, "f 3 3"]
     corner_uv: Float[np.ndarray, "f 3 2"] | None = None
     texture: Float[np.ndarray, "th tw 3"] | None = None
+    tile: Int[np.ndarray, "f 3"] | None = None
 
 
 def rasterise(
@@ -94,20 +96,22 @@ def composite_white(rgba: UInt8[np.ndarray, "*n 4"]) -> UInt8[np.ndarray, "*n 3"
 
 
 def _arrays(soup: Soup) -> tuple[np.ndarray, ...]:
-    uv = soup.corner_uv
-    if uv is None:
-        uv = np.full((len(soup.faces), 3, 2), -1.0, np.float32)
+    uv, tile = soup.corner_uv, soup.tile
+    if uv is None or tile is None:
+        uv = np.zeros((len(soup.faces), 3, 2), np.float32)
+        tile = np.zeros((len(soup.faces), 3), np.int32)
     return (
         np.ascontiguousarray(soup.vertices, np.float64),
         np.ascontiguousarray(soup.faces, np.int32),
         np.ascontiguousarray(soup.corner_rgb, np.float32),
         np.ascontiguousarray(uv, np.float32),
         np.ascontiguousarray(NO_TEXTURE if soup.texture is None else soup.texture, np.float32),
+        np.ascontiguousarray(tile, np.int32),
     )
 
 
 @njit(nogil=True, cache=True)
-def _draw(vertices, faces, rgb, uv, texture, w2c, intrinsics, inverse, colour):
+def _draw(vertices, faces, rgb, uv, texture, tile, w2c, intrinsics, inverse, colour):
     """Fills `inverse` (1/depth, 0 = nothing) and `colour` at sample centres."""
     height, width = inverse.shape
     fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
@@ -142,7 +146,7 @@ def _draw(vertices, faces, rgb, uv, texture, w2c, intrinsics, inverse, colour):
             continue
         wb_x, wb_y = (dy - ay) / area, -(dx - ax) / area
         wc_x, wc_y = -(by - ay) / area, (bx - ax) / area
-        textured = uv[f, 0, 0] >= 0.0
+        first_row, rows, columns = tile[f, 0], tile[f, 1], tile[f, 2]
         for row in range(top, bottom + 1):
             wb = (left - ax) * wb_x + (row - ay) * wb_y
             wc = (left - ax) * wc_x + (row - ay) * wc_y
@@ -156,11 +160,11 @@ def _draw(vertices, faces, rgb, uv, texture, w2c, intrinsics, inverse, colour):
                         red = pa * rgb[f, 0, 0] + pb * rgb[f, 1, 0] + pc * rgb[f, 2, 0]
                         green = pa * rgb[f, 0, 1] + pb * rgb[f, 1, 1] + pc * rgb[f, 2, 1]
                         blue = pa * rgb[f, 0, 2] + pb * rgb[f, 1, 2] + pc * rgb[f, 2, 2]
-                        if textured:
+                        if rows > 0:
                             u = pa * uv[f, 0, 0] + pb * uv[f, 1, 0] + pc * uv[f, 2, 0]
                             v = pa * uv[f, 0, 1] + pb * uv[f, 1, 1] + pc * uv[f, 2, 1]
-                            j = min(max(int(u), 0), texture.shape[1] - 1)
-                            i = min(max(int(v), 0), texture.shape[0] - 1)
+                            j = min(int((u - np.floor(u)) * columns), columns - 1)
+                            i = first_row + min(int((v - np.floor(v)) * rows), rows - 1)
                             red *= texture[i, j, 0]
                             green *= texture[i, j, 1]
                             blue *= texture[i, j, 2]

@@ -94,3 +94,13 @@ class Schedule:
         """Weight of the squared v error: (signal / sigma)^(2 power) * sigma^2. Source: SSDNeRF eq. 6."""
         signal, sigma = self.signal(t).flatten(), self.sigma(t).flatten()
         return (signal / sigma) ** (2 * power) * sigma**2
+
+    def sampling_probabilities(self, power: float, share: float = 0.0) -> Float[Tensor, " T"]:
+        """Chance of drawing each timestep, proportional to `snr_weight(t, power) ** share`, float64.
+
+        Losses of timesteps drawn so are weighted by `snr_weight / (T * probability)`, which keeps their expectation.
+        Source: the official `SNRWeightedTimeStepSampler`; every released config has share 0, which is uniform.
+        """
+        snr = self.alpha_bar / (1 - self.alpha_bar)
+        weights = (snr**power * (1 - self.alpha_bar)) ** share
+        return weights / weights.sum()

@@ -139,11 +139,11 @@ class TriplaneDecoder(nn.Module):
         unit = (xyz - low) * (2 / (high - low)) - 1
         if self.config.flip_z:
             unit = unit * unit.new_tensor([1.0, 1.0, -1.0])
-        if self.scene_base is not None:
-            triplanes = triplanes + self.scene_base
         if self.config.dropout and self.training:
             planes = F.dropout2d(triplanes.flatten(0, 1), self.config.dropout)
             triplanes = planes.reshape(triplanes.shape)
+        if self.scene_base is not None:
+            triplanes = triplanes + self.scene_base
         return self.base(lookup_packed(triplanes, unit, scene))
 
     def density(

@@ -105,8 +105,15 @@ class Method(Protocol):
 
     info: MethodInfo
     sample_options: SampleOptions
-    """Test-time settings tuned on validation scenes (from the checkpoint's config.json)."""
+    """Test-time settings tuned on validation scenes (from the checkpoint's config.json), mode `ours`."""
     fit_options: FitOptions
+    paper_sample_options: SampleOptions
+    """The same for mode `paper`."""
+    paper_fit_options: FitOptions
+    checkpoint: str | None
+    """Name of the checkpoint the method was opened from."""
+    framing_boxes: Tensor
+    """Extents of some training objects, `n 3`, SRN units: what a picture is framed to."""
     mean_latent: Tensor
     """Mean of the training latents (activated)."""
     directions: Tensor

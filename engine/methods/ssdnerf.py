@@ -23,7 +23,7 @@ from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.methods.base import FitOptions, MethodInfo, SampleOptions
 from engine.methods.latents import LatentRecords
 from engine.nets.unet2d import UNet2D, UNetConfig
-from engine.noise import BatchNoise, Noise
+from engine.noise import Noise
 from engine.ops.activations import CLIP, LatentActivation, latent_activation
 from engine.ops.losses import pixel_scale, total_variation
 from engine.ops.march import MarchConfig, march
@@ -77,6 +77,8 @@ class SSDNeRFConfig:
     """Weight of the mean squared latent."""
     tv_weight: float = 0.0
     """Weight of the latent's total variation."""
+    tv_power: float = 2.0
+    """Power of the gradients in the total variation (1.5 in the official first-stage configs)."""
     snr_power: float = 0.5
     """omega of the diffusion loss."""
     diffusion_weight: float = 4.0
@@ -97,6 +99,18 @@ class TrainOptions:
     """Adam's rate on the raw latents."""
     freeze_norm: int | None = 100_000
     """Iteration from which the norm factor stays."""
+
+
+PAPER_FIT = FitOptions(
+    mode="paper",
+    steps=75,
+    guidance_gain=3.2 * 2**14,
+    finetune_steps=25,
+    inner_steps=4,
+    learning_rate=5e-3,
+    rate_decay="exponential",
+)
+"""The paper's settings for cars from one view (spec section 5.3)."""
 
 
 def scheduled(schedule: tuple[tuple[int, int], ...], step: int) -> int:
@@ -135,6 +149,10 @@ class SSDNeRF(nn.Module):
         self.mean_latent = torch.zeros(shape)
         self.directions = torch.zeros(0, *shape)
         self.gallery = torch.zeros(0, *shape)
+        self.framing_boxes = torch.zeros(0, 3)
+        self.paper_sample_options = SampleOptions(mode="paper", steps=50)
+        self.paper_fit_options = PAPER_FIT
+        self.checkpoint: str | None = None
         self.network_dtype: torch.dtype | None = None
         """Precision of the denoiser's arithmetic (autocast); None for float32."""
 
@@ -147,7 +165,7 @@ class SSDNeRF(nn.Module):
 
     def scene(self, latent: Tensor, **provenance) -> Scene:
         """Wrap one activated latent as a renderable scene."""
-        return Scene(TriplaneField(self.decoder, latent), {"method": self.info.name, **provenance})
+        return Scene(TriplaneField(self.decoder, latent), {"method": self.info.name, "checkpoint": self.checkpoint, **provenance})
 
     def to_images(
         self, latents: Float[Tensor, "scenes 3 channels rows cols"]
@@ -246,7 +264,7 @@ class SSDNeRF(nn.Module):
         weight = config.pixel_weight * pixel_scale(num_rays, config.pixel_coefficient) * 3
         loss = weight * mse.mean() + config.reg_weight * latents.square().mean()
         if config.tv_weight:
-            loss = loss + config.tv_weight * total_variation(latents)
+            loss = loss + config.tv_weight * total_variation(latents, config.tv_power)
         return loss, mse.detach()
 
     def diffusion_loss(
@@ -409,7 +427,7 @@ class SSDNeRF(nn.Module):
     @torch.no_grad()
     def generate(self, num_scenes: int, options: SampleOptions, noise: Noise) -> Run[Tensor]:
         """Draw scenes from the prior. Scene i is what seed `noise.seed + i` alone would give."""
-        draws = BatchNoise(tuple(noise.seed + k for k in range(num_scenes)))
+        draws = noise.batch(num_scenes)
         x = self.to_images(
             draws.normal((num_scenes, *self.info.latent_shape), "x_T", device=self.device)
         )

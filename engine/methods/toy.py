@@ -149,6 +149,12 @@ class ToyMethod:
     )
     sample_options = SampleOptions(steps=12, renoise=RenoiseOptions(steps=4))
     fit_options = FitOptions(steps=12, renoise=RenoiseOptions(steps=4, mix=0.3), finetune_steps=4)
+    paper_sample_options = SampleOptions(mode="paper", steps=12)
+    paper_fit_options = FitOptions(
+        mode="paper", steps=12, finetune_steps=4, rate_decay="exponential"
+    )
+    checkpoint = None
+    framing_boxes = torch.tensor([[0.36, 0.80, 0.29], [0.33, 0.74, 0.26], [0.38, 0.88, 0.31]])
 
     def __init__(self, config: ToyConfig | None = None):
         self.config = config or ToyConfig()
@@ -233,8 +239,6 @@ class ToyMethod:
 
 def _paint(views: Views) -> Tensor | None:
     """Mean colour of what is not white background, or None where nothing is left."""
-    if views.alpha is not None:
-        inside = views.alpha[..., 0] > 0.5
-    else:
-        inside = views.images.amin(-1) < 0.95
+    alpha = 1 - views.images.amin(-1) if views.alpha is None else views.alpha[..., 0]
+    inside = alpha > (0.05 if views.alpha is None else 0.5)
     return views.images[inside].mean(0) if inside.any() else None

@@ -106,7 +106,9 @@ def march(
     near, far = intersect_box(rays_o, rays_d, aabb, config.min_near)
     (hit,) = torch.nonzero(far < MISS, as_tuple=True)
     gamma = config.dt_gamma if dt_gamma is None else dt_gamma[hit]
-    lattice, steps = _lattice(near[hit], far[hit], jitter if jitter is None else jitter[hit], gamma, config)
+    lattice, steps = _lattice(
+        near[hit], far[hit], jitter if jitter is None else jitter[hit], gamma, config
+    )
     origin, direction = rays_o[hit, None], rays_d[hit, None]
     xyz = origin + lattice[..., None] * direction
     xyz = torch.minimum(torch.maximum(xyz, aabb[0]), aabb[1])
@@ -138,7 +140,7 @@ def _lattice(
         return (t * gamma).clamp(config.dt_min, config.dt_max)
 
     t = near if jitter is None else near + jitter * step(near)
-    longest = float((far - near).max()) if len(near) else 0.0
+    longest = max(float((far - near).max()), 0.0) if len(near) else 0.0
     distances, steps = [], []
     for _ in range(math.ceil(longest / config.dt_min) + 1):
         dt = step(t)

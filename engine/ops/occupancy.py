@@ -67,7 +67,11 @@ def occupied_cells(
             occupied then, since an empty grid would never receive a gradient again.
     """
     values = grid.float()
-    mean = values.clamp_min(0).mean((1, 2, 3), keepdim=True) if per_scene else values.clamp_min(0).mean()
+    mean = (
+        values.clamp_min(0).mean((1, 2, 3), keepdim=True)
+        if per_scene
+        else values.clamp_min(0).mean()
+    )
     occupied = values > torch.clamp(mean, max=threshold)
     if dilate:
         pooled = F.max_pool3d(occupied[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0

@@ -7,7 +7,8 @@ below the threshold, and that last sample receives no gradient.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from engine.ops.march import Samples
@@ -18,7 +19,7 @@ STOP_TRANSMITTANCE = 1e-4
 
 def sample_weights(
     density: Float[Tensor, " n"], samples: Samples, stop: float = STOP_TRANSMITTANCE
-) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
     """Chance that a ray ends in each sample, and which samples pass gradient to their colour.
 
     Args:
@@ -27,7 +28,7 @@ def sample_weights(
         stop: Transmittance at which a ray ends.
 
     Returns:
-        Weights in [0, 1], whose sum over a ray is its opacity, and a 0/1 mask of the samples before the stop.
+        Weights in [0, 1], whose sum over a ray is its opacity, and which samples come before the stop.
     """
     starts = samples.counts.cumsum(0) - samples.counts
     column = torch.arange(len(samples), device=density.device) - starts[samples.ray]
@@ -36,13 +37,13 @@ def sample_weights(
     dense = optical_depth.new_zeros(rays, longest)
     with torch.no_grad():
         passed = dense.index_put((samples.ray, column), optical_depth).cumsum(1)
-        last_live = torch.exp(-passed[samples.ray, column]) >= stop
-    optical_depth = torch.where(last_live, optical_depth, optical_depth.detach())
-    before = dense.index_put((samples.ray, column), optical_depth)
-    before = (before.cumsum(1) - before)[samples.ray, column]
+        live = torch.exp(-passed[samples.ray, column]) >= stop
+    optical_depth = torch.where(live, optical_depth, optical_depth.detach())
+    passed = dense.index_put((samples.ray, column), optical_depth).cumsum(1)
+    before = F.pad(passed[:, :-1], (1, 0))[samples.ray, column]
     transmittance = torch.exp(-before)
     weights = transmittance * -torch.expm1(-optical_depth)
-    return torch.where(transmittance >= stop, weights, torch.zeros_like(weights)), last_live.to(density.dtype)
+    return torch.where(transmittance >= stop, weights, torch.zeros_like(weights)), live
 
 
 def composite(
@@ -56,7 +57,7 @@ def composite(
     Depth is the weighted sum of the samples' start distances, not divided by opacity, and passes no gradient.
     """
     weights, live = sample_weights(density, samples, stop)
-    rgb = rgb * live[:, None] + rgb.detach() * (1 - live[:, None])
+    rgb = torch.where(live[:, None], rgb, rgb.detach())
     rays = len(samples.counts)
     image = rgb.new_zeros(rays, 3).index_add(0, samples.ray, weights[:, None] * rgb)
     opacity = rgb.new_zeros(rays).index_add(0, samples.ray, weights)

@@ -1,0 +1,166 @@
+"""Checkpoints: trained methods on disk.
+
+A checkpoint is a folder with `model.safetensors` (float16; several `model-00001-of-00003.safetensors` where it exceeds
+16 MiB), `config.json` (method, network sizes, test-time settings), `metrics.json` and a model card `README.md`.
+Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.config import from_json, to_json
+from engine.errors import CheckpointError, ConfigError
+from engine.methods import METHODS
+from engine.methods.base import FitOptions, SampleOptions
+from engine.methods.ssdnerf import SSDNeRF
+
+FORMAT = "ssdnerf-explorer-checkpoint/1"
+FOLDER = Path(__file__).resolve().parent.parent / "checkpoints"
+SHARD_BYTES = 16 * 2**20
+EXTRAS = ("mean_latent", "directions", "gallery", "framing_boxes")
+"""Tensors beside the weights: see `engine.methods.base.Method`."""
+
+
+def list_checkpoints(folder: Path = FOLDER) -> list[str]:
+    """Names of the bundled checkpoints."""
+    return sorted(path.parent.name for path in folder.glob("*/config.json"))
+
+
+def save_checkpoint(folder: Path | str, method: SSDNeRF, *, provenance: Mapping[str, Any]) -> Path:
+    """Write a method's weights and settings.
+
+    Args:
+        folder: Where; created if need be. Files of the same names are replaced whole.
+        method: With its EMA weights, test-time settings and latents in place.
+        provenance: Recipe, steps, seeds, data: JSON values.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = dict(method.state_dict())
+    tensors |= {f"latents.{name}": getattr(method, name) for name in EXTRAS}
+    tensors = {
+        name: value.detach().cpu().to(torch.float16 if value.numel() > 1 else torch.float32).contiguous()
+        for name, value in tensors.items()
+    }
+    for old in folder.glob("model*.safetensors"):
+        old.unlink()
+    shards = _shards(tensors)
+    for index, shard in enumerate(shards):
+        name = "model.safetensors"
+        if len(shards) > 1:
+            name = f"model-{index + 1:05d}-of-{len(shards):05d}.safetensors"
+        temporary = folder / (name + ".tmp")
+        save_file(shard, temporary)
+        os.replace(temporary, folder / name)
+    config = {
+        "format": FORMAT,
+        "method": method.info.name,
+        "model": to_json(method.config),
+        "settings": {
+            "sample": to_json(method.sample_options),
+            "fit": to_json(method.fit_options),
+            "paper_sample": to_json(method.paper_sample_options),
+            "paper_fit": to_json(method.paper_fit_options),
+        },
+        "provenance": dict(provenance),
+    }
+    write_json(folder / "config.json", config)
+    return folder
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def _shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, value in tensors.items():
+        weight = value.numel() * value.element_size()
+        if size + weight > SHARD_BYTES - 2**16 and shards[-1]:
+            shards.append({})
+            size = 0
+        shards[-1][name] = value
+        size += weight
+    return shards
+
+
+def find_checkpoint(name: str | Path) -> Path:
+    """The folder of a bundled checkpoint's name or of a path.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    for folder in (Path(name), FOLDER / name):
+        if (folder / "config.json").is_file():
+            return folder
+    bundled = ", ".join(list_checkpoints()) or "none"
+    raise CheckpointError(
+        f"{name}: found no checkpoint (a folder with config.json) there; bundled checkpoints: {bundled}."
+    )
+
+
+def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSDNeRF:
+    """A trained method, ready to use.
+
+    Args:
+        name: A bundled checkpoint's name or a folder.
+        device: Where to put it.
+
+    Raises:
+        CheckpointError: If it is missing, damaged or of another kind.
+    """
+    folder = find_checkpoint(name)
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except ValueError as error:
+        raise CheckpointError(f"{folder / 'config.json'}: not readable as JSON ({error}).") from error
+    if config.get("format") != FORMAT or config.get("method") not in METHODS:
+        raise CheckpointError(
+            f"{folder}: found format {config.get('format')!r} and method {config.get('method')!r}, "
+            f"expected {FORMAT!r} and one of {', '.join(METHODS)}."
+        )
+    kind, kind_config = METHODS[config["method"]]
+    try:
+        settings = config.get("settings", {})
+        method = kind(from_json(kind_config, config["model"], "config.model"))
+        method.sample_options = from_json(SampleOptions, settings["sample"], "settings.sample")
+        method.fit_options = from_json(FitOptions, settings["fit"], "settings.fit")
+        method.paper_sample_options = from_json(
+            SampleOptions, settings["paper_sample"], "settings.paper_sample"
+        )
+        method.paper_fit_options = from_json(FitOptions, settings["paper_fit"], "settings.paper_fit")
+        tensors = _read_tensors(folder)
+        for extra in EXTRAS:
+            setattr(method, extra, tensors.pop(f"latents.{extra}").float())
+        method.load_state_dict({key: value.float() for key, value in tensors.items()})
+    except (ConfigError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: the checkpoint is damaged ({error}); restore it.") from error
+    method = method.to(device).eval().requires_grad_(False)
+    method.unet.to(memory_format=torch.channels_last)
+    method.checkpoint = folder.name
+    return method
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise CheckpointError(f"{folder}: found no model*.safetensors; restore the folder's files.")
+    tensors: dict[str, Tensor] = {}
+    for path in files:
+        with safe_open(path, framework="pt") as file:
+            tensors |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return tensors

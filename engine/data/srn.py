@@ -1,0 +1,258 @@
+"""The SRN layout: `<root>/<scene>/{intrinsics.txt, rgb/NNNNNN.png, pose/NNNNNN.txt}`, read and written.
+
+Poses are camera to world with OpenCV axes in SRN units, 16 numbers on one line. A scene we write also holds
+`attributes.json` (seed, caption, attributes), which readers of SRN ignore. Source: shared/spec/ssdnerf.md, section 6.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from engine.data.parallel import in_parallel
+from engine.errors import DataError
+from engine.events import Run, Step
+from engine.images import read_intrinsics, read_pose
+from engine.types import Camera, Views
+
+LAYOUT = "<scene>/{intrinsics.txt, rgb/000000.png, pose/000000.txt}"
+
+
+@dataclass(frozen=True)
+class SRNScene:
+    """One scene to be written.
+
+    Attributes:
+        images: Pictures, RGB or straight RGBA.
+        c2w: Poses in SRN units.
+        intrinsics: fx, fy, cx, cy in pixels; SRN knows one focal length only.
+        about: Anything worth keeping: seed, caption, attributes, settings; plain JSON values.
+    """
+
+    images: UInt8[np.ndarray, "views h w c"]
+    c2w: Float[np.ndarray, "views 4 4"]
+    intrinsics: Float[np.ndarray, "4"]
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+class SRNDataset:
+    """Scenes of an SRN folder, by name; files are opened when they are asked for.
+
+    Attributes:
+        root: The folder.
+    """
+
+    def __init__(self, root: str | Path):
+        """Lists the scenes.
+
+        Raises:
+            DataError: Where there are none.
+        """
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: found no such folder, expected one that holds {LAYOUT}.")
+        folders = (path for path in self.root.iterdir() if path.is_dir())
+        self._ids = tuple(sorted(path.name for path in folders if path.name[0] != "."))
+        if not self._ids:
+            raise DataError(f"{self.root}: found no scenes, expected {LAYOUT}.")
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        return len(self._ids)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Name of every scene."""
+        return self._ids
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes when scenes or pictures are added, removed or replaced."""
+        times = [
+            (self.root / name / part).stat().st_mtime_ns
+            for name in self._ids
+            for part in ("rgb", "pose")
+        ]
+        return f"{self.root.resolve()} {sum(times)}"
+
+    def frames(self, index: int) -> tuple[tuple[Path, Path], ...]:
+        """Picture and pose file of every view, by name.
+
+        Raises:
+            DataError: Where a folder is missing or pictures and poses do not pair up.
+        """
+        return scene_frames(self.root / self._ids[index])
+
+    def cameras(self, index: int, which: Sequence[int] | None = None) -> Camera:
+        """A scene's cameras, in engine units."""
+        frames = _chosen(self.frames(index), which)
+        intrinsics, (height, width) = scene_intrinsics(self.root / self._ids[index])
+        c2w = torch.stack([read_pose(pose) for _, pose in frames])
+        return Camera.from_srn(c2w, intrinsics.expand(len(frames), 4).clone(), height, width)
+
+    def views(self, index: int, which: Sequence[int] | None = None) -> Views:
+        """Pictures of a scene, laid on white, with cameras in engine units.
+
+        Raises:
+            DataError: Where a file is missing or wrong.
+        """
+        camera = self.cameras(index, which)
+        pictures = [read_picture(picture) for picture, _ in _chosen(self.frames(index), which)]
+        for (path, _), picture in zip(_chosen(self.frames(index), which), pictures, strict=True):
+            if picture.shape[:2] != (camera.height, camera.width):
+                raise DataError(
+                    f"{path}: found {picture.shape[0]} x {picture.shape[1]} pixels, expected {camera.height} x "
+                    f"{camera.width} as in intrinsics.txt."
+                )
+        rgba = torch.from_numpy(np.stack(pictures)).float() / 255
+        alpha = rgba[..., 3:]
+        images = rgba[..., :3] * alpha + (1 - alpha)
+        return Views(images, camera, None if bool((alpha == 1).all()) else alpha)
+
+    def describe(self, index: int) -> dict[str, Any]:
+        """What `attributes.json` holds; empty for scenes of other origin."""
+        path = self.root / self._ids[index] / "attributes.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def scene_frames(scene: Path) -> tuple[tuple[Path, Path], ...]:
+    """Picture and pose file of every view of a scene's folder.
+
+    Raises:
+        DataError: Where a folder is missing or pictures and poses do not pair up.
+    """
+    for name in ("rgb", "pose"):
+        if not (scene / name).is_dir():
+            raise DataError(f"{scene}: found no folder {name}, expected {LAYOUT}.")
+    pictures = sorted((scene / "rgb").glob("*.png"))
+    poses = sorted((scene / "pose").glob("*.txt"))
+    if not pictures:
+        raise DataError(f"{scene}: found no PNG pictures in rgb, expected {LAYOUT}.")
+    if len(pictures) != len(poses):
+        raise DataError(
+            f"{scene}: found {len(pictures)} pictures and {len(poses)} poses, expected one pose per picture."
+        )
+    for picture, pose in zip(pictures, poses, strict=True):
+        if picture.stem != pose.stem:
+            raise DataError(
+                f"{scene}: found rgb/{picture.name} beside pose/{pose.name}, expected equal names; rename them in pairs."
+            )
+    return tuple(zip(pictures, poses, strict=True))
+
+
+def scene_intrinsics(scene: Path) -> tuple[torch.Tensor, tuple[int, int]]:
+    """fx, fy, cx, cy and (height, width) of a scene's folder.
+
+    Raises:
+        DataError: Where the file is missing or does not tell the size.
+    """
+    path = scene / "intrinsics.txt"
+    if not path.is_file():
+        raise DataError(f"{scene}: found no intrinsics.txt, expected {LAYOUT}.")
+    intrinsics, size = read_intrinsics(path)
+    if size is None:
+        raise DataError(
+            f"{path}: found no picture size, expected SRN's four lines: f cx cy 0, 0 0 0, 1, height width."
+        )
+    return intrinsics, size
+
+
+def read_picture(path: Path) -> UInt8[np.ndarray, "h w 4"]:
+    """A picture file as straight RGBA.
+
+    Raises:
+        DataError: Where it cannot be decoded.
+    """
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    if picture is None:
+        raise DataError(f"{path}: cannot be read as a picture, expected a PNG; write it again.")
+    if picture.dtype == np.uint16:
+        picture = (picture // 257).astype(np.uint8)
+    if picture.ndim == 2:
+        return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGBA)
+    code = cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGBA
+    return cv2.cvtColor(picture, code)
+
+
+def write_srn(
+    root: str | Path,
+    ids: Sequence[str],
+    make: Callable[[int], SRNScene],
+    request: dict[str, Any] | None = None,
+) -> Run[SRNDataset]:
+    """Writes scenes; finished ones are kept, so that an interrupted run goes on where it stopped.
+
+    Args:
+        root: Where to.
+        ids: Folder name of every scene.
+        make: Makes the scene of a position; called from several threads.
+        request: Settings that all scenes share; kept with each, and a finished scene must agree.
+
+    Raises:
+        DataError: Where a finished scene was written with other settings.
+    """
+    root = Path(root)
+    request = request or {}
+    partial = root.with_name(root.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    root.mkdir(parents=True, exist_ok=True)
+    todo = [index for index, name in enumerate(ids) if not _finished(root / name, request)]
+    done = len(ids) - len(todo)
+    if done:
+        yield Step(stage="dataset", index=done, total=len(ids))
+
+    def write(index: int) -> Path:
+        scene = make(index)
+        _write_scene(partial / ids[index], scene, request)
+        return (partial / ids[index]).rename(root / ids[index])
+
+    for count, path in enumerate(in_parallel(write, todo)):
+        yield Step(stage="dataset", index=done + count + 1, total=len(ids), item=path)
+    shutil.rmtree(partial, ignore_errors=True)
+    return SRNDataset(root)
+
+
+def _chosen(frames: tuple, which: Sequence[int] | None) -> tuple:
+    return frames if which is None else tuple(frames[index] for index in which)
+
+
+def _finished(scene: Path, request: dict[str, Any]) -> bool:
+    """True where a scene's folder exists; it appears by renaming, hence complete."""
+    if not scene.exists():
+        return False
+    path = scene / "attributes.json"
+    found = json.loads(path.read_text(encoding="utf-8")).get("request") if path.is_file() else None
+    if found != request:
+        raise DataError(
+            f"{scene}: was written with other settings; remove it or choose another folder."
+        )
+    return True
+
+
+def _write_scene(folder: Path, scene: SRNScene, request: dict[str, Any]) -> None:
+    for name in ("rgb", "pose"):
+        (folder / name).mkdir(parents=True)
+    height, width = scene.images.shape[1:3]
+    focal, _, cx, cy = (float(value) for value in scene.intrinsics)
+    lines = (f"{focal:.6f} {cx:.6f} {cy:.6f} 0.", "0. 0. 0.", "1.", f"{height} {width}", "")
+    (folder / "intrinsics.txt").write_text("\n".join(lines))
+    code = cv2.COLOR_RGBA2BGRA if scene.images.shape[3] == 4 else cv2.COLOR_RGB2BGR
+    for index, (picture, c2w) in enumerate(zip(scene.images, scene.c2w, strict=True)):
+        _, data = cv2.imencode(
+            ".png", cv2.cvtColor(picture, code), [cv2.IMWRITE_PNG_COMPRESSION, 2]
+        )
+        (folder / "rgb" / f"{index:06d}.png").write_bytes(data.tobytes())
+        numbers = " ".join(f"{value:.9g}" for value in np.asarray(c2w, np.float64).ravel())
+        (folder / "pose" / f"{index:06d}.txt").write_text(numbers + "\n")
+    about = {**scene.about, "request": request}
+    (folder / "attributes.json").write_text(json.dumps(about, indent=1), encoding="utf-8")

@@ -1,0 +1,135 @@
+"""Yardsticks of reconstruction: what a prior has to beat on the same scenes and views.
+
+`nearest_training_scene` answers with the training scene that looks most like the inputs, `mean_code` with the mean of
+the training latents whatever the inputs, `no_prior` fits a latent to the inputs by the rendering loss alone (same
+decoder, rays and regulariser). The training scenes are the first 300 seeds, drawn anew, so that the yardstick stays
+where it is when the training set grows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from engine.data.cameras import spiral_cameras, srn_intrinsics
+from engine.data.raster import composite_white, rasterise
+from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
+from engine.events import Run, Step, finish
+from engine.methods.base import FitOptions, Method
+from engine.noise import Noise
+from engine.ops.metrics import evaluation_psnr
+from engine.render import RenderOptions, render_views
+from engine.types import Camera, Views
+
+NUM_TRAINING_SCENES = 300
+"""Candidates for the nearest training scene."""
+RATES = (3e-3, 1e-2, 3e-2, 1e-1)
+"""Learning rates that the fit without prior may choose from."""
+NUM_RATE_SCENES = 8
+"""Validation scenes that decide the rate."""
+RATE_STRIDE = 10
+"""Every how many views of a validation scene are compared."""
+
+NO_PRIOR = FitOptions(
+    mode="paper",
+    steps=0,
+    finetune_steps=25,
+    inner_steps=4,
+    prior_weight=0.0,
+    rate_decay="exponential",
+)
+"""Fit from the mean latent by the rendering loss alone; the learning rate is chosen."""
+
+
+class TrainingScenes:
+    """The first training scenes, drawn from their seeds; what they look like from one place is remembered."""
+
+    def __init__(self, count: int = NUM_TRAINING_SCENES):
+        self._soups = [build_vehicle(scene_seed("train", i)).soup() for i in range(count)]
+        self._looks: dict[bytes, Float[Tensor, "scenes views height width 3"]] = {}
+
+    def draw(self, index: int, camera: Camera) -> Float[Tensor, "views height width 3"]:
+        """One scene from every camera, on white, float in [0, 1]."""
+        rgba = rasterise(
+            self._soups[index],
+            camera.srn_c2w().double().cpu().numpy(),
+            camera.intrinsics[0].double().cpu().numpy(),
+            camera.height,
+            camera.width,
+        )
+        return torch.from_numpy(composite_white(rgba)).float() / 255
+
+    def nearest(self, inputs: Views) -> int:
+        """The scene whose pictures differ least from the inputs (mean squared error)."""
+        looks = self._look(inputs.camera)
+        errors = [(look - inputs.images.cpu()).square().mean() for look in looks]
+        return int(torch.stack(errors).argmin())
+
+    def _look(self, camera: Camera) -> Float[Tensor, "scenes views height width 3"]:
+        key = camera.c2w.cpu().numpy().tobytes() + camera.intrinsics.cpu().numpy().tobytes()
+        if key not in self._looks:
+            drawn = [self.draw(index, camera) for index in range(len(self._soups))]
+            self._looks = {key: torch.stack(drawn)}
+        return self._looks[key]
+
+
+def validation_views(index: int, size: int = 128) -> Views:
+    """A validation scene along SRN's test path, drawn from its seed."""
+    c2w, intrinsics = spiral_cameras(), srn_intrinsics(size)
+    vehicle = build_vehicle(scene_seed("val", index))
+    images = composite_white(render_vehicle(vehicle, c2w, intrinsics, size))
+    camera = Camera.from_srn(
+        torch.from_numpy(c2w).float(),
+        torch.from_numpy(intrinsics).float().expand(len(c2w), 4),
+        size,
+        size,
+    )
+    return Views(torch.from_numpy(images).float() / 255, camera)
+
+
+def without_prior(method: Method, inputs: Views, rate: float, seed: int) -> Tensor:
+    """The latent that the rendering loss alone finds."""
+    options = dataclasses.replace(NO_PRIOR, learning_rate=rate)
+    return finish(method.reconstruct(inputs, options, Noise(seed)))
+
+
+def choose_rate(
+    method: Method,
+    views: tuple[int, ...],
+    *,
+    num_scenes: int = NUM_RATE_SCENES,
+    size: int = 128,
+    seed: int = 0,
+) -> Run[float]:
+    """The learning rate at which the fit without prior does best on validation scenes.
+
+    Args:
+        method: What fits.
+        views: Which views of SRN's test path are the inputs.
+        num_scenes: How many validation scenes decide.
+        size: Rows and columns of their pictures.
+        seed: Randomness of the fits.
+    """
+    scenes = [validation_views(index, size) for index in range(num_scenes)]
+    kept = [k for k in range(0, len(scenes[0]), RATE_STRIDE) if k not in views]
+    best, best_psnr = RATES[0], -float("inf")
+    for tried, rate in enumerate(RATES):
+        total = 0.0
+        for done, scene in enumerate(scenes):
+            latent = without_prior(method, scene[list(views)], rate, seed)
+            truth = scene[kept]
+            field = method.scene(latent[0]).field
+            images = render_views(field, truth.camera, RenderOptions(quality="standard"))
+            total += float(evaluation_psnr(images.cpu(), truth.images).mean())
+            yield Step(
+                stage="learning rate",
+                index=tried * num_scenes + done + 1,
+                total=len(RATES) * num_scenes,
+                scalars={"rate": rate, "psnr": total / (done + 1)},
+            )
+        if total / num_scenes > best_psnr:
+            best, best_psnr = rate, total / num_scenes
+    return best

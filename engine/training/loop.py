@@ -1,0 +1,317 @@
+"""The trainer: a flat loop that any method's `training_step` plugs into, resumable to the bit.
+
+Every random draw is a pure function of (seed, iteration), so that weights, optimiser state, the scene bank and the
+iteration are all the state there is. State is written under a temporary name and renamed.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.config import to_json
+from engine.data.base import PackedDataset
+from engine.errors import CheckpointError, EngineError
+from engine.events import Run, Step
+from engine.methods.latents import LatentRecords
+from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig, TrainOptions
+from engine.noise import Noise
+from engine.training.bank import SceneBank
+from engine.training.ema import ema_decay, update_ema
+from engine.types import Camera, SceneBatch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train, on what, for how long."""
+
+    name: str = "ssdnerf"
+    """Name of the run."""
+    model: SSDNeRFConfig = field(default_factory=SSDNeRFConfig)
+    """Networks and losses."""
+    train: TrainOptions = field(default_factory=TrainOptions)
+    """Algorithm 1's settings."""
+    scenes: int = 1000
+    """Training scenes, seeds 0 .. scenes-1 of the procedural data (or the first of a folder)."""
+    views: int = 50
+    """Views of each scene."""
+    size: int = 128
+    """Image size in pixels."""
+    batch: int = 8
+    """Scenes in each iteration."""
+    iterations: int = 16_000
+    """Outer iterations."""
+    seed: int = 2021
+    """Of everything."""
+    unet_rate: float = 1e-3
+    """Adam's rate of the denoiser."""
+    decoder_rate: float = 5e-3
+    """Adam's rate of the decoder."""
+    warmup: int = 50
+    """Iterations of linear warm-up of both."""
+    decay_from: float = 0.5
+    """Share of the run after which every rate falls along a cosine."""
+    final_rate: float = 0.05
+    """Where it falls to, as a share."""
+    first_scenes: int = 64
+    """Scenes that are trained alone at first; the others start from their mean latent."""
+    first_iterations: int = 50
+    """How long (0: all scenes from the start)."""
+    precision: str = "bf16"
+    """Arithmetic of the denoiser while training: fp32 or bf16."""
+    save_every_s: float = 240.0
+    """Seconds between two saved states."""
+    log_every: int = 20
+    """Iterations between two lines of the log."""
+    preview_every: int = 1000
+    """Iterations between two previews (0: none)."""
+
+
+def rate_factor(recipe: Recipe, step: int) -> float:
+    """Share of the full learning rates at an iteration."""
+    start = recipe.decay_from * recipe.iterations
+    if step < start:
+        return 1.0
+    passed = min(1.0, (step - start) / max(1.0, recipe.iterations - start))
+    return recipe.final_rate + (1 - recipe.final_rate) * 0.5 * (1 + math.cos(math.pi * passed))
+
+
+def scene_order(recipe: Recipe, total: int, step: int) -> Tensor:
+    """Scenes of an iteration, in ascending order: each scene once per epoch, shuffled."""
+    alone = step < recipe.first_iterations
+    scenes = min(recipe.first_scenes, total) if alone else total
+    batch = min(recipe.batch, scenes)
+    counted = step if alone else step - recipe.first_iterations
+    epoch, place = divmod(counted, scenes // batch)
+    order = Noise(recipe.seed).permutation(scenes, f"epoch/{alone}", epoch)
+    return order[place * batch : (place + 1) * batch].sort().values
+
+
+@dataclass
+class TrainState:
+    """Everything a run is: networks, averages, optimisers, latents, iteration."""
+
+    recipe: Recipe
+    method: SSDNeRF
+    average: SSDNeRF
+    optimizers: dict[str, torch.optim.Optimizer]
+    bank: SceneBank
+    step: int = 0
+
+    @classmethod
+    def fresh(cls, recipe: Recipe, scenes: int, device: torch.device | str = "cpu") -> TrainState:
+        """The state before the first iteration."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            method = SSDNeRF(recipe.model).to(device)
+        method.unet.to(memory_format=torch.channels_last)
+        average = copy.deepcopy(method).eval().requires_grad_(False)
+        if recipe.precision == "bf16":
+            method.network_dtype = torch.bfloat16
+        fused = torch.device(device).type == "cuda"
+        optimizers: dict[str, torch.optim.Optimizer] = {
+            "unet": torch.optim.Adam(method.unet.parameters(), recipe.unet_rate, fused=fused),
+            "decoder": torch.optim.Adam(method.decoder.parameters(), recipe.decoder_rate, fused=fused),
+        }
+        noise = Noise(recipe.seed)
+        raw = torch.empty(scenes, *method.info.latent_shape)
+        for scene in range(scenes):
+            raw[scene] = (2 * noise.uniform(method.info.latent_shape, "latent", scene) - 1) * 1e-4
+        records = LatentRecords.fresh(raw, recipe.model.grid_shape, torch.float16)
+        return cls(recipe, method, average, optimizers, SceneBank(records))
+
+    def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
+        state = {
+            "recipe": json.dumps(to_json(self.recipe)),
+            "step": self.step,
+            "method": self.method.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
+            "bank": self.bank.state_dict(),
+        }
+        temporary = path.with_name(path.name + ".tmp")
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        """What `save` wrote, into a state of the same shape.
+
+        Raises:
+            CheckpointError: If the file is of another recipe.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            self.method.load_state_dict(state["method"])
+            self.average.load_state_dict(state["average"])
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            self.bank.load_state_dict(state["bank"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: does not fit this recipe ({error}); train into another folder or remove it."
+            ) from error
+        self.step = state["step"]
+
+    def warm_start(self, method: SSDNeRF) -> None:
+        """Take weights and mean latent of a finished method; latents are fitted anew from its mean.
+
+        Raises:
+            CheckpointError: If its networks are of another shape.
+        """
+        if method.config != self.recipe.model:
+            raise CheckpointError(
+                f"{method.checkpoint}: its networks differ from recipe {self.recipe.name}'s; "
+                "start from a checkpoint of the same recipe."
+            )
+        self.method.load_state_dict(method.state_dict())
+        self.average.load_state_dict(method.state_dict())
+        self.bank.records.raw.copy_(method.activation.inverse(method.mean_latent))
+
+    def spread_mean(self) -> None:
+        """Start all scenes that were never visited from the mean latent of those that were."""
+        records, activation = self.bank.records, self.method.activation
+        seen = records.steps > 0
+        if bool(seen.any()) and not bool(seen.all()):
+            mean = activation(records.raw[seen]).mean(0)
+            records.raw[~seen] = activation.inverse(mean)
+
+
+def load_batch(data: PackedDataset, scenes: Tensor, device: torch.device | str) -> SceneBatch:
+    """All views of some scenes."""
+    index = scenes.tolist()
+    images = torch.stack([torch.from_numpy(data.raw(i)) for i in index])
+    cameras = [data.cameras(i) for i in index]
+    camera = Camera(
+        torch.stack([camera.c2w for camera in cameras]),
+        torch.stack([camera.intrinsics for camera in cameras]),
+        cameras[0].height,
+        cameras[0].width,
+    )
+    return SceneBatch(images, camera).to(device)
+
+
+def iterate(state: TrainState, data: PackedDataset) -> dict[str, float]:
+    """One iteration: fetch, step, store, average."""
+    recipe, method, step = state.recipe, state.method, state.step
+    if step == recipe.first_iterations and step:
+        state.spread_mean()
+    factor, warmup = rate_factor(recipe, step), min(1.0, (step + 1) / max(1, recipe.warmup))
+    for name, rate in (("unet", recipe.unet_rate), ("decoder", recipe.decoder_rate)):
+        for group in state.optimizers[name].param_groups:
+            group["lr"] = rate * factor * max(warmup, 0.001)
+    options = replace(recipe.train, latent_rate=recipe.train.latent_rate * factor)
+    scenes = scene_order(recipe, len(data), step)
+    method.train()
+    torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout, where a recipe has it
+    records = state.bank.fetch(scenes, method.device)
+    noise = Noise(recipe.seed * 1_000_003 + step)
+    report = method.training_step(
+        load_batch(data, scenes, method.device), records, state.optimizers, options, step, noise
+    )
+    if not all(math.isfinite(value) for value in report.values()):
+        raise EngineError(f"iteration {step}: found {report}, expected finite numbers; lower the rates.")
+    state.bank.store(scenes, records)
+    update_ema(state.average, method, ema_decay(step, batch=recipe.batch))
+    state.step += 1
+    return report
+
+
+def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
+    """Train to the recipe's last iteration, from wherever the state is.
+
+    Writes `state.pt`, `metrics.jsonl` (one line per `log_every` iterations). Closing the run saves the state.
+
+    Args:
+        state: Fresh, loaded or warm-started.
+        data: Training scenes.
+        folder: Of the run.
+
+    Returns:
+        The averaged method with latent statistics, ready to save.
+    """
+    recipe, log = state.recipe, folder / "metrics.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    trim_log(log, state.step)
+    saved, began, first = time.monotonic(), time.monotonic(), state.step
+    window: list[dict[str, float]] = []
+    whole = True
+    try:
+        while state.step < recipe.iterations:
+            whole = False
+            report = iterate(state, data)
+            whole = True
+            window.append(report)
+            now = time.monotonic()
+            if state.step % recipe.log_every == 0:
+                line = {key: round(_mean([r[key] for r in window]), 6) for key in report}
+                line |= {"step": state.step, "rate": round(rate_factor(recipe, state.step), 5)}
+                line |= {"seconds": round(now - began, 1), "time": round(time.time(), 1)}
+                with open(log, "a") as file:
+                    file.write(json.dumps(line) + "\n")
+                window = []
+            per_step = (now - began) / (state.step - first)
+            left = per_step * (recipe.iterations - state.step)
+            yield Step(
+                stage="train",
+                index=state.step,
+                total=recipe.iterations,
+                scalars={**report, "seconds_per_step": per_step, "seconds_left": left},
+                item=state,
+            )
+            if now - saved > recipe.save_every_s:
+                state.save(folder / "state.pt")
+                saved = time.monotonic()
+    finally:
+        if whole:  # an error inside an iteration leaves the last saved state standing
+            state.save(folder / "state.pt")
+    return finished(state)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def trim_log(log: Path, step: int) -> None:
+    """Drop log lines later than `step`, which a resumed run will write again."""
+    if log.exists():
+        lines = [line for line in log.read_text().splitlines() if line.endswith("}")]
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        log.write_text("".join(line + "\n" for line in kept))
+
+
+@torch.no_grad()
+def finished(state: TrainState, directions: int = 8, gallery: int = 16) -> SSDNeRF:
+    """The averaged method with the statistics of its training latents.
+
+    Args:
+        state: A training state.
+        directions: Principal directions to keep.
+        gallery: Training latents to keep, spread over the bank.
+    """
+    method = copy.deepcopy(state.average)
+    records = state.bank.records
+    latents = method.activation(records.raw[records.steps > 0])
+    method.mean_latent = latents.mean(0)
+    flat = (latents - method.mean_latent).flatten(1)
+    keep = min(directions, len(flat))
+    # eigenvectors of the small Gram matrix: scenes are far fewer than texels
+    values, vectors = torch.linalg.eigh((flat @ flat.T).double() / max(1, len(flat) - 1))
+    top = vectors[:, -keep:].flip(1).float()
+    axes = torch.nn.functional.normalize(top.T @ flat, dim=1)
+    deviation = values[-keep:].flip(0).clamp_min(0).sqrt().float()
+    method.directions = (axes * deviation[:, None]).reshape(keep, *method.info.latent_shape)
+    picked = torch.linspace(0, len(latents) - 1, min(gallery, len(latents))).long()
+    method.gallery = latents[picked].clone()
+    return method

@@ -1,0 +1,168 @@
+"""`python -m train NAME`: train a recipe, resumable, from the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from train.recipes import RECIPES
+
+
+@dataclass(frozen=True)
+class Command:
+    """Train a prior. Run again with the same folder, it goes on where it stopped."""
+
+    recipe: Annotated[object, tyro.conf.arg(name="")]
+    """What to train."""
+    out: Path | None = None
+    """Folder of the run (default: runs/NAME)."""
+    data: Path | None = None
+    """An SRN folder to train on instead of the procedural vehicles."""
+    from_: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Checkpoint to start from: its weights are kept, latents are fitted anew."""
+    checkpoint: Path | None = None
+    """Where to write the finished checkpoint (default: the run's folder / checkpoint)."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+    threads: int = 0
+    """Threads of the CPU's arithmetic (0: all cores)."""
+    dry_run: bool = False
+    """Print the recipe and stop."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, train, report. Returns the exit code."""
+    recipes = {
+        name: (f"{r.scenes} scenes, {r.iterations} iterations.", _command(r))
+        for name, r in RECIPES.items()
+    }
+    command = tyro.extras.overridable_config_cli(recipes, args=argv)
+    logging.basicConfig(level=logging.WARNING)
+    from engine.errors import EngineError
+
+    try:
+        return _train(command)
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _command(recipe) -> Command:
+    kind = dataclasses.make_dataclass(
+        "Train",
+        [("recipe", Annotated[type(recipe), tyro.conf.arg(name="")], recipe)],
+        bases=(Command,),
+        frozen=True,
+    )
+    kind.__doc__ = Command.__doc__
+    return kind(recipe=recipe)
+
+
+def _train(command: Command) -> int:
+    import torch
+
+    from engine.checkpoint import open_checkpoint, save_checkpoint
+    from engine.config import to_json
+    from engine.training.loop import TrainState, train
+    from engine.training.preview import save_preview
+
+    recipe = command.recipe
+    if command.dry_run:
+        print(json.dumps(to_json(recipe), indent=1))
+        return 0
+    torch.set_num_threads(command.threads or os.cpu_count() or 1)
+    device = command.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = command.out or Path("runs") / recipe.name
+    data = _data(command, folder)
+    state = TrainState.fresh(recipe, len(data), device)
+    if (folder / "state.pt").exists():
+        state.load(folder / "state.pt")
+        print(f"resuming {folder} at iteration {state.step}", file=sys.stderr)
+    elif command.from_:
+        state.warm_start(open_checkpoint(command.from_, device))
+    run = train(state, data, folder)
+    stop = _Interrupt()
+    shown = 0.0
+    while True:
+        try:
+            step = next(run)
+        except StopIteration as end:
+            method = end.value
+            break
+        if recipe.preview_every and step.index % recipe.preview_every == 0:
+            save_preview(state, data, folder)
+        if time.monotonic() - shown > 2 or step.index == step.total:
+            shown = time.monotonic()
+            _show(step)
+        if stop.asked:
+            run.close()
+            print(f"\nstopped at iteration {state.step}; run again to go on", file=sys.stderr)
+            return 130
+    target = command.checkpoint or folder / "checkpoint"
+    provenance = {"recipe": to_json(recipe), "iterations": state.step, "from": command.from_}
+    save_checkpoint(target, method, provenance=provenance)
+    print(f"\nwrote {target}", file=sys.stderr)
+    return 0
+
+
+def _data(command: Command, folder: Path):
+    from engine.data.pack import pack_dataset, pack_vehicles
+    from engine.data.srn import SRNDataset
+    from engine.data.vehicles import scene_seed
+    from engine.events import finish
+
+    recipe = command.recipe
+
+    def progress(step) -> None:
+        if step.index % 20 == 0 or step.index == step.total:
+            print(f"\rdata {step.index}/{step.total}", end="", file=sys.stderr)
+
+    if command.data is not None:
+        data = finish(pack_dataset(SRNDataset(command.data), folder / "data"), progress)
+    else:
+        seeds = [scene_seed("train", k) for k in range(recipe.scenes)]
+        name = f"vehicles-{recipe.scenes}x{recipe.views}-{recipe.size}"
+        run = pack_vehicles(Path("data") / name, seeds, recipe.views, recipe.size)
+        data = finish(run, progress)
+    print(file=sys.stderr)
+    return data
+
+
+class _Interrupt:
+    """Ctrl-C asks once; the run is closed between two iterations."""
+
+    def __init__(self):
+        self.asked = False
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, self._ask)
+
+    def _ask(self, number, frame) -> None:
+        self.asked = True
+
+
+def _show(step) -> None:
+    left = step.scalars["seconds_left"]
+    clock = f"{int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d}"
+    numbers = "  ".join(f"{key} {step.scalars[key]:.4g}" for key in ("psnr", "diffusion_loss"))
+    print(
+        f"\r{step.index}/{step.total}  {numbers}  {step.scalars['seconds_per_step']:.3f} s/it  {clock} left  ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
