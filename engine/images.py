@@ -23,13 +23,12 @@ from torch import Tensor
 
 from engine.errors import DataError, ImageError
 from engine.ops.cameras import orbit_camera
-from engine.ops.framing import box_corners, expected_frame, outline, place
+from engine.ops.framing import expected_frame, outline, place
 from engine.ops.matting import cut_out, matte
 from engine.types import Camera, Views
 
 __all__ = [
     "Source",
-    "box_corners",
     "cut_out",
     "frame_view",
     "join_views",
@@ -126,7 +125,7 @@ def frame_view(
         elevation_deg: How high it stands, 0 level.
         distance: How far from the object's centre, SRN units.
         size: Side of the result in pixels.
-        objects: Corners or surface points of training objects, SRN units.
+        objects: Outermost points of the prior's objects, SRN units (see `engine.mesh.framing_objects`).
 
     Returns:
         One view with alpha.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,9 @@ from torch import Tensor
 from trimesh.exchange.gltf import export_glb
 
 from engine.errors import ExportError
-from engine.events import Run, Step
+from engine.events import Run, Step, finish
 from engine.fields.base import Field
+from engine.ops.framing import extreme_points, generic_objects
 from engine.types import WORLD_PER_SRN
 
 FORMATS = (".glb", ".obj", ".ply", ".stl")
@@ -38,6 +39,8 @@ SPECK = 0.01
 """Parts of less than this share of the largest part's volume are dropped."""
 FLOOR = 1e-3
 """Densities below this share of the threshold count as empty."""
+FRAMING_RESOLUTION = 40
+"""Lattice points along an object's longest side, for its outline alone."""
 POINTS = 1 << 17
 """Points per density query."""
 
@@ -114,6 +117,23 @@ def extract_mesh(
     return Mesh(
         (vertices / WORLD_PER_SRN).astype(np.float32), faces.astype(np.int32), colors, normals
     )
+
+
+def framing_objects(fields: Iterable[Field]) -> Float[np.ndarray, "n points 3"]:
+    """What a dropped picture is framed by: the outermost points of a prior's objects, SRN units.
+
+    Args:
+        fields: Some of the prior's objects, as `method.scene(latent).field` of its gallery; empty ones do not count.
+            Where there is none, generic bodies stand in.
+    """
+    objects = []
+    for field in fields:
+        try:
+            mesh = finish(extract_mesh(field, FRAMING_RESOLUTION))
+        except ExportError:
+            continue
+        objects.append(extreme_points(mesh.vertices))
+    return np.stack(objects) if objects else generic_objects()
 
 
 def save_mesh(mesh: Mesh, path: Path | str) -> Path:

@@ -5,8 +5,6 @@ Frames are boxes in an image: left, top, right, bottom, in pixels with the first
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -20,10 +18,26 @@ SMALLEST_OBJECT = 8
 """Pixels that an object needs along its longer side."""
 
 
-def box_corners(extents: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 8 3"]:
-    """Corners of boxes around the origin, given their lengths along x, y and z."""
-    signs = np.array(list(itertools.product((-0.5, 0.5), repeat=3)), np.float32)
-    return signs * np.asarray(extents, np.float32)[:, None, :]
+def extreme_points(
+    vertices: Float[np.ndarray, "vertices 3"], count: int = 64
+) -> Float[np.ndarray, "count 3"]:
+    """The vertices that lie furthest out in `count` directions spread over the sphere: enough for any outline."""
+    k = np.arange(count) + 0.5
+    height = 1 - 2 * k / count
+    angle = np.pi * (1 + np.sqrt(5)) * k
+    radius = np.sqrt(1 - height**2)
+    directions = np.stack([radius * np.cos(angle), radius * np.sin(angle), height])
+    return vertices[(vertices @ directions).argmax(0)].astype(np.float32)
+
+
+def generic_objects() -> Float[np.ndarray, "n points 3"]:
+    """Outlines of rounded bodies of diagonal 1, for priors whose training objects are unknown."""
+    extents = np.array([[1, 1, 1], [1, 2, 1], [2, 1, 1], [1, 1, 2], [2, 5, 2], [1, 2.5, 0.7]])
+    extents /= np.linalg.norm(extents, axis=1, keepdims=True)
+    ball = extreme_points(np.random.default_rng(0).normal(size=(20_000, 3)))
+    # A superellipsoid of exponent 4 lies halfway between an ellipsoid and its box.
+    ball /= (ball**4).sum(1, keepdims=True) ** 0.25
+    return (ball * extents[:, None] / 2).astype(np.float32)
 
 
 def outline(alpha: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "4"]:
@@ -59,7 +73,7 @@ def expected_frame(
     Args:
         found: The frame around the object in the picture.
         camera: One camera at the prior's size.
-        objects: Corners or surface points of training objects, SRN units.
+        objects: Outermost points of training objects, SRN units (see `extreme_points`).
 
     Returns:
         A frame of the found proportions, sized and placed as the mean of the objects that look most alike.

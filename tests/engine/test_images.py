@@ -1,6 +1,7 @@
 """Pictures from outside: what opens, what is refused with one sentence, masks, framing, posed views."""
 
 import io
+import itertools
 import re
 import struct
 import warnings
@@ -13,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
+from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
 from engine.errors import DataError, ImageError
 from engine.images import (
-    box_corners,
     cut_out,
     frame_view,
     join_views,
@@ -27,11 +28,11 @@ from engine.images import (
     read_pose,
 )
 from engine.ops.cameras import orbit, orbit_camera
-from engine.ops.framing import outline, place, project_frames
+from engine.ops.framing import extreme_points, generic_objects, outline, place, project_frames
 from engine.types import WORLD_PER_SRN
 
 PHOTO = Path(__file__).parents[1] / "fixtures" / "photos" / "model3.png"
-BOXES = box_corners(np.array([[0.38, 0.86, 0.33], [0.36, 0.88, 0.3], [0.4, 0.8, 0.45]], np.float32))
+OBJECTS = generic_objects()
 
 
 def encoded(picture: Image.Image, kind: str, **options) -> bytes:
@@ -342,7 +343,7 @@ def test_shrinking_takes_the_mean_of_the_covered_area_in_premultiplied_alpha():
 def test_a_view_is_white_outside_the_object_and_has_no_dark_fringe():
     rgba = np.zeros((200, 200, 4), np.float32)
     rgba[60:140, 20:180] = [0.9, 0.8, 0.1, 1]
-    view = frame_view(rgba, 60, 10, 1.3, 64, BOXES)
+    view = frame_view(rgba, 60, 10, 1.3, 64, OBJECTS)
     alpha = view.alpha[0]
     expected = alpha * torch.tensor([0.9, 0.8, 0.1]) + 1 - alpha
     torch.testing.assert_close(view.images[0], expected, atol=1e-5, rtol=0)
@@ -355,20 +356,21 @@ def test_framing_is_the_same_wherever_and_however_large_the_object_was():
     picture = np.zeros((128, 128, 4), np.float32)
     cv2.ellipse(picture, (64, 60), (45, 20), 10, 0, 360, (0.2, 0.4, 0.6, 1.0), -1, cv2.LINE_AA)
     picture[..., :3] = [0.2, 0.4, 0.6]
-    first = outline(frame_view(picture, 50, 15, 1.3, 128, BOXES).alpha[0, ..., 0].numpy())
+    first = outline(frame_view(picture, 50, 15, 1.3, 128, OBJECTS).alpha[0, ..., 0].numpy())
     for _ in range(5):
         scale = rng.uniform(0.7, 3)
         shift = rng.uniform(-20, 20, 2) * scale
         move = np.array([[scale, 0, 40 + shift[0]], [0, scale, 40 + shift[1]]])
         moved = cv2.warpAffine(picture, move, (520, 520), flags=cv2.INTER_LINEAR)
         moved[..., :3] = [0.2, 0.4, 0.6]
-        again = outline(frame_view(moved, 50, 15, 1.3, 128, BOXES).alpha[0, ..., 0].numpy())
+        again = outline(frame_view(moved, 50, 15, 1.3, 128, OBJECTS).alpha[0, ..., 0].numpy())
         np.testing.assert_allclose(again, first, atol=1.0)
 
 
 def test_projected_frames_agree_with_a_projection_matrix():
     camera = orbit_camera(33.0, 21.0, 1.3, 128)
-    corners = box_corners(np.array([[0.3, 0.8, 0.5]], np.float32))
+    signs = np.array(list(itertools.product((-0.5, 0.5), repeat=3)), np.float32)
+    corners = (signs * np.float32([0.3, 0.8, 0.5]))[None]
     world = np.concatenate([corners[0] * WORLD_PER_SRN, np.ones((8, 1))], 1)
     focal = 131.25
     matrix = np.array([[focal, 0, 64, 0], [0, focal, 64, 0], [0, 0, 1, 0]])
@@ -378,8 +380,49 @@ def test_projected_frames_agree_with_a_projection_matrix():
     np.testing.assert_allclose(project_frames(camera, corners)[0], wanted, atol=1e-3)
 
 
+def test_extreme_points_keep_the_outline_of_a_cloud():
+    cloud = np.random.default_rng(0).normal(size=(5000, 3)).astype(np.float32) * 0.1
+    few = extreme_points(cloud, 128)
+    camera = orbit_camera(33.0, 21.0, 1.3, 128)
+    whole, outlined = project_frames(camera, cloud[None])[0], project_frames(camera, few[None])[0]
+    np.testing.assert_allclose(outlined, whole, atol=0.05 * (whole[2] - whole[0]))
+
+
+def test_generic_bodies_have_about_diagonal_one():
+    extents = generic_objects().max(1) - generic_objects().min(1)
+    np.testing.assert_allclose(np.linalg.norm(extents, axis=1), 1, atol=0.05)
+
+
+@pytest.fixture(scope="module")
+def known_vehicles() -> np.ndarray:
+    """Outlines of training vehicles."""
+    return np.stack([extreme_points(build_vehicle(seed).vertices) for seed in range(32)])
+
+
+@pytest.mark.parametrize(("azimuth", "elevation"), [(55.0, 8.0), (130.0, 25.0), (300.0, 45.0)])
+def test_the_framing_of_unseen_vehicles_is_recovered(known_vehicles, azimuth, elevation):
+    rng = np.random.default_rng(1)
+    camera = orbit_camera(azimuth, elevation, 1.3, 128)
+    scales, centres = [], []
+    for index in range(24):
+        vehicle = build_vehicle(scene_seed("val", index))
+        c2w, intrinsics = camera.srn_c2w()[None].numpy(), camera.intrinsics.numpy()
+        picture = render_vehicle(vehicle, c2w, intrinsics, 128)[0].astype(np.float32) / 255
+        truth = outline(picture[..., 3])
+        factor = float(rng.uniform(0.8, 2.5))
+        wanted = truth * factor + np.tile(rng.uniform(20, 60, 2), 2)
+        moved = place(picture, truth, wanted.astype(np.float32), 420)
+        found = outline(
+            frame_view(moved, azimuth, elevation, 1.3, 128, known_vehicles).alpha[0, ..., 0].numpy()
+        )
+        scales.append(abs(np.log((found[2:] - found[:2]) / (truth[2:] - truth[:2])).mean()))
+        centres.append(np.linalg.norm(found[:2] + found[2:] - truth[:2] - truth[2:]) / 2 / 128)
+    assert np.median(scales) < 0.04
+    assert np.median(centres) < 0.02
+
+
 def test_a_real_photograph_becomes_a_view():
-    view = prepare_view(PHOTO, 55, 8, 1.3, 128, BOXES)
+    view = prepare_view(PHOTO, 55, 8, 1.3, 128, OBJECTS)
     assert view.images.shape == (1, 128, 128, 3)
     left, top, right, bottom = outline(view.alpha[0, ..., 0].numpy())
     assert 70 < right - left < 115
@@ -407,13 +450,13 @@ def test_intrinsics_of_another_resolution_are_scaled_and_of_other_proportions_re
 
 
 def test_views_are_joined_in_order():
-    views = [prepare_view(PHOTO, angle, 8, 1.3, 64, BOXES) for angle in (10, 120)]
+    views = [prepare_view(PHOTO, angle, 8, 1.3, 64, OBJECTS) for angle in (10, 120)]
     joined = join_views(views)
     assert len(joined) == 2
     assert len(joined.camera) == 2
     torch.testing.assert_close(joined[[1]].images, views[1].images)
     with pytest.raises(ImageError, match="32 x 32 and 64 x 64"):
-        join_views([views[0], prepare_view(PHOTO, 10, 8, 1.3, 32, BOXES)])
+        join_views([views[0], prepare_view(PHOTO, 10, 8, 1.3, 32, OBJECTS)])
 
 
 def test_poses_are_read_in_any_layout(tmp_path):

@@ -9,7 +9,7 @@ import torch
 
 from engine.errors import ExportError
 from engine.events import finish
-from engine.mesh import FORMATS, Mesh, extract_mesh, load_mesh, save_mesh
+from engine.mesh import FORMATS, Mesh, extract_mesh, framing_objects, load_mesh, save_mesh
 
 
 class Balls:
@@ -90,6 +90,14 @@ def test_a_thin_object_still_has_a_surface():
     mesh = finish(extract_mesh(Balls([((0, 0, 0), 0.6)], density=4.0), resolution=48))
     radius = np.linalg.norm(mesh.vertices, axis=1).mean()
     assert 0.28 < radius < 0.35
+
+
+def test_framing_objects_are_the_outermost_points_of_the_fields_that_show_something():
+    fields = [Balls([((0.2, 0, 0), 0.6)]), Balls([((0, 0, 0), -1.0)]), Balls([((0, 0, 0), 0.4)])]
+    objects = framing_objects(fields)
+    assert objects.shape == (2, 64, 3)
+    np.testing.assert_allclose(np.linalg.norm(objects[1], axis=1), 0.2, atol=0.005)
+    assert framing_objects([]).shape[1:] == (64, 3)
 
 
 def test_an_empty_field_is_refused_in_one_sentence():
