@@ -184,7 +184,7 @@ class TimeModel:
             self._sums += 0.05 * self._moments(rays, overhead + per_ray * rays)
 
     @staticmethod
-    def _moments(rays: float, seconds: float) -> np.ndarray:
+    def _moments(rays: int, seconds: float) -> np.ndarray:
         # Relative errors count: a small frame says as much as a large one.
         weight = 1 / max(seconds, 1e-6) ** 2
         return weight * np.array([1, rays, rays * rays, seconds, rays * seconds])

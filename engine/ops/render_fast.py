@@ -6,7 +6,8 @@ Chebyshev distances. A colour is evaluated only when enough weight has gathered 
 
 Kernels are compiled per width of the base feature (`hidden`) and cached on disk. They keep three rules, each worth a
 factor of two or more: loops over `hidden` store nothing (stores alias), read at unsigned offsets, and call no library
-exponential. Scalar helpers are globals and not closures, without which the disk cache would never be hit.
+exponential. Scalar helpers are globals and not closures, without which the disk cache would never be hit, and
+`no_type_check` keeps the tests' run-time type checker out of compiled code.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -40,6 +42,7 @@ _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
 @intrinsic
+@no_type_check
 def _float_of_bits(typing_context, bits):
     """The float32 with the given 32 bits."""
 
@@ -50,6 +53,7 @@ def _float_of_bits(typing_context, bits):
 
 
 @njit(**_options)
+@no_type_check
 def _exp(x):
     """Exp to 3e-7 relative, clamped to |x| <= 87: Cody-Waite reduction and a polynomial."""
     x = min(max(x, np.float32(-87)), np.float32(87))
@@ -67,16 +71,19 @@ def _exp(x):
 
 
 @njit(**_options)
+@no_type_check
 def _sigmoid(x):
     return _ONE / (_ONE + _exp(-x))
 
 
 @njit(**_options)
+@no_type_check
 def _silu(x):
     return x / (_ONE + _exp(-x))
 
 
 @njit(**_options)
+@no_type_check
 def _pixel_direction(camera, row, col):
     """Unit world direction through a pixel's centre, and its share along the view axis.
 
@@ -94,11 +101,13 @@ def _pixel_direction(camera, row, col):
 
 
 @njit(**_options)
+@no_type_check
 def _inverse(v):
     return _ONE / v if abs(v) > np.float32(1e-9) else np.float32(1e9)
 
 
 @njit(**_options)
+@no_type_check
 def _clamped_cell(x, size):
     """A position kept in [0, size], and the lower face of its cell."""
     x = min(max(x, _ZERO), size)
@@ -106,6 +115,7 @@ def _clamped_cell(x, size):
 
 
 @njit(**_options)
+@no_type_check
 def _leave(x, cell, reach, inverse):
     """Distance to where a ray leaves the cells within `reach` of its own, along one axis."""
     face = cell + _ONE + reach if inverse > _ZERO else cell - reach
@@ -113,6 +123,7 @@ def _leave(x, cell, reach, inverse):
 
 
 @njit(**_options)
+@no_type_check
 def _texel(x, per_cell, last):
     """The two texels next to a position, and the second's share."""
     u = min(max(x * per_cell - _HALF, _ZERO), last)
@@ -121,6 +132,7 @@ def _texel(x, per_cell, last):
 
 
 @njit(**_options)
+@no_type_check
 def _corners(col, row, cols, hidden, start):
     """Offsets and weights of the four texels around a point of one plane."""
     top = start + row[0] * cols * hidden
@@ -133,6 +145,7 @@ def _corners(col, row, cols, hidden, start):
 
 
 @njit(**_options)
+@no_type_check
 def _blend(planes, at, by, j):
     """Component `j` of one plane's feature."""
     return (
@@ -144,6 +157,7 @@ def _blend(planes, at, by, j):
 
 
 @njit(**_options)
+@no_type_check
 def _harmonics(x, y, z, out):
     """The 16 harmonics of `engine.ops.harmonics`, in place."""
     xx, yy, zz = x * x, y * y, z * z
@@ -166,6 +180,7 @@ def _harmonics(x, y, z, out):
 
 
 @lru_cache
+@no_type_check
 def ray_kernel(hidden: int, directed: bool):
     """The kernel that traces tiles of rays, for one width, with or without a direction term.
 
@@ -292,6 +307,7 @@ def ray_kernel(hidden: int, directed: bool):
 
 
 @lru_cache
+@no_type_check
 def probe_kernel(hidden: int):
     """The kernel that evaluates the raw density on a lattice, for one width.
 
@@ -318,6 +334,7 @@ def probe_kernel(hidden: int):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _sweep(leaps, backwards):
     """One half of the two-pass distance transform: look at the 13 neighbours already visited."""
     gx, gy, gz = leaps.shape
@@ -367,11 +384,11 @@ class Tables:
     """
 
     planes: Float32[np.ndarray, "3 rows cols hidden"]
-    density_head: Float32[np.ndarray, " hidden_1"]
-    color_head: Float32[np.ndarray, " 3_hidden_3"]
-    direction: Float32[np.ndarray, " 17_hidden"] | None
+    density_head: Float32[np.ndarray, " density_values"]
+    color_head: Float32[np.ndarray, " color_values"]
+    direction: Float32[np.ndarray, " direction_values"] | None
     saturation: float
-    box: Float32[np.ndarray, "6"]
+    box: Float32[np.ndarray, " 6"]
 
 
 @dataclass(frozen=True)
