@@ -1,0 +1,256 @@
+"""Runs on one worker thread: first come, first served, cancelled within a step, errors kept.
+
+Only the worker pulls and closes an engine `Run`; everybody else watches the job.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from engine.errors import EngineError
+from engine.events import Run, Step
+
+log = logging.getLogger(__name__)
+
+State = Literal["queued", "running", "done", "cancelled", "failed"]
+ENDED = frozenset({"done", "cancelled", "failed"})
+Plan = tuple[tuple[str, int], ...]
+"""Stages of a run in their order, with their numbers of steps."""
+
+
+class QueueFullError(EngineError):
+    """Too many runs wait already."""
+
+
+class Job:
+    """One run: its state, its latest step and how to stop it.
+
+    Attributes:
+        plan: Stages expected, for the time left.
+        state: Where it stands.
+        step: The latest step, or None before the first.
+        result: What the run returned, once `done`.
+        error: One sentence for the user, once `failed`.
+    """
+
+    _ids = itertools.count(1)
+
+    def __init__(
+        self,
+        make_run: Callable[[], Run[Any]],
+        *,
+        plan: Plan = (),
+        on_step: Callable[[Step], object] = lambda step: None,
+        on_end: Callable[[Job, State], object] = lambda job, state: None,
+    ):
+        self.id = next(Job._ids)
+        self.plan = plan
+        self.state: State = "queued"
+        self.step: Step | None = None
+        self.result: Any = None
+        self.error: str | None = None
+        self.seconds: dict[str, float] = {}
+        """Time spent in each stage so far."""
+        self._counts: dict[str, int] = {}
+        self._make_run = make_run
+        self._on_step = on_step
+        self._on_end = on_end
+        self._cancel = threading.Event()
+        self._changed = threading.Condition()
+        self._version = 0
+        self._started: float | None = None
+        self._ended: float | None = None
+
+    def cancel(self) -> None:
+        """Ask the job to stop; a running step is finished first."""
+        self._cancel.set()
+        self._publish()
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether somebody asked it to stop and it has not stopped yet."""
+        return self._cancel.is_set() and self.state not in ENDED
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ENDED
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the job began to run; 0 while it waits."""
+        if self._started is None:
+            return 0.0
+        return (self._ended or time.monotonic()) - self._started
+
+    def wait(self, seen: int, timeout: float) -> int:
+        """Sleep until something changed since version `seen`, at most `timeout` seconds.
+
+        Returns:
+            The version now; pass it to the next call.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._version != seen or self.ended, timeout)
+            return self._version
+
+    def rates(self) -> dict[str, float]:
+        """Seconds per step of each stage seen so far."""
+        return {stage: self.seconds[stage] / count for stage, count in self._counts.items()}
+
+    def run(self) -> None:
+        """Pull the run to its end, or end at once when it is cancelled already."""
+        if self._cancel.is_set():
+            self._end("cancelled")
+            return
+        self._started = time.monotonic()
+        self._publish(state="running")
+        try:
+            self._pull()
+        except EngineError as error:
+            self._end("failed", error=str(error))
+        except Exception as error:
+            log.exception("a run failed")
+            kind = type(error).__name__
+            self._end(
+                "failed",
+                error=f"The run stopped on an internal error ({kind}: {error}); the log has the details.",
+            )
+
+    def _pull(self) -> None:
+        run = self._make_run()
+        before = time.monotonic()
+        while True:
+            try:
+                step = next(run)
+            except StopIteration as stop:
+                self.result = stop.value
+                self._end("done")
+                return
+            now = time.monotonic()
+            self.seconds[step.stage] = self.seconds.get(step.stage, 0.0) + now - before
+            self._counts[step.stage] = self._counts.get(step.stage, 0) + 1
+            self._on_step(step)
+            self._publish(step=step)
+            if self._cancel.is_set():
+                run.close()
+                self._end("cancelled")
+                return
+            before = time.monotonic()
+
+    def _publish(self, **changes) -> None:
+        with self._changed:
+            for name, value in changes.items():
+                setattr(self, name, value)
+            self._version += 1
+            self._changed.notify_all()
+
+    def _end(self, state: State, error: str | None = None) -> None:
+        self._ended = time.monotonic()
+        self.error = error
+        self._on_end(self, state)
+        self._publish(state=state)
+
+
+class JobRunner:
+    """The worker thread and its queue."""
+
+    def __init__(self, max_queue: int = 8):
+        self.max_queue = max_queue
+        self.rates: dict[str, float] = {}
+        """Seconds per step of each stage, from the latest runs."""
+        self._queue: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self.current: Job | None = None
+        self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> Job:
+        """Queue a job.
+
+        Raises:
+            QueueFullError: If too many wait already.
+        """
+        with self._wake:
+            if len(self._queue) >= self.max_queue:
+                raise QueueFullError(
+                    f"{len(self._queue)} runs are waiting already, which is the most this machine takes; "
+                    "try again when one has finished."
+                )
+            self._queue.append(job)
+            self._wake.notify()
+        return job
+
+    def ahead(self, job: Job) -> int:
+        """How many jobs will run before this one (the current one included)."""
+        with self._wake:
+            if job not in self._queue:
+                return 0
+            return self._queue.index(job) + (self.current is not None)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._queue)
+
+    def cancel(self, job: Job) -> None:
+        """Stop a job: at once while it waits, after its current step while it runs."""
+        job.cancel()
+        with self._wake:
+            waiting = job in self._queue
+            if waiting:
+                self._queue.remove(job)
+        if waiting:
+            job.run()
+
+    def close(self) -> None:
+        """Cancel everything and end the worker."""
+        with self._wake:
+            self._closed = True
+            for job in (*self._queue, *([self.current] if self.current else [])):
+                job.cancel()
+            self._wake.notify()
+        self._thread.join(timeout=10)
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._queue or self._closed)
+                if not self._queue:
+                    return
+                job = self.current = self._queue.popleft()
+            job.run()
+            self.rates.update(job.rates())
+            with self._wake:
+                self.current = None
+
+
+def progress(job: Job, known: Mapping[str, float]) -> tuple[float, float | None]:
+    """How far a job is and how long it will still take.
+
+    Args:
+        job: The job.
+        known: Seconds per step of stages from earlier runs.
+
+    Returns:
+        The share of its expected time that has passed, in [0, 1], and the seconds left (None while unknown).
+    """
+    if job.state == "done":
+        return 1.0, 0.0
+    if job.step is None:
+        return 0.0, None
+    rates = {**known, **job.rates()}
+    current = job.step.stage
+    default = rates[current]
+    stages = [stage for stage, _ in job.plan]
+    later = job.plan[stages.index(current) + 1 :] if current in stages else ()
+    left = (job.step.total - job.step.index) * rates[current]
+    left += sum(count * rates.get(stage, default) for stage, count in later)
+    done = sum(job.seconds.values())
+    return done / max(done + left, 1e-9), left

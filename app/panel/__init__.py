@@ -1,0 +1,1 @@
+"""The page: gradio components and their handlers. Handlers change the session and return at once, or watch a job."""

@@ -1,0 +1,54 @@
+"""Small pieces that the tabs share."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import gradio as gr
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+LARGEST_SEED = 2**31 - 1
+
+
+def script(name: str) -> str:
+    """A script of app/assets."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def clickable(elem_id: str, value: str = "", name: str = "click.js") -> gr.HTML:
+    """HTML whose elements with `data-pick` trigger `select` with that value when clicked."""
+    return gr.HTML(value, elem_id=elem_id, js_on_load=script(name), apply_default_css=False)
+
+
+def seed_row(elem_id: str) -> tuple[gr.Number, gr.Button]:
+    """A seed with a die."""
+    with gr.Row(elem_classes="seed"):
+        seed = gr.Number(
+            0,
+            label="Seed",
+            info="The same seed and settings give the same object.",
+            precision=0,
+            minimum=0,
+            maximum=LARGEST_SEED,
+            elem_id=elem_id,
+        )
+        dice = gr.Button(
+            "", icon=str(ASSETS / "dice.svg"), elem_id=f"{elem_id}-dice", elem_classes="dice"
+        )
+    dice.click(
+        lambda: random.randrange(10_000), outputs=seed, queue=False, api_visibility="private"
+    )
+    return seed, dice
+
+
+def mode_choice(elem_id: str) -> gr.Radio:
+    """The paper's procedure or ours."""
+    return gr.Radio(
+        [("Ours", "ours"), ("Paper", "paper")],
+        value="ours",
+        label="Procedure",
+        info="Paper is the published procedure; ours adds renoise-averaging, which smooths the panels.",
+        elem_id=elem_id,
+        elem_classes="segmented",
+    )

@@ -1,0 +1,138 @@
+"""The right side of the page: toolbar, viewport, filmstrip; and what every tab may do with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from app import present
+from app.jobs import JobRunner
+from app.outlines import Outlines
+from app.panel import watch
+from app.panel.parts import clickable, script
+from app.session import Session, Sessions
+from engine.methods.base import Method
+
+CHANNELS = ("colour", "depth", "normals", "opacity")
+TOGGLES = {
+    "cameras": ("Cameras", "Show where your pictures were taken"),
+    "overlay": (
+        "Overlay",
+        "Stand at the first picture's camera and lay the picture over the render",
+    ),
+    "grid": ("Ground", "Show the ground grid; a cell is a tenth of the object's diagonal"),
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the tabs share: the explorer's parts and the components on the right."""
+
+    method: Method
+    sessions: Sessions
+    runner: JobRunner
+    toolbar: gr.HTML
+    viewport: gr.HTML
+    timeline: gr.HTML
+    files: gr.HTML
+    outlines: Outlines
+
+    def cancel(self, request: gr.Request) -> str:
+        """Stop the session's run within a step."""
+        session = self.sessions.of_page(request.session_hash)
+        if session.job is not None and not session.job.ended:
+            self.runner.cancel(session.job)
+        return watch.timeline(session, self.runner)
+
+    def files_html(self, session: Session) -> str:
+        """Downloads of what is shown."""
+        record, _ = session.selection()
+        return present.downloads_html(session.token, record)
+
+
+def build_stage() -> tuple[gr.HTML, gr.HTML, gr.HTML, gr.HTML]:
+    """Toolbar, viewport, filmstrip and downloads, in this order."""
+    with gr.Row(elem_id="stage-top"):
+        toolbar = clickable("toolbar")
+        files = gr.HTML(
+            "", elem_id="files", js_on_load=script("result.js"), apply_default_css=False
+        )
+    viewport = gr.HTML("", elem_id="viewport", apply_default_css=False, js_on_load=None)
+    timeline = clickable("timeline", name="filmstrip.js")
+    return toolbar, viewport, timeline, files
+
+
+def wire_stage(page: Page, history: gr.HTML) -> None:
+    """Toolbar and filmstrip, and the gallery's clicks."""
+
+    def press(event: gr.EventData, request: gr.Request) -> str:
+        session = page.sessions.of_page(request.session_hash)
+        press_tool(session, str(event._data["value"]))
+        return toolbar_html(session)
+
+    def scrub(event: gr.EventData, request: gr.Request) -> str:
+        session = page.sessions.of_page(request.session_hash)
+        record, _ = session.selection()
+        session.select(record.id, int(event._data["index"]))
+        return watch.timeline(session, page.runner)
+
+    def bring_back(event: gr.EventData, request: gr.Request) -> tuple[str, str, str]:
+        session = page.sessions.of_page(request.session_hash)
+        session.select(int(event._data["value"]))
+        return (
+            watch.timeline(session, page.runner),
+            watch.history(session),
+            page.files_html(session),
+        )
+
+    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    page.toolbar.select(press, outputs=page.toolbar, **quiet)
+    page.timeline.select(scrub, outputs=page.timeline, trigger_mode="always_last", **quiet)
+    history.select(bring_back, outputs=[page.timeline, history, page.files], **quiet)
+
+
+def press_tool(session: Session, tool: str) -> None:
+    """One press of a toolbar button: a channel, a toggle, or `home`."""
+    display = session.snapshot().display
+    if tool in CHANNELS:
+        session.show(channel=tool)
+    elif tool in TOGGLES:
+        session.show(**{tool: not getattr(display, tool)})
+        slots = session.slots()
+        if tool == "overlay" and not display.overlay and slots:
+            session.fly(next(iter(slots.values())).camera[0])
+    elif tool == "home":
+        session.show(overlay=False)
+        session.fly(None)
+
+
+def toolbar_html(session: Session) -> str:
+    """The buttons above the viewport in the session's state."""
+    display = session.snapshot().display
+    channels = "".join(
+        _button(name, name.capitalize(), f"Show {name}", display.channel == name)
+        for name in CHANNELS
+    )
+    toggles = "".join(
+        _button(name, label, hint, getattr(display, name))
+        for name, (label, hint) in TOGGLES.items()
+    )
+    home = _button("home", "Reset view", "Return to the first view", False)
+    return f'<div class="tools"><div class="seg">{channels}</div><div class="togs">{toggles}{home}</div></div>'
+
+
+def _button(value: str, label: str, hint: str, pressed: bool) -> str:
+    return (
+        f'<button type="button" data-pick="{value}" title="{hint}" '
+        f'aria-pressed="{str(pressed).lower()}">{label}</button>'
+    )
+
+
+def viewport_html(token: str, dark: bool) -> str:
+    """The frame that holds the live view; written once per page."""
+    theme = "&darkMode" if dark else ""
+    return (
+        f'<iframe id="viewport-frame" title="3D view" '
+        f'src="viewport/{token}/?hideViserLogo{theme}"></iframe>'
+    )

@@ -1,0 +1,70 @@
+"""What both tabs show of a session: the filmstrip, the history, and a job while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from app import present
+from app.jobs import JobRunner, progress
+from app.session import Record, Session
+
+REDRAW_S = 0.15
+"""Least time between two updates of the page."""
+
+
+def timeline(session: Session, runner: JobRunner) -> str:
+    """The filmstrip as it should be now."""
+    record, index = session.selection()
+    job = session.job
+    if job is None:
+        return present.timeline_html(
+            session.token, record, index, status="Ready", share=0.0, state="idle", length=0
+        )
+    share, left = progress(job, runner.rates)
+    forming = record.job == job.id and not job.ended
+    length = sum(count for _, count in job.plan) if forming else 0
+    return present.timeline_html(
+        session.token,
+        record,
+        index,
+        status=present.status_text(job, runner.ahead(job), left),
+        share=share,
+        state=job.state,
+        length=length,
+    )
+
+
+def history(session: Session) -> str:
+    """The gallery as it should be now."""
+    record, _ = session.selection()
+    return present.history_html(session.token, session.history, record.id)
+
+
+def report(session: Session, record: Record) -> dict[str, Any]:
+    """A run in numbers, for programs."""
+    job = session.job
+    step = job.step if job else None
+    return {
+        "state": job.state if job else "idle",
+        "stage": step.stage if step else None,
+        "index": step.index if step else 0,
+        "total": step.total if step else 0,
+        "seconds": round(job.elapsed, 2) if job else 0.0,
+        "psnr": record.psnr,
+        "title": record.title,
+        "settings": dict(record.provenance),
+        "downloads": [f"download/{session.token}/{record.id}/{name}" for name in present.DOWNLOADS],
+    }
+
+
+def follow(session: Session) -> Iterator[None]:
+    """Wake up whenever the session's job has news, at most every `REDRAW_S`, and once more when it has ended."""
+    job, seen = session.job, -1
+    while not job.ended:
+        seen = job.wait(seen, timeout=1.0)
+        session.touch()
+        yield
+        time.sleep(REDRAW_S)
+    yield

@@ -1,0 +1,285 @@
+"""Pure: steps, records and arrays to text, HTML and pictures. No state, no gradio, no viser."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.jobs import Job
+from app.session import Channel, Frame, Record
+from engine.ops.cameras import orbit_camera
+from engine.render import Baked, RenderOptions, RenderOutput, render, to_uint8
+from engine.types import Camera
+
+STAGES = {
+    "denoise": "Denoising",
+    "guide": "Guided denoising",
+    "renoise": "Renoise-averaging",
+    "finetune": "Finetuning",
+    "result": "Result",
+}
+THUMB = 112
+"""Side of a thumbnail, pixels."""
+
+
+def stage_title(stage: str) -> str:
+    """A stage's name for people."""
+    return STAGES.get(stage, stage.capitalize())
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration in words: `8 s`, `1 min 20 s`."""
+    whole = max(round(seconds), 0)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def status_text(job: Job | None, ahead: int, left: float | None) -> str:
+    """One line about a job."""
+    if job is None:
+        return "Ready"
+    if job.state == "queued":
+        return f"Waiting: {ahead} ahead" if ahead else "Starting"
+    if job.state == "failed":
+        return job.error or "Failed"
+    step = job.step
+    where = f"{stage_title(step.stage)} {step.index} of {step.total}" if step else "Starting"
+    if job.state == "cancelled":
+        return f"Cancelled at {where.lower()}" if step else "Cancelled"
+    if job.state == "done":
+        return f"Done in {seconds_text(job.elapsed)}"
+    if job.cancelling:
+        return f"{where}, stopping"
+    return where if left is None else f"{where}, {seconds_text(left)} left"
+
+
+def timeline_html(
+    token: str, record: Record, index: int, *, status: str, share: float, state: str, length: int
+) -> str:
+    """The filmstrip with its progress bar.
+
+    Args:
+        token: The session's token, for the thumbnails' addresses.
+        record: Whose frames are shown.
+        index: The selected frame.
+        status: The line above the strip.
+        share: How much of the run is done, in [0, 1].
+        state: State of the job, for colours.
+        length: Frames the strip will have in the end (places yet to come are drawn empty).
+    """
+    figures = []
+    previous = None
+    for place, frame in enumerate(record.frames):
+        starts = frame.stage != previous
+        previous = frame.stage
+        figures.append(_figure(token, record, frame, place, place == index, starts))
+    figures += ['<figure class="tl-empty"></figure>'] * (max(length - len(figures), 0))
+    shown = record.frames[index] if record.frames else None
+    return (
+        f'<div class="tl" data-state="{state}" data-count="{len(record.frames)}" data-shown="{index}">'
+        f'<div class="tl-head"><span class="tl-status" role="status">{html.escape(status)}</span>'
+        f'<span class="tl-shown">{_shown_text(record, shown)}</span></div>'
+        f'<div class="tl-bar"><i style="width:{100 * share:.1f}%"></i></div>'
+        f'<div class="tl-strip" tabindex="0" aria-label="Steps of this run">{"".join(figures)}</div></div>'
+    )
+
+
+def _figure(
+    token: str, record: Record, frame: Frame, place: int, selected: bool, starts: bool
+) -> str:
+    classes = " ".join(
+        name for name, on in (("tl-sel", selected), ("tl-first", starts and place > 0)) if on
+    )
+    label = stage_title(frame.stage) if starts else str(frame.index)
+    title = f"{stage_title(frame.stage)} {frame.index} of {frame.total}"
+    picture = (
+        '<span class="tl-gone"></span>'
+        if frame.latent is None
+        else f'<img src="film/{token}/{record.id}/{place}.jpg" alt="{title}" draggable="false">'
+    )
+    return (
+        f'<figure class="{classes}" data-index="{place}" title="{title}">{picture}'
+        f"<figcaption>{label}</figcaption></figure>"
+    )
+
+
+def _shown_text(record: Record, frame: Frame | None) -> str:
+    parts = [html.escape(record.title)]
+    if frame is not None and frame.stage != "result":
+        parts.append(f"step {frame.index} of {frame.total}, {stage_title(frame.stage).lower()}")
+    if frame is not None and "psnr" in frame.scalars:
+        parts.append(f"<b>{frame.scalars['psnr']:.1f} dB</b>")
+    return " &middot; ".join(parts)
+
+
+def history_html(token: str, records: Sequence[Record], selected: int) -> str:
+    """The tab's results as a gallery of clickable pictures."""
+    shown = [record for record in records if record.frames]
+    if not shown:
+        return '<p class="note">Results of this tab will gather here.</p>'
+    cards = "".join(
+        f'<button class="card{" card-sel" if record.id == selected else ""}" data-pick="{record.id}" '
+        f'title="Show {html.escape(record.title)}">'
+        f'<img src="film/{token}/{record.id}/last.jpg?frames={len(record.frames)}" alt="">'
+        f"<span>{html.escape(record.title)}</span><small>{_card_note(record)}</small></button>"
+        for record in shown
+    )
+    return f'<div class="cards">{cards}</div>'
+
+
+def _card_note(record: Record) -> str:
+    if record.state == "running":
+        return "forming"
+    if record.state in ("cancelled", "failed"):
+        return record.state
+    return f"{record.psnr:.1f} dB" if record.psnr is not None else "done"
+
+
+def result_html(token: str, record: Record | None, psnrs: Sequence[float]) -> str:
+    """Inputs against renders, and the downloads."""
+    if record is None or record.state not in ("done", "cancelled") or not record.frames:
+        return ""
+    rows = "".join(
+        f'<div class="compare"><figure><img src="film/{token}/{record.id}/input/{view}.png" alt="input">'
+        f"<figcaption>Input</figcaption></figure>"
+        f'<figure><img src="film/{token}/{record.id}/render/{view}.png?frames={len(record.frames)}" alt="render">'
+        f"<figcaption>Render</figcaption></figure>"
+        f'<div class="psnr"><b>{psnr:.1f}</b> dB<small>PSNR</small></div></div>'
+        for view, psnr in enumerate(psnrs)
+    )
+    return f"{rows}{downloads_html(token, record)}"
+
+
+DOWNLOADS = {
+    "mesh.glb": ("GLB", "mesh with vertex colours"),
+    "turntable.mp4": ("MP4", "turntable film"),
+    "sheet.png": ("PNG", "eight views"),
+    "scene.safetensors": ("Scene", "file for launch.py"),
+}
+"""File name to its button and what it is."""
+
+
+def downloads_html(token: str, record: Record) -> str:
+    """Links that prepare a file when they are clicked."""
+    links = "".join(
+        f'<a class="dl" id="download-{name.rpartition(".")[2]}" download="{name}" '
+        f'href="download/{token}/{record.id}/{name}"><b>{label}</b><small>{note}</small></a>'
+        for name, (label, note) in DOWNLOADS.items()
+    )
+    return f'<div class="dls">{links}</div>'
+
+
+def error_html(sentence: str) -> str:
+    """One sentence about something the user can put right."""
+    return f'<p class="error" role="alert">{html.escape(sentence)}</p>' if sentence else ""
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+def channel_image(
+    output: RenderOutput, channel: Channel, background: tuple[float, float, float]
+) -> np.ndarray:
+    """One channel of a render as `height width 3` uint8."""
+    if channel == "colour":
+        return to_uint8(output.rgb).numpy()
+    paper = torch.tensor(background)
+    opacity = output.opacity[..., None]
+    if channel == "opacity":
+        return to_uint8(paper + (1 - 2 * paper.mean().round()) * opacity).numpy()
+    if channel == "normals":
+        return to_uint8(paper * (1 - opacity) + (output.normal * 0.5 + 0.5) * opacity).numpy()
+    return to_uint8(paper * (1 - opacity) + _depth_colors(output) * opacity).numpy()
+
+
+def _depth_colors(output: RenderOutput) -> Tensor:
+    """Depth from near (bright) to far (dark), stretched over what is seen."""
+    seen = output.opacity > 0.5
+    if not seen.any():
+        return torch.zeros(*output.depth.shape, 3)
+    near, far = output.depth[seen].min(), output.depth[seen].max()
+    level = 1 - ((output.depth - near) / (far - near).clamp_min(1e-6)).clamp(0, 1)
+    colored = cv2.applyColorMap(to_uint8(level).numpy(), cv2.COLORMAP_VIRIDIS)[..., ::-1].copy()
+    return torch.from_numpy(colored).float() / 255
+
+
+def thumb_camera(record: Record, size: int) -> Camera:
+    """From where a record's thumbnails are taken: its first input's camera, or three quarters from the front."""
+    if record.views is not None:
+        return record.views.camera[0].resized(size, size)
+    camera = orbit_camera(40.0, 18.0, 1.3, size)
+    closer = camera.intrinsics * torch.tensor([1.35, 1.35, 1.0, 1.0])
+    return Camera(camera.c2w, closer, size, size)
+
+
+def picture(baked: Baked, camera: Camera, quality: str = "standard") -> np.ndarray:
+    """A render on white as uint8."""
+    return to_uint8(render(baked, camera, RenderOptions(quality=quality)).rgb).cpu().numpy()
+
+
+def encode(rgb: np.ndarray, extension: str = ".jpg", quality: int = 85) -> bytes:
+    """A picture as JPEG or PNG bytes."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if extension == ".jpg" else []
+    done, data = cv2.imencode(extension, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
+    assert done, f"cv2 could not encode a picture of shape {rgb.shape}"
+    return data.tobytes()
+
+
+def data_uri(rgb: np.ndarray, extension: str = ".png") -> str:
+    """A small picture as an address that carries it."""
+    return f"data:image/{extension[1:]};base64,{base64.b64encode(encode(rgb, extension)).decode()}"
+
+
+def fitted(rgba: np.ndarray, size: int) -> np.ndarray:
+    """A cut-out object on white, filling a square, uint8.
+
+    Args:
+        rgba: Float RGBA in [0, 1], straight alpha.
+        size: Side of the square, pixels.
+    """
+    rows, cols = np.nonzero(rgba[..., 3] > 0.5)
+    inner = rgba[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
+    on_white = inner[..., :3] * inner[..., 3:] + 1 - inner[..., 3:]
+    scale = 0.9 * size / max(on_white.shape[:2])
+    small = cv2.resize(on_white, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    square = np.ones((size, size, 3), np.float32)
+    top, left = (size - small.shape[0]) // 2, (size - small.shape[1]) // 2
+    square[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return (square.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def overlay(
+    rgb: np.ndarray, camera: Camera, views_camera: Camera, image: np.ndarray, strength: float = 0.55
+) -> np.ndarray:
+    """An input picture laid over a render, if the camera stands where the picture was taken.
+
+    The two cameras then differ by a rotation and a zoom only, which a homography undoes exactly.
+
+    Args:
+        rgb: The render, uint8.
+        camera: Its camera.
+        views_camera: The picture's camera.
+        image: The picture, uint8 RGB.
+        strength: Share of the picture.
+    """
+    apart = (camera.c2w[:3, 3] - views_camera.c2w[:3, 3]).norm()
+    if apart > 0.02 * views_camera.c2w[:3, 3].norm():
+        return rgb
+    turn = camera.c2w[:3, :3].T @ views_camera.c2w[:3, :3]
+    homography = _matrix(camera) @ turn.numpy().astype(float) @ np.linalg.inv(_matrix(views_camera))
+    size = (camera.width, camera.height)
+    warped = cv2.warpPerspective(image, homography, size, flags=cv2.INTER_LINEAR)
+    inside = cv2.warpPerspective(np.ones(image.shape[:2], np.float32), homography, size)
+    share = (strength * inside)[..., None]
+    return (rgb * (1 - share) + warped * share).round().astype(np.uint8)
+
+
+def _matrix(camera: Camera) -> np.ndarray:
+    """3x3 intrinsics of a camera whose pixel centres lie at whole numbers, as cv2 has them."""
+    fx, fy, cx, cy = camera.intrinsics.tolist()
+    return np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1.0]])

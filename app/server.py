@@ -1,0 +1,126 @@
+"""One process, one port: sessions, worker, viewports and the page put together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from app.settings import AppSettings
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="ssdnerf-uploads-"))
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+from app.jobs import JobRunner
+from app.outlines import Outlines
+from app.panel.layout import HEAD, build_panel, stylesheet, theme
+from app.routes import make_router
+from app.session import Sessions
+from app.viewports import Viewports
+from engine.checkpoint import open_checkpoint
+from engine.methods.base import Method
+from engine.methods.toy import ToyMethod
+from engine.render import warm_up
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """The parts of one explorer, as `create_app` leaves them in `app.state.explorer`."""
+
+    method: Method
+    settings: AppSettings
+    sessions: Sessions
+    runner: JobRunner
+    viewports: Viewports
+    outlines: Outlines
+
+    def warm_up(self) -> None:
+        """Compile and find out what the first picture would otherwise wait for."""
+        warm_up()
+        self.outlines()
+
+    def close(self) -> None:
+        """Cancel what runs, close every viewport and session."""
+        self.runner.close()
+        self.viewports.close()
+
+
+def open_method(settings: AppSettings) -> Method:
+    """The method that the settings ask for.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be used.
+    """
+    if settings.checkpoint == "toy":
+        return ToyMethod()
+    return open_checkpoint(settings.checkpoint, device=settings.device)
+
+
+def create_app(settings: AppSettings, method: Method | None = None) -> FastAPI:
+    """The explorer as an ASGI application.
+
+    Args:
+        settings: What to serve.
+        method: Used instead of opening `settings.checkpoint`.
+    """
+    method = method or open_method(settings)
+    sessions = Sessions(method, settings)
+    runner = JobRunner(settings.max_queue)
+    viewports = Viewports(sessions, runner, settings)
+    explorer = Explorer(method, settings, sessions, runner, viewports, Outlines(method))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        explorer.close()
+
+    app = FastAPI(title="SSDNeRF Explorer", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.explorer = explorer
+    app.include_router(make_router(sessions, viewports, runner))
+    return gr.mount_gradio_app(
+        app,
+        build_panel(method, sessions, runner, explorer.outlines),
+        path="/",
+        theme=theme(),
+        css=stylesheet(),
+        head=HEAD,
+        root_path=settings.root_path or None,
+        max_file_size=f"{settings.max_upload_mb}mb",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        show_error=True,
+    )
+
+
+def serve(settings: AppSettings) -> None:
+    """Open the explorer and stay until it is interrupted.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be used.
+    """
+    app = create_app(settings)
+    threading.Thread(target=app.state.explorer.warm_up, name="warm-up", daemon=True).start()
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        ws_per_message_deflate=False,
+        ws_max_size=64 << 20,
+        timeout_graceful_shutdown=3,
+    )
+    server = uvicorn.Server(config)
+    log.info("SSDNeRF Explorer: http://%s:%d", settings.host, settings.port)
+    server.run()

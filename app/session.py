@@ -1,0 +1,383 @@
+"""One browser tab's state: pictures, runs, what is shown. No gradio and no viser.
+
+Whoever changes something does so under `cv`, raises `revision` and wakes the others; the viewport draws from
+immutable snapshots. Everything here returns in milliseconds except `baked`, which prepares a scene for rendering.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.jobs import Job, JobRunner, Plan, State
+from app.settings import AppSettings
+from engine.events import Run, Step
+from engine.methods.base import Method
+from engine.render import Baked, bake
+from engine.scene import Scene
+from engine.types import Camera, Views
+
+Channel = Literal["colour", "depth", "normals", "opacity"]
+BAKES = 4
+"""Scenes kept ready for rendering, per session."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One step of a run: enough to render it from any angle.
+
+    Attributes:
+        stage: Stage of the step, or "result".
+        index: Steps of the stage finished.
+        total: Steps of the stage.
+        latent: Predicted scenes, half precision on the CPU, `scenes *latent_shape`; None once it was dropped.
+        scalars: The step's numbers.
+    """
+
+    stage: str
+    index: int
+    total: int
+    latent: Tensor | None
+    scalars: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Record:
+    """One object of the session: the frames of its run and what came out.
+
+    Attributes:
+        id: Number within the process.
+        kind: How it was made.
+        title: Name for people.
+        provenance: Seed, settings, camera: what a scene file keeps.
+        scene: Its place in the run's batch.
+        frames: Steps so far, shared by all records of one run.
+        views: Input pictures, or None.
+        state: Where its run stands.
+        error: One sentence, if it failed.
+        job: Number of its job; 0 for what no job made.
+    """
+
+    kind: Literal["generate", "reconstruct", "prior"]
+    title: str
+    provenance: dict[str, Any]
+    frames: list[Frame]
+    scene: int = 0
+    views: Views | None = None
+    state: State = "queued"
+    error: str | None = None
+    job: int = 0
+    id: int = field(default_factory=itertools.count(1).__next__)
+
+    def latent(self, index: int) -> Tensor | None:
+        """Frame `index`'s latent of this scene, float32; None if it was dropped."""
+        batch = self.frames[index].latent
+        return None if batch is None else batch[self.scene].float()
+
+    @property
+    def psnr(self) -> float | None:
+        """PSNR on the inputs at the last step that knew it."""
+        known = (
+            frame.scalars["psnr"] for frame in reversed(self.frames) if "psnr" in frame.scalars
+        )
+        return next(known, None)
+
+
+@dataclass(frozen=True)
+class Display:
+    """How the viewport shows things."""
+
+    channel: Channel = "colour"
+    cameras: bool = True
+    """Whether the inputs' frusta are shown."""
+    grid: bool = True
+    overlay: bool = False
+    """Whether an input picture is laid over the render when one stands at its camera."""
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Flight:
+    """A wish to move the viewport's camera; `number` tells wishes apart."""
+
+    number: int
+    camera: Camera | None
+    """Where to, or None for the view that greets the visitor."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the viewport should draw now."""
+
+    revision: int
+    record: Record
+    index: int
+    slots: Mapping[int, Views]
+    display: Display
+    flight: Flight
+
+
+class Session:
+    """The state of one tab."""
+
+    def __init__(self, method: Method, settings: AppSettings):
+        self.token = secrets.token_urlsafe(16)
+        self.method = method
+        self.settings = settings
+        self.cv = threading.Condition()
+        self.revision = 0
+        self.last_seen = time.monotonic()
+        self.job: Job | None = None
+        self.history: list[Record] = []
+        self.closed = False
+        self.brushes: dict[int, np.ndarray] = {}
+        """Painted masks by slot, `height width` bool at the picture's size."""
+        self._records: OrderedDict[int, Record] = OrderedDict()
+        self._slots: dict[int, Views] = {}
+        self._display = Display()
+        self._flight = Flight(0, None)
+        self._bakes: OrderedDict[tuple[int, int], Baked] = OrderedDict()
+        self._bake_lock = threading.Lock()
+        self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-")
+        start = method.gallery[0] if len(method.gallery) else method.mean_latent
+        greeting = Record("prior", "From the training set", {}, [_final(start[None])], state="done")
+        self._records[greeting.id] = greeting
+        self._selected: tuple[int, int | None] = (greeting.id, None)
+
+    # -- what is shown ---------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What the viewport should draw now."""
+        with self.cv:
+            record, index = self.selection()
+            return Snapshot(
+                self.revision, record, index, dict(self._slots), self._display, self._flight
+            )
+
+    def selection(self) -> tuple[Record, int]:
+        """The record and the frame that are shown (the newest frame while nobody chose one)."""
+        with self.cv:
+            number, index = self._selected
+            record = self._records[number]
+            last = len(record.frames) - 1
+            return record, last if index is None else min(index, last)
+
+    def record(self, number: int) -> Record | None:
+        """A record by its number, if it is still kept."""
+        with self.cv:
+            return self._records.get(number)
+
+    def select(self, number: int, index: int | None = None) -> None:
+        """Show frame `index` of a record; None, or the last frame, follows the newest."""
+        with self.cv:
+            record = self._records.get(number)
+            if record is None or not record.frames:
+                return
+            if index is not None and index >= len(record.frames) - 1:
+                index = None
+            self._selected = (number, index)
+            self._changed()
+
+    def show(self, **changes) -> None:
+        """Change the display, e.g. `show(channel="depth")`."""
+        with self.cv:
+            self._display = replace(self._display, **changes)
+            self._changed()
+
+    def fly(self, camera: Camera | None) -> None:
+        """Ask the viewport's camera to go to `camera`; None is the view that greets the visitor."""
+        with self.cv:
+            self._flight = Flight(self._flight.number + 1, camera)
+            self._changed()
+
+    def set_slot(self, slot: int, views: Views | None) -> None:
+        """Put a framed input picture into a slot, or empty it."""
+        with self.cv:
+            if views is None:
+                self._slots.pop(slot, None)
+            else:
+                self._slots[slot] = views
+            self._changed()
+
+    def slots(self) -> dict[int, Views]:
+        """The framed input pictures by slot, in order."""
+        with self.cv:
+            return dict(sorted(self._slots.items()))
+
+    def touch(self) -> None:
+        """Note a sign of life."""
+        self.last_seen = time.monotonic()
+
+    def scene(self, record: Record, index: int = -1) -> Scene:
+        """A frame as a scene with the record's provenance."""
+        latent = record.latent(index)
+        if latent is None:
+            latent = record.latent(-1)
+        return self.method.scene(latent, **record.provenance)
+
+    def baked(self, record: Record, index: int) -> Baked:
+        """A frame made ready for rendering; the latest few are kept."""
+        key = (record.id, index)
+        with self._bake_lock:
+            if key not in self._bakes:
+                self._bakes[key] = bake(self.scene(record, index).field)
+                while len(self._bakes) > BAKES:
+                    self._bakes.popitem(last=False)
+            self._bakes.move_to_end(key)
+            return self._bakes[key]
+
+    def folder(self, record: Record) -> Path:
+        """Where a record's exported files are kept."""
+        folder = Path(self._folder.name) / str(record.id)
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    # -- runs ------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        runner: JobRunner,
+        make_run: Callable[[], Run[Tensor]],
+        records: list[Record],
+        plan: Plan,
+    ) -> Job:
+        """Queue a run whose batch is `records`; a run of this session that still goes on is cancelled first.
+
+        Raises:
+            QueueFullError: If too many runs wait already.
+        """
+        if self.job is not None and not self.job.ended:
+            runner.cancel(self.job)
+        follow = threading.Event()
+
+        def on_step(step: Step) -> None:
+            frame = Frame(
+                step.stage, step.index, step.total, _half(step.latent), dict(step.scalars)
+            )
+            self._add_frame(records, frame, follow)
+
+        def on_end(job: Job, state: State) -> None:
+            if state == "done":
+                self._add_frame(records, _final(job.result, records[0].psnr), follow)
+            with self.cv:
+                for record in records:
+                    record.state, record.error = state, job.error
+                    record.provenance["seconds"] = {k: round(v, 2) for k, v in job.seconds.items()}
+                if not records[0].frames:
+                    self.history = [r for r in self.history if r not in records]
+                self._changed()
+
+        job = Job(make_run, plan=plan, on_step=on_step, on_end=on_end)
+        with self.cv:
+            self.job = runner.submit(job)
+            for record in records:
+                record.job = job.id
+            self.history = [*records, *self.history]
+            self._records.update({record.id: record for record in records})
+            self._forget()
+            self._changed()
+        return job
+
+    def close(self) -> None:
+        """Let go of everything; the session draws nothing any more."""
+        with self.cv:
+            self.closed = True
+            self._changed()
+        self._folder.cleanup()
+
+    def _add_frame(self, records: list[Record], frame: Frame, follow: threading.Event) -> None:
+        with self.cv:
+            records[0].frames.append(frame)
+            for record in records:
+                record.state = "running"
+            if not follow.is_set():
+                self._selected = (records[0].id, None)
+                follow.set()
+            self._changed()
+
+    def _changed(self) -> None:
+        self.revision += 1
+        self.cv.notify_all()
+
+    def _forget(self) -> None:
+        """Drop the oldest results beyond the limit, and the steps of old runs beyond the memory limit."""
+        keep = {
+            self._selected[0],
+            *(record.id for record in self.history[: self.settings.max_history]),
+        }
+        self.history = self.history[: self.settings.max_history]
+        for number in [n for n in self._records if n not in keep]:
+            del self._records[number]
+        room = self.settings.max_latent_mb * 2**20
+        seen: set[int] = set()
+        for record in self.history:
+            if id(record.frames) in seen:
+                continue
+            seen.add(id(record.frames))
+            room -= sum(f.latent.nbytes for f in record.frames if f.latent is not None)
+            if room < 0:
+                record.frames[:-1] = [replace(frame, latent=None) for frame in record.frames[:-1]]
+
+
+def _half(latent: Tensor) -> Tensor:
+    return latent.detach().to("cpu", torch.float16)
+
+
+def _final(latents: Tensor, psnr: float | None = None) -> Frame:
+    scalars = {} if psnr is None else {"psnr": psnr}
+    return Frame("result", 1, 1, latents.detach().cpu().float(), scalars)
+
+
+class Sessions:
+    """All sessions by token and by the page load they belong to."""
+
+    def __init__(self, method: Method, settings: AppSettings):
+        self.method = method
+        self.settings = settings
+        self._lock = threading.RLock()
+        self._by_page: dict[str, Session] = {}
+        self._by_token: dict[str, Session] = {}
+
+    def of_page(self, page: str) -> Session:
+        """The session of one page load (or API client); made on its first call."""
+        with self._lock:
+            session = self._by_page.get(page)
+            if session is None:
+                session = self._by_page[page] = Session(self.method, self.settings)
+                self._by_token[session.token] = session
+            session.touch()
+            return session
+
+    def of_token(self, token: str) -> Session | None:
+        """The session with this token, if it lives."""
+        with self._lock:
+            return self._by_token.get(token)
+
+    def drop(self, session: Session) -> None:
+        """Forget and close a session."""
+        with self._lock:
+            self._by_token.pop(session.token, None)
+            self._by_page = {page: s for page, s in self._by_page.items() if s is not session}
+        session.close()
+
+    def page_closed(self, page: str) -> Session | None:
+        """The session whose page was closed, if there is one."""
+        with self._lock:
+            return self._by_page.get(page)
+
+    def all(self) -> list[Session]:
+        """Every session that lives."""
+        with self._lock:
+            return list(self._by_token.values())

@@ -1,0 +1,35 @@
+"""What the explorer is told when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AppSettings:
+    """One explorer process."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 opens the page to the network."""
+    port: int = 7860
+    """The only port; 0 takes a free one."""
+    checkpoint: str = "vehicles"
+    """Name under checkpoints/, a path, or `toy` for the method without weights."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
+    root_path: str = ""
+    """Prefix under which a reverse proxy serves the page."""
+    max_upload_mb: int = 24
+    """Largest picture that may be sent."""
+    max_queue: int = 8
+    """Runs that may wait for the worker; more are refused with a sentence."""
+    max_viewports: int = 16
+    """Live viewports; beyond it the one that was left longest ago is closed."""
+    max_history: int = 32
+    """Results that one tab keeps."""
+    max_latent_mb: int = 192
+    """Memory for the steps that one tab keeps; the oldest runs lose theirs first."""
+    grace_s: float = 45.0
+    """How long a viewport outlives its connection."""
+    session_ttl_s: float = 3600.0
+    """How long a session outlives its last sign of life."""
