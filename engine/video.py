@@ -1,0 +1,218 @@
+"""Renders to files for people: turntables, sheets, pictures and passes.
+
+Everything here draws through a function from one camera to RGB bytes, so it neither knows nor cares what is rendered.
+Angles are degrees and distances SRN units, as for all that stands at the engine's edge.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+from jaxtyping import UInt8
+from torch import Tensor
+
+from engine.errors import ExportError
+from engine.events import Run, Step
+from engine.fields.base import Field
+from engine.ops.cameras import orbit_camera
+from engine.render import EMPTY_DEPTH, Quality, RenderOptions, RenderOutput, bake, render, to_uint8
+from engine.types import WORLD_PER_SRN, Camera
+
+RenderFrame = Callable[[Camera], np.ndarray]
+"""One camera to `height width 3` RGB bytes."""
+Pass = Literal["rgb", "depth", "normal", "opacity"]
+
+DEPTH_STEPS = 10_000
+"""Levels of a depth picture in one SRN unit: an object of diagonal 1 m is measured in tenths of a millimetre."""
+SHEET_VIEWS = (
+    *((azimuth, 20.0) for azimuth in (30.0, 120.0, 210.0, 300.0)),
+    *((0.0, 5.0), (90.0, 5.0), (180.0, 40.0), (60.0, 75.0)),
+)
+"""Azimuth and elevation of the pictures of a scene sheet."""
+LABEL_ROWS = 14
+"""Pixels of the strip above a labelled picture."""
+
+
+def frame_renderer(field: Field, quality: Quality = "standard") -> RenderFrame:
+    """A function that draws one field from any camera; the field is prepared once."""
+    baked, options = bake(field), RenderOptions(quality=quality)
+
+    def render_frame(camera: Camera) -> np.ndarray:
+        return to_uint8(render(baked, camera, options).rgb).cpu().numpy()
+
+    return render_frame
+
+
+def turntable(
+    render_frame: RenderFrame,
+    path: Path | str,
+    frames: int = 96,
+    size: int = 256,
+    elevation_deg: float | int = 20.0,
+    distance: float | int = 1.3,
+    fps: int = 30,
+) -> Run[Path]:
+    """Write an MP4 (H.264, 4:2:0) of one turn around the object: stage "turntable", each frame as the step's `item`.
+
+    The first frame shows the object from its front; then the camera goes counter-clockwise, seen from above. The last
+    frame leads into the first. The file appears when it is complete; a run that is closed early leaves nothing.
+
+    Args:
+        render_frame: See `frame_renderer`.
+        path: Where to write, ending in .mp4.
+        frames: Pictures of one turn.
+        size: Rows and columns; odd sizes grow by one, for the format knows only even ones.
+        elevation_deg: How high the camera stands.
+        distance: How far it stands from the object's centre.
+        fps: Pictures per second.
+
+    Raises:
+        ExportError: If the ending is wrong or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise ExportError(f"{path}: found the ending {path.suffix or 'none'!r}, expected .mp4.")
+    size += size % 2
+    temporary = path.with_name(path.stem + ".tmp.mp4")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = _open_writer(temporary, size, fps)
+        try:
+            for index in range(frames):
+                angle = 360.0 * index / frames
+                camera = orbit_camera(angle, float(elevation_deg), float(distance), size)
+                frame = np.ascontiguousarray(render_frame(camera))
+                writer.send(frame)
+                yield Step(stage="turntable", index=index + 1, total=frames, item=frame)
+            writer.close()
+            os.replace(temporary, path)
+        finally:
+            writer.close()
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ExportError(f"{path}: the video cannot be written ({error}).") from error
+    return path
+
+
+def contact_sheet(
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    columns: int,
+    labels: Sequence[str] | None = None,
+    gap: int = 4,
+) -> UInt8[np.ndarray, "rows cols 3"]:
+    """Pictures in rows on white, each in a cell of the largest one's size, with its label above it.
+
+    Args:
+        images: Pictures of any sizes; at least one.
+        columns: Pictures in a row.
+        labels: One short text for each picture.
+        gap: White pixels between pictures.
+    """
+    height = max(image.shape[0] for image in images)
+    width = max(image.shape[1] for image in images)
+    strip = LABEL_ROWS if labels else 0
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    cell_rows, cell_cols = strip + height + gap, width + gap
+    sheet = np.full((rows * cell_rows - gap, columns * cell_cols - gap, 3), 255, np.uint8)
+    for index, image in enumerate(images):
+        top, left = index // columns * cell_rows, index % columns * cell_cols
+        if labels:
+            _write_label(sheet[top : top + strip, left : left + width], labels[index])
+        top += strip
+        sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return sheet
+
+
+def scene_sheet(
+    render_frame: RenderFrame, size: int = 128, distance: float | int = 1.3
+) -> UInt8[np.ndarray, "rows cols 3"]:
+    """One object from eight sides (`SHEET_VIEWS`): four around, then front and side low, from behind and from above."""
+    cameras = (orbit_camera(a, e, float(distance), size) for a, e in SHEET_VIEWS)
+    return contact_sheet([render_frame(camera) for camera in cameras], columns=4)
+
+
+def save_picture(path: Path | str, rgb: UInt8[np.ndarray, "rows cols 3"]) -> Path:
+    """Write an RGB picture as PNG, whole or not at all.
+
+    Raises:
+        ExportError: If the ending is not .png or the file cannot be written.
+    """
+    return _write_png(path, rgb[..., ::-1])
+
+
+def save_pass(path: Path | str, kind: Pass, output: RenderOutput) -> Path:
+    """Write one channel of a render as PNG.
+
+    rgb: colour. opacity: 8-bit grey. depth: 16-bit grey, z-depth in 1 / `DEPTH_STEPS` SRN units, 0 where there is
+    nothing. normal: the world frame's x, y, z from [-1, 1] to [0, 255] as red, green, blue; 0 0 0 where there is
+    nothing.
+
+    Raises:
+        ExportError: If the render holds no normals, the ending is not .png, or the file cannot be written.
+    """
+    if kind == "rgb":
+        return save_picture(path, _bytes(output.rgb))
+    if kind == "opacity":
+        return _write_png(path, _bytes(output.opacity))
+    if kind == "depth":
+        steps = output.depth.cpu().numpy().astype(np.float64) / WORLD_PER_SRN * DEPTH_STEPS
+        steps[output.depth.cpu().numpy() >= EMPTY_DEPTH] = 0
+        return _write_png(path, steps.round().clip(0, 65535).astype(np.uint16))
+    if output.normal is None:
+        raise ExportError(f"{path}: the picture was rendered without normals; ask for them.")
+    seen = output.normal.norm(dim=-1, keepdim=True) > 0.5
+    return save_picture(path, _bytes((output.normal + 1) / 2 * seen))
+
+
+def _open_writer(path: Path, size: int, fps: int):
+    """A generator that takes frames and writes them with ffmpeg."""
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (size, size),
+        fps=fps,
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        macro_block_size=2,
+        ffmpeg_log_level="error",
+        output_params=["-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"],
+    )
+    writer.send(None)
+    return writer
+
+
+def _write_label(strip: np.ndarray, text: str) -> None:
+    """Write into a white strip, as small as the width asks for."""
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.4
+    (width, _), _ = cv2.getTextSize(text, font, scale, 1)
+    scale *= min(1.0, (strip.shape[1] - 2) / max(width, 1))
+    canvas = strip.copy()
+    baseline = math.ceil(strip.shape[0] * 0.75)
+    cv2.putText(canvas, text, (1, baseline), font, scale, (40, 40, 40), 1, cv2.LINE_AA)
+    strip[:] = canvas
+
+
+def _bytes(values: Tensor) -> np.ndarray:
+    return to_uint8(values).cpu().numpy()
+
+
+def _write_png(path: Path | str, pixels: np.ndarray) -> Path:
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ExportError(f"{path}: found the ending {path.suffix or 'none'!r}, expected .png.")
+    _, data = cv2.imencode(".png", np.ascontiguousarray(pixels))
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data.tobytes())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be written ({error.strerror}).") from error
+    return path
