@@ -35,7 +35,8 @@ def matte(
 
     Args:
         rgba: The picture.
-        brush: True where the user painted the object, of the picture's size; None or all False if nobody did.
+        brush: True where the user painted the object, on the picture or a scaled copy of
+            it; None or all False if nobody did.
 
     Raises:
         ImageError: If the picture is empty, or nothing tells the object from its background.
@@ -71,11 +72,18 @@ def cut_out(
 
 
 def _from_brush(rgba: np.ndarray, brush: np.ndarray) -> np.ndarray:
-    if brush.shape != rgba.shape[:2]:
-        found, wanted = (" x ".join(map(str, s[1::-1])) for s in (brush.shape, rgba.shape))
+    height, width = rgba.shape[:2]
+    rows, cols = brush.shape
+    if abs(rows / height - cols / width) * max(height, width) > 2 * max(rows / height, 1):
         raise ImageError(
-            f"The brush mask is {found} pixels, the picture {wanted}; paint on this picture."
+            f"The brush mask is {cols} x {rows} pixels, the picture {width} x {height}; "
+            "paint on this very picture."
         )
+    if brush.shape != (height, width):
+        resized = cv2.resize(
+            brush.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
+        )
+        brush = resized > 0
     if brush.mean() > 0.98:
         raise ImageError("The brush covers the whole picture; paint only the object.")
     return brush.astype(np.float32)

@@ -287,6 +287,15 @@ def test_an_unused_brush_counts_as_none():
     np.testing.assert_array_equal(matte(rgba, np.zeros((64, 64), bool)), matte(rgba))
 
 
+def test_a_brush_painted_on_a_larger_copy_of_the_picture_is_scaled():
+    rgba = open_image(red_square())
+    brush = np.zeros((129, 128), bool)
+    brush[10:60, 14:80] = True
+    wanted = np.zeros((64, 64))
+    wanted[5:30, 7:40] = 1
+    assert np.abs(matte(rgba, brush) - wanted).sum() <= 40
+
+
 def busy_picture() -> np.ndarray:
     """No background to speak of."""
     return np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
