@@ -66,7 +66,7 @@ def evaluate(
     method: Method,
     dataset: SceneDataset,
     out: Path | str,
-    options: EvaluateOptions = EvaluateOptions(),  # noqa: B008
+    options: EvaluateOptions = EvaluateOptions(),
 ) -> Run[dict[str, Any]]:
     """Reconstruct scenes from some of their views and compare all others.
 
@@ -143,6 +143,7 @@ def _settings(method: Method, options: EvaluateOptions) -> dict[str, Any]:
         "method": method.info.name,
         "checkpoint": getattr(method, "checkpoint", None),
         "weights": fingerprint(method),
+        "views": list(options.views),
         "mode": options.mode,
         "fit": to_json(fit_options_of(method, options.mode)),
         "seed": options.seed,

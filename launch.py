@@ -1,0 +1,582 @@
+"""One door: opens the explorer, or works without a page.
+
+`python launch.py` opens the explorer.
+
+`python launch.py COMMAND --help` tells about one of the commands: dataset vehicles, dataset mesh, generate,
+reconstruct, render, export, evaluate.
+
+Angles are in degrees, distances in SRN units: azimuth 0 stands in front of the object and grows counter-clockwise seen
+from above, elevation 0 is level, an object's bounding box has diagonal 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+INSTALL = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """One sentence about a package that is not installed; our own modules are never missing, so that raises."""
+    if (error.name or "").partition(".")[0] in ("app", "engine", "train"):
+        raise error
+    return f"launch.py: the package {error.name!r} is missing; install it with: {INSTALL}"
+
+
+try:
+    import tyro
+
+    from engine.errors import ConfigError, EngineError
+except ModuleNotFoundError as error:
+    sys.exit(missing_package(error))
+
+if TYPE_CHECKING:
+    from engine.events import Step
+    from engine.methods.base import Method
+    from engine.types import Views
+
+USER_ERROR, INTERRUPTED = 2, 130
+"""Exit codes."""
+PICTURE_SIZE = 128
+"""Side of the square that a dropped picture is framed to, pixels: that of SRN's pictures."""
+MAX_COUNT = 1024
+MAX_SIZE = 4096
+
+Mode = Literal["ours", "paper"]
+
+
+class Progress:
+    """Shows a run's steps on one line of a terminal with the time left, and keeps the seconds of every stage."""
+
+    def __init__(self, stream=sys.stderr):
+        self.stream = stream
+        self.seconds: dict[str, float] = {}
+        self._stage: str | None = None
+        self._last = time.monotonic()
+        self._start = (self._last, 0)
+        self._shown = 0.0
+
+    def __call__(self, step: Step) -> None:
+        """Take note of a step."""
+        now = time.monotonic()
+        if step.stage != self._stage:
+            self._stage, self._start = step.stage, (self._last, step.index - 1)
+            self._shown = 0.0
+        self.seconds[step.stage] = self.seconds.get(step.stage, 0.0) + now - self._last
+        self._last = now
+        self._show(step, now)
+
+    def restart(self) -> None:
+        """Begin a new result: forget the seconds of the last one."""
+        self.seconds, self._stage, self._last = {}, None, time.monotonic()
+
+    def close(self) -> None:
+        """End the line."""
+        if self._stage is not None and self.stream.isatty():
+            print(file=self.stream)
+        self._stage = None
+
+    def _show(self, step: Step, now: float) -> None:
+        """A terminal's line is rewritten up to ten times a second; a file gets a line every ten seconds."""
+        terminal = self.stream.isatty()
+        if now - self._shown < (0.1 if terminal else 10.0) and step.index < step.total:
+            return
+        self._shown = now
+        begun, before = self._start
+        left = (now - begun) / (step.index - before) * (step.total - step.index)
+        numbers = "".join(f"  {name} {value:.4g}" for name, value in step.scalars.items())
+        line = f"{step.stage} {step.index}/{step.total}  {clock(left)} left{numbers}"
+        print(
+            f"\r\033[K{line}" if terminal else line,
+            end="" if terminal else "\n",
+            file=self.stream,
+            flush=True,
+        )
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+@dataclass(frozen=True)
+class Vehicles:
+    """Write procedural vehicles as an SRN folder; test scenes with --spiral, training scenes without."""
+
+    out: Path
+    """Folder to write; finished scenes in it are kept."""
+    scenes: int
+    """How many."""
+    views: int | None = None
+    """Random pictures of each scene (default 50)."""
+    spiral: bool = False
+    """The 251 pictures of SRN's test path instead of random ones."""
+    size: int = 128
+    """Side of a picture, pixels."""
+    seed: int = 0
+    """First scene of the split."""
+
+    def run(self, progress: Progress) -> None:
+        """Write the folder."""
+        from engine.data.write import write_vehicles
+        from engine.events import finish
+
+        views = number_of_views(self.views, self.spiral)
+        run = write_vehicles(self.out, self.scenes, views, self.spiral, self.size, self.seed)
+        finish(run, progress)
+
+
+@dataclass(frozen=True)
+class Meshes:
+    """Write pictures of mesh files as an SRN folder: centred, diagonal 1, glTF axes converted."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """GLB, glTF, OBJ, PLY or STL files."""
+    out: Path
+    """Folder to write; finished scenes in it are kept."""
+    views: int | None = None
+    """Random pictures of each scene (default 50)."""
+    spiral: bool = False
+    """The 251 pictures of SRN's test path instead of random ones."""
+    size: int = 128
+    """Side of a picture, pixels."""
+
+    def run(self, progress: Progress) -> None:
+        """Write the folder."""
+        from engine.data.write import write_meshes
+        from engine.events import finish
+
+        views = number_of_views(self.views, self.spiral)
+        finish(write_meshes(self.files, self.out, views, self.spiral, self.size), progress)
+
+
+def number_of_views(views: int | None, spiral: bool) -> int:
+    """Random pictures of each scene."""
+    if spiral and views is not None:
+        raise ConfigError("Found both --views and --spiral, expected one of them; drop the other.")
+    return 50 if views is None else views
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Draw objects from the prior."""
+
+    out: Path
+    """Folder for scene.safetensors, mesh.glb, turntable.mp4, sheet.png and report.json."""
+    seed: int = 0
+    """Which object; the same seed gives the same object."""
+    count: int = 1
+    """How many; seeds count up, and each object gets a folder of its own inside --out if there are several."""
+    steps: int | None = None
+    """Denoising steps (default: the checkpoint's)."""
+    mode: Mode = "ours"
+    """`paper`: DDIM alone; `ours`: with renoise-averaging."""
+    checkpoint: str = "vehicles"
+    """Name under checkpoints/, or a folder."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+
+    def run(self, progress: Progress) -> None:
+        """Draw and write."""
+        check_range("--count", self.count, 1, MAX_COUNT)
+        method = open_method(self.checkpoint, self.device)
+        options = method.paper_sample_options if self.mode == "paper" else method.sample_options
+        if self.steps is not None:
+            check_range("--steps", self.steps, 1, 1000)
+            options = dataclasses.replace(options, steps=self.steps)
+        for seed in range(self.seed, self.seed + self.count):
+            folder = self.out if self.count == 1 else self.out / f"seed_{seed:04d}"
+            self._one(method, options, seed, folder, progress)
+
+    def _one(self, method: Method, options, seed: int, folder: Path, progress: Progress) -> None:
+        from engine.config import to_json
+        from engine.events import finish
+        from engine.noise import Noise
+
+        progress.restart()
+        latent = finish(method.generate(1, options, Noise(seed)), progress)[0]
+        about = {"checkpoint": self.checkpoint, "seed": seed, "settings": to_json(options)}
+        write_result(method, latent, {"command": "generate", **about}, folder, progress)
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Rebuild an object from pictures of it.
+
+    Either --azimuth, --elevation and --distance say where each picture was taken (then the object is cut out,
+    recentred and scaled to the prior's framing), or --pose and --intrinsics do (then pixels are used as they are).
+    One value serves all pictures, or give one per picture in their order.
+    """
+
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """Pictures."""
+    out: Path
+    """Folder for scene.safetensors, mesh.glb, turntable.mp4, sheet.png and report.json."""
+    azimuth: tuple[float, ...] = ()
+    """Degrees; 0 stands in front of the object, 90 looks at its left side."""
+    elevation: tuple[float, ...] = ()
+    """Degrees; 0 is level."""
+    distance: tuple[float, ...] = ()
+    """From the object's centre, SRN units; the data set's is 1.3."""
+    pose: tuple[Path, ...] = ()
+    """Text files with 16 numbers, camera to world, OpenCV axes, SRN units."""
+    intrinsics: Path | None = None
+    """SRN's intrinsics.txt, or a 3x3 matrix."""
+    mode: Mode = "ours"
+    """`paper`: the published procedure; `ours`: with guided renoising and averaged finetuning."""
+    seed: int = 0
+    """Randomness."""
+    checkpoint: str = "vehicles"
+    """Name under checkpoints/, or a folder."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+
+    def run(self, progress: Progress) -> None:
+        """Reconstruct and write."""
+        from engine.config import to_json
+        from engine.events import finish
+        from engine.noise import Noise
+
+        if not self.images:
+            raise ConfigError("Found no picture, expected at least one; name the image files.")
+        self._check_camera()
+        method = open_method(self.checkpoint, self.device)
+        options = method.paper_fit_options if self.mode == "paper" else method.fit_options
+        views = self._posed_views() if self.pose else self._framed_views(method)
+        progress.restart()
+        latent = finish(method.reconstruct(views, options, Noise(self.seed)), progress)[0]
+        about = {
+            "command": "reconstruct",
+            "checkpoint": self.checkpoint,
+            "seed": self.seed,
+            "settings": to_json(options),
+            "images": [path.name for path in self.images],
+            "camera": camera_json(views),
+        }
+        write_result(method, latent, about, self.out, progress, views)
+
+    def _check_camera(self) -> None:
+        angles = (self.azimuth, self.elevation, self.distance)
+        posed, framed = bool(self.pose or self.intrinsics), any(angles)
+        whole = all(angles) if framed else bool(self.pose and self.intrinsics)
+        if posed == framed or not whole:
+            raise ConfigError(
+                "Found no complete camera, expected --azimuth, --elevation and --distance, or --pose and --intrinsics."
+            )
+
+    def _framed_views(self, method: Method) -> Views:
+        from engine.images import join_views, prepare_view
+        from engine.mesh import framing_objects
+
+        objects = framing_objects(method.scene(latent).field for latent in method.gallery)
+        count = len(self.images)
+        cameras = zip(
+            self.images,
+            one_each("--azimuth", self.azimuth, count),
+            one_each("--elevation", self.elevation, count),
+            one_each("--distance", self.distance, count),
+            strict=True,
+        )
+        return join_views([prepare_view(*camera, PICTURE_SIZE, objects) for camera in cameras])
+
+    def _posed_views(self) -> Views:
+        from engine.images import join_views, posed_view, read_intrinsics, read_pose
+
+        intrinsics, resolution = read_intrinsics(self.intrinsics)
+        poses = one_each("--pose", self.pose, len(self.images))
+        pairs = zip(self.images, poses, strict=True)
+        return join_views(
+            [posed_view(image, read_pose(pose), intrinsics, resolution) for image, pose in pairs]
+        )
+
+
+@dataclass(frozen=True)
+class Render:
+    """Render a saved scene from one camera."""
+
+    scene: tyro.conf.Positional[Path]
+    """A scene.safetensors file."""
+    azimuth: float
+    """Degrees; 0 stands in front of the object, 90 looks at its left side."""
+    elevation: float
+    """Degrees; 0 is level."""
+    out: Path
+    """PNG file."""
+    distance: float = 1.3
+    """From the object's centre, SRN units."""
+    size: int = 256
+    """Side of the picture, pixels."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+
+    def run(self, progress: Progress) -> None:
+        """Render and write."""
+        from engine.errors import ExportError
+        from engine.ops.cameras import orbit_camera
+        from engine.render import RenderOptions, bake, render, to_uint8
+        from engine.scene import Scene
+        from engine.video import save_picture
+
+        check_range("--size", self.size, 1, MAX_SIZE)
+        if self.out.suffix.lower() != ".png":
+            raise ExportError(f"{self.out}: found the ending {self.out.suffix!r}, expected .png.")
+        scene = Scene.load(self.scene, pick_device(self.device))
+        camera = orbit_camera(self.azimuth, self.elevation, self.distance, self.size)
+        picture = render(bake(scene.field), camera, RenderOptions(quality="high"))
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        save_picture(self.out, to_uint8(picture.rgb).cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Export:
+    """Export a saved scene: a mesh (glb, obj, ply, stl), a turntable (mp4) or a sheet of eight views (png)."""
+
+    scene: tyro.conf.Positional[Path]
+    """A scene.safetensors file."""
+    out: Path
+    """File to write; its ending decides the format."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+
+    def run(self, progress: Progress) -> None:
+        """Write the file."""
+        from engine.events import finish
+        from engine.export import check_ending, export_scene
+        from engine.scene import Scene
+
+        check_ending(self.out)
+        finish(export_scene(Scene.load(self.scene, pick_device(self.device)), self.out), progress)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Reconstruct every scene of an SRN folder from some of its views and compare all others with the truth.
+
+    Run again with the same file, it goes on where it stopped.
+    """
+
+    data: Path
+    """SRN folder."""
+    out: Path
+    """JSON file of the results."""
+    views: str = "64"
+    """Views that are given, separated by commas."""
+    limit: int | None = None
+    """How many scenes, from the first (default: all)."""
+    baselines: bool = False
+    """Measure the nearest training scene, the mean code and the fit without prior too."""
+    mode: Mode = "ours"
+    """`paper`: the published procedure; `ours`: with guided renoising and averaged finetuning."""
+    seed: int = 0
+    """Randomness of the fits."""
+    checkpoint: str = "vehicles"
+    """Name under checkpoints/, or a folder."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+
+    def run(self, progress: Progress) -> None:
+        """Evaluate, write and print."""
+        from engine.data.srn import SRNDataset
+        from engine.events import finish
+        from engine.training.evaluate import EvaluateOptions, evaluate
+
+        options = EvaluateOptions(
+            views=numbers(self.views),
+            limit=self.limit,
+            mode=self.mode,
+            baselines=self.baselines,
+            seed=self.seed,
+        )
+        dataset = SRNDataset(self.data)
+        method = open_method(self.checkpoint, self.device)
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        progress.restart()
+        results = finish(evaluate(method, dataset, self.out, options), progress)
+        progress.close()
+        print_results(results, self.mode)
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Numbers separated by commas."""
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or min(values) < 0 or len(set(values)) < len(values):
+        raise ConfigError(
+            f"Found --views {text!r}, expected different view numbers from 0, separated by commas."
+        )
+    return values
+
+
+def print_results(results: dict, mode: str) -> None:
+    """A table of what was measured."""
+    given = ", ".join(map(str, results["views"]))
+    print(f"{results['scenes']} scenes, views given: {given}")
+    print(f"{'':24}{'PSNR':>8}{'SSIM':>8}{'margin':>8}")
+    rows = {f"reconstruction ({mode})": results, **results.get("baselines", {})}
+    for name, row in rows.items():
+        margin = "" if row is results else f"{results['psnr'] - row['psnr']:+8.2f}"
+        print(f"{name.replace('_', ' '):24}{row['psnr']:8.2f}{row['ssim']:8.3f}{margin}")
+    spread = results["spread"]
+    if spread["mean_pairwise_psnr"] is not None:
+        print(
+            f"spread: mean pairwise PSNR {spread['mean_pairwise_psnr']:.2f} between {spread['scenes']} scenes "
+            f"at view {spread['view']}"
+        )
+
+
+def check_range(name: str, value: int, low: int, high: int) -> None:
+    """Refuse a number that makes no sense."""
+    if not low <= value <= high:
+        raise ConfigError(f"Found {name} {value}, expected {low} to {high}.")
+
+
+def one_each(name: str, values: Sequence, count: int) -> Sequence:
+    """One value per picture; a single one serves all."""
+    if len(values) == 1:
+        return list(values) * count
+    if len(values) != count:
+        raise ConfigError(
+            f"Found {len(values)} values of {name} for {count} pictures; give one, or one per picture."
+        )
+    return values
+
+
+def pick_device(name: str) -> str:
+    """The device that a name means here."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if available else "cpu"
+    if name != "cpu" and not (name == "cuda" and available):
+        raise ConfigError(
+            f"Found --device {name}, expected auto, cpu, or cuda where torch finds a GPU; use --device cpu."
+        )
+    return name
+
+
+def open_method(checkpoint: str, device: str) -> Method:
+    """A trained method, ready to use."""
+    from engine.checkpoint import open_checkpoint
+
+    return open_checkpoint(checkpoint, pick_device(device))
+
+
+def camera_json(views: Views) -> list[dict]:
+    """Cameras as JSON: SRN poses, intrinsics, size."""
+    camera = views.camera
+    return [
+        {
+            "c2w": pose.tolist(),
+            "intrinsics": intrinsics.tolist(),
+            "size": [camera.width, camera.height],
+        }
+        for pose, intrinsics in zip(camera.srn_c2w(), camera.intrinsics, strict=True)
+    ]
+
+
+def write_result(
+    method: Method,
+    latent,
+    about: dict,
+    folder: Path,
+    progress: Progress,
+    views: Views | None = None,
+) -> None:
+    """Write a result's files and its report."""
+    from engine.checkpoint import write_json
+    from engine.events import finish
+    from engine.export import export_result, input_psnr
+
+    scene = method.scene(latent, **{key: value for key, value in about.items() if key != "command"})
+    finish(export_result(scene, folder, views), progress)
+    report = {**about, "method": method.info.name, "seconds": {}}
+    if views is not None:
+        values = input_psnr(scene, views)
+        report["psnr"] = {"mean": sum(values) / len(values), "views": values}
+    report["seconds"] = {name: round(value, 3) for name, value in progress.seconds.items()}
+    write_json(folder / "report.json", report)
+    progress.close()
+    psnr = f", {report['psnr']['mean']:.2f} dB on the inputs" if views is not None else ""
+    print(
+        f"{folder}: scene.safetensors mesh.glb turntable.mp4 sheet.png report.json{psnr}",
+        file=sys.stderr,
+    )
+
+
+COMMANDS = {
+    "dataset vehicles": Vehicles,
+    "dataset mesh": Meshes,
+    "generate": Generate,
+    "reconstruct": Reconstruct,
+    "render": Render,
+    "export": Export,
+    "evaluate": Evaluate,
+}
+
+
+def parse(arguments: Sequence[str]):
+    """The command that the arguments mean; explorer settings where they name none."""
+    config = (tyro.conf.FlagCreatePairsOff,)
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if len(arguments) >= words and name in COMMANDS:
+            rest = list(arguments[words:])
+            return tyro.cli(COMMANDS[name], prog=f"launch.py {name}", args=rest, config=config)
+    if arguments and not arguments[0].startswith("-"):
+        found = " ".join(arguments[:2]) if arguments[0] == "dataset" else arguments[0]
+        raise ConfigError(
+            f"Found the command {found!r}, expected one of {', '.join(COMMANDS)}, or none."
+        )
+    from app.settings import AppSettings
+
+    return tyro.cli(
+        AppSettings, prog="launch.py", description=__doc__, args=list(arguments), config=config
+    )
+
+
+def open_explorer(settings) -> None:
+    """Serve the page until interrupted."""
+    from app.server import serve
+
+    serve(dataclasses.replace(settings, device=pick_device(settings.device)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run, report. Returns the exit code: 0, 2 for a user's error, 130 after Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    progress = Progress(sys.stderr)
+    try:
+        command = parse(sys.argv[1:] if argv is None else argv)
+        if type(command) in COMMANDS.values():
+            command.run(progress)
+        else:
+            open_explorer(command)
+        return 0
+    except KeyboardInterrupt:
+        message, code = "Interrupted.", INTERRUPTED
+    except EngineError as error:
+        message, code = str(error), USER_ERROR
+    except ModuleNotFoundError as error:
+        message, code = missing_package(error), USER_ERROR
+    except OSError as error:
+        if error.filename is None:
+            raise
+        message, code = f"{error.filename}: {error.strerror}.", USER_ERROR
+    progress.close()
+    print(message, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
