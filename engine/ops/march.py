@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from engine.ops.rays import MISS, intersect_box
+from engine.ops.sample_fast import march_rays
 
 UNIT_DIAGONAL = 2 * math.sqrt(3)
 """Diagonal of the engine's [-1, 1]^3; `dt = UNIT_DIAGONAL / max_steps` whatever the field's box."""
@@ -105,6 +106,65 @@ def march(
     """
     near, far = intersect_box(rays_o, rays_d, aabb, config.min_near)
     (hit,) = torch.nonzero(far < MISS, as_tuple=True)
+    if rays_o.device.type == "cpu" and rays_o.dtype == torch.float32:
+        return _march_fast(
+            near, far, hit, rays_o, rays_d, occupied, aabb, config, scene, jitter, dt_gamma
+        )
+    return march_portable(
+        near, far, hit, rays_o, rays_d, occupied, aabb, config, scene, jitter, dt_gamma
+    )
+
+
+def _march_fast(
+    near: Tensor,
+    far: Tensor,
+    hit: Tensor,
+    rays_o: Tensor,
+    rays_d: Tensor,
+    occupied: Tensor,
+    aabb: Tensor,
+    config: MarchConfig,
+    scene: Tensor | None,
+    jitter: Tensor | None,
+    dt_gamma: Tensor | None,
+) -> Samples:
+    """The Numba path of `march`, float32 on the CPU."""
+    some = torch.zeros(len(hit))
+    xyz, row, t_starts, dt, hit_counts = march_rays(
+        near[hit],
+        far[hit],
+        rays_o[hit],
+        rays_d[hit],
+        occupied,
+        aabb,
+        torch.zeros_like(hit) if scene is None else scene[hit],
+        some if jitter is None else jitter[hit],
+        some + config.dt_gamma if dt_gamma is None else dt_gamma[hit],
+        (config.dt_min, config.dt_max, config.max_steps),
+    )
+    ray = hit[row]
+    counts = torch.zeros(len(rays_o), dtype=torch.long)
+    counts[hit] = hit_counts
+    return Samples(xyz, ray, None if scene is None else scene[ray], t_starts, dt, counts)
+
+
+def march_portable(
+    near: Tensor,
+    far: Tensor,
+    hit: Tensor,
+    rays_o: Tensor,
+    rays_d: Tensor,
+    occupied: Tensor,
+    aabb: Tensor,
+    config: MarchConfig,
+    scene: Tensor | None,
+    jitter: Tensor | None,
+    dt_gamma: Tensor | None,
+) -> Samples:
+    """The torch path of `march`, for any device and precision, and the oracle of the other one.
+
+    `near` and `far` are where the rays meet the box, `hit` the rays that do; else as in `march`.
+    """
     gamma = config.dt_gamma if dt_gamma is None else dt_gamma[hit]
     lattice, steps = _lattice(
         near[hit], far[hit], jitter if jitter is None else jitter[hit], gamma, config
