@@ -57,10 +57,17 @@ def test_normals_point_outwards(ball):
     assert (ball.normals * outward).sum(1).min() > 0.99
 
 
-def test_vertices_have_the_colour_seen_against_their_normal(ball):
-    np.testing.assert_allclose(ball.colors[:, 0] / 255, 0.5 + ball.vertices[:, 0], atol=0.003)
-    np.testing.assert_allclose(ball.colors[:, 1] / 255, 0.5 + 0.5 * ball.normals[:, 2], atol=0.003)
-    assert (ball.colors[:, 2] == 51).all()
+def test_vertices_have_the_colour_that_a_ray_against_their_normal_gathers(ball):
+    field = Balls([((0.2, 0.0, -0.1), 0.6)])
+    for vertex in range(0, len(ball.vertices), 500):
+        normal = torch.from_numpy(ball.normals[vertex])
+        t = torch.linspace(-0.3, 0.3, 6001)[:, None]
+        xyz = 2 * torch.from_numpy(ball.vertices[vertex]) - t * normal
+        density, rgb = field.query(xyz, (-normal).expand_as(xyz))
+        through = torch.exp(-torch.cumsum(density, 0) * 1e-4)
+        weights = density * through
+        wanted = (weights[:, None] * rgb).sum(0) / weights.sum()
+        np.testing.assert_allclose(ball.colors[vertex] / 255, wanted.numpy(), atol=0.006)
 
 
 def test_the_mesh_is_closed_even_where_the_object_fills_its_box():
