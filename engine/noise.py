@@ -75,7 +75,9 @@ class BatchNoise:
 
     def _stack(self, shape: Sequence[int], draw) -> Tensor:
         if shape[0] != len(self.seeds):
-            raise ValueError(f"found a batch of {shape[0]}, expected {len(self.seeds)}, one per seed")
+            raise ValueError(
+                f"found a batch of {shape[0]}, expected {len(self.seeds)}, one per seed"
+            )
         return torch.cat([draw(Noise(seed), (1, *shape[1:])) for seed in self.seeds])
 
     def normal(self, shape: Sequence[int], stage: str, step: int = 0, *, device="cpu") -> Tensor:

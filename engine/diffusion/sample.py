@@ -5,8 +5,7 @@ Guidance, clipping and conditioning live in the estimate; a sampler only walks t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Float
@@ -16,13 +15,8 @@ from engine.diffusion.schedule import Schedule
 from engine.events import Run, Step
 from engine.noise import Noise
 
-
-class Estimate(Protocol):
-    """Predicted clean data, with numbers worth plotting."""
-
-    def __call__(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
-        """Estimate x0 (already clipped) of a batch, one timestep per item."""
-        ...
+Estimate = Callable[[Tensor, Tensor], tuple[Tensor, Mapping[str, float]]]
+"""From (x_t, t), one timestep per item, to the predicted x0 (already clipped) and numbers worth plotting."""
 
 
 def times(t: int, x: Tensor) -> Tensor:

@@ -59,11 +59,9 @@ class Schedule:
     def sampling_steps(self, steps: int) -> list[tuple[int, int]]:
         """`(t, t_next)` pairs of a strided sampler, from T - 1 down to -1.
 
-        Source: spec section 5.1, `trunc(arange(T - 1, -1, -T / steps))`.
+        Source: spec section 5.1, `trunc(arange(T - 1, -1, -T / steps))`, in float32 as in the official code.
         """
-        times = (
-            np.arange(self.timesteps - 1, -1, -self.timesteps / steps).astype(int)[:steps].tolist()
-        )
+        times = torch.arange(self.timesteps - 1, -1, -self.timesteps / steps).long()[:steps].tolist()
         return list(zip(times, [*times[1:], -1], strict=True))
 
     def diffuse(

@@ -1,0 +1,426 @@
+"""Official SSDNeRF checkpoints and scenes (`.pth`) to ours and back.
+
+Their weights are named after mmcv's module lists; the tables below name the parts once and are read both ways. What
+shapes do not tell (attention heads, norm groups, plane size) takes the value every released config has.
+Source: spec sections 3.2 to 3.4 and 7.2. Files are read with `torch.load(weights_only=True)` only.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from engine.convert.morton import from_morton, pack_bits, to_morton, unpack_bits
+from engine.errors import CheckpointError, EngineError, SceneError
+from engine.fields.triplane import DecoderConfig
+from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig
+from engine.nets.unet2d import UNetConfig
+
+HEADS = 4
+GROUPS = 32
+TILED_BASE, TILED_GROUPS = 80, 16
+"""The tiled model is the one with 80 base channels; 32 groups would not divide them."""
+DROPOUT = 0.1
+"""Dropout of every official config that has any."""
+
+STAGES = {"in_blocks": "encoder", "mid_blocks": "middle", "out_blocks": "decoder"}
+ENDS = {
+    "time_embedding.blocks.0": "time1",
+    "time_embedding.blocks.2": "time2",
+    "out.gn": "norm",
+    "out.conv": "out",
+}
+LAYERS = {
+    "conv_1.0": "norm1",
+    "conv_1.2": "conv1",
+    "norm_with_embedding.norm": "norm2",
+    "norm_with_embedding.embedding_layer.1": "embed",
+    "conv_2.1": "conv2",
+    "conv_2.2": "conv2",
+    "downsample": "conv",
+}
+"""Layers of a block that bear another name here; conv_2 is number 2 where a dropout layer precedes it."""
+DECODER_NETS = {
+    "base_net": "base",
+    "density_net": "density_head",
+    "dir_net": "direction",
+    "color_net": "color_head",
+}
+STATISTICS = ("running_mean", "running_var")
+
+_IN_STAGE = re.compile(r"(?P<stage>\w+?)(?P<place>(\.\d+)+)(?P<layer>.*)\.(?P<kind>weight|bias)")
+_IN_NET = re.compile(r"(?P<net>\w+)\.(?P<index>\d+)\.(?P<kind>weight|bias)")
+_LEVELS = re.compile(r"(^|(?<=\.))module\.")
+
+
+# --------------------------------------------------------------------------------------- names
+
+
+def unet_name(official: str) -> str:
+    """Our name of a denoiser's tensor, from its official name without `diffusion.denoising.`."""
+    match = _IN_STAGE.fullmatch(official)
+    if match and match["stage"] in STAGES:
+        layer = match["layer"].removeprefix(".")
+        layer = LAYERS.get(layer, layer)
+        return _join(STAGES[match["stage"]] + match["place"], layer, match["kind"])
+    part, _, kind = official.rpartition(".")
+    return f"{ENDS.get(part, part)}.{kind}"
+
+
+def official_unet_name(ours: str, *, dropout: bool) -> str:
+    """The inverse of `unet_name`.
+
+    Args:
+        ours: Name in `UNet2D.state_dict()`.
+        dropout: Whether the official module has a dropout layer, which moves conv_2 from index 1 to 2.
+    """
+    match = _IN_STAGE.fullmatch(ours)
+    stages = _inverse(STAGES)
+    if match and match["stage"] in stages:
+        layers = _inverse(LAYERS) | {"conv2": "conv_2.2" if dropout else "conv_2.1"}
+        if match["stage"] == "decoder":
+            del layers["conv"]
+        layer = match["layer"].removeprefix(".")
+        return _join(
+            stages[match["stage"]] + match["place"], layers.get(layer, layer), match["kind"]
+        )
+    part, _, kind = ours.rpartition(".")
+    return f"{_inverse(ENDS)[part]}.{kind}"
+
+
+def decoder_name(official: str) -> str:
+    """Our name of a decoder's tensor; official lists count their activations too."""
+    match = _IN_NET.fullmatch(official)
+    if not match or match["net"] not in DECODER_NETS:
+        return official
+    return f"{DECODER_NETS[match['net']]}.{int(match['index']) // 2}.{match['kind']}"
+
+
+def official_decoder_name(ours: str) -> str:
+    """The inverse of `decoder_name`."""
+    match = _IN_NET.fullmatch(ours)
+    if not match:
+        return ours
+    return f"{_inverse(DECODER_NETS)[match['net']]}.{2 * int(match['index'])}.{match['kind']}"
+
+
+def _inverse(table: Mapping[str, str]) -> dict[str, str]:
+    return {ours: official for official, ours in table.items()}
+
+
+def _join(*parts: str) -> str:
+    return ".".join(part for part in parts if part)
+
+
+# --------------------------------------------------------------------------------- checkpoints
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """An official state dict, sorted into what it holds, still under official names."""
+
+    unet: dict[str, Tensor]
+    decoder: dict[str, Tensor]
+    norm_factor: Tensor | None
+    statistics: dict[str, Tensor]
+    init_code: Tensor | None
+
+
+def _parts(state: Mapping[str, Tensor]) -> _Parts:
+    """EMA weights where there are any, the others where not.
+
+    Raises:
+        CheckpointError: If a denoiser or a decoder is missing.
+    """
+    state = {_LEVELS.sub("", name): value for name, value in state.items()}
+
+    def under(*prefixes: str) -> dict[str, Tensor]:
+        for prefix in prefixes:
+            found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            if found:
+                return found
+        return {}
+
+    unet = under("diffusion_ema.denoising.", "diffusion.denoising.")
+    decoder = under("decoder_ema.", "decoder.")
+    if not unet or not decoder:
+        raise CheckpointError(
+            f"found {len(unet)} denoiser and {len(decoder)} decoder tensors, expected the names "
+            "diffusion_ema.denoising.* and decoder_ema.* (or without _ema) of an SSDNeRF checkpoint."
+        )
+    loss = under("diffusion_ema.ddpm_loss.", "diffusion.ddpm_loss.")
+    statistics = under("code_activation.")
+    return _Parts(
+        unet=unet,
+        decoder={name: value for name, value in decoder.items() if name != "aabb"},
+        norm_factor=loss.get("norm_factor"),
+        statistics={name: statistics[name] for name in STATISTICS if name in statistics},
+        init_code=state.get("init_code"),
+    )
+
+
+def infer_config(state: Mapping[str, Tensor]) -> SSDNeRFConfig:
+    """The config of an official state dict, from names and shapes.
+
+    Raises:
+        CheckpointError: If it is no SSDNeRF, or one whose layout no config of ours describes.
+    """
+    parts = _parts(state)
+    try:
+        unet, decoder = _unet_config(parts.unet), _decoder_config(parts.decoder)
+    except (KeyError, ZeroDivisionError, ValueError, IndexError) as error:
+        raise CheckpointError(
+            f"found no {error} among the weights, expected the layout of an SSDNeRF checkpoint."
+        ) from error
+    size = (128, 128) if parts.init_code is None else tuple(parts.init_code.shape[-2:])
+    config = SSDNeRFConfig(
+        rows=size[0],
+        cols=size[1],
+        decoder=decoder,
+        unet=unet,
+        tiled=unet.channels == decoder.channels,
+        normalize_diffusion=parts.norm_factor is not None,
+    )
+    if parts.statistics:
+        config = replace(
+            config, activation="normalized_tanh", diffusion_weight=20.0, reg_weight=0.0
+        )
+    return config
+
+
+def _unet_config(weights: Mapping[str, Tensor]) -> UNetConfig:
+    base, channels = weights["in_blocks.0.0.weight"].shape[:2]
+    widths: list[list[int]] = [[]]
+    factors = []
+    index = 1
+    while any(name.startswith(f"in_blocks.{index}.") for name in weights):
+        if f"in_blocks.{index}.0.downsample.weight" in weights:
+            widths.append([])
+        else:
+            widths[-1].append(weights[f"in_blocks.{index}.0.conv_1.2.weight"].shape[0])
+            if f"in_blocks.{index}.1.qkv.weight" in weights:
+                factors.append(2 ** (len(widths) - 1))
+        index += 1
+    return UNetConfig(
+        channels=channels,
+        base=base,
+        multipliers=tuple(level[0] // base for level in widths),
+        blocks=len(widths[0]),
+        attention_factors=tuple(dict.fromkeys(factors)),
+        heads=HEADS,
+        groups=TILED_GROUPS if base == TILED_BASE else GROUPS,
+        dropout=DROPOUT if any(".conv_2.2." in name for name in weights) else 0.0,
+    )
+
+
+def _decoder_config(weights: Mapping[str, Tensor]) -> DecoderConfig:
+    def widths(net: str) -> tuple[int, ...]:
+        indices = [
+            int(m["index"]) for m in map(_IN_NET.fullmatch, weights) if m and m["net"] == net
+        ]
+        return tuple(weights[f"{net}.{i}.weight"].shape[0] for i in sorted(set(indices)))
+
+    config = DecoderConfig(
+        channels=weights["base_net.0.weight"].shape[1] // 3,
+        base_widths=widths("base_net"),
+        density_widths=widths("density_net"),
+        color_widths=widths("color_net"),
+        scene_base=tuple(weights["scene_base"].shape[-2:]) if "scene_base" in weights else None,
+    )
+    if "dir_net.0.weight" in weights:
+        return replace(config, direction="add", direction_widths=widths("dir_net"))
+    concatenated = weights["color_net.0.weight"].shape[1] > config.base_widths[-1]
+    return replace(config, direction="concat" if concatenated else "none")
+
+
+def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """An official state dict under the names of `SSDNeRF.state_dict()`."""
+    parts = _parts(state)
+    ours = {f"unet.{unet_name(name)}": value for name, value in parts.unet.items()}
+    ours |= {f"decoder.{decoder_name(name)}": value for name, value in parts.decoder.items()}
+    ours |= {f"activation.{name}": value for name, value in parts.statistics.items()}
+    base = ours.get("decoder.scene_base")
+    if base is not None:
+        ours["decoder.scene_base"] = base.reshape(base.shape[-4:])
+    ours["norm_factor"] = torch.ones(1) if parts.norm_factor is None else parts.norm_factor
+    return ours
+
+
+def to_official(method: SSDNeRF, *, ema: bool = True) -> dict[str, Tensor]:
+    """A method's weights under official names.
+
+    Args:
+        method: Whose.
+        ema: Whether they are named as the averaged weights, as in the published files.
+    """
+    suffix = "_ema" if ema else ""
+    dropout = method.config.unet.dropout > 0
+    state = {}
+    if method.config.activation == "normalized_tanh":
+        for name in STATISTICS:
+            state[f"code_activation.{name}"] = getattr(method.activation, name)
+    state[f"decoder{suffix}.aabb"] = method.decoder.aabb.flatten()
+    for name, value in method.decoder.state_dict().items():
+        state[f"decoder{suffix}.{official_decoder_name(name)}"] = value
+    for name, value in method.unet.state_dict().items():
+        official = official_unet_name(name, dropout=dropout)
+        state[f"diffusion{suffix}.denoising.{official}"] = value
+    if method.config.normalize_diffusion:
+        state[f"diffusion{suffix}.ddpm_loss.norm_factor"] = method.norm_factor
+    return state
+
+
+def import_official(state: Mapping[str, Tensor], config: SSDNeRFConfig | None = None) -> SSDNeRF:
+    """A method with the weights of an official state dict, in evaluation mode.
+
+    Args:
+        state: The state dict.
+        config: What the networks are, where `infer_config` does not know it.
+
+    Raises:
+        CheckpointError: If the weights do not fit the config.
+    """
+    config = config or infer_config(state)
+    method = SSDNeRF(config)
+    try:
+        method.load_state_dict(from_official(state))
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights do not fit the networks their shapes suggest: {' '.join(str(error).split())}"
+        ) from error
+    method.sample_options = method.paper_sample_options
+    method.fit_options = method.paper_fit_options
+    if config.activation == "normalized_tanh":
+        method.paper_fit_options = method.fit_options = replace(
+            method.paper_fit_options,
+            guidance_gain=2.2 * 2**14,
+            prior_weight=5.0,
+            learning_rate=0.02,
+        )
+    init_code = _parts(state).init_code
+    if init_code is not None:
+        method.mean_latent = init_code.float()
+    return method.eval().requires_grad_(False)
+
+
+def load_official(path: Path | str, device: torch.device | str = "cpu") -> SSDNeRF:
+    """Open an official checkpoint, averaged weights only or whole.
+
+    Raises:
+        CheckpointError: If the file is missing, unsafe, damaged or something else.
+    """
+    path = Path(path)
+    content = _unpickle(path, CheckpointError)
+    if isinstance(content, Mapping) and "param" in content:
+        raise CheckpointError(
+            f"{path}: this is a saved scene, expected a checkpoint with a state_dict; open it as a scene."
+        )
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(f"{path}: found no state_dict, expected an SSDNeRF checkpoint.")
+    try:
+        return import_official(state).to(device)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def save_official(path: Path | str, method: SSDNeRF) -> Path:
+    """Write a method as an official checkpoint of averaged weights."""
+    return _pickle(path, {"meta": {}, "state_dict": to_official(method)})
+
+
+# -------------------------------------------------------------------------------------- scenes
+
+
+@dataclass(frozen=True)
+class OfficialScene:
+    """What an official scene file holds.
+
+    Attributes:
+        latent: Activated triplane.
+        name: The scene's name, or None.
+        grid: Densities of the occupancy grid, or None.
+        occupied: Occupied cells, or None.
+    """
+
+    latent: Float[Tensor, "3 channels rows cols"]
+    name: str | None = None
+    grid: Float[Tensor, "size size size"] | None = None
+    occupied: Bool[Tensor, "size size size"] | None = None
+
+
+def load_scene(path: Path | str, activation: nn.Module) -> OfficialScene:
+    """Read a scene saved by the official code: its test script, its page or its training cache.
+
+    Args:
+        path: The `.pth` file.
+        activation: Of the model that the scene belongs to; training caches hold raw latents.
+
+    Raises:
+        SceneError: If the file is missing, unsafe, damaged or something else.
+    """
+    path = Path(path)
+    content = _unpickle(path, SceneError)
+    if isinstance(content, Mapping) and "state_dict" in content:
+        raise SceneError(f"{path}: this is a checkpoint, expected a saved scene; open it as one.")
+    param = content.get("param") if isinstance(content, Mapping) else None
+    if not isinstance(param, Mapping) or not {"code", "code_"} & set(param):
+        raise SceneError(f"{path}: found no code, expected a scene saved by SSDNeRF.")
+    if "code" in param:
+        latent = param["code"].float()
+    else:
+        with torch.no_grad():
+            latent = activation(param["code_"].float())
+    grid, bits = param.get("density_grid"), param.get("density_bitfield")
+    return OfficialScene(
+        latent=latent,
+        name=content.get("scene_name"),
+        grid=None if grid is None else from_morton(grid),
+        occupied=None if bits is None else from_morton(unpack_bits(bits)),
+    )
+
+
+def save_scene(path: Path | str, scene: OfficialScene) -> Path:
+    """Write a scene as the official test script does, with the parts that are there."""
+    param: dict[str, Tensor] = {"code": scene.latent.detach().float().cpu()}
+    if scene.grid is not None:
+        param["density_grid"] = to_morton(scene.grid).cpu()
+    if scene.occupied is not None:
+        param["density_bitfield"] = pack_bits(to_morton(scene.occupied)).cpu()
+    content: dict[str, Any] = {"param": param}
+    if scene.name is not None:
+        content["scene_name"] = scene.name
+    return _pickle(path, content)
+
+
+# --------------------------------------------------------------------------------------- files
+
+
+def _unpickle(path: Path, kind: type[EngineError]) -> Any:
+    if not path.is_file():
+        raise kind(f"{path}: there is no such file; expected a .pth file of SSDNeRF.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise kind(
+            f"{path}: not a file that can be read safely ({reason}); expected tensors, names and numbers only."
+        ) from error
+
+
+def _pickle(path: Path | str, content: Any) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    torch.save(content, temporary)
+    os.replace(temporary, path)
+    return path
