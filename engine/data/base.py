@@ -6,7 +6,7 @@ import json
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ SCENES_BETWEEN_RELEASES = 256
 """After so many reads the mapped pages are given back, so that a process stays small."""
 
 
+@runtime_checkable
 class SceneDataset(Protocol):
     """Scenes with posed pictures."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
@@ -44,6 +46,7 @@ def corner_normals(
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _smooth(normals, key, order, cosine):
     """Sums area-weighted normals over corners of equal key whose faces meet at a shallow angle."""
     unit = np.empty_like(normals)

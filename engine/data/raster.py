@@ -7,6 +7,7 @@ same from everywhere. Faces that reach behind the near plane are dropped: object
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -111,6 +112,7 @@ def _arrays(soup: Soup) -> tuple[np.ndarray, ...]:
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _draw(vertices, faces, rgb, uv, texture, tile, w2c, intrinsics, inverse, colour):
     """Fills `inverse` (1/depth, 0 = nothing) and `colour` at sample centres."""
     height, width = inverse.shape
@@ -176,6 +178,7 @@ def _draw(vertices, faces, rgb, uv, texture, tile, w2c, intrinsics, inverse, col
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _resolve(inverse, colour, samples, rgba):
     """Averages the covered samples of every pixel."""
     height, width = rgba.shape[0], rgba.shape[1]
@@ -201,6 +204,7 @@ def _resolve(inverse, colour, samples, rgba):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _composite(rgba, rgb):
     for i in range(len(rgba)):
         alpha = rgba[i, 3] / 255.0

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.data.vehicles.mesh import PARTS, Builder
+from engine.data.vehicles.paint import Colour
 
 UNDER = (0.05, 0.05, 0.055)
 """Colour of the floor and of the wheel wells."""
 
+Values = np.ndarray | float
+"""One number or an array of them."""
 
-def smoothstep(u: np.ndarray) -> np.ndarray:
+
+def smoothstep(u: Values) -> Values:
     """Cubic ramp from 0 to 1, clamped."""
     u = np.clip(u, 0, 1)
     return u * u * (3 - 2 * u)
@@ -78,14 +82,14 @@ class Body:
         """Radius of the wheel arches."""
         return self.wheel * 1.13
 
-    def half_width(self, y: np.ndarray) -> np.ndarray:
+    def half_width(self, y: Values) -> Values:
         """Half width at `y`, corners rounded."""
         y = np.asarray(y, float)
         radius = np.where(y > 0, self.corner_front, self.corner_rear)
         u = np.clip(1 - (self.half - np.abs(y)) / (2.2 * radius), 0, 1)
         return self.width / 2 - radius * (1 - np.sqrt(np.maximum(1 - 0.94 * u * u, 0)))
 
-    def deck(self, y: np.ndarray) -> np.ndarray:
+    def deck(self, y: Values) -> Values:
         """Height of bonnet, belt and boot at the body's edge."""
         y = np.asarray(y, float)
         (cowl_y, cowl_z), (back_y, back_z) = self.cowl, self.back
@@ -98,11 +102,11 @@ class Body:
             height = height - depth * (1 - np.sqrt(1 - np.minimum(u * u, 1)))
         return height
 
-    def ends(self, y: np.ndarray) -> np.ndarray:
+    def ends(self, y: Values) -> Values:
         """0 in the middle of the vehicle, 1 at its ends."""
         return smoothstep((np.abs(y) / self.half - 0.55) / 0.45)
 
-    def lean(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def lean(self, x: Values, z: Values) -> Values:
         """X after the sides' barrel shape."""
         middle = self.sill + 0.55 * (self.cowl[1] - self.sill)
         return x * (1 - self.barrel * ((z - middle) / (self.cowl[1] - self.sill)) ** 2)
@@ -117,34 +121,34 @@ class Body:
         rear = self.bow_rear * across + self.rake_rear * level
         return np.stack([x, y - self.ends(y) * np.where(y > 0, front, -rear), z], -1)
 
-    def deck_point(self, x: np.ndarray, y: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    def deck_point(self, x: Values, y: Values, offset: float = 0.0) -> np.ndarray:
         """Points of the deck's surface."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         edge = self.half_width(y) - self.shoulder
         z = self.deck(y) + self.crown * (1 - self.ends(y)) * (1 - (x / edge) ** 2) + offset
         return self.warp(np.stack([x, y, z], -1))
 
-    def side_point(self, y: np.ndarray, z: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    def side_point(self, y: Values, z: Values, offset: float = 0.0) -> np.ndarray:
         """Points of the right side's surface."""
         y, z = np.broadcast_arrays(np.asarray(y, float), np.asarray(z, float))
         x = self.lean(self.half_width(y), z) + offset
         return self.warp(np.stack([x, y, z], -1))
 
-    def front_point(self, x: np.ndarray, z: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    def front_point(self, x: Values, z: Values, offset: float = 0.0) -> np.ndarray:
         """Points of the nose's surface."""
         x, z = np.broadcast_arrays(np.asarray(x, float), np.asarray(z, float))
         points = self.warp(np.stack([x, np.full(x.shape, self.half), z], -1))
         points[..., 1] += offset
         return points
 
-    def rear_point(self, x: np.ndarray, z: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    def rear_point(self, x: Values, z: Values, offset: float = 0.0) -> np.ndarray:
         """Points of the tail's surface."""
         x, z = np.broadcast_arrays(np.asarray(x, float), np.asarray(z, float))
         points = self.warp(np.stack([x, np.full(x.shape, -self.half), z], -1))
         points[..., 1] -= offset
         return points
 
-    def arch_height(self, y: np.ndarray) -> np.ndarray:
+    def arch_height(self, y: Values) -> Values:
         """Lower edge of the side at `y`: the sill, or the wheel arch."""
         lift = self.sill + 0.06 * self.ends(y)
         for axle in self.axles:
@@ -206,9 +210,9 @@ def section(body: Body, y: np.ndarray) -> np.ndarray:
 def add_body(
     mesh: Builder,
     body: Body,
-    paint: tuple[float, float, float],
-    lower: tuple[float, float, float],
-    bed_rgb: tuple[float, float, float] = (0.13, 0.13, 0.14),
+    paint: Colour,
+    lower: Colour,
+    bed_rgb: Colour = (0.13, 0.13, 0.14),
 ) -> None:
     """Adds the lower body.
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.data.vehicles.body import Body
+from engine.data.vehicles.body import Body, Values
 from engine.data.vehicles.mesh import PARTS, Builder
-
-Colour = tuple[float, float, float]
+from engine.data.vehicles.paint import Colour
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,14 @@ class Cabin:
     rear_glass: tuple[float, float] | None = (0.14, 0.9)
     sunroof: tuple[float, float] | None = None
 
-    def roof_height(self, s: np.ndarray) -> np.ndarray:
+    def roof_height(self, s: Values) -> Values:
         """Height of the roof's edge; s = 0 at the windscreen, 1 at the rear window."""
         peak = 0.38
         front = self.fall_front * np.clip((peak - s) / peak, 0, 1) ** 2
         rear = self.fall_rear * np.clip((s - peak) / (1 - peak), 0, 1) ** 2
         return self.height - front - rear
 
-    def base(self, body: Body, s: np.ndarray) -> np.ndarray:
+    def base(self, body: Body, s: Values) -> np.ndarray:
         """Points of the right side's lower edge, a little below the deck."""
         y = (
             self.front
@@ -71,7 +70,7 @@ class Cabin:
         x = body.half_width(y) - self.inset
         return np.stack([x, y, body.deck(y) - 0.035], -1)
 
-    def rail(self, body: Body, s: np.ndarray) -> np.ndarray:
+    def rail(self, body: Body, s: Values) -> np.ndarray:
         """Points of the roof's right edge."""
         start, end = self.roof_front - self.bow_front, self.roof_rear + self.bow_rear
         y = start + (end - start) * s
@@ -79,9 +78,7 @@ class Cabin:
         x = middle * (1 - 0.07 * (2 * np.clip(s, 0, 1) - 0.9) ** 2)
         return np.stack([x, y, self.roof_height(s)], -1)
 
-    def roof_point(
-        self, body: Body, u: np.ndarray, s: np.ndarray, offset: float = 0.0
-    ) -> np.ndarray:
+    def roof_point(self, body: Body, u: Values, s: Values, offset: float = 0.0) -> np.ndarray:
         """Points of the roof; u = -1 .. 1 from left to right, s along it."""
         u, s = np.broadcast_arrays(np.asarray(u, float), np.asarray(s, float))
         edge = self.rail(body, s)
@@ -89,16 +86,14 @@ class Cabin:
         z = edge[..., 2] + self.crown * (1 - np.abs(u) ** 2.4) + offset
         return np.stack([edge[..., 0] * u, edge[..., 1] + bow, z], -1)
 
-    def side_point(
-        self, body: Body, s: np.ndarray, t: np.ndarray, offset: float = 0.0
-    ) -> np.ndarray:
+    def side_point(self, body: Body, s: Values, t: Values, offset: float = 0.0) -> np.ndarray:
         """Points of the right side; s along it, t = 0 .. 1 from its lower edge to the roof."""
         s, t = np.broadcast_arrays(np.asarray(s, float), np.asarray(t, float))
         points = self.base(body, s) * (1 - t)[..., None] + self.rail(body, s) * t[..., None]
         points[..., 0] += self.bulge * 4 * t * (1 - t) + offset
         return points
 
-    def end_point(self, body: Body, u: np.ndarray, t: np.ndarray, s: float) -> np.ndarray:
+    def end_point(self, body: Body, u: Values, t: Values, s: float) -> np.ndarray:
         """Points of the windscreen (s = 0) or the rear window (s = 1)."""
         u, t = np.broadcast_arrays(np.asarray(u, float), np.asarray(t, float))
         edge = self.side_point(body, np.full(t.shape, s), t)

@@ -22,6 +22,10 @@ PARTS = (
 )
 """Names of the part labels, in their order."""
 
+Number = float | int
+Point = tuple[Number, Number, Number]
+"""A point in metres, or a colour in [0, 1]."""
+
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -50,9 +54,9 @@ class Builder:
     def grid(
         self,
         points: Float[np.ndarray, "r c 3"],
-        rgb: np.ndarray | tuple[float, float, float],
+        rgb: np.ndarray | Point,
         part: str | np.ndarray,
-        inside: tuple[float, float, float] | None = None,
+        inside: Point | None = None,
         group: int | None = None,
         mirror: bool = False,
     ) -> None:
@@ -92,9 +96,9 @@ class Builder:
 
     def box(
         self,
-        low: tuple[float, float, float],
-        high: tuple[float, float, float],
-        rgb: tuple[float, float, float],
+        low: Point,
+        high: Point,
+        rgb: Point,
         part: str,
         mirror: bool = False,
     ) -> None:
@@ -112,10 +116,10 @@ class Builder:
 
     def rounded_box(
         self,
-        low: tuple[float, float, float],
-        high: tuple[float, float, float],
+        low: Point,
+        high: Point,
         radius: float,
-        rgb: tuple[float, float, float],
+        rgb: Point,
         part: str,
         group: int | None = None,
     ) -> None:
@@ -139,12 +143,12 @@ class Builder:
     def revolve(
         self,
         profile: Float[np.ndarray, "p 2"],
-        centre: tuple[float, float, float],
+        centre: Point,
         axis: int,
-        rgb: np.ndarray | tuple[float, float, float],
+        rgb: np.ndarray | Point,
         part: str | np.ndarray,
         segments: int = 16,
-        scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        scale: Point = (1.0, 1.0, 1.0),
         mirror: bool = False,
     ) -> None:
         """A solid of revolution.
@@ -170,9 +174,9 @@ class Builder:
 
     def ellipsoid(
         self,
-        centre: tuple[float, float, float],
-        radii: tuple[float, float, float],
-        rgb: tuple[float, float, float],
+        centre: Point,
+        radii: Point,
+        rgb: Point,
         part: str,
         mirror: bool = False,
     ) -> None:

@@ -6,7 +6,8 @@ import colorsys
 
 import numpy as np
 
-Colour = tuple[float, float, float]
+Colour = tuple[float | int, float | int, float | int]
+"""sRGB in [0, 1]."""
 
 PAINTS: tuple[tuple[str, Colour, float], ...] = (
     ("white", (0.91, 0.91, 0.90), 11),

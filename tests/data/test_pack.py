@@ -1,0 +1,134 @@
+"""Packed data sets: the same pictures and cameras as their source, finished or absent, reused when identical."""
+
+import json
+import resource
+
+import numpy as np
+import pytest
+import torch
+
+from engine.data.base import PackedDataset
+from engine.data.cameras import spiral_cameras, srn_intrinsics, training_cameras
+from engine.data.pack import pack_dataset, pack_vehicles
+from engine.data.raster import composite_white
+from engine.data.srn import SRNDataset
+from engine.data.vehicles import build_vehicle, render_vehicle
+from engine.data.write import write_vehicles
+from engine.errors import DataError
+from engine.events import finish
+
+SEEDS = [3, 1_000_001, 9]
+
+
+@pytest.fixture
+def packed(tmp_path):
+    return finish(pack_vehicles(tmp_path / "pack", SEEDS, views=4, size=24))
+
+
+def test_packed_vehicles_are_the_rendered_ones(packed):
+    assert len(packed) == 3
+    assert packed.ids == ("vehicle-0000003", "vehicle-1000001", "vehicle-0000009")
+    for index, seed in enumerate(SEEDS):
+        c2w = training_cameras(seed, 4)
+        expected = composite_white(render_vehicle(build_vehicle(seed), c2w, srn_intrinsics(24), 24))
+        np.testing.assert_array_equal(packed.images[index], expected)
+        np.testing.assert_array_equal(packed.raw(index), expected)
+        views = packed.views(index, [3, 1])
+        np.testing.assert_allclose(views.images.numpy() * 255, expected[[3, 1]], atol=1e-4)
+        np.testing.assert_allclose(views.camera.srn_c2w().numpy(), c2w[[3, 1]], atol=1e-6)
+        camera = packed.cameras(index)
+        assert (len(camera), camera.height, camera.width) == (4, 24, 24)
+        np.testing.assert_allclose(camera.c2w[:, :3, 3].norm(dim=-1).numpy(), 2.6, rtol=1e-6)
+        about = packed.describe(index)
+        assert about["seed"] == seed
+        assert about["attributes"] == build_vehicle(seed).attributes
+
+
+def test_a_finished_folder_is_reused_and_another_request_refused(packed, tmp_path):
+    before = (tmp_path / "pack" / "images.npy").stat().st_mtime_ns
+    steps = []
+    finish(pack_vehicles(tmp_path / "pack", SEEDS, views=4, size=24), steps.append)
+    assert (tmp_path / "pack" / "images.npy").stat().st_mtime_ns == before
+    assert [(step.stage, step.index, step.total) for step in steps] == [("dataset", 3, 3)]
+    with pytest.raises(DataError, match="something other than the requested"):
+        finish(pack_vehicles(tmp_path / "pack", SEEDS, views=5, size=24))
+
+
+def test_an_interrupted_run_leaves_no_folder_and_can_be_repeated(tmp_path):
+    run = pack_vehicles(tmp_path / "pack", range(9), views=2, size=16)
+    assert next(run).index == 1
+    run.close()
+    assert not (tmp_path / "pack").exists()
+    steps = []
+    packed = finish(pack_vehicles(tmp_path / "pack", range(9), views=2, size=16), steps.append)
+    assert [step.index for step in steps] == list(range(1, 10))
+    assert len(packed) == 9
+    assert [path.name for path in tmp_path.iterdir()] == ["pack"]
+
+
+def test_the_spiral_can_be_packed(tmp_path):
+    packed = finish(pack_vehicles(tmp_path / "pack", [2_000_000], size=16, spiral=True))
+    assert packed.images.shape == (1, 251, 16, 16, 3)
+    np.testing.assert_allclose(packed.cameras(0).srn_c2w().numpy(), spiral_cameras(), atol=1e-6)
+
+
+def test_an_srn_folder_is_packed_to_the_same_views(tmp_path):
+    dataset = finish(write_vehicles(tmp_path / "srn", 3, views=2, size=20))
+    packed = finish(pack_dataset(dataset, tmp_path / "pack"))
+    assert packed.ids == dataset.ids
+    for index in range(3):
+        ours, theirs = packed.views(index), dataset.views(index)
+        torch.testing.assert_close(ours.images, theirs.images, atol=0.5 / 255 + 1e-6, rtol=0)
+        torch.testing.assert_close(ours.camera.c2w, theirs.camera.c2w)
+        torch.testing.assert_close(ours.camera.intrinsics, theirs.camera.intrinsics)
+        assert packed.describe(index)["caption"] == dataset.describe(index)["caption"]
+
+
+def test_a_changed_srn_folder_is_not_mistaken_for_the_old_one(tmp_path):
+    finish(write_vehicles(tmp_path / "srn", 1, views=2, size=20))
+    finish(pack_dataset(SRNDataset(tmp_path / "srn"), tmp_path / "pack"))
+    finish(pack_dataset(SRNDataset(tmp_path / "srn"), tmp_path / "pack"))
+    picture = tmp_path / "srn" / "vehicle-0000000" / "rgb" / "000000.png"
+    picture.rename(picture.with_name("x.tmp"))
+    picture.with_name("x.tmp").rename(picture)
+    with pytest.raises(DataError, match="something other"):
+        finish(pack_dataset(SRNDataset(tmp_path / "srn"), tmp_path / "pack"))
+
+
+def test_nothing_to_pack_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no scenes"):
+        finish(pack_vehicles(tmp_path / "pack", []))
+
+
+def test_an_unfinished_folder_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"no meta\.json"):
+        PackedDataset(tmp_path)
+
+
+def test_a_folder_that_disagrees_with_itself_is_an_error(packed, tmp_path):
+    meta = json.loads((tmp_path / "pack" / "meta.json").read_text())
+    meta["scenes"].pop()
+    (tmp_path / "pack" / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(DataError, match="disagree"):
+        PackedDataset(tmp_path / "pack")
+
+
+def test_reading_everything_does_not_keep_it_in_memory(tmp_path):
+    """Peak memory grows by what lies between two releases, not by the size of the file."""
+    folder = tmp_path / "big"
+    folder.mkdir()
+    scenes, shape = 1024, (2, 256, 256, 3)
+    with (folder / "images.npy").open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (scenes, *shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + scenes * int(np.prod(shape)))
+    np.save(folder / "c2w.npy", np.tile(np.eye(4, dtype=np.float32), (scenes, 2, 1, 1)))
+    np.save(folder / "intrinsics.npy", np.ones((scenes, 4), np.float32))
+    entries = [{"id": str(index)} for index in range(scenes)]
+    (folder / "meta.json").write_text(json.dumps({"request": {}, "scenes": entries}))
+    packed = PackedDataset(folder)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for index in np.random.default_rng(0).permutation(scenes):
+        packed.raw(int(index))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 0.5 * scenes * np.prod(shape) / 1024
