@@ -26,6 +26,8 @@ class Outlines:
 
         with self._lock:
             if self._points is None:
-                fields = (self._method.scene(latent).field for latent in self._method.gallery[:MOST])
+                fields = (
+                    self._method.scene(latent).field for latent in self._method.gallery[:MOST]
+                )
                 self._points = framing_objects(fields)
             return self._points

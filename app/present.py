@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
 from collections.abc import Sequence
 
 import cv2
@@ -15,7 +16,7 @@ from app.jobs import Job
 from app.session import Channel, Frame, Record
 from engine.ops.cameras import orbit_camera
 from engine.render import Baked, RenderOptions, RenderOutput, render, to_uint8
-from engine.types import Camera
+from engine.types import Camera, Views
 
 STAGES = {
     "denoise": "Denoising",
@@ -72,30 +73,27 @@ def timeline_html(
         state: State of the job, for colours.
         length: Frames the strip will have in the end (places yet to come are drawn empty).
     """
-    figures = []
-    previous = None
-    for place, frame in enumerate(record.frames):
-        starts = frame.stage != previous
-        previous = frame.stage
-        figures.append(_figure(token, record, frame, place, place == index, starts))
-    figures += ['<figure class="tl-empty"></figure>'] * (max(length - len(figures), 0))
+    groups = []
+    for stage, places in itertools.groupby(
+        range(len(record.frames)), key=lambda place: record.frames[place].stage
+    ):
+        figures = "".join(_figure(token, record, place, place == index) for place in places)
+        groups.append(f"<section><h4>{stage_title(stage)}</h4><div>{figures}</div></section>")
+    empty = '<figure class="tl-empty"></figure>' * max(length - len(record.frames), 0)
+    if empty:
+        groups.append(f"<section><h4>&nbsp;</h4><div>{empty}</div></section>")
     shown = record.frames[index] if record.frames else None
     return (
         f'<div class="tl" data-state="{state}" data-count="{len(record.frames)}" data-shown="{index}">'
         f'<div class="tl-head"><span class="tl-status" role="status">{html.escape(status)}</span>'
-        f'<span class="tl-shown">{_shown_text(record, shown)}</span></div>'
+        f'<span class="tl-shown">{_shown_text(record, shown)}</span>{downloads_html(token, record)}</div>'
         f'<div class="tl-bar"><i style="width:{100 * share:.1f}%"></i></div>'
-        f'<div class="tl-strip" tabindex="0" aria-label="Steps of this run">{"".join(figures)}</div></div>'
+        f'<div class="tl-strip" tabindex="0" aria-label="Steps of this run">{"".join(groups)}</div></div>'
     )
 
 
-def _figure(
-    token: str, record: Record, frame: Frame, place: int, selected: bool, starts: bool
-) -> str:
-    classes = " ".join(
-        name for name, on in (("tl-sel", selected), ("tl-first", starts and place > 0)) if on
-    )
-    label = stage_title(frame.stage) if starts else str(frame.index)
+def _figure(token: str, record: Record, place: int, selected: bool) -> str:
+    frame = record.frames[place]
     title = f"{stage_title(frame.stage)} {frame.index} of {frame.total}"
     picture = (
         '<span class="tl-gone"></span>'
@@ -103,8 +101,8 @@ def _figure(
         else f'<img src="film/{token}/{record.id}/{place}.jpg" alt="{title}" draggable="false">'
     )
     return (
-        f'<figure class="{classes}" data-index="{place}" title="{title}">{picture}'
-        f"<figcaption>{label}</figcaption></figure>"
+        f'<figure class="{"tl-sel" if selected else ""}" data-index="{place}" title="{title}">'
+        f"{picture}<figcaption>{frame.index}</figcaption></figure>"
     )
 
 
@@ -141,10 +139,10 @@ def _card_note(record: Record) -> str:
 
 
 def result_html(token: str, record: Record | None, psnrs: Sequence[float]) -> str:
-    """Inputs against renders, and the downloads."""
+    """Inputs against renders."""
     if record is None or record.state not in ("done", "cancelled") or not record.frames:
         return ""
-    rows = "".join(
+    return "".join(
         f'<div class="compare"><figure><img src="film/{token}/{record.id}/input/{view}.png" alt="input">'
         f"<figcaption>Input</figcaption></figure>"
         f'<figure><img src="film/{token}/{record.id}/render/{view}.png?frames={len(record.frames)}" alt="render">'
@@ -152,7 +150,6 @@ def result_html(token: str, record: Record | None, psnrs: Sequence[float]) -> st
         f'<div class="psnr"><b>{psnr:.1f}</b> dB<small>PSNR</small></div></div>'
         for view, psnr in enumerate(psnrs)
     )
-    return f"{rows}{downloads_html(token, record)}"
 
 
 DOWNLOADS = {
@@ -217,9 +214,11 @@ def thumb_camera(record: Record, size: int) -> Camera:
     return Camera(camera.c2w, closer, size, size)
 
 
-def picture(baked: Baked, camera: Camera, quality: str = "standard") -> np.ndarray:
-    """A render on white as uint8."""
-    return to_uint8(render(baked, camera, RenderOptions(quality=quality)).rgb).cpu().numpy()
+def picture(
+    baked: Baked, camera: Camera, background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> np.ndarray:
+    """A render as uint8."""
+    return to_uint8(render(baked, camera, RenderOptions(background=background)).rgb).cpu().numpy()
 
 
 def encode(rgb: np.ndarray, extension: str = ".jpg", quality: int = 85) -> bytes:
@@ -253,9 +252,7 @@ def fitted(rgba: np.ndarray, size: int) -> np.ndarray:
     return (square.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def overlay(
-    rgb: np.ndarray, camera: Camera, views_camera: Camera, image: np.ndarray, strength: float = 0.55
-) -> np.ndarray:
+def overlay(rgb: np.ndarray, camera: Camera, views: Views, strength: float = 0.6) -> np.ndarray:
     """An input picture laid over a render, if the camera stands where the picture was taken.
 
     The two cameras then differ by a rotation and a zoom only, which a homography undoes exactly.
@@ -263,20 +260,20 @@ def overlay(
     Args:
         rgb: The render, uint8.
         camera: Its camera.
-        views_camera: The picture's camera.
-        image: The picture, uint8 RGB.
+        views: The picture, one view; only its object is laid over where its alpha is known.
         strength: Share of the picture.
     """
-    apart = (camera.c2w[:3, 3] - views_camera.c2w[:3, 3]).norm()
-    if apart > 0.02 * views_camera.c2w[:3, 3].norm():
+    taken = views.camera[0]
+    apart = (camera.c2w[:3, 3] - taken.c2w[:3, 3]).norm()
+    if apart > 0.02 * taken.c2w[:3, 3].norm():
         return rgb
-    turn = camera.c2w[:3, :3].T @ views_camera.c2w[:3, :3]
-    homography = _matrix(camera) @ turn.numpy().astype(float) @ np.linalg.inv(_matrix(views_camera))
-    size = (camera.width, camera.height)
-    warped = cv2.warpPerspective(image, homography, size, flags=cv2.INTER_LINEAR)
-    inside = cv2.warpPerspective(np.ones(image.shape[:2], np.float32), homography, size)
-    share = (strength * inside)[..., None]
-    return (rgb * (1 - share) + warped * share).round().astype(np.uint8)
+    turn = (camera.c2w[:3, :3].T @ taken.c2w[:3, :3]).double().numpy()
+    homography = _matrix(camera) @ turn @ np.linalg.inv(_matrix(taken))
+    alpha = torch.ones_like(views.images[0, ..., :1]) if views.alpha is None else views.alpha[0]
+    picture = torch.cat([views.images[0] * 255, strength * alpha], -1).numpy()
+    warped = cv2.warpPerspective(picture, homography, (camera.width, camera.height))
+    share = warped[..., 3:]
+    return (rgb * (1 - share) + warped[..., :3] * share).round().clip(0, 255).astype(np.uint8)
 
 
 def _matrix(camera: Camera) -> np.ndarray:

@@ -115,7 +115,8 @@ def find(sessions: Sessions, token: str, number: int) -> tuple[Session | None, R
 def thumbnail(session: Session, record: Record, place: int) -> Response:
     """A frame's thumbnail."""
     camera = present.thumb_camera(record, present.THUMB)
-    data = present.encode(present.picture(session.baked(record, place), camera))
+    background = session.snapshot().display.background
+    data = present.encode(present.picture(session.baked(record, place), camera, background))
     return Response(data, media_type="image/jpeg", headers=CACHED)
 
 

@@ -42,10 +42,12 @@ LEAST_PX = 96
 FAR = 160.0
 """Depth of empty pixels, viser units; its depth texture ends at 167.77."""
 ACK_TIMEOUT_S = 2.0
-HOME = orbit_camera(38.0, 20.0, 1.45)
+HOME = orbit_camera(38.0, 18.0, 2.3)
 """The view that greets the visitor."""
-HOME_FOV = math.radians(42.0)
+HOME_FOV = math.radians(30.0)
 FRUSTUM_COLOR = (79, 110, 247)
+GRID_COLORS = {False: ((222, 226, 233), (200, 206, 216)), True: ((40, 46, 58), (58, 66, 82))}
+"""Cells and sections of the ground in the light and the dark theme."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,7 @@ def draw(
     rgb = present.channel_image(output, display.channel, display.background)
     if display.overlay:
         for views in slots.values():
-            picture = to_uint8(views.images[0]).numpy()
-            rgb = present.overlay(rgb, camera, views.camera[0], picture)
+            rgb = present.overlay(rgb, camera, views)
     depth = torch.where(output.opacity > 0.5, output.depth / WORLD_PER_SRN, FAR).clamp(max=FAR)
     return Drawn(rgb, depth.numpy())
 
@@ -200,12 +201,10 @@ class Viewport:
         floor = float(self.session.method.scene(self.session.method.mean_latent).field.aabb[0, 2])
         self._grid = server.scene.add_grid(
             "/grid",
-            width=2.0,
-            height=2.0,
+            width=1.6,
+            height=1.6,
             cell_size=0.1,
             section_size=0.5,
-            cell_color=(200, 205, 214),
-            section_color=(170, 176, 188),
             position=(0.0, 0.0, floor / WORLD_PER_SRN),
         )
 
@@ -311,6 +310,8 @@ class Viewport:
     def _arrange(self, client: viser.ClientHandle, snapshot: Snapshot) -> None:
         """Bring frusta, grid and camera in line with the session."""
         self._grid.visible = snapshot.display.grid
+        dark = sum(snapshot.display.background) < 1.5
+        self._grid.cell_color, self._grid.section_color = GRID_COLORS[dark]
         for slot in [s for s in self._frusta if s not in snapshot.slots]:
             self._frusta.pop(slot)[1].remove()
         for slot, views in snapshot.slots.items():
@@ -332,8 +333,8 @@ class Viewport:
             f"/inputs/{slot}",
             fov=2 * math.atan(camera.height / 2 / float(camera.intrinsics[1])),
             aspect=camera.width / camera.height,
-            scale=0.16,
-            thickness=0.005,
+            scale=0.13,
+            thickness=0.003,
             color=FRUSTUM_COLOR,
             image=to_uint8(views.images[0]).numpy(),
             wxyz=viser.transforms.SO3.from_matrix(c2w[:3, :3].astype(np.float64)).wxyz,

@@ -97,13 +97,12 @@ def build(page: Page) -> GenerateTab:
                 problem: present.error_html(session.job.error or ""),
                 report: watch.report(session, records[0]),
                 stop: gr.Button(interactive=not ended),
-                page.files: page.files_html(session),
             }
 
     go.click(
         generate,
         [seed, steps, count, mode],
-        [page.timeline, history, problem, report, stop, page.files],
+        [page.timeline, history, problem, report, stop],
         api_name="generate",
         concurrency_limit=None,
         show_progress="hidden",

@@ -30,6 +30,22 @@ def theme() -> gr.themes.Base:
         text_size=gr.themes.sizes.text_sm,
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
+    ).set(
+        button_primary_background_fill="var(--accent)",
+        button_primary_background_fill_hover="color-mix(in srgb, var(--accent) 88%, black)",
+        button_primary_background_fill_dark="#5870f0",
+        button_secondary_background_fill="var(--ground)",
+        button_secondary_border_color="var(--line)",
+        button_large_text_size="14px",
+        button_large_padding="9px 14px",
+        slider_color="var(--accent)",
+        slider_color_dark="var(--accent)",
+        block_border_color="var(--line)",
+        block_border_color_dark="var(--line)",
+        border_color_primary_dark="var(--line)",
+        body_background_fill_dark="#0d1016",
+        block_background_fill_dark="transparent",
+        input_background_fill_dark="#1a1f2a",
     )
 
 
@@ -48,8 +64,8 @@ def build_panel(
             with gr.Column(elem_id="panel", min_width=360):
                 panel = gr.Tabs(elem_id="tabs")
             with gr.Column(elem_id="stage", min_width=480):
-                toolbar, viewport, timeline, files = build_stage()
-        page = Page(method, sessions, runner, toolbar, viewport, timeline, files, outlines)
+                toolbar, viewport, timeline = build_stage()
+        page = Page(method, sessions, runner, toolbar, viewport, timeline, outlines)
         with panel:
             with gr.Tab("Reconstruct", elem_id="tab-reconstruct"):
                 reconstruct_slot = gr.Column()
@@ -61,7 +77,7 @@ def build_panel(
             reconstruct.build(page, made.history)
         wire_stage(page, made.history)
 
-        def open_page(dark: bool, request: gr.Request) -> tuple[str, str, str, str, str]:
+        def open_page(dark: bool, request: gr.Request) -> tuple[str, str, str, str]:
             session = sessions.of_page(request.session_hash)
             session.show(background=BACKGROUNDS[bool(dark)])
             return (
@@ -69,7 +85,6 @@ def build_panel(
                 toolbar_html(session),
                 watch.timeline(session, runner),
                 watch.history(session),
-                page.files_html(session),
             )
 
         def close_page(request: gr.Request) -> None:
@@ -81,7 +96,7 @@ def build_panel(
         demo.load(
             open_page,
             dark,
-            [viewport, toolbar, timeline, made.history, files],
+            [viewport, toolbar, timeline, made.history],
             js="() => [document.body.classList.contains('dark')]",
             queue=False,
             show_progress="hidden",
@@ -96,6 +111,6 @@ def header_html(method: Method) -> str:
     prior = html.escape(method.checkpoint or method.info.name)
     device = method.mean_latent.device.type
     return (
-        f'<div class="head"><h1>{TITLE}</h1><span class="tag">{html.escape(method.info.title)}</span>'
+        f'<div class="masthead"><span class="mark"></span><h1>{TITLE}</h1><span class="tag">{html.escape(method.info.title)}</span>'
         f'<span class="chips"><i>prior <b>{prior}</b></i><i>device <b>{device}</b></i></span></div>'
     )

@@ -15,7 +15,7 @@ from app.examples import EXAMPLES, Example
 from app.jobs import Plan
 from app.panel import watch
 from app.panel.fields import SETTINGS, setting_controls, with_settings
-from app.panel.parts import LARGEST_SEED, clickable, mode_choice, script, seed_row
+from app.panel.parts import LARGEST_SEED, clickable, mode_choice, seed_row
 from app.panel.stage import Page, toolbar_html
 from app.session import Record, Session
 from engine.config import to_json
@@ -77,32 +77,21 @@ class _Tab:
         self.examples = clickable("examples", examples_html())
         with gr.Tabs(elem_id="slots"):
             self.tabs, self.slots = zip(*(self._slot(place) for place in range(SLOTS)), strict=True)
-        self._brush()
-        with gr.Accordion("Known camera (files)", open=False, elem_id="known"):
-            gr.HTML(
-                '<p class="hint">With pose and intrinsics files the pixels are used as they are and the '
-                "sliders rest. Poses: 4x4 camera-to-world, OpenCV axes, SRN units.</p>"
-            )
-            with gr.Row():
-                self.poses = gr.File(
-                    label="Poses", file_count="multiple", height=90, elem_id="poses"
-                )
-                self.intrinsics = gr.File(label="Intrinsics", height=90, elem_id="intrinsics")
+        self.problem = gr.HTML("", elem_id="problem")
+        self.result = gr.HTML("", elem_id="result", apply_default_css=False)
         self.mode = mode_choice("reconstruct-mode")
+        self.seed, _ = seed_row("reconstruct-seed")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             self.settings = setting_controls(self.page.method.fit_options)
-        self.seed, _ = seed_row("reconstruct-seed")
+        self._brush()
+        self._known_cameras()
         with gr.Row(elem_classes="actions"):
             self.go = gr.Button("Reconstruct", variant="primary", elem_id="reconstruct")
             self.stop = gr.Button("Cancel", elem_id="cancel", interactive=False)
-        self.problem = gr.HTML("", elem_id="problem")
-        self.result = gr.HTML(
-            "", elem_id="result", js_on_load=script("result.js"), apply_default_css=False
-        )
         self.report = gr.JSON(visible=False)
 
     def _slot(self, place: int) -> tuple[gr.Tab, Slot]:
-        with gr.Tab(f"Picture {place + 1}" if place == 0 else str(place + 1)) as tab:
+        with gr.Tab(f"Picture {place + 1}", elem_id=f"slot-{place + 1}") as tab:
             with gr.Row(elem_classes="pictures"):
                 image = gr.Image(
                     label="Drop a picture",
@@ -119,17 +108,21 @@ class _Tab:
                 )
             with gr.Row(elem_classes="camera"):
                 azimuth = gr.Slider(
-                    -180, 360, FIRST_AZIMUTHS[place], step=1, label="Azimuth", elem_id=f"azimuth-{place + 1}",
-                    info="0 front, 90 its left side", buttons=[], min_width=100,
+                    0, 360, FIRST_AZIMUTHS[place], step=1, label="Azimuth", elem_id=f"azimuth-{place + 1}",
+                    buttons=[], min_width=100,
                 )  # fmt: skip
                 elevation = gr.Slider(
                     -10, 90, 10, step=1, label="Elevation", elem_id=f"elevation-{place + 1}",
-                    info="0 level, 90 above", buttons=[], min_width=100,
+                    buttons=[], min_width=100,
                 )  # fmt: skip
                 distance = gr.Slider(
                     0.8, 3.0, 1.3, step=0.05, label="Distance", elem_id=f"distance-{place + 1}",
-                    info="1 is the diagonal", buttons=[], min_width=100,
+                    buttons=[], min_width=100,
                 )  # fmt: skip
+            gr.HTML(
+                '<p class="hint">Azimuth 0 is its front, 90 its left side; the distance counts in object '
+                "diagonals.</p>"
+            )
         return tab, Slot(image, azimuth, elevation, distance, framed)
 
     def _brush(self) -> None:
@@ -153,6 +146,18 @@ class _Tab:
                 elem_id="editor",
             )
             self.painted = gr.State(0)
+
+    def _known_cameras(self) -> None:
+        with gr.Accordion("Known camera (files)", open=False, elem_id="known"):
+            gr.HTML(
+                '<p class="hint">With pose and intrinsics files the pixels are used as they are and the '
+                "sliders rest. Poses: 4x4 camera-to-world, OpenCV axes, SRN units.</p>"
+            )
+            with gr.Row():
+                self.poses = gr.File(
+                    label="Poses", file_count="multiple", height=90, elem_id="poses"
+                )
+                self.intrinsics = gr.File(label="Intrinsics", height=90, elem_id="intrinsics")
 
     # -- wiring -----------------------------------------------------------------------------------
 
@@ -185,7 +190,7 @@ class _Tab:
         self.go.click(
             self.reconstruct,
             [*inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings],
-            [page.timeline, self.result, self.problem, self.report, self.stop, history, page.files, page.toolbar],
+            [page.timeline, self.result, self.problem, self.report, self.stop, history, page.toolbar],
             api_name="reconstruct",
             concurrency_limit=None,
             show_progress="hidden",
@@ -326,7 +331,6 @@ class _Tab:
                 self.report: watch.report(session, record),
                 self.stop: gr.Button(interactive=not job.ended),
                 self.problem: present.error_html(job.error or ""),
-                page.files: page.files_html(session),
             }
             if job.ended and record.frames:
                 update[self.result] = present.result_html(

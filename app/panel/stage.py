@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from app import present
 from app.jobs import JobRunner
 from app.outlines import Outlines
 from app.panel import watch
-from app.panel.parts import clickable, script
+from app.panel.parts import clickable
 from app.session import Session, Sessions
 from engine.methods.base import Method
 
@@ -35,7 +34,6 @@ class Page:
     toolbar: gr.HTML
     viewport: gr.HTML
     timeline: gr.HTML
-    files: gr.HTML
     outlines: Outlines
 
     def cancel(self, request: gr.Request) -> str:
@@ -45,22 +43,13 @@ class Page:
             self.runner.cancel(session.job)
         return watch.timeline(session, self.runner)
 
-    def files_html(self, session: Session) -> str:
-        """Downloads of what is shown."""
-        record, _ = session.selection()
-        return present.downloads_html(session.token, record)
 
-
-def build_stage() -> tuple[gr.HTML, gr.HTML, gr.HTML, gr.HTML]:
-    """Toolbar, viewport, filmstrip and downloads, in this order."""
-    with gr.Row(elem_id="stage-top"):
-        toolbar = clickable("toolbar")
-        files = gr.HTML(
-            "", elem_id="files", js_on_load=script("result.js"), apply_default_css=False
-        )
+def build_stage() -> tuple[gr.HTML, gr.HTML, gr.HTML]:
+    """Toolbar, viewport and filmstrip, in this order."""
+    toolbar = clickable("toolbar")
     viewport = gr.HTML("", elem_id="viewport", apply_default_css=False, js_on_load=None)
     timeline = clickable("timeline", name="filmstrip.js")
-    return toolbar, viewport, timeline, files
+    return toolbar, viewport, timeline
 
 
 def wire_stage(page: Page, history: gr.HTML) -> None:
@@ -77,7 +66,7 @@ def wire_stage(page: Page, history: gr.HTML) -> None:
         session.select(record.id, int(event._data["index"]))
         return watch.timeline(session, page.runner)
 
-    def bring_back(event: gr.EventData, request: gr.Request) -> tuple[str, str, str]:
+    def bring_back(event: gr.EventData, request: gr.Request) -> tuple[str, str]:
         session = page.sessions.of_page(request.session_hash)
         session.select(int(event._data["value"]))
         return (
@@ -89,7 +78,7 @@ def wire_stage(page: Page, history: gr.HTML) -> None:
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     page.toolbar.select(press, outputs=page.toolbar, **quiet)
     page.timeline.select(scrub, outputs=page.timeline, trigger_mode="always_last", **quiet)
-    history.select(bring_back, outputs=[page.timeline, history, page.files], **quiet)
+    history.select(bring_back, outputs=[page.timeline, history], **quiet)
 
 
 def press_tool(session: Session, tool: str) -> None:
