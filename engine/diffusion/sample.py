@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.diffusion.schedule import Schedule
 from engine.events import Run, Step
-from engine.noise import Noise
+from engine.noise import BatchNoise, Noise
 
 Estimate = Callable[[Tensor, Tensor], tuple[Tensor, Mapping[str, float]]]
 """From (x_t, t), one timestep per item, to the predicted x0 (already clipped) and numbers worth plotting."""
@@ -69,7 +69,7 @@ def ddim(
     x_T: Float[Tensor, "b c h w"],
     estimate: Estimate,
     schedule: Schedule,
-    noise: Noise,
+    noise: Noise | BatchNoise,
     *,
     steps: int,
     eta: float = 0.0,
@@ -123,7 +123,7 @@ def renoise_average(
     x: Float[Tensor, "b c h w"],
     estimate: Estimate,
     schedule: Schedule,
-    noise: Noise,
+    noise: Noise | BatchNoise,
     *,
     steps: int,
     mix: float,

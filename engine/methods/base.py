@@ -7,7 +7,7 @@ activated scene latents.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -100,6 +100,7 @@ class MethodInfo:
     """Most views `reconstruct` accepts."""
 
 
+@runtime_checkable
 class Method(Protocol):
     """A trained method, ready to generate and reconstruct."""
 
