@@ -131,7 +131,7 @@ def march_rays(
     """
     dt_min, dt_max, steps = np.float32(limits[0]), np.float32(limits[1]), limits[2]
     rays = len(near)
-    longest = float((far - near).max()) if rays else 0.0
+    longest = max(float((far - near).max()), 0.0) if rays else 0.0
     width = min(steps, int(np.ceil(longest / limits[0])) + 1)
     t = np.empty((rays, width), np.float32)
     dt = np.empty((rays, width), np.float32)

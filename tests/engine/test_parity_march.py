@@ -12,11 +12,11 @@ from engine.convert.morton import (
     unpack_bits,
 )
 from engine.fields.triplane import UNIT_BOX
-from engine.ops.march import MarchConfig, march
+from engine.ops.march import MarchConfig, march, march_portable
 from engine.ops.occupancy import occupied_cells
-from engine.ops.rays import intersect_box
-from engine.ops.volume import composite
-from tests.engine.vectors import arrays, close
+from engine.ops.rays import MISS, intersect_box
+from engine.ops.volume import composite, composite_portable
+from tests.engine.vectors import arrays, close, under
 
 BOX = torch.tensor(UNIT_BOX)
 
@@ -59,10 +59,22 @@ def test_the_box_is_met_where_the_official_kernel_meets_it(values):
     close(far, values["far"])
 
 
-@pytest.fixture(scope="module", params=["a", "b", "c"])
+def march_through_torch(rays_o, rays_d, occupied, aabb, config, *, jitter):
+    near, far = intersect_box(rays_o, rays_d, aabb, config.min_near)
+    (hit,) = torch.nonzero(far < MISS, as_tuple=True)
+    return march_portable(
+        near, far, hit, rays_o, rays_d, occupied, aabb, config, None, jitter, None
+    )
+
+
+MARCHERS = {"numba": march, "torch": march_through_torch}
+
+
+@pytest.fixture(scope="module", params=[(c, m) for c in "abc" for m in MARCHERS], ids="-".join)
 def case(request, values, occupied):
-    perturbed, dt_gamma, max_steps = values[f"{request.param}::cfg"].tolist()
-    samples = march(
+    name, marcher = request.param
+    perturbed, dt_gamma, max_steps = values[f"{name}::cfg"].tolist()
+    samples = MARCHERS[marcher](
         values["rays_o"],
         values["rays_d"],
         occupied,
@@ -70,8 +82,7 @@ def case(request, values, occupied):
         MarchConfig(max_steps=int(max_steps), dt_gamma=dt_gamma, grid=16),
         jitter=values["noise"] if perturbed else None,
     )
-    name = f"{request.param}::"
-    return samples, {k.removeprefix(name): v for k, v in values.items() if k.startswith(name)}
+    return samples, under(values, f"{name}::")
 
 
 def test_the_samples_are_the_official_ones_to_the_bit(case):
@@ -90,11 +101,12 @@ def test_the_samples_are_the_official_ones_to_the_bit(case):
     assert torch.equal(samples.t_starts, expected["deltas"][order, 1])
 
 
-def test_compositing_and_its_gradients_are_the_official_ones(case):
+@pytest.mark.parametrize("compositor", [composite, composite_portable])
+def test_compositing_and_its_gradients_are_the_official_ones(case, compositor):
     samples, expected = case
     density = expected["sigma"].clone().requires_grad_(True)
     rgb = expected["rgb"].clone().requires_grad_(True)
-    image, opacity, depth = composite(density, rgb, samples)
+    image, opacity, depth = compositor(density, rgb, samples)
     close(image, expected["image"])
     close(opacity, expected["weights_sum"])
     close(depth, expected["depth"])
