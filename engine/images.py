@@ -275,7 +275,7 @@ def _on_white(rgba: np.ndarray, camera: Camera) -> Views:
 
 def _read_bytes(source: Path | str | bytes) -> tuple[str, bytes]:
     if isinstance(source, bytes):
-        return "The picture", source
+        return "The file", source
     path = Path(source)
     try:
         return path.name, path.read_bytes()
