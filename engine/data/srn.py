@@ -6,6 +6,7 @@ Poses are camera to world with OpenCV axes in SRN units, 16 numbers on one line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -216,9 +217,12 @@ def write_srn(
         _write_scene(partial / ids[index], scene, request)
         return (partial / ids[index]).rename(root / ids[index])
 
-    for count, path in enumerate(in_parallel(write, todo)):
-        yield Step(stage="dataset", index=done + count + 1, total=len(ids), item=path)
-    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with contextlib.closing(in_parallel(write, todo)) as paths:
+            for count, path in enumerate(paths):
+                yield Step(stage="dataset", index=done + count + 1, total=len(ids), item=path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return SRNDataset(root)
 
 
