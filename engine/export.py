@@ -9,7 +9,7 @@ import torch
 from jaxtyping import UInt8
 
 from engine.errors import ExportError
-from engine.events import Run
+from engine.events import Run, Step
 from engine.mesh import FORMATS, extract_mesh, save_mesh
 from engine.ops.metrics import evaluation_psnr
 from engine.render import RenderOptions, render_views, to_uint8
@@ -67,6 +67,7 @@ def export_result(scene: Scene, folder: Path | str, inputs: Views | None = None)
     if inputs is not None:
         sheet = _below(_comparison(scene, inputs), sheet)
     save_picture(folder / "sheet.png", sheet)
+    yield Step(stage="sheet", index=1, total=1)
     yield from export_scene(scene, folder / "mesh.glb")
     yield from export_scene(scene, folder / "turntable.mp4")
     return folder

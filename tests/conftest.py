@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory) -> Path:
-    """A checkpoint of untrained networks, small enough for tests: what it draws is a smooth cloud."""
+    """A checkpoint of untrained networks, small enough for tests: what it draws is a coloured brick."""
     from engine.checkpoint import save_checkpoint
     from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
     from engine.methods.ssdnerf import SSDNeRF
@@ -42,8 +43,10 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     renoise = RenoiseOptions(steps=1)
     fit = FitOptions(steps=2, renoise=renoise, finetune_steps=1, inner_steps=2, rays=256)
+    config = RECIPES["smoke"].model
+    solid = dataclasses.replace(config.decoder, density_bias=6.0)
     method = SSDNeRF(
-        RECIPES["smoke"].model,
+        dataclasses.replace(config, decoder=solid),
         sample_options=SampleOptions(steps=2, renoise=renoise),
         fit_options=fit,
     )

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+import launch
+from engine.ops.cameras import orbit_camera
+from engine.scene import Scene
+
+ROOT = Path(__file__).resolve().parent.parent
+PHOTO = ROOT / "tests/fixtures/photos/model3.png"
+RESULT = {"scene.safetensors", "mesh.glb", "turntable.mp4", "sheet.png", "report.json"}
+SRN_INTRINSICS = "131.25 64. 64. 0.\n0. 0. 0.\n1.\n128 128\n"
+
+
+@pytest.fixture(scope="module")
+def generated(tiny_checkpoint, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("generated")
+    arguments = ["generate", "--checkpoint", str(tiny_checkpoint), "--seed", "3", "--steps", "1"]
+    assert launch.main([*arguments, "--out", str(out)]) == 0
+    return out
+
+
+def test_generate_writes_every_file_and_reports_settings_and_seconds(generated, tiny_checkpoint):
+    assert {path.name for path in generated.iterdir()} == RESULT
+    report = json.loads((generated / "report.json").read_text())
+    assert report["seed"] == 3
+    assert report["settings"]["steps"] == 1
+    assert report["settings"]["mode"] == "ours"
+    assert {"denoise", "renoise", "mesh", "turntable"} <= report["seconds"].keys()
+    assert "psnr" not in report
+    assert Scene.load(generated / "scene.safetensors").provenance["seed"] == 3
+    assert cv2.imread(str(generated / "sheet.png")).shape == (260, 524, 3)
+    assert len(trimesh.load(generated / "mesh.glb", force="mesh").faces) > 0
+
+
+def test_generating_a_seed_alone_or_among_others_gives_the_same_object(
+    generated, tiny_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    arguments = ["generate", "--checkpoint", str(tiny_checkpoint), "--seed", "2", "--steps", "1"]
+    assert launch.main([*arguments, "--count", "2", "--out", str(tmp_path)]) == 0
+    again = Scene.load(tmp_path / "seed_0003" / "scene.safetensors").field.triplane
+    assert torch.equal(again, Scene.load(generated / "scene.safetensors").field.triplane)
+
+
+def only_the_scene(scene, folder, inputs=None):
+    yield from ()
+    return scene.save(Path(folder) / "scene.safetensors")
+
+
+def reconstruct(checkpoint: Path, out: Path, *arguments: str) -> int:
+    return launch.main(
+        ["reconstruct", *arguments, "--checkpoint", str(checkpoint), "--out", str(out)]
+    )
+
+
+def test_reconstruct_reports_the_camera_and_the_psnr_on_its_input(tiny_checkpoint, tmp_path):
+    camera = ("--azimuth", "55", "--elevation", "8", "--distance", "1.3")
+    assert reconstruct(tiny_checkpoint, tmp_path, str(PHOTO), *camera) == 0
+    assert {path.name for path in tmp_path.iterdir()} == RESULT
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert 0 < report["psnr"]["mean"] == report["psnr"]["views"][0] < 60
+    assert {"guide", "renoise", "finetune"} <= report["seconds"].keys()
+    expected = orbit_camera(55.0, 8.0, 1.3).srn_c2w()
+    torch.testing.assert_close(torch.tensor(report["camera"][0]["c2w"]), expected)
+    assert Scene.load(tmp_path / "scene.safetensors").provenance["images"] == ["model3.png"]
+
+
+def test_one_camera_value_serves_all_pictures_or_there_is_one_for_each(
+    tiny_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    camera = ("--azimuth", "-30", "90", "--elevation", "-5", "--distance", "1.3")
+    assert reconstruct(tiny_checkpoint, tmp_path, str(PHOTO), str(PHOTO), *camera) == 0
+    cameras = json.loads((tmp_path / "report.json").read_text())["camera"]
+    for found, azimuth in zip(cameras, (-30.0, 90.0), strict=True):
+        expected = orbit_camera(azimuth, -5.0, 1.3).srn_c2w()
+        torch.testing.assert_close(torch.tensor(found["c2w"]), expected)
+
+
+def write_posed_picture(folder: Path) -> tuple[Path, Path, Path]:
+    picture, pose, intrinsics = (folder / name for name in ("a.png", "pose.txt", "intrinsics.txt"))
+    pixels = np.full((128, 128, 3), 255, np.uint8)
+    pixels[30:70, 20:60] = (200, 40, 40)
+    cv2.imwrite(str(picture), pixels)
+    c2w = orbit_camera(20.0, 10.0).srn_c2w()
+    pose.write_text(" ".join(str(float(value)) for value in c2w.flatten()))
+    intrinsics.write_text(SRN_INTRINSICS)
+    return picture, pose, intrinsics
+
+
+def test_a_picture_with_pose_and_intrinsics_is_used_as_it_is(
+    tiny_checkpoint, tmp_path, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    monkeypatch.setattr(
+        "engine.export.input_psnr", lambda scene, views: seen.append(views) or [1.0]
+    )
+    picture, pose, intrinsics = write_posed_picture(tmp_path)
+    arguments = (str(picture), "--pose", str(pose), "--intrinsics", str(intrinsics))
+    assert reconstruct(tiny_checkpoint, tmp_path / "out", *arguments, "--mode", "paper") == 0
+    truth = torch.from_numpy(cv2.imread(str(picture))[..., ::-1].copy()) / 255
+    torch.testing.assert_close(seen[0].images[0], truth)
+    torch.testing.assert_close(seen[0].camera.c2w[0], orbit_camera(20.0, 10.0).c2w)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["settings"]["mode"] == "paper"
+    assert report["settings"]["rate_decay"] == "exponential"
+
+
+def test_render_writes_a_picture_of_the_size_asked_for(generated, tmp_path):
+    out = tmp_path / "new" / "view.png"
+    scene = str(generated / "scene.safetensors")
+    angles = ["--azimuth", "-40", "--elevation", "20", "--distance", "1.3", "--size", "72"]
+    assert launch.main(["render", scene, *angles, "--out", str(out)]) == 0
+    picture = cv2.imread(str(out))
+    assert picture.shape == (72, 72, 3)
+    assert picture[0, 0].tolist() == [255, 255, 255]
+    assert (picture[30:42, 30:42] < 255).any()
+
+
+@pytest.mark.parametrize("ending", ["glb", "obj", "ply"])
+def test_export_writes_meshes_that_other_programs_read(generated, tmp_path, ending):
+    out = tmp_path / f"mesh.{ending}"
+    scene = str(generated / "scene.safetensors")
+    assert launch.main(["export", scene, "--out", str(out)]) == 0
+    mesh = trimesh.load(out, force="mesh")
+    assert 0.3 < np.linalg.norm(mesh.extents) < 1.5
+
+
+def test_export_writes_a_sheet(generated, tmp_path):
+    out = tmp_path / "sheet.png"
+    assert launch.main(["export", str(generated / "scene.safetensors"), "--out", str(out)]) == 0
+    assert cv2.imread(str(out)).shape == (260, 524, 3)
+
+
+def test_dataset_vehicles_writes_srn_folders(tmp_path):
+    out = tmp_path / "cars"
+    arguments = ["dataset", "vehicles", "--out", str(out), "--scenes", "2", "--views", "3"]
+    assert launch.main([*arguments, "--size", "32", "--seed", "5"]) == 0
+    scenes = sorted(path for path in out.iterdir())
+    assert len(scenes) == 2
+    for scene in scenes:
+        assert len(list((scene / "rgb").iterdir())) == len(list((scene / "pose").iterdir())) == 3
+        assert cv2.imread(str(scene / "rgb/000000.png")).shape == (32, 32, 3)
+
+
+def test_dataset_mesh_draws_any_mesh(generated, tmp_path):
+    mesh = str(generated / "mesh.glb")
+    arguments = ["dataset", "mesh", mesh, "--out", str(tmp_path / "m"), "--views", "2"]
+    assert launch.main([*arguments, "--size", "32"]) == 0
+    (scene,) = (tmp_path / "m").iterdir()
+    picture = cv2.imread(str(scene / "rgb/000001.png"), cv2.IMREAD_UNCHANGED)
+    assert picture[..., 3].max() == 255
+
+
+def test_evaluate_writes_and_prints_what_it_measured(tiny_checkpoint, tmp_path, capsys):
+    data, out = tmp_path / "cars", tmp_path / "metrics.json"
+    arguments = ["dataset", "vehicles", "--out", str(data), "--scenes", "2", "--views", "4"]
+    assert launch.main([*arguments, "--size", "32"]) == 0
+    checkpoint = ["--checkpoint", str(tiny_checkpoint)]
+    arguments = ["evaluate", *checkpoint, "--data", str(data), "--views", "1,3"]
+    assert launch.main([*arguments, "--limit", "1", "--out", str(out)]) == 0
+    results = json.loads(out.read_text())
+    assert results["scenes"] == 1
+    assert results["views"] == [1, 3]
+    (entry,) = results["per_scene"].values()
+    assert results["psnr"] == entry["psnr"]
+    printed = capsys.readouterr().out
+    assert f"{results['psnr']:.2f}" in printed
+    assert "mean pairwise PSNR" in printed
+
+
+MISTAKES = {
+    "dance": "Found the command 'dance'",
+    "dataset": "Found the command 'dataset'",
+    "dataset vehicles --out OUT --scenes 0": "Found scenes = 0",
+    "dataset vehicles --out OUT --scenes 1 --views 3 --spiral": "both --views and --spiral",
+    "dataset mesh nothing.glb --out OUT": "nothing.glb",
+    "generate --checkpoint nowhere --seed 1 --out OUT": "nowhere: found no checkpoint",
+    "generate --checkpoint TINY --seed 1 --steps 0 --out OUT": "Found --steps 0",
+    "generate --checkpoint TINY --seed 1 --device tpu --out OUT": "Found --device tpu",
+    "reconstruct --azimuth 1 --elevation 1 --distance 1.3 --out OUT": "Found no picture",
+    "reconstruct PHOTO --out OUT": "Found no complete camera",
+    "reconstruct PHOTO --azimuth 1 --out OUT": "Found no complete camera",
+    "reconstruct PHOTO --pose a.txt --out OUT": "Found no complete camera",
+    "reconstruct PHOTO --azimuth 1 2 --elevation 1 --distance 1.3 --checkpoint TINY --out OUT": (
+        "Found 2 values of --azimuth for 1 pictures"
+    ),
+    "reconstruct nothing.png --azimuth 1 --elevation 1 --distance 1.3 --checkpoint TINY --out OUT": (
+        "nothing.png"
+    ),
+    "reconstruct PHOTO --pose no.txt --intrinsics no.txt --checkpoint TINY --out OUT": "no.txt",
+    "render nothing.safetensors --azimuth 0 --elevation 0 --distance 1.3 --out OUT/a.png": (
+        "nothing.safetensors: there is no such file"
+    ),
+    "render SCENE --azimuth 0 --elevation 0 --distance 1.3 --size 0 --out OUT/a.png": (
+        "Found --size 0"
+    ),
+    "render SCENE --azimuth 0 --elevation 0 --distance 1.3 --out OUT/a.tga": "expected .png",
+    "export SCENE --out OUT/a.doc": "found the ending '.doc'",
+    "export PHOTO --out OUT/a.glb": "not a readable safetensors file",
+    "evaluate --checkpoint TINY --data nowhere --out OUT/m.json": "nowhere: found no such folder",
+    "evaluate --data nowhere --views 6,x --out OUT/m.json": "Found --views '6,x'",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_ends_with_one_sentence_and_writes_nothing(
+    line, tiny_checkpoint, generated, tmp_path, capsys
+):
+    names = {"OUT": tmp_path / "out", "TINY": tiny_checkpoint, "PHOTO": PHOTO}
+    names["SCENE"] = generated / "scene.safetensors"
+    filled = re.sub("|".join(names), lambda match: str(names[match[0]]), line)
+    assert launch.main(filled.split()) == 2
+    message = capsys.readouterr().err
+    assert MISTAKES[line] in message
+    assert message.count("\n") == 1
+    assert message.endswith(".\n")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def run(*arguments: str, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+
+
+def test_a_mistake_ends_the_process_with_code_2_and_no_traceback():
+    done = run("launch.py", "generate", "--count", "0", "--out", "never")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "Found --count 0, expected 1 to 1024.\n"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_package_is_answered_with_the_install_line():
+    program = "import sys; sys.modules['tyro'] = None; import launch"
+    done = run("-c", program)
+    assert done.returncode == 1
+    assert "'tyro' is missing" in done.stderr
+    assert "pip install -r requirements.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_launch_imports_the_standard_library_first():
+    program = "import sys; sys.modules['torch'] = sys.modules['gradio'] = None; import launch"
+    assert run("-c", program).returncode == 0
+
+
+def test_the_explorer_takes_host_port_checkpoint_and_device(monkeypatch):
+    opened = []
+    monkeypatch.setattr(launch, "open_explorer", opened.append)
+    arguments = ["--host", "0.0.0.0", "--port", "7000", "--checkpoint", "x", "--device", "cpu"]
+    assert launch.main(arguments) == 0
+    assert launch.main([]) == 0
+    (first, second) = opened
+    assert (first.host, first.port, first.checkpoint, first.device) == ("0.0.0.0", 7000, "x", "cpu")
+    assert (second.host, second.port, second.checkpoint) == ("127.0.0.1", 7860, "vehicles")
+
+
+def test_interrupting_leaves_nothing_half_written_and_exits_130(tmp_path):
+    out = tmp_path / "cars"
+    arguments = ["dataset", "vehicles", "--scenes", "100000", "--views", "2", "--size", "16"]
+    command = [sys.executable, "launch.py", *arguments, "--out", str(out)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while not out.exists() or not any(out.iterdir()):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, message = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in message
+    assert message.endswith("Interrupted.\n")
+    assert list(tmp_path.iterdir()) == [out]
+    for scene in out.iterdir():
+        assert len(list((scene / "rgb").iterdir())) == len(list((scene / "pose").iterdir())) == 2
+
+
+class Terminal:
+    """Keeps what is written to it."""
+
+    def __init__(self):
+        self.text = ""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None:
+        pass
+
+
+def test_progress_shows_the_time_left_and_keeps_the_seconds_of_each_stage(monkeypatch):
+    from engine.events import Step
+
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr(launch.time, "monotonic", lambda: float(next(now)))
+    terminal = Terminal()
+    progress = launch.Progress(terminal)
+    for index in (1, 2):
+        progress(Step(stage="guide", index=index, total=8, scalars={"psnr": 21.5}))
+    progress(Step(stage="mesh", index=1, total=1))
+    assert "guide 2/8  1:00 left  psnr 21.5" in terminal.text
+    assert progress.seconds == {"guide": 20.0, "mesh": 10.0}
+
+
+def test_the_readme_and_ci_run_the_same_command():
+    blocks = re.findall(r"```\n(python3 -m venv [^\n]*)\n```", (ROOT / "README.md").read_text())
+    assert len(blocks) == 2
+    assert blocks[0].endswith("launch.py")
+    assert blocks[1] in (ROOT / ".ci/run").read_text().splitlines()
+
+
+def test_the_readmes_command_lines_parse(monkeypatch):
+    readme = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^\.venv/bin/python launch\.py (.*?)(?:\s+#.*)?$", readme, re.MULTILINE)
+    assert {line.split()[0] for line in lines} >= {name.split()[0] for name in launch.COMMANDS}
+    for line in lines:
+        command = launch.parse(line.split())
+        assert type(command) in launch.COMMANDS.values(), line
