@@ -27,7 +27,7 @@ from engine.methods.ssdnerf import SSDNeRF
 FORMAT = "ssdnerf-explorer-checkpoint/1"
 FOLDER = Path(__file__).resolve().parent.parent / "checkpoints"
 SHARD_BYTES = 16 * 2**20
-EXTRAS = ("mean_latent", "directions", "gallery", "framing_boxes")
+EXTRAS = ("mean_latent", "directions", "gallery")
 """Tensors beside the weights: see `engine.methods.base.Method`."""
 
 

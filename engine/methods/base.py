@@ -113,8 +113,6 @@ class Method(Protocol):
     paper_fit_options: FitOptions
     checkpoint: str | None
     """Name of the checkpoint the method was opened from."""
-    framing_boxes: Tensor
-    """Extents of some training objects, `n 3`, SRN units: what a picture is framed to."""
     mean_latent: Tensor
     """Mean of the training latents (activated)."""
     directions: Tensor

@@ -149,7 +149,6 @@ class SSDNeRF(nn.Module):
         self.mean_latent = torch.zeros(shape)
         self.directions = torch.zeros(0, *shape)
         self.gallery = torch.zeros(0, *shape)
-        self.framing_boxes = torch.zeros(0, 3)
         self.paper_sample_options = SampleOptions(mode="paper", steps=50)
         self.paper_fit_options = PAPER_FIT
         self.checkpoint: str | None = None

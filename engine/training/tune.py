@@ -108,7 +108,7 @@ def tune(
         seed: Randomness of fits and samples.
     """
     scenes = [validation_views(first_scene + k, size) for k in range(num_scenes)]
-    inputs = _batch([scene[list(views)] for scene in scenes])
+    inputs = batch_of([scene[list(views)] for scene in scenes])
     truth = [scene[[k for k in COMPARED_VIEWS if k not in views]] for scene in scenes]
     ours, tried = yield from tune_fit(method, inputs, truth, method.fit_options, seed=seed)
     paper, tried_paper = yield from tune_fit(
@@ -213,6 +213,18 @@ def with_option(options: FitOptions, name: str, value: Any) -> FitOptions:
     )
 
 
+def batch_of(scenes: Sequence[Views]) -> SceneBatch:
+    """Several scenes, as many views of each."""
+    cameras = [scene.camera for scene in scenes]
+    camera = Camera(
+        torch.stack([camera.c2w for camera in cameras]),
+        torch.stack([camera.intrinsics for camera in cameras]),
+        cameras[0].height,
+        cameras[0].width,
+    )
+    return SceneBatch(torch.stack([scene.images for scene in scenes]), camera)
+
+
 def save_tuning(folder: Path | str, tuning: Tuning) -> None:
     """Write chosen settings into a checkpoint's `config.json` and the search into its `metrics.json`."""
     folder = Path(folder)
@@ -231,17 +243,6 @@ def add_metrics(folder: Path | str, **entries: Any) -> None:
     path = Path(folder) / "metrics.json"
     metrics = json.loads(path.read_text()) if path.exists() else {}
     write_json(path, metrics | entries)
-
-
-def _batch(scenes: Sequence[Views]) -> SceneBatch:
-    cameras = [scene.camera for scene in scenes]
-    camera = Camera(
-        torch.stack([camera.c2w for camera in cameras]),
-        torch.stack([camera.intrinsics for camera in cameras]),
-        cameras[0].height,
-        cameras[0].width,
-    )
-    return SceneBatch(torch.stack([scene.images for scene in scenes]), camera)
 
 
 def _novel_psnr(

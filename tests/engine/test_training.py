@@ -1,0 +1,240 @@
+"""The trainer: it learns, repeats itself, and goes on exactly where it was."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from engine.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
+from engine.data.pack import pack_vehicles
+from engine.errors import CheckpointError, EngineError
+from engine.events import finish
+from engine.methods.base import SampleOptions
+from engine.noise import Noise
+from engine.training.ema import ema_decay, update_ema
+from engine.training.loop import (
+    TrainState,
+    finished,
+    iterate,
+    rate_factor,
+    scene_order,
+    train,
+    trim_log,
+)
+from train.recipes import RECIPES
+
+SMOKE = dataclasses.replace(RECIPES["smoke"], scenes=6, views=6, size=32)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pack") / "vehicles"
+    return finish(pack_vehicles(folder, range(6), SMOKE.views, SMOKE.size))
+
+
+def tensors(state: TrainState, path) -> dict:
+    state.save(path)
+    return torch.load(path, weights_only=True)
+
+
+def assert_same(a, b, where="state"):
+    assert type(a) is type(b), where
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, list):
+        for k, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}[{k}]")
+    else:
+        assert a == b, where
+
+
+def test_smoke_recipe_learns(data):
+    state = TrainState.fresh(SMOKE, len(data))
+    reports = [iterate(state, data) for _ in range(60)]
+    start = sum(r["psnr"] for r in reports[:3]) / 3
+    end = sum(r["psnr"] for r in reports[-6:]) / 6
+    assert end > start + 6
+
+
+def test_saved_and_loaded_run_equals_an_uninterrupted_one(data, tmp_path):
+    whole = TrainState.fresh(SMOKE, len(data))
+    for _ in range(8):
+        iterate(whole, data)
+    half = TrainState.fresh(SMOKE, len(data))
+    for _ in range(3):
+        iterate(half, data)
+    half.save(tmp_path / "half.pt")
+    resumed = TrainState.fresh(SMOKE, len(data))
+    resumed.load(tmp_path / "half.pt")
+    for _ in range(5):
+        iterate(resumed, data)
+    assert_same(tensors(whole, tmp_path / "a.pt"), tensors(resumed, tmp_path / "b.pt"))
+
+
+def test_closing_a_run_saves_it_and_the_log_continues_without_repetition(data, tmp_path):
+    recipe = dataclasses.replace(SMOKE, iterations=6, log_every=1)
+    run = train(TrainState.fresh(recipe, len(data)), data, tmp_path)
+    for _ in range(4):
+        step = next(run)
+    run.close()
+    assert step.index == 4
+    assert step.total == 6
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 5, "psnr": 1.0}\n{"step": 6, "ps')  # written after the last save, then killed
+    state = TrainState.fresh(recipe, len(data))
+    state.load(tmp_path / "state.pt")
+    assert state.step == 4
+    method = finish(train(state, data, tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert len(method.gallery) == 6
+
+
+def test_state_of_another_recipe_is_refused(data, tmp_path):
+    TrainState.fresh(SMOKE, len(data)).save(tmp_path / "state.pt")
+    unet = dataclasses.replace(SMOKE.model.unet, base=8)
+    other = dataclasses.replace(SMOKE, model=dataclasses.replace(SMOKE.model, unet=unet))
+    with pytest.raises(CheckpointError, match="does not fit this recipe"):
+        TrainState.fresh(other, len(data)).load(tmp_path / "state.pt")
+
+
+def test_numbers_that_are_not_finite_stop_the_run_and_name_the_iteration(data):
+    state = TrainState.fresh(SMOKE, len(data))
+    with torch.no_grad():
+        state.method.decoder.base[0].weight.fill_(float("nan"))
+    with pytest.raises(EngineError, match="iteration 0"):
+        iterate(state, data)
+
+
+def test_every_scene_is_visited_once_per_epoch():
+    recipe = dataclasses.replace(SMOKE, batch=4, first_iterations=0)
+    seen = torch.cat([scene_order(recipe, 12, step) for step in range(3)])
+    assert sorted(seen.tolist()) == list(range(12))
+    again = torch.cat([scene_order(recipe, 12, step) for step in range(3, 6)])
+    assert sorted(again.tolist()) == list(range(12))
+    assert seen.tolist() != again.tolist()
+
+
+def test_first_iterations_stay_with_the_first_scenes_and_the_others_start_from_their_mean(data):
+    recipe = dataclasses.replace(SMOKE, batch=2, first_scenes=4, first_iterations=3)
+    state = TrainState.fresh(recipe, len(data))
+    for _ in range(3):
+        iterate(state, data)
+    raw = state.bank.records.raw.clone()
+    assert (state.bank.records.steps[4:] == 0).all()
+    state.spread_mean()
+    activation = state.method.activation
+    expected = activation(raw[state.bank.records.steps > 0]).mean(0)
+    torch.testing.assert_close(activation(state.bank.records.raw[5]), expected)
+
+
+def test_rates_are_constant_then_fall_to_their_last_share():
+    recipe = dataclasses.replace(SMOKE, iterations=100, decay_from=0.5, final_rate=0.1)
+    assert rate_factor(recipe, 0) == rate_factor(recipe, 49) == 1
+    assert rate_factor(recipe, 75) == pytest.approx(0.55)
+    assert rate_factor(recipe, 100) == pytest.approx(0.1)
+
+
+def test_average_follows_the_closed_form():
+    live, average = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        live.weight.fill_(1)
+        average.weight.fill_(0)
+    for _ in range(10):
+        update_ema(average, live, 0.9)
+    assert average.weight.item() == pytest.approx(1 - 0.9**10, rel=1e-5)
+    assert ema_decay(10**6) == pytest.approx(0.5 ** (16 / 4000))
+
+
+def test_log_is_trimmed_to_the_state(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"ste')
+    trim_log(log, 2)
+    assert log.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_directions_are_the_principal_components_of_the_latents(data):
+    state = TrainState.fresh(SMOKE, len(data))
+    for _ in range(12):
+        iterate(state, data)
+    method = finished(state, directions=3)
+    records = state.bank.records
+    latents = method.activation(records.raw[records.steps > 0]).detach()
+    flat = (latents - latents.mean(0)).flatten(1).double()
+    _, values, axes = torch.linalg.svd(flat, full_matrices=False)
+    expected = axes[:3] * (values[:3] / (len(flat) - 1) ** 0.5)[:, None]
+    found = method.directions.flatten(1).double()
+    signs = torch.sign((found * expected).sum(1, keepdim=True))
+    torch.testing.assert_close(found * signs, expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(method.mean_latent, latents.mean(0))
+
+
+def test_checkpoint_round_trip_draws_the_same_scene(data, tmp_path):
+    state = TrainState.fresh(SMOKE, len(data))
+    for _ in range(10):
+        iterate(state, data)
+    method = finished(state)
+    folder = save_checkpoint(tmp_path / "prior", method, provenance={"recipe": "smoke"})
+    opened = open_checkpoint(folder)
+    options = SampleOptions(mode="paper", steps=3)
+    ours = finish(method.generate(1, options, Noise(3)))
+    theirs = finish(opened.generate(1, options, Noise(3)))
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=0.02)  # float16 on disk
+    assert opened.config == method.config
+    assert opened.checkpoint == "prior"
+    assert opened.paper_fit_options.rate_decay == "exponential"
+
+
+def test_warm_start_keeps_weights_and_fits_latents_anew_from_the_mean(data, tmp_path):
+    state = TrainState.fresh(SMOKE, len(data))
+    for _ in range(5):
+        iterate(state, data)
+    save_checkpoint(tmp_path / "prior", finished(state), provenance={})
+    opened = open_checkpoint(tmp_path / "prior")
+    warm = TrainState.fresh(SMOKE, len(data))
+    warm.warm_start(opened)
+    assert warm.step == 0
+    torch.testing.assert_close(warm.method.unet.out.weight, opened.unet.out.weight)
+    started = warm.method.activation(warm.bank.records.raw[2])
+    torch.testing.assert_close(started, opened.mean_latent, rtol=0, atol=1e-3)
+    iterate(warm, data)
+    unet = dataclasses.replace(SMOKE.model.unet, base=8)
+    model = dataclasses.replace(SMOKE.model, unet=unet)
+    other = TrainState.fresh(dataclasses.replace(SMOKE, model=model), len(data))
+    with pytest.raises(CheckpointError, match="networks differ"):
+        other.warm_start(opened)
+
+
+def test_large_checkpoints_are_sharded_at_16_mib(tmp_path, monkeypatch, data):
+    monkeypatch.setattr("engine.checkpoint.SHARD_BYTES", 2**18)
+    state = TrainState.fresh(SMOKE, len(data))
+    iterate(state, data)
+    method = finished(state)
+    folder = save_checkpoint(tmp_path / "prior", method, provenance={})
+    files = sorted(folder.glob("model*.safetensors"))
+    assert len(files) > 1
+    assert files[0].name == f"model-00001-of-{len(files):05d}.safetensors"
+    torch.testing.assert_close(
+        open_checkpoint(folder).unet.time1.weight, method.unet.time1.weight, rtol=1e-3, atol=1e-4
+    )
+
+
+def test_missing_checkpoint_names_the_bundled_ones(tmp_path):
+    with pytest.raises(CheckpointError, match="bundled checkpoints"):
+        find_checkpoint(tmp_path / "nothing")
+
+
+def test_damaged_config_is_one_clear_sentence(tmp_path):
+    folder = tmp_path / "prior"
+    folder.mkdir()
+    (folder / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="not readable as JSON"):
+        open_checkpoint(folder)
+    (folder / "config.json").write_text('{"format": "something else"}')
+    with pytest.raises(CheckpointError, match="something else"):
+        open_checkpoint(folder)

@@ -1,0 +1,72 @@
+"""`python -m train`: killed runs resume to the bit, Ctrl-C leaves a resumable state."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from tests.engine.test_training import assert_same
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = "--iterations 24 --scenes 6 --views 6 --size 32 --log-every 4 --threads 1 --device cpu".split()
+
+
+def start(folder: Path, *flags: str) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "train", "smoke", *FLAGS, "--out", "run", *flags]
+    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    for _ in range(1200):
+        if path.exists() or process.poll() is not None:
+            return
+        time.sleep(0.05)
+
+
+def test_run_killed_without_warning_resumes_to_the_bit(tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    cut.mkdir()
+    assert start(whole).wait() == 0
+    killed = start(cut, "--save-every-s", "0.2")
+    wait_for(cut / "run" / "state.pt", killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    saved = torch.load(cut / "run" / "state.pt", weights_only=True)["step"]
+    assert 0 < saved < 24, "the run was to be killed half way"
+    resumed = start(cut)
+    assert resumed.wait() == 0
+    assert "resuming" in resumed.stderr.read()
+    states = [torch.load(f / "run" / "state.pt", weights_only=True) for f in (whole, cut)]
+    for state in states:
+        recipe = json.loads(state.pop("recipe"))
+        assert recipe["iterations"] == 24
+    assert_same(*states)
+    logs = [(f / "run" / "metrics.jsonl").read_text().splitlines() for f in (whole, cut)]
+    assert [json.loads(line)["step"] for line in logs[1]] == [4, 8, 12, 16, 20, 24]
+    files = [(f / "run/checkpoint/model.safetensors").read_bytes() for f in (whole, cut)]
+    assert files[0] == files[1]
+
+
+def test_interrupt_leaves_a_resumable_state(tmp_path):
+    process = start(tmp_path, "--iterations", "100000")
+    wait_for(tmp_path / "run" / "metrics.jsonl", process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert "run again to go on" in process.stderr.read()
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] > 0
+
+
+def test_dry_run_prints_the_recipe_and_does_nothing(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "train", "vehicles", "--dry-run", "--unet-rate", "2e-4"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["unet_rate"] == 2e-4
+    assert not list(tmp_path.iterdir())
