@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from engine.checkpoint import open_checkpoint
+from engine.data.cameras import spiral_cameras, srn_intrinsics
+from engine.data.raster import composite_white
+from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
+from engine.errors import DataError
+from engine.events import finish
+from engine.methods.base import FitOptions
+from engine.methods.toy import ToyMethod, toy_car
+from engine.noise import Noise
+from engine.render import RenderOptions, render_views
+from engine.training import baselines
+from engine.training.baselines import NO_PRIOR, TrainingScenes, choose_rate, validation_views
+from engine.training.evaluate import EvaluateOptions, data_spread, evaluate
+from engine.training.tune import (
+    Tuning,
+    add_metrics,
+    batch_of,
+    save_tuning,
+    tune_fit,
+    tune_sampling,
+    with_option,
+)
+from engine.types import Camera, Views
+
+SIZE = 32
+SPIRAL = torch.from_numpy(spiral_cameras()[::36]).float()
+CAMERA = Camera.from_srn(
+    SPIRAL,
+    torch.from_numpy(srn_intrinsics(SIZE)).float().expand(len(SPIRAL), 4).contiguous(),
+    SIZE,
+    SIZE,
+)
+"""Seven places."""
+EXACT = 54.0
+"""What equal pictures score at least: truth is not rounded, renders are (dB)."""
+
+
+class Scenes:
+    """A data set in memory."""
+
+    def __init__(self, scenes: dict[str, Views]):
+        self.scenes = scenes
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.scenes)
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.ids)
+
+    def describe(self, index: int) -> dict:
+        return {}
+
+    def views(self, index: int, which=None) -> Views:
+        scene = self.scenes[self.ids[index]]
+        return scene if which is None else scene[list(which)]
+
+
+class CountingMethod(ToyMethod):
+    """Answers with a fixed latent and counts how often it was asked."""
+
+    def __init__(self, answer: torch.Tensor | None = None):
+        super().__init__()
+        self.answer = self.mean_latent if answer is None else answer
+        self.asked: list[FitOptions] = []
+
+    @torch.no_grad()
+    def reconstruct(self, views, options, noise):
+        self.asked.append(options)
+        yield from ()
+        return self.answer[None]
+
+
+def vehicle_scene(split: str, index: int) -> Views:
+    pictures = render_vehicle(
+        build_vehicle(scene_seed(split, index)), SPIRAL.numpy(), srn_intrinsics(SIZE), SIZE
+    )
+    return Views(torch.from_numpy(composite_white(pictures)).float() / 255, CAMERA)
+
+
+def toy_scene(method: ToyMethod, latent: torch.Tensor) -> Views:
+    field = method.scene(latent).field
+    return Views(render_views(field, CAMERA, RenderOptions(quality="high")), CAMERA)
+
+
+@pytest.fixture(scope="module")
+def vehicles() -> Scenes:
+    return Scenes({f"test{i}": vehicle_scene("test", i) for i in range(3)})
+
+
+VIEWS = EvaluateOptions(views=(2,))
+
+
+def test_a_perfect_reconstruction_scores_the_rounding_alone(tmp_path):
+    car = toy_car(torch.full((5,), 0.8), torch.tensor([0.7, 0.2, 0.2]))
+    method = CountingMethod(car)
+    dataset = Scenes({"car": toy_scene(method, car)})
+    results = finish(evaluate(method, dataset, tmp_path / "m.json", VIEWS))
+    assert results["psnr"] > EXACT
+    assert results["ssim"] > 0.999
+    assert results == json.loads((tmp_path / "m.json").read_text())
+
+
+def test_scores_are_means_over_views_not_given_and_then_over_scenes(vehicles, tmp_path):
+    method = CountingMethod()
+    results = finish(evaluate(method, vehicles, tmp_path / "m.json", VIEWS))
+    assert results["scenes"] == 3
+    assert results["views"] == [2]
+    predicted = toy_scene(method, method.mean_latent).images
+    rounded = (predicted.clamp(0, 1) * 255).round() / 255
+    expected = []
+    for name, scene in vehicles.scenes.items():
+        error = (rounded - scene.images).square().mean((1, 2, 3))
+        values = -10 * torch.log10(error + 1e-6)
+        held_out = [k for k in range(len(scene)) if k != 2]
+        expected.append(float(values[held_out].mean()))
+        assert results["per_scene"][name]["psnr"] == pytest.approx(expected[-1], abs=1e-3)
+        assert results["per_scene"][name]["input_psnr"] == pytest.approx(float(values[2]), abs=1e-3)
+    assert results["psnr"] == pytest.approx(sum(expected) / 3, abs=1e-3)
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(vehicles, tmp_path):
+    whole = finish(evaluate(CountingMethod(), vehicles, tmp_path / "whole.json", VIEWS))
+    first = CountingMethod()
+    run = evaluate(first, vehicles, tmp_path / "m.json", VIEWS)
+    next(run)
+    run.close()
+    partial = json.loads((tmp_path / "m.json").read_text())
+    assert partial["scenes"] == len(partial["per_scene"]) == 1
+    second = CountingMethod()
+    results = finish(evaluate(second, vehicles, tmp_path / "m.json", VIEWS))
+    assert (len(first.asked), len(second.asked)) == (1, 2)
+    assert results == whole
+    third = CountingMethod()
+    assert finish(evaluate(third, vehicles, tmp_path / "m.json", VIEWS)) == whole
+    assert third.asked == []
+
+
+def test_other_settings_weights_or_pictures_start_afresh(vehicles, tmp_path):
+    out = tmp_path / "m.json"
+    finish(evaluate(CountingMethod(), vehicles, out, VIEWS))
+    changes = [
+        (CountingMethod(), vehicles, dataclasses.replace(VIEWS, views=(3,))),
+        (CountingMethod(), vehicles, dataclasses.replace(VIEWS, views=(3,), seed=1)),
+        (CountingMethod(), vehicles, dataclasses.replace(VIEWS, views=(3,), mode="paper")),
+    ]
+    other = CountingMethod()
+    other.mean_latent = other.mean_latent + 0.01
+    changes.append((other, vehicles, changes[-1][2]))
+    for method, dataset, options in changes:
+        finish(evaluate(method, dataset, out, options))
+        assert len(method.asked) == 3
+    replaced = Scenes({**vehicles.scenes, "test1": vehicle_scene("test", 7)})
+    method = CountingMethod()
+    method.mean_latent = other.mean_latent
+    finish(evaluate(method, replaced, out, changes[-1][2]))
+    assert len(method.asked) == 1
+
+
+def test_the_mode_decides_whose_settings_are_used(vehicles, tmp_path):
+    for mode, options in (("ours", ToyMethod.fit_options), ("paper", ToyMethod.paper_fit_options)):
+        method = CountingMethod()
+        chosen = dataclasses.replace(VIEWS, mode=mode, limit=1)
+        results = finish(evaluate(method, vehicles, tmp_path / f"{mode}.json", chosen))
+        assert method.asked == [options]
+        assert results["settings"]["mode"] == mode
+        assert results["scenes"] == 1
+
+
+def test_a_foreign_output_file_is_left_alone(vehicles, tmp_path):
+    out = tmp_path / "notes.json"
+    out.write_text('{"my": "notes"}')
+    with pytest.raises(DataError, match="something other than an evaluation"):
+        finish(evaluate(CountingMethod(), vehicles, out, VIEWS))
+    assert out.read_text() == '{"my": "notes"}'
+
+
+def test_views_that_the_data_lack_are_named(vehicles, tmp_path):
+    options = EvaluateOptions(views=(2, 64))
+    with pytest.raises(DataError, match="test0: has no view 64"):
+        finish(evaluate(CountingMethod(), vehicles, tmp_path / "m.json", options))
+
+
+def test_baselines_find_the_training_scene_and_draw_the_mean(tmp_path):
+    method = CountingMethod()
+    scenes = {"train7": vehicle_scene("train", 7), "mean": toy_scene(method, method.mean_latent)}
+    options = dataclasses.replace(VIEWS, baselines=True, rate=1e-2)
+    results = finish(evaluate(method, Scenes(scenes), tmp_path / "m.json", options))
+    assert results["per_scene"]["train7"]["baselines"]["nearest_training_scene"]["psnr"] > 59
+    assert results["per_scene"]["mean"]["baselines"]["mean_code"]["psnr"] > EXACT
+    for name in ("nearest_training_scene", "mean_code", "no_prior"):
+        entries = [entry["baselines"][name]["psnr"] for entry in results["per_scene"].values()]
+        assert results["baselines"][name]["psnr"] == pytest.approx(sum(entries) / 2, abs=1e-3)
+        assert 0 < results["baselines"][name]["ssim"] <= 1
+    assert results["settings"]["no_prior_rate"] == 1e-2
+    assert method.asked[1] == dataclasses.replace(NO_PRIOR, learning_rate=1e-2)
+
+
+def test_the_nearest_training_scene_is_the_one_with_the_smallest_error():
+    training = TrainingScenes(12)
+    inputs = vehicle_scene("test", 0)[[1, 4]]
+    errors = [(training.draw(k, inputs.camera) - inputs.images).square().mean() for k in range(12)]
+    assert training.nearest(inputs) == int(torch.stack(errors).argmin())
+
+
+def test_the_fit_without_prior_leaves_the_prior_out(tiny_checkpoint):
+    method = open_checkpoint(tiny_checkpoint)
+    inputs = vehicle_scene("test", 0)[[2]]
+    options = dataclasses.replace(NO_PRIOR, learning_rate=1e-2, finetune_steps=2)
+    before = finish(method.reconstruct(inputs, options, Noise(0)))
+    for parameter in method.unet.parameters():
+        parameter.normal_()
+    assert torch.equal(finish(method.reconstruct(inputs, options, Noise(0))), before)
+
+
+def test_the_rate_that_does_best_on_validation_scenes_is_chosen(monkeypatch):
+    truth = toy_car(torch.full((5,), 0.5), torch.tensor([0.55, 0.58, 0.62]))
+
+    class OneGoodRate(CountingMethod):
+        def reconstruct(self, views, options, noise):
+            self.asked.append(options)
+            yield from ()
+            return (truth if options.learning_rate == 3e-2 else truth - 1)[None]
+
+    method = OneGoodRate()
+    monkeypatch.setattr(baselines, "validation_views", lambda index, size: toy_scene(method, truth))
+    steps = []
+    rate = finish(choose_rate(method, (2,), num_scenes=2, size=SIZE), steps.append)
+    assert rate == 3e-2
+    assert len(method.asked) == len(steps) == steps[-1].total == 8
+
+
+def test_validation_views_follow_the_test_path():
+    views = validation_views(0, SIZE)
+    assert views.images.shape == (251, SIZE, SIZE, 3)
+    torch.testing.assert_close(views.camera.c2w[36], CAMERA.c2w[1])
+
+
+def test_spread_is_the_mean_pairwise_psnr_at_one_view():
+    flat = [torch.full((1, SIZE, SIZE, 3), value) for value in (0.0, 0.1, 0.3)]
+    scenes = {str(k): Views(image, CAMERA[:1]) for k, image in enumerate(flat)}
+    spread = data_spread(Scenes(scenes))
+    expected = sum(-20 * torch.log10(torch.tensor(d)) for d in (0.1, 0.3, 0.2)) / 3
+    assert spread["mean_pairwise_psnr"] == pytest.approx(float(expected), abs=1e-2)
+    assert (spread["scenes"], spread["view"]) == (3, 0)
+
+
+class GainMethod(CountingMethod):
+    """Does the better the closer the gain is to 1e4 and the mix to 0.5."""
+
+    def reconstruct(self, views, options, noise):
+        self.asked.append(options)
+        yield from ()
+        gain = torch.tensor(options.guidance_gain / 1e4).log().abs()
+        error = 0.1 * gain + abs(options.renoise.mix - 0.5)
+        count = views.images.shape[0]
+        return (self.mean_latent - 0.5 * error).expand(count, *self.info.latent_shape)
+
+
+def test_the_greedy_search_finds_the_best_of_every_option():
+    method = GainMethod()
+    scene = toy_scene(method, method.mean_latent)
+    start = FitOptions(guidance_gain=1e2)
+    candidates = (("guidance_gain", (1e3, 1e4, 1e5)), ("renoise.mix", (0.3, 0.5)))
+    run = tune_fit(method, batch_of([scene[[0]]]), [scene[[1, 3]]], start, candidates)
+    steps = []
+    best, history = finish(run, steps.append)
+    expected = with_option(with_option(start, "guidance_gain", 1e4), "renoise.mix", 0.5)
+    assert best == expected
+    assert len(method.asked) == len(history) == 5
+    assert steps[-1].index == steps[-1].total == 5
+    assert steps[-1].scalars["psnr"] == max(entry["psnr"] for entry in history)
+
+
+def test_sampling_settings_are_chosen_among_the_candidates():
+    method = ToyMethod()
+    options, history = finish(tune_sampling(method, 2))
+    assert options.mode == "ours"
+    assert len(history) == 6
+    assert dataclasses.asdict(options.renoise) in [entry["value"] for entry in history]
+
+
+def test_chosen_settings_are_what_the_checkpoint_opens_with(tiny_checkpoint, tmp_path):
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in tiny_checkpoint.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    method = open_checkpoint(folder)
+    tuning = Tuning(
+        sample=dataclasses.replace(method.sample_options, steps=7),
+        fit=with_option(method.fit_options, "renoise.steps", 9),
+        paper_fit=dataclasses.replace(method.paper_fit_options, guidance_gain=5.0),
+        history=({"option": "start", "psnr": 20.0},),
+    )
+    add_metrics(folder, no_prior_rate=0.03)
+    save_tuning(folder, tuning)
+    opened = open_checkpoint(folder)
+    assert opened.sample_options == tuning.sample
+    assert opened.fit_options == tuning.fit
+    assert opened.paper_fit_options == tuning.paper_fit
+    assert opened.paper_sample_options == method.paper_sample_options
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["no_prior_rate"] == 0.03
+    assert metrics["tuning"] == list(tuning.history)
