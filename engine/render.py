@@ -263,7 +263,7 @@ def _tables(field: Field) -> render_fast.Tables | None:
     layer = decoder.base[0].weight.reshape(hidden, -1, 3)
     planes = torch.einsum("pcrw,hcp->prwh", planes, layer).contiguous()
     planes[0] += decoder.base[0].bias
-    direction = None
+    direction = np.zeros(17 * hidden, np.float32)
     if decoder.direction is not None:
         direction = _flat(decoder.direction[0].weight.T, decoder.direction[0].bias)
     return render_fast.Tables(
@@ -287,6 +287,7 @@ def _has_kernel(field: TriplaneField) -> bool:
     return (
         planes.device.type == "cpu"
         and planes.dtype == torch.float32
+        and min(planes.shape[-2:]) >= 2
         and shallow
         and config.base_widths[0] % 8 == 0
         and (directed or config.direction == "none")

@@ -4,10 +4,10 @@ The first layer is linear and the lookup bilinear, so the planes are multiplied 
 three bilinear reads that are added, one activation and one dot product. Rays leap through empty space on a grid of
 Chebyshev distances. A colour is evaluated only when enough weight has gathered since the last one.
 
-Kernels are compiled per width of the base feature (`hidden`) and cached on disk. They keep three rules, each worth a
-factor of two or more: loops over `hidden` store nothing (stores alias), read at unsigned offsets, and call no library
-exponential. Scalar helpers are globals and not closures, without which the disk cache would never be hit, and
-`no_type_check` keeps the tests' run-time type checker out of compiled code.
+Kernels keep three rules, each worth a factor of two or more: loops over `hidden` (the width of the base feature) store
+nothing, since stores alias; they read at unsigned offsets; and they call no library exponential. Each phase is a
+function of its own, or the compiler gives up on its inner loop. `no_type_check` keeps the tests' run-time type checker
+out of compiled code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, reduce
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -32,6 +32,9 @@ TILE = 8
 """Rays are traced in square tiles of this many pixels, for the sake of the caches."""
 FIRST_SHARE = np.float32(0.125)
 """A ray's first colour is evaluated at this share of the usual weight, so that thin silhouettes have one."""
+ROUND = 8
+"""Samples of a ray in one round. All rays of a tile take turns: without data-dependent branches between the evaluations
+the processor overlaps them, which is worth a factor of three."""
 MAX_LEAP = 254
 """Longest leap, cells; the leap grid has bytes."""
 MIN_BATCHES, MAX_BATCH = 24, 64
@@ -124,35 +127,36 @@ def _leave(x, cell, reach, inverse):
 
 @njit(**_options)
 @no_type_check
-def _texel(x, per_cell, last):
-    """The two texels next to a position, and the second's share."""
-    u = min(max(x * per_cell - _HALF, _ZERO), last)
-    low = np.floor(u)
-    return np.uintp(low), np.uintp(min(low + _ONE, last)), u - low
+def _locate(x, count, texels, cells, low, share):
+    """The texel before each position along one axis of a plane, and the share of the texel after it."""
+    per_cell, last = np.float32(texels) / np.float32(cells), np.float32(texels - 1)
+    for i in range(count):
+        u = min(max(x[i] * per_cell - _HALF, _ZERO), last)
+        before = min(np.floor(u), last - _ONE)
+        low[i] = np.int32(before)
+        share[i] = u - before
 
 
 @njit(**_options)
 @no_type_check
-def _corners(col, row, cols, hidden, start):
+def _corners(col, row, beside, below, across, hidden, start):
     """Offsets and weights of the four texels around a point of one plane."""
-    top = start + row[0] * cols * hidden
-    bottom = start + row[1] * cols * hidden
-    left, right = col[0] * hidden, col[1] * hidden
-    offsets = (top + left, top + right, bottom + left, bottom + right)
-    below, beside = row[2], col[2]
-    above, before = _ONE - below, _ONE - beside
-    return offsets, (above * before, above * beside, below * before, below * beside)
+    top = start + np.uintp(row) * across + np.uintp(col) * hidden
+    bottom = top + across
+    before, above = _ONE - beside, _ONE - below
+    weights = (above * before, above * beside, below * before, below * beside)
+    return (top, top + hidden, bottom, bottom + hidden), weights
 
 
 @njit(**_options)
 @no_type_check
-def _blend(planes, at, by, j):
-    """Component `j` of one plane's feature."""
+def _blend(values, at, by, j):
+    """Component `j` of the weighted sum of four rows."""
     return (
-        by[0] * planes[at[0] + j]
-        + by[1] * planes[at[1] + j]
-        + by[2] * planes[at[2] + j]
-        + by[3] * planes[at[3] + j]
+        by[0] * values[at[0] + j]
+        + by[1] * values[at[1] + j]
+        + by[2] * values[at[2] + j]
+        + by[3] * values[at[3] + j]
     )
 
 
@@ -179,158 +183,367 @@ def _harmonics(x, y, z, out):
     out[15] = 0.59004358992664352 * x * (3 * yy - xx)
 
 
-@lru_cache
-@no_type_check
-def ray_kernel(hidden: int, directed: bool):
-    """The kernel that traces tiles of rays, for one width, with or without a direction term.
+class _Layers(NamedTuple):
+    """A field, flat: see `Tables`."""
 
-    Its arguments: premultiplied planes (flat `3 rows cols hidden`, bias included) and their rows and cols; density
-    head (`hidden` weights, bias), colour head (`3 hidden` weights, 3 biases), direction layer (`16 hidden` weights,
-    `hidden` biases); leaps (flat, 0 where occupied) and their grid's shape; box (low, high); camera (as in
-    `_pixel_direction`), height, width; first and last tile; step, stop and carry as in `engine.render.Tier`, nearest
-    distance; and what it writes: colour over black before saturation, opacity, opacity-weighted z-depth.
+    planes: np.ndarray
+    rows: int
+    cols: int
+    hidden: int
+    density_head: np.ndarray
+    color_head: np.ndarray
+    direction: np.ndarray
+
+
+class _Lattice(NamedTuple):
+    """Where samples may lie. Positions are counted in cells from the box's lower corner, distances in engine units."""
+
+    leaps: np.ndarray
+    cells: tuple[int, int, int]
+    scale: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    step: float
+    min_near: float
+
+
+class _Rays(NamedTuple):
+    """The rays of one tile.
+
+    `waiting` is weight that has no colour yet, `colored` weight that has, `reached` the weighted distance; `next` and
+    `end` are lattice indices; `term` holds the direction's share of the hidden layer where `has_term`.
     """
-    sixteen = np.uintp(16)
 
-    @njit(nogil=True, **_options)
-    def trace(
-        planes, rows, cols, density_head, color_head, direction,
-        leaps, grid, box, camera, height, width, first, last, dt, stop, carry, min_near,
-        rgb, opacity, depth,
-    ):  # fmt: skip
-        width_in = np.uintp(hidden)
-        columns = np.uintp(cols)
-        plane_1 = np.uintp(rows) * columns * width_in
-        plane_2 = plane_1 + plane_1
-        bias_at = width_in + width_in + width_in
-        last_col, last_row = np.float32(cols - 1), np.float32(rows - 1)
-        gx, gy, gz = np.float32(grid[0]), np.float32(grid[1]), np.float32(grid[2])
-        sx, sy, sz = gx / (box[3] - box[0]), gy / (box[4] - box[1]), gz / (box[5] - box[2])
-        cols_x, cols_y = np.float32(cols) / gx, np.float32(cols) / gy
-        rows_y, rows_z = np.float32(rows) / gy, np.float32(rows) / gz
-        # Positions are in cells from here on, distances stay in engine units.
-        ox, oy, oz = (
-            (camera[3] - box[0]) * sx,
-            (camera[7] - box[1]) * sy,
-            (camera[11] - box[2]) * sz,
-        )
-        per_dt = _ONE / dt
-        term = np.zeros(hidden, np.float32)
-        basis = np.empty(16, np.float32)
-        tiles_across = (width + TILE - 1) // TILE
-        for index in range(first * TILE * TILE, last * TILE * TILE):
-            tile, pixel = index // (TILE * TILE), index % (TILE * TILE)
-            row = tile // tiles_across * TILE + pixel // TILE
-            col = tile % tiles_across * TILE + pixel % TILE
-            if row >= height or col >= width:
-                continue
-            dx, dy, dz, along = _pixel_direction(camera, row, col)
-            vx, vy, vz = dx * sx, dy * sy, dz * sz
-            ix, iy, iz = _inverse(vx), _inverse(vy), _inverse(vz)
-            x0, x1 = -ox * ix, (gx - ox) * ix
-            y0, y1 = -oy * iy, (gy - oy) * iy
-            z0, z1 = -oz * iz, (gz - oz) * iz
-            near = max(max(min(x0, x1), min(y0, y1)), max(min(z0, z1), min_near))
-            far = min(min(max(x0, x1), max(y0, y1)), max(z0, z1))
-            count = int(np.ceil((far - near) * per_dt - _HALF)) if far > near else 0
-            through, waiting, colored = _ONE, _ZERO, _ZERO
-            red, green, blue, reached = _ZERO, _ZERO, _ZERO, _ZERO
-            has_term = False
-            k = 0
-            while k < count:
-                t = near + (np.float32(k) + _HALF) * dt
-                x, cx = _clamped_cell(ox + t * vx, gx)
-                y, cy = _clamped_cell(oy + t * vy, gy)
-                z, cz = _clamped_cell(oz + t * vz, gz)
-                cell = (np.uintp(cx) * np.uintp(grid[1]) + np.uintp(cy)) * np.uintp(grid[2])
-                leap = leaps[cell + np.uintp(cz)]
-                k += 1
-                if leap > 0:
-                    reach = np.float32(leap) - _ONE
-                    away = min(_leave(x, cx, reach, ix), _leave(y, cy, reach, iy))
-                    away = min(away, _leave(z, cz, reach, iz))
-                    k = max(k, int(np.ceil((t + away - near) * per_dt - _HALF)))
-                    continue
-                u, v = _texel(x, cols_x, last_col), _texel(y, rows_y, last_row)
-                s, w = _texel(y, cols_y, last_col), _texel(z, rows_z, last_row)
-                at_0, by_0 = _corners(u, v, columns, width_in, np.uintp(0))
-                at_1, by_1 = _corners(u, w, columns, width_in, plane_1)
-                at_2, by_2 = _corners(s, w, columns, width_in, plane_2)
-                raw = density_head[width_in]
-                for j in range(width_in):
-                    base = _blend(planes, at_0, by_0, j) + _blend(planes, at_1, by_1, j)
-                    raw += density_head[j] * _silu(base + _blend(planes, at_2, by_2, j))
-                passing = _exp(-_exp(raw) * dt)
-                weight = through * (_ONE - passing)
-                through *= passing
-                waiting += weight
-                reached += weight * t
-                if waiting > carry or (colored == _ZERO and waiting > FIRST_SHARE * carry):
-                    if directed and not has_term:
-                        has_term = True
-                        _harmonics(dx, dy, dz, basis)
-                        for j in range(width_in):
-                            term[j] = direction[sixteen * width_in + j]
-                        for n in range(sixteen):
-                            for j in range(width_in):
-                                term[j] += basis[n] * direction[n * width_in + j]
-                    raw_r, raw_g, raw_b = _ZERO, _ZERO, _ZERO
-                    for j in range(width_in):
-                        base = _blend(planes, at_0, by_0, j) + _blend(planes, at_1, by_1, j)
-                        unit = _silu(base + _blend(planes, at_2, by_2, j) + term[j])
-                        raw_r += color_head[j] * unit
-                        raw_g += color_head[width_in + j] * unit
-                        raw_b += color_head[width_in + width_in + j] * unit
-                    red += waiting * _sigmoid(raw_r + color_head[bias_at])
-                    green += waiting * _sigmoid(raw_g + color_head[bias_at + np.uintp(1)])
-                    blue += waiting * _sigmoid(raw_b + color_head[bias_at + np.uintp(2)])
-                    colored += waiting
-                    waiting = _ZERO
-                if through < stop:
-                    break
-            total = colored + waiting
-            if colored > _ZERO:
-                covered = _ONE if through < stop else total
-                rgb[row, col, 0] = red * covered / colored
-                rgb[row, col, 1] = green * covered / colored
-                rgb[row, col, 2] = blue * covered / colored
-                opacity[row, col] = covered
-                depth[row, col] = along * reached * covered / total
+    direction: np.ndarray
+    along: np.ndarray
+    near: np.ndarray
+    next: np.ndarray
+    end: np.ndarray
+    through: np.ndarray
+    waiting: np.ndarray
+    colored: np.ndarray
+    reached: np.ndarray
+    rgb: np.ndarray
+    has_term: np.ndarray
+    term: np.ndarray
+
+
+class _Samples(NamedTuple):
+    """Samples of one round: distance, position, where that is on the planes, and the light that passes.
+
+    `low` and `share` have four rows: x along the columns, y along the rows, y along the columns, z along the rows.
+    """
+
+    t: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    low: np.ndarray
+    share: np.ndarray
+    passing: np.ndarray
+
+
+class _Picks(NamedTuple):
+    """Samples whose colour is wanted: which, of which ray, with what weight; and then that colour."""
+
+    sample: np.ndarray
+    ray: np.ndarray
+    weight: np.ndarray
+    rgb: np.ndarray
+
+
+@njit(**_options)
+@no_type_check
+def _aim(rays, lattice, camera, tile, height, width, alive):
+    """Start the rays of a tile; returns how many meet the box, their indices in `alive`."""
+    tiles_across = (width + TILE - 1) // TILE
+    ox, oy, oz = lattice.origin
+    sx, sy, sz = lattice.scale
+    gx, gy, gz = lattice.cells
+    living = 0
+    for ray in range(TILE * TILE):
+        row = tile // tiles_across * TILE + ray // TILE
+        col = tile % tiles_across * TILE + ray % TILE
+        dx, dy, dz, along = _pixel_direction(camera, row, col)
+        ix, iy, iz = _inverse(dx * sx), _inverse(dy * sy), _inverse(dz * sz)
+        x0, x1 = -ox * ix, (np.float32(gx) - ox) * ix
+        y0, y1 = -oy * iy, (np.float32(gy) - oy) * iy
+        z0, z1 = -oz * iz, (np.float32(gz) - oz) * iz
+        near = max(max(min(x0, x1), min(y0, y1)), max(min(z0, z1), lattice.min_near))
+        far = min(min(max(x0, x1), max(y0, y1)), max(z0, z1))
+        rays.direction[0, ray], rays.direction[1, ray], rays.direction[2, ray] = dx, dy, dz
+        rays.along[ray], rays.near[ray] = along, near
+        rays.through[ray], rays.has_term[ray] = _ONE, False
+        rays.waiting[ray], rays.colored[ray], rays.reached[ray] = _ZERO, _ZERO, _ZERO
+        rays.rgb[0, ray], rays.rgb[1, ray], rays.rgb[2, ray] = _ZERO, _ZERO, _ZERO
+        rays.next[ray] = 0
+        if far > near and row < height and col < width:
+            rays.end[ray] = int(np.ceil((far - near) / lattice.step - _HALF))
+            alive[living] = ray
+            living += 1
+    return living
+
+
+@njit(**_options)
+@no_type_check
+def _gather(rays, lattice, samples, alive, living, ends):
+    """The next samples of every living ray, at most `ROUND` of each.
+
+    Returns how many rays had any: these are in `alive` then, and `ends` says where each one's samples end.
+    """
+    ox, oy, oz = lattice.origin
+    sx, sy, sz = lattice.scale
+    gx, gy, gz = lattice.cells
+    per_step = _ONE / lattice.step
+    count, still = 0, 0
+    for place in range(living):
+        ray = alive[place]
+        near, k, end = rays.near[ray], rays.next[ray], rays.end[ray]
+        vx, vy = rays.direction[0, ray] * sx, rays.direction[1, ray] * sy
+        vz = rays.direction[2, ray] * sz
+        ix, iy, iz = _inverse(vx), _inverse(vy), _inverse(vz)
+        first, full = count, count + ROUND
+        while k < end and count < full:
+            t = near + (np.float32(k) + _HALF) * lattice.step
+            x, cx = _clamped_cell(ox + t * vx, np.float32(gx))
+            y, cy = _clamped_cell(oy + t * vy, np.float32(gy))
+            z, cz = _clamped_cell(oz + t * vz, np.float32(gz))
+            cell = (np.uintp(cx) * np.uintp(gy) + np.uintp(cy)) * np.uintp(gz) + np.uintp(cz)
+            leap = lattice.leaps[cell]
+            k += 1
+            if leap > 0:
+                reach = np.float32(leap) - _ONE
+                away = min(_leave(x, cx, reach, ix), _leave(y, cy, reach, iy))
+                away = min(away, _leave(z, cz, reach, iz))
+                k = max(k, int(np.ceil((t + away - near) * per_step - _HALF)))
             else:
-                rgb[row, col, 0] = _ZERO
-                rgb[row, col, 1] = _ZERO
-                rgb[row, col, 2] = _ZERO
-                opacity[row, col] = _ZERO
-                depth[row, col] = _ZERO
+                samples.t[count], samples.x[count] = t, x
+                samples.y[count], samples.z[count] = y, z
+                count += 1
+        rays.next[ray] = k
+        if count > first:
+            alive[still], ends[still] = ray, count
+            still += 1
+    return still
 
-    return trace
 
-
-@lru_cache
+@njit(**_options)
 @no_type_check
-def probe_kernel(hidden: int):
-    """The kernel that evaluates the raw density on a lattice, for one width.
+def _place(layers, lattice, samples, count):
+    """Find all samples on the planes."""
+    gx, gy, gz = lattice.cells
+    _locate(samples.x, count, layers.cols, gx, samples.low[0], samples.share[0])
+    _locate(samples.y, count, layers.rows, gy, samples.low[1], samples.share[1])
+    _locate(samples.y, count, layers.cols, gy, samples.low[2], samples.share[2])
+    _locate(samples.z, count, layers.rows, gz, samples.low[3], samples.share[3])
 
-    Its arguments: features of the three planes on the lattice (`xs ys hidden`, `xs zs hidden`, `ys zs hidden`, flat),
-    density head (`hidden` weights, bias), and what it writes, `xs ys zs`.
+
+@njit(**_options)
+@no_type_check
+def _reads(layers, samples, i):
+    """Offsets and weights of the texels around a sample, plane by plane."""
+    hidden = np.uintp(layers.hidden)
+    across = np.uintp(layers.cols) * hidden
+    plane = np.uintp(layers.rows) * across
+    low, share = samples.low, samples.share
+    return (
+        _corners(low[0, i], low[1, i], share[0, i], share[1, i], across, hidden, np.uintp(0)),
+        _corners(low[0, i], low[3, i], share[0, i], share[3, i], across, hidden, plane),
+        _corners(low[2, i], low[3, i], share[2, i], share[3, i], across, hidden, plane + plane),
+    )
+
+
+@njit(**_options)
+@no_type_check
+def _absorb(layers, samples, count, step):
+    """The share of light that passes each sample."""
+    planes, head, hidden = layers.planes, layers.density_head, np.uintp(layers.hidden)
+    for i in range(count):
+        (at_0, by_0), (at_1, by_1), (at_2, by_2) = _reads(layers, samples, i)
+        raw = head[hidden]
+        for j in range(hidden):
+            base = _blend(planes, at_0, by_0, j) + _blend(planes, at_1, by_1, j)
+            raw += head[j] * _silu(base + _blend(planes, at_2, by_2, j))
+        samples.passing[i] = raw
+    for i in range(count):
+        samples.passing[i] = _exp(-_exp(samples.passing[i]) * step)
+
+
+@njit(**_options)
+@no_type_check
+def _composite(rays, samples, picks, alive, still, ends, stop, carry):
+    """Let every ray pass its samples; returns how many rays go on (in `alive`) and how many colours are wanted."""
+    wanted, living, i = 0, 0, 0
+    for place in range(still):
+        ray = alive[place]
+        through, waiting = rays.through[ray], rays.waiting[ray]
+        colored, reached = rays.colored[ray], rays.reached[ray]
+        while i < ends[place] and through >= stop:
+            weight = through * (_ONE - samples.passing[i])
+            through *= samples.passing[i]
+            waiting += weight
+            reached += weight * samples.t[i]
+            if waiting > (carry if colored > _ZERO else FIRST_SHARE * carry):
+                picks.sample[wanted], picks.ray[wanted], picks.weight[wanted] = i, ray, waiting
+                wanted += 1
+                colored += waiting
+                waiting = _ZERO
+            i += 1
+        i = ends[place]
+        rays.through[ray], rays.waiting[ray] = through, waiting
+        rays.colored[ray], rays.reached[ray] = colored, reached
+        if through >= stop and rays.next[ray] < rays.end[ray]:
+            alive[living] = ray
+            living += 1
+    return living, wanted
+
+
+@njit(**_options)
+@no_type_check
+def _turn(layers, rays, ray, basis):
+    """The direction's share of a ray's hidden layer, four harmonics at a time."""
+    weights, hidden = layers.direction, np.uintp(layers.hidden)
+    start = np.uintp(ray) * hidden
+    _harmonics(rays.direction[0, ray], rays.direction[1, ray], rays.direction[2, ray], basis)
+    for j in range(hidden):
+        rays.term[start + j] = weights[np.uintp(16) * hidden + j]
+    for n in range(np.uintp(0), np.uintp(16), np.uintp(4)):
+        at = n * hidden
+        rows = (at, at + hidden, at + hidden + hidden, at + hidden + hidden + hidden)
+        shares = (basis[n], basis[n + 1], basis[n + 2], basis[n + 3])
+        for j in range(hidden):
+            rays.term[start + j] += _blend(weights, rows, shares, j)
+    rays.has_term[ray] = True
+
+
+@njit(**_options)
+@no_type_check
+def _paint(layers, rays, samples, picks, wanted, basis):
+    """Add the colours of the picked samples to their rays."""
+    planes, head, hidden = layers.planes, layers.color_head, np.uintp(layers.hidden)
+    green_at, blue_at, bias_at = hidden, hidden + hidden, hidden + hidden + hidden
+    for pick in range(wanted):
+        i, ray = picks.sample[pick], picks.ray[pick]
+        if not rays.has_term[ray]:
+            _turn(layers, rays, ray, basis)
+        term, term_at = rays.term, np.uintp(ray) * hidden
+        (at_0, by_0), (at_1, by_1), (at_2, by_2) = _reads(layers, samples, i)
+        red, green, blue = head[bias_at], head[bias_at + np.uintp(1)], head[bias_at + np.uintp(2)]
+        for j in range(hidden):
+            base = _blend(planes, at_0, by_0, j) + _blend(planes, at_1, by_1, j)
+            unit = _silu(base + _blend(planes, at_2, by_2, j) + term[term_at + j])
+            red += head[j] * unit
+            green += head[green_at + j] * unit
+            blue += head[blue_at + j] * unit
+        picks.rgb[0, pick], picks.rgb[1, pick], picks.rgb[2, pick] = red, green, blue
+    for channel in range(3):
+        colors = picks.rgb[channel]
+        for pick in range(wanted):
+            colors[pick] = picks.weight[pick] * _sigmoid(colors[pick])
+        for pick in range(wanted):
+            rays.rgb[channel, picks.ray[pick]] += colors[pick]
+
+
+@njit(**_options)
+@no_type_check
+def _write(rays, tile, stop, rgb, opacity, depth):
+    """Put a finished tile into the picture. A ray that ended counts as opaque."""
+    height, width = opacity.shape
+    tiles_across = (width + TILE - 1) // TILE
+    for ray in range(TILE * TILE):
+        row = tile // tiles_across * TILE + ray // TILE
+        col = tile % tiles_across * TILE + ray % TILE
+        if row >= height or col >= width:
+            continue
+        covered, per_color, per_weight = _ZERO, _ZERO, _ZERO
+        if rays.colored[ray] > _ZERO:
+            total = rays.colored[ray] + rays.waiting[ray]
+            covered = _ONE if rays.through[ray] < stop else total
+            per_color, per_weight = covered / rays.colored[ray], covered / total
+        for channel in range(3):
+            rgb[row, col, channel] = rays.rgb[channel, ray] * per_color
+        opacity[row, col] = covered
+        depth[row, col] = rays.reached[ray] * per_weight * rays.along[ray]
+
+
+@njit(nogil=True, **_options)
+@no_type_check
+def _trace_tiles(
+    planes, rows, cols, hidden, density_head, color_head, direction,
+    leaps, cells, box, camera, step, min_near, stop, carry,
+    first, last, rgb, opacity, depth,
+):  # fmt: skip
+    """Trace some tiles of a picture, in rounds: gather samples, absorb, composite, paint."""
+    layers = _Layers(planes, rows, cols, hidden, density_head, color_head, direction)
+    gx, gy, gz = np.float32(cells[0]), np.float32(cells[1]), np.float32(cells[2])
+    sx, sy, sz = gx / (box[3] - box[0]), gy / (box[4] - box[1]), gz / (box[5] - box[2])
+    ox, oy, oz = (camera[3] - box[0]) * sx, (camera[7] - box[1]) * sy, (camera[11] - box[2]) * sz
+    lattice = _Lattice(leaps, cells, (sx, sy, sz), (ox, oy, oz), step, min_near)
+    size, capacity = TILE * TILE, TILE * TILE * ROUND
+    rays = _Rays(
+        direction=np.empty((3, size), np.float32),
+        along=np.empty(size, np.float32),
+        near=np.empty(size, np.float32),
+        next=np.empty(size, np.int64),
+        end=np.empty(size, np.int64),
+        through=np.empty(size, np.float32),
+        waiting=np.empty(size, np.float32),
+        colored=np.empty(size, np.float32),
+        reached=np.empty(size, np.float32),
+        rgb=np.empty((3, size), np.float32),
+        has_term=np.empty(size, np.bool_),
+        term=np.empty(size * layers.hidden, np.float32),
+    )
+    samples = _Samples(
+        np.empty(capacity, np.float32),
+        np.empty(capacity, np.float32),
+        np.empty(capacity, np.float32),
+        np.empty(capacity, np.float32),
+        np.empty((4, capacity), np.int32),
+        np.empty((4, capacity), np.float32),
+        np.empty(capacity, np.float32),
+    )
+    picks = _Picks(
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.float32),
+        np.empty((3, capacity), np.float32),
+    )
+    alive, ends = np.empty(size, np.int64), np.empty(size, np.int64)
+    basis = np.empty(16, np.float32)
+    height, width = opacity.shape
+    for tile in range(first, last):
+        living = _aim(rays, lattice, camera, tile, height, width, alive)
+        while living > 0:
+            still = _gather(rays, lattice, samples, alive, living, ends)
+            if still == 0:
+                break
+            count = ends[still - 1]
+            _place(layers, lattice, samples, count)
+            _absorb(layers, samples, count, step)
+            living, wanted = _composite(rays, samples, picks, alive, still, ends, stop, carry)
+            _paint(layers, rays, samples, picks, wanted, basis)
+        _write(rays, tile, stop, rgb, opacity, depth)
+
+
+@njit(nogil=True, **_options)
+@no_type_check
+def _probe(plane_xy, plane_xz, plane_yz, hidden, head, raw):
+    """The raw density on a lattice.
+
+    The planes' features are given on the lattice (`xs ys hidden`, `xs zs hidden`, `ys zs hidden`, flat).
     """
-
-    @njit(nogil=True, **_options)
-    def probe(plane_xy, plane_xz, plane_yz, density_head, raw):
-        width_in = np.uintp(hidden)
-        xs, ys, zs = np.uintp(raw.shape[0]), np.uintp(raw.shape[1]), np.uintp(raw.shape[2])
-        for x in range(xs):
-            for y in range(ys):
-                at_xy = (x * ys + y) * width_in
-                for z in range(zs):
-                    at_xz, at_yz = (x * zs + z) * width_in, (y * zs + z) * width_in
-                    total = density_head[width_in]
-                    for j in range(width_in):
-                        base = plane_xy[at_xy + j] + plane_xz[at_xz + j] + plane_yz[at_yz + j]
-                        total += density_head[j] * _silu(base)
-                    raw[x, y, z] = total
-
-    return probe
+    hidden = np.uintp(hidden)
+    xs, ys, zs = np.uintp(raw.shape[0]), np.uintp(raw.shape[1]), np.uintp(raw.shape[2])
+    for x in range(xs):
+        for y in range(ys):
+            at_xy = (x * ys + y) * hidden
+            for z in range(zs):
+                at_xz, at_yz = (x * zs + z) * hidden, (y * zs + z) * hidden
+                total = head[hidden]
+                for j in range(hidden):
+                    base = plane_xy[at_xy + j] + plane_xz[at_xz + j] + plane_yz[at_yz + j]
+                    total += head[j] * _silu(base)
+                raw[x, y, z] = total
 
 
 @njit(nogil=True, cache=True)
@@ -378,7 +591,7 @@ class Tables:
         planes: Planes times the first layer, bias included: `3 rows cols hidden`.
         density_head: `hidden` weights, then the bias.
         color_head: Three rows of `hidden` weights, then three biases.
-        direction: 16 rows of `hidden` weights, then `hidden` biases; None where colour ignores the direction.
+        direction: 16 rows of `hidden` weights, then `hidden` biases; zeros where colour ignores the direction.
         saturation: How far colours reach beyond [0, 1].
         box: Lower and upper corner, engine units.
     """
@@ -386,7 +599,7 @@ class Tables:
     planes: Float32[np.ndarray, "3 rows cols hidden"]
     density_head: Float32[np.ndarray, " density_values"]
     color_head: Float32[np.ndarray, " color_values"]
-    direction: Float32[np.ndarray, " direction_values"] | None
+    direction: Float32[np.ndarray, " direction_values"]
     saturation: float
     box: Float32[np.ndarray, " 6"]
 
@@ -434,14 +647,20 @@ def trace(
     Returns:
         Colour over black (`height width 3`), opacity, opacity-weighted z-depth; or None if it was given up.
     """
-    shape = tables.planes.shape
-    kernel = ray_kernel(shape[3], tables.direction is not None)
+    _, rows, cols, hidden = tables.planes.shape
     rgb = np.empty((height, width, 3), np.float32)
     opacity, depth = np.empty((2, height, width), np.float32)
     tiles = math.ceil(height / TILE) * math.ceil(width / TILE)
     batch = min(math.ceil(tiles / MIN_BATCHES), MAX_BATCH)
     turn = itertools.count()
     given_up = threading.Event()
+    lengths = (march.step, march.min_near, march.stop, march.carry)
+    fixed = (
+        *(tables.planes.ravel(), rows, cols, hidden),
+        *(tables.density_head, tables.color_head, tables.direction),
+        *(march.leaps.ravel(), march.leaps.shape, tables.box, camera),
+        *(np.float32(length) for length in lengths),
+    )
 
     def work(stop: Callable[[], bool] | None) -> None:
         while not given_up.is_set():
@@ -451,29 +670,7 @@ def trace(
             first = next(turn) * batch
             if first >= tiles:
                 return
-            kernel(
-                tables.planes.ravel(),
-                shape[1],
-                shape[2],
-                tables.density_head,
-                tables.color_head,
-                tables.density_head if tables.direction is None else tables.direction,
-                march.leaps.ravel(),
-                march.leaps.shape,
-                tables.box,
-                camera,
-                height,
-                width,
-                first,
-                min(first + batch, tiles),
-                np.float32(march.step),
-                np.float32(march.stop),
-                np.float32(march.carry),
-                np.float32(march.min_near),
-                rgb,
-                opacity,
-                depth,
-            )
+            _trace_tiles(*fixed, first, min(first + batch, tiles), rgb, opacity, depth)
 
     helpers = [_pool().submit(work, None) for _ in range(threads - 1)]
     work(stop)
@@ -502,7 +699,7 @@ def cell_density(tables: Tables, cells: int) -> Float32[np.ndarray, "gx gy gz"]:
     count = cells * per_cell + 1
     features = [_on_lattice(plane, count).ravel() for plane in tables.planes]
     raw = np.empty((count, count, count), np.float32)
-    probe_kernel(hidden)(*features, tables.density_head, raw)
+    _probe(*features, hidden, tables.density_head, raw)
     for _ in range(3):
         slices = [raw[i : i + count - per_cell : per_cell] for i in range(per_cell + 1)]
         raw = np.moveaxis(reduce(np.maximum, slices), 0, -1)
