@@ -23,16 +23,10 @@ def export(session: Session, record: Record, name: str) -> Path:
 
 
 def _write(session: Session, record: Record, path: Path) -> None:
-    from engine.video import frame_renderer, save_picture, scene_sheet, turntable
-
-    from engine.mesh import extract_mesh, save_mesh  # trimesh and imageio cost a second to import
+    from engine.export import export_scene  # trimesh and imageio cost a second to import
 
     scene = session.scene(record)
     if path.suffix == ".safetensors":
         scene.save(path)
-    elif path.suffix == ".glb":
-        save_mesh(finish(extract_mesh(scene.field)), path)
-    elif path.suffix == ".mp4":
-        finish(turntable(frame_renderer(scene.field), path))
     else:
-        save_picture(path, scene_sheet(frame_renderer(scene.field)))
+        finish(export_scene(scene, path))

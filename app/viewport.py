@@ -13,7 +13,6 @@ import logging
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ import viser.transforms
 from app import present
 from app.session import Display, Session, Snapshot
 from engine.ops.cameras import orbit_camera
-from engine.render import Baked, RenderOptions, RenderOutput, render, to_uint8
+from engine.render import Baked, RenderOptions, RenderOutput, TimeModel, render, to_uint8
 from engine.types import WORLD_PER_SRN, Camera, Views
 
 log = logging.getLogger(__name__)
@@ -117,28 +116,6 @@ def _on_cpu(output: RenderOutput) -> RenderOutput:
     return RenderOutput(output.rgb.cpu(), output.opacity.cpu(), output.depth.cpu(), normal)
 
 
-class TimeModel:
-    """How long a frame takes: a + b * rays, from the latest frames."""
-
-    def __init__(self):
-        self._seen: deque[tuple[int, float]] = deque(maxlen=24)
-
-    def note(self, rays: int, seconds: float) -> None:
-        """Learn from one frame."""
-        self._seen.append((rays, seconds))
-
-    def rays(self, seconds: float) -> float:
-        """How many rays fit into a budget (128^2 while nothing is known)."""
-        if not self._seen:
-            return 128.0**2
-        rays, times = np.array(self._seen, float).T
-        if np.ptp(rays) > 0.2 * rays.max():
-            slope, offset = np.polyfit(rays, times, 1)
-            if slope > 0:
-                return (seconds - max(offset, 0.0)) / slope
-        return float(seconds / (times / rays).mean())
-
-
 class FairSlot:
     """A lock that is handed out in the order of asking."""
 
@@ -169,7 +146,7 @@ class Viewport:
         self._client: viser.ClientHandle | None = None
         self._moves = 0
         self._closed = False
-        self._times = TimeModel()
+        self._times = {"preview": TimeModel(), "standard": TimeModel(per_ray=2e-6)}
         self._frusta: dict[int, tuple[Views, viser.CameraFrustumHandle]] = {}
         self._flight = 0
         self._server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
@@ -258,7 +235,7 @@ class Viewport:
         self._arrange(client, snapshot)
         baked = self.session.baked(snapshot.record, snapshot.index)
         pose = _pose(client)
-        rows = self._rows(pose, PREVIEW_S, PREVIEW_PX)
+        rows = self._rows(pose, "preview", PREVIEW_S, PREVIEW_PX)
         if not self._frame(client, baked, pose, rows, snapshot, "preview", None):
             return
         with self.session.cv:
@@ -267,12 +244,12 @@ class Viewport:
             )
         if changed:
             return
-        rows = self._rows(pose, REFINED_S, min(REFINED_PX, max(pose.rows, LEAST_PX)))
+        rows = self._rows(pose, "standard", REFINED_S, min(REFINED_PX, max(pose.rows, LEAST_PX)))
         self._frame(client, baked, pose, rows, snapshot, "standard", lambda: self._key() != key)
 
-    def _rows(self, pose: Pose, seconds: float, most: int) -> int:
+    def _rows(self, pose: Pose, quality: str, seconds: float, most: int) -> int:
         """Rows of a frame that keeps to a time budget."""
-        rays = max(self._times.rays(seconds), 0.0)
+        rays = self._times[quality].rays(seconds)
         return int(np.clip(math.sqrt(rays / pose.aspect), LEAST_PX, most))
 
     def _frame(self, client, baked, pose, rows, snapshot, quality, stop) -> bool:
@@ -284,8 +261,7 @@ class Viewport:
             seconds = time.perf_counter() - before
         if drawn is None:
             return False
-        if quality == "preview":
-            self._times.note(camera.height * camera.width, seconds)
+        self._times[quality].observe(camera.height * camera.width, seconds)
         client.scene.set_background_image(
             drawn.rgb,
             format="jpeg",

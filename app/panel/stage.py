@@ -69,11 +69,7 @@ def wire_stage(page: Page, history: gr.HTML) -> None:
     def bring_back(event: gr.EventData, request: gr.Request) -> tuple[str, str]:
         session = page.sessions.of_page(request.session_hash)
         session.select(int(event._data["value"]))
-        return (
-            watch.timeline(session, page.runner),
-            watch.history(session),
-            page.files_html(session),
-        )
+        return watch.timeline(session, page.runner), watch.history(session)
 
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     page.toolbar.select(press, outputs=page.toolbar, **quiet)

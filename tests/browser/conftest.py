@@ -1,0 +1,172 @@
+"""A real Chromium on the real server with the toy method.
+
+"A frame arrived" means that the page uploaded a texture: nothing else tells reliably what the browser shows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from app.server import create_app
+from app.settings import AppSettings
+from engine.methods.toy import ToyConfig, ToyMethod
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
+COUNT_UPLOADS = """
+window.__uploads = [];
+for (const kind of [window.WebGLRenderingContext, window.WebGL2RenderingContext]) {
+  if (!kind) continue;
+  for (const name of ['texImage2D', 'texSubImage2D']) {
+    const original = kind.prototype[name];
+    kind.prototype[name] = function (...args) {
+      const picture = args[args.length - 1];
+      if (picture && picture.width > 32 && !ArrayBuffer.isView(picture))
+        window.__uploads.push([picture.width, picture.height]);
+      return original.apply(this, args);
+    };
+  }
+}
+"""
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    app = create_app(
+        AppSettings(checkpoint="toy", grace_s=1.0), ToyMethod(ToyConfig(step_seconds=0.12))
+    )
+    config = uvicorn.Config(
+        app, port=0, log_level="error", ws_per_message_deflate=False, timeout_graceful_shutdown=1
+    )
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    app.state.explorer.warm_up()
+    until(lambda: running.started)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/"
+    running.should_exit = True
+    thread.join(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI"):
+            pytest.fail("chromium is missing; in CI the browser tests must run")
+        pytest.skip("chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_tab(server: str, chromium) -> Iterator[Callable[[], Tab]]:
+    contexts = []
+
+    def make() -> Tab:
+        context = chromium.new_context(
+            viewport={"width": 1280, "height": 800}, accept_downloads=True
+        )
+        context.add_init_script(COUNT_UPLOADS)
+        contexts.append(context)
+        return Tab(context.new_page(), server)
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+class Tab:
+    """One browser tab with an explorer in it."""
+
+    def __init__(self, page, url: str):
+        self.page = page
+        self.problems: list[str] = []
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.goto(url)
+        self.frame_element = page.wait_for_selector("#viewport-frame", timeout=60_000)
+        self.view = self.frame_element.content_frame()
+        self.view.wait_for_selector("canvas", timeout=60_000)
+        self.settled()
+
+    @property
+    def uploads(self) -> list[list[int]]:
+        """Sizes of the textures uploaded so far."""
+        return self.view.evaluate("window.__uploads")
+
+    def settled(self) -> int:
+        """Wait until the view shows a refined frame and rests; the number of uploads by then."""
+        until(lambda: self.uploads)
+        while True:
+            seen = len(self.uploads)
+            self.page.wait_for_timeout(500)
+            if len(self.uploads) == seen:
+                return seen
+
+    def drag(self, steps: int = 12) -> None:
+        """Turn the object."""
+        box = self.frame_element.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        for step in range(steps):
+            self.page.mouse.move(x + 9 * step, y + 2 * step)
+            self.page.wait_for_timeout(40)
+        self.page.mouse.up()
+
+    def figures(self) -> int:
+        """Steps in the filmstrip."""
+        return self.page.locator("#timeline figure[data-index]").count()
+
+    @property
+    def status(self) -> str:
+        return self.page.locator(".tl-status").inner_text()
+
+    @property
+    def state(self) -> str:
+        return self.page.locator(".tl").get_attribute("data-state")
+
+    @property
+    def shown(self) -> int:
+        """The frame that the session shows."""
+        return int(self.page.locator(".tl").get_attribute("data-shown"))
+
+    def tab(self, name: str) -> None:
+        """Open one of the panel's tabs."""
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+
+def until(condition: Callable[[], object], what: str = "the condition") -> None:
+    """Wait until something holds.
+
+    Raises:
+        AssertionError: If it never does.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} never came true"
+        time.sleep(0.05)

@@ -1,0 +1,120 @@
+"""What a visitor does, in a real browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from app.examples import EXAMPLES
+from tests.browser.conftest import until
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_dropped_picture_becomes_an_object_step_by_step(open_tab):
+    tab = open_tab()
+    tab.page.set_input_files("#image-1 input[type=file]", str(EXAMPLES[0].path))
+    tab.page.wait_for_selector("#framed-1 img")
+    before = tab.settled()
+    tab.page.click("#reconstruct")
+    counts = set()
+
+    def streamed() -> bool:
+        counts.add(tab.figures())
+        return tab.state == "done"
+
+    until(streamed, "the run")
+    assert len(counts) > 4, f"the filmstrip jumped through {sorted(counts)}"
+    assert len(tab.uploads) > before + 3, "the view did not follow the run"
+    assert "dB" in tab.page.inner_text("#result")
+
+    rested = tab.settled()
+    tab.drag()
+    until(lambda: len(tab.uploads) > rested + 3, "new frames while dragging")
+    moved = tab.settled()
+    widths = [width for width, _ in tab.uploads[rested:]]
+    colour_and_depth = widths[-2:]
+    assert max(colour_and_depth) == max(widths) > widths[0], "the view did not refine at rest"
+
+    tab.page.locator('#timeline figure[data-index="2"]').click()
+    until(lambda: tab.shown == 2, "the chosen step")
+    until(lambda: len(tab.uploads) > moved, "a frame of the chosen step")
+    assert not tab.problems
+
+
+def test_downloads_hold_what_their_names_say(open_tab):
+    tab = open_tab()
+    starts = {"glb": b"glTF", "png": b"\x89PNG", "mp4": b"ftyp", "safetensors": b"__metadata__"}
+    for ending, magic in starts.items():
+        with tab.page.expect_download(timeout=60_000) as download:
+            tab.page.click(f"#download-{ending}")
+        data = Path(download.value.path()).read_bytes()
+        assert download.value.suggested_filename.endswith(ending)
+        assert magic in data[:64]
+
+
+def test_cancel_stops_within_a_step(open_tab):
+    tab = open_tab()
+    tab.tab("Generate")
+    tab.page.fill("#generate-steps input[type=number]", "100")
+    tab.page.click("#generate")
+    until(lambda: tab.figures() >= 2 and tab.state == "running", "two steps")
+    tab.page.click("#generate-cancel")
+    until(lambda: tab.state == "cancelled", "the end")
+    reached = tab.figures()
+    assert reached < 100
+    assert tab.status.startswith("Cancelled")
+    tab.page.wait_for_timeout(500)
+    assert tab.figures() == reached
+
+
+def test_a_result_comes_back_from_the_gallery(open_tab):
+    tab = open_tab()
+    tab.tab("Generate")
+    tab.page.fill("#count input[type=number]", "2")
+    tab.page.click("#generate")
+    until(lambda: tab.state == "done", "the run")
+    cards = tab.page.locator("#history .card")
+    assert cards.count() == 2
+    before = tab.settled()
+    cards.nth(1).click()
+    until(lambda: "card-sel" in cards.nth(1).get_attribute("class"), "the selection")
+    until(lambda: len(tab.uploads) > before, "a frame of the other object")
+
+
+def test_a_bad_upload_gets_one_sentence_and_the_page_lives(open_tab, tmp_path):
+    words, tiny, white = (tmp_path / name for name in ("words.png", "tiny.png", "white.png"))
+    words.write_text("these are words")
+    Image.new("RGB", (1, 1), "red").save(tiny)
+    Image.new("RGB", (64, 64), "white").save(white)
+    tab = open_tab()
+    told = set()
+    for path in (words, tiny, white):
+        tab.page.set_input_files("#image-1 input[type=file]", str(path))
+        error = tab.page.locator("#problem .error")
+        until(
+            lambda: error.count() and error.inner_text() not in told, f"a sentence on {path.name}"
+        )
+        told.add(error.inner_text())
+        assert error.inner_text().strip().endswith(".")
+        assert "Traceback" not in error.inner_text()
+    tab.page.set_input_files("#image-1 input[type=file]", str(EXAMPLES[0].path))
+    tab.page.wait_for_selector("#framed-1 img")
+    until(lambda: tab.page.locator("#problem .error").count() == 0, "the sentence's end")
+
+
+def test_two_tabs_know_nothing_of_each_other(open_tab):
+    first, second = open_tab(), open_tab()
+    assert first.view.url.split("?")[0] != second.view.url.split("?")[0]
+    quiet = second.settled()
+    first.tab("Generate")
+    first.page.click("#generate")
+    until(lambda: first.state == "done", "the first tab's run")
+    first.page.click("[data-pick=depth]")
+    first.drag()
+    first.settled()
+    assert len(second.uploads) == quiet
+    assert second.figures() == 1
+    assert second.page.get_attribute("[data-pick=colour]", "aria-pressed") == "true"
