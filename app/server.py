@@ -17,6 +17,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="ssdnerf-uploads-"))
 
 import gradio as gr
+import torch
 import uvicorn
 from fastapi import FastAPI
 
@@ -64,7 +65,10 @@ def open_method(settings: AppSettings) -> Method:
     """
     if settings.checkpoint == "toy":
         return ToyMethod()
-    return open_checkpoint(settings.checkpoint, device=settings.device)
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return open_checkpoint(settings.checkpoint, device=device)
 
 
 def create_app(settings: AppSettings, method: Method | None = None) -> FastAPI:

@@ -90,10 +90,10 @@ def test_a_bad_upload_gets_one_sentence_and_the_page_lives(open_tab, tmp_path):
     Image.new("RGB", (1, 1), "red").save(tiny)
     Image.new("RGB", (64, 64), "white").save(white)
     tab = open_tab()
+    error = tab.page.locator("#problem .error")
     told = set()
     for path in (words, tiny, white):
         tab.page.set_input_files("#image-1 input[type=file]", str(path))
-        error = tab.page.locator("#problem .error")
         until(
             lambda: error.count() and error.inner_text() not in told, f"a sentence on {path.name}"
         )
