@@ -8,6 +8,7 @@ Source: SSDNeRF (2304.06714) section 3.1 and the official `TriPlaneDecoder`; par
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -84,14 +85,14 @@ class Layers(nn.ModuleList):
     """Linear layers with an activation between them (none after the last)."""
 
     def __init__(self, width_in: int, widths: tuple[int, ...], activation: Activation):
-        widths = (width_in, *widths)
-        super().__init__(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        super().__init__(nn.Linear(a, b) for a, b in pairwise((width_in, *widths)))
         self.activation = ACTIVATIONS[activation]
         for layer in self:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Float[Tensor, "*n a"]) -> Float[Tensor, "*n b"]:
+        """What the last layer gives, before any activation."""
         for index, layer in enumerate(self):
             x = layer(self.activation(x) if index else x)
         return x

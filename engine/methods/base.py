@@ -60,6 +60,8 @@ class FitOptions:
     """lambda_gd: how hard each step is pulled towards the views."""
     snr_power: float = 0.5
     """omega: the guidance is scaled by sigma^(2 - 2 omega) * signal^(2 omega - 1)."""
+    through_denoiser: bool = True
+    """Whether the guidance's gradient runs through the denoiser; without, a step costs a third and helps less."""
     langevin_steps: int = 0
     """Langevin corrections after each denoising step."""
     langevin_delta: float = 0.4

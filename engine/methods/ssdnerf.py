@@ -127,8 +127,8 @@ class SSDNeRF(nn.Module):
         self,
         config: SSDNeRFConfig,
         *,
-        sample_options: SampleOptions = SampleOptions(),  # noqa: B008
-        fit_options: FitOptions = FitOptions(),  # noqa: B008
+        sample_options: SampleOptions = SampleOptions(),
+        fit_options: FitOptions = FitOptions(),
     ):
         super().__init__()
         self.config = config
@@ -164,7 +164,10 @@ class SSDNeRF(nn.Module):
 
     def scene(self, latent: Tensor, **provenance) -> Scene:
         """Wrap one activated latent as a renderable scene."""
-        return Scene(TriplaneField(self.decoder, latent), {"method": self.info.name, "checkpoint": self.checkpoint, **provenance})
+        return Scene(
+            TriplaneField(self.decoder, latent),
+            {"method": self.info.name, "checkpoint": self.checkpoint, **provenance},
+        )
 
     def to_images(
         self, latents: Float[Tensor, "scenes 3 channels rows cols"]
@@ -573,7 +576,7 @@ class _Guide:
     """x0 estimates pulled towards the views by the rendering loss (spec section 5.2).
 
     `x0 <- x0 - gain * sigma^(2 - 2 omega) * signal^(2 omega - 1) * dLoss/dx_t`, clipped before and after; the
-    gradient runs through the denoiser. The occupancy grid persists over the whole sampling.
+    gradient runs through the denoiser, or stops at x0 where the options say so. The occupancy grid persists over the whole sampling.
     """
 
     def __init__(self, method: SSDNeRF, batch: SceneBatch, options: FitOptions, noise: Noise):
@@ -597,8 +600,10 @@ class _Guide:
     ) -> tuple[Tensor, Mapping[str, float]]:
         method, batch, options = self.method, self.batch, self.options
         with torch.enable_grad():
-            x_t = x_t.detach().requires_grad_(True)
+            x_t = x_t.detach().requires_grad_(options.through_denoiser)
             x0 = method.predict_x0(x_t, t)
+            if not options.through_denoiser:
+                x0 = x0.detach().requires_grad_(True)
             latents = method.from_images(x0)
             jitter = method.cell_jitter(self.noise, "guide", self.evaluations)
             self.grid, occupied = method.look(self.grid, latents, jitter)
@@ -606,7 +611,8 @@ class _Guide:
                 batch, options.rays, self.evaluations, self.noise, "guide", 0
             )
             loss, mse = method.rendering_loss(latents, occupied, rays, rays.per_scene, offsets)
-            (gradient,) = torch.autograd.grad(loss * batch.num_scenes, x_t)
+            pulled = x_t if options.through_denoiser else x0
+            (gradient,) = torch.autograd.grad(loss * batch.num_scenes, pulled)
         self.evaluations += 1
         step = gradient * scale * options.guidance_gain
         scalars = {

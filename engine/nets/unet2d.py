@@ -67,6 +67,7 @@ class ResidualBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], embedding: Float[Tensor, "b e"]
     ) -> Float[Tensor, "b d h w"]:
+        """New features; `x` itself is added, through a 1x1 convolution where its width differs."""
         h = self.conv1(F.silu(self.norm1(x)))
         scale, shift = self.embed(F.silu(embedding))[:, :, None, None].chunk(2, 1)
         h = F.silu(torch.addcmul(shift, self.norm2(h), 1 + scale))
@@ -85,6 +86,7 @@ class Attention(nn.Module):
         self.proj = _zeroed(nn.Conv1d(width, width, 1))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """`x` plus what its texels gather from each other."""
         batch, width, rows, cols = x.shape
         qkv = self.qkv(self.norm(x).reshape(batch, width, -1))
         q, k, v = (
@@ -103,6 +105,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, stride=2, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """Every second texel of a strided convolution."""
         return self.conv(x)
 
 
@@ -114,6 +117,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """Each texel four times, then convolved."""
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
@@ -123,6 +127,7 @@ class Stage(nn.ModuleList):
     def forward(
         self, x: Float[Tensor, "b c h w"], embedding: Float[Tensor, "b e"]
     ) -> Float[Tensor, "b d h2 w2"]:
+        """Features after all blocks."""
         for block in self:
             x = block(x, embedding) if isinstance(block, ResidualBlock) else block(x)
         return x
@@ -179,6 +184,7 @@ class UNet2D(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], t: Int[Tensor, " b"]
     ) -> Float[Tensor, "b c h w"]:
+        """The prediction for noisy images `x` at timesteps `t`."""
         embedding = self.embedding(t)
         skips = []
         for stage in self.encoder:

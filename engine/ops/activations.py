@@ -17,6 +17,7 @@ class TanhLatent(nn.Module):
     """latent = 2 tanh(raw). Source: SSDNeRF's `TanhCode(scale=2)`."""
 
     def forward(self, raw: Float[Tensor, "*b"], update: bool = False) -> Float[Tensor, "*b"]:
+        """The latent, in (-2, 2); there are no statistics to `update`."""
         return CLIP * torch.tanh(raw)
 
     def inverse(self, latent: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
@@ -28,6 +29,7 @@ class IdentityLatent(nn.Module):
     """No squashing (the paper's ablation)."""
 
     def forward(self, raw: Float[Tensor, "*b"], update: bool = False) -> Float[Tensor, "*b"]:
+        """The latent, which is the raw one."""
         return raw
 
     def inverse(self, latent: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:

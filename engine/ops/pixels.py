@@ -17,7 +17,7 @@ def gather_rays(batch: SceneBatch, pixels: Int[Tensor, "scenes n"]) -> RayBatch:
         batch: The pictures.
         pixels: For each scene, flat indices into its (view, row, column) pixels.
     """
-    scenes, views, height, width, _ = batch.images.shape
+    scenes, _, height, width, _ = batch.images.shape
     count = pixels.shape[1]
     view, inside = pixels // (height * width), pixels % (height * width)
     row, column = inside // width, inside % width

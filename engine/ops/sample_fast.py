@@ -213,6 +213,7 @@ class Lookup(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, triplanes: Tensor, xyz: Tensor, starts: Tensor) -> Tensor:
+        """Features of the points `starts[k] .. starts[k + 1]` in scene k's planes."""
         scenes, _, channels, rows, cols = triplanes.shape
         texels = triplanes.detach().permute(0, 1, 3, 4, 2).reshape(scenes, 3, rows * cols, channels)
         texels = texels.contiguous().numpy()
@@ -225,6 +226,7 @@ class Lookup(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
+        """Gradient of the planes."""
         xyz, starts = ctx.saved_tensors
         scenes, _, channels, rows, cols = ctx.shape
         points, edges = xyz.detach().contiguous().numpy(), starts.numpy()
@@ -292,6 +294,7 @@ class Composite(torch.autograd.Function):
     def forward(
         ctx, density: Tensor, rgb: Tensor, t: Tensor, dt: Tensor, counts: Tensor, limit: float
     ):
+        """Image, opacity and depth of rays with `counts` samples each; a ray ends below `limit`."""
         rays = len(counts)
         offsets = np.zeros(rays + 1, np.int64)
         np.cumsum(counts.numpy(), out=offsets[1:])
@@ -308,6 +311,7 @@ class Composite(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g_image: Tensor, g_opacity: Tensor, _):
+        """Gradients of density and colour."""
         density, rgb, dt, image, opacity = (
             part.detach().contiguous().numpy() for part in ctx.saved_tensors
         )

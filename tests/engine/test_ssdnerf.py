@@ -158,6 +158,28 @@ def test_guidance_with_zero_gain_is_unconditional_sampling():
     torch.testing.assert_close(guided, free, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("through", [True, False])
+def test_guidance_moves_the_estimate_down_the_rendering_loss(through):
+    method, batch, noise = built(), scenes(1), Noise(4)
+    options = dataclasses.replace(
+        QUICK, mode="paper", steps=1, snr_power=0.25, finetune_steps=0, through_denoiser=through
+    )
+    found = finish(method.reconstruct(batch, options, noise))
+    x_t = noise.normal((1, *method.info.latent_shape), "x_T").reshape(1, 6, 8, 8)
+    t = torch.tensor([999])
+    x_t.requires_grad_(True)
+    x0 = method.predict_x0(x_t, t)
+    latents = method.from_images(x0)
+    grid = torch.zeros(1, 8, 8, 8)
+    _, occupied = method.look(grid, latents, method.cell_jitter(noise, "guide", 0))
+    rays, jitter = method.pick_rays(batch, options.rays, 0, noise, "guide", 0)
+    loss, _ = method.rendering_loss(latents, occupied, rays, 128, jitter)
+    (gradient,) = torch.autograd.grad(loss, x_t if through else x0)
+    signal, sigma = method.schedule.signal(t), method.schedule.sigma(t)
+    expected = (x0 - 50.0 * sigma**1.5 * signal**-0.5 * gradient).clamp(-2, 2)
+    torch.testing.assert_close(method.to_images(found), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_without_sampling_the_fit_starts_at_the_mean_and_lowers_the_error():
     method, batch = built(), scenes(1)
     method.mean_latent = 0.1 * torch.ones(method.info.latent_shape)
