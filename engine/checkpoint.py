@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.config import from_json, to_json
+from engine.convert.official import load_official
 from engine.errors import CheckpointError, ConfigError
 from engine.methods import METHODS
 from engine.methods.base import FitOptions, SampleOptions
@@ -49,7 +50,10 @@ def save_checkpoint(folder: Path | str, method: SSDNeRF, *, provenance: Mapping[
     tensors = dict(method.state_dict())
     tensors |= {f"latents.{name}": getattr(method, name) for name in EXTRAS}
     tensors = {
-        name: value.detach().cpu().to(torch.float16 if value.numel() > 1 else torch.float32).contiguous()
+        name: value.detach()
+        .cpu()
+        .to(torch.float16 if value.numel() > 1 else torch.float32)
+        .contiguous()
         for name, value in tensors.items()
     }
     for old in folder.glob("model*.safetensors"):
@@ -117,17 +121,27 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
     """A trained method, ready to use.
 
     Args:
-        name: A bundled checkpoint's name or a folder.
+        name: A bundled checkpoint's name, a folder, or an official `.pth` file.
         device: Where to put it.
 
     Raises:
         CheckpointError: If it is missing, damaged or of another kind.
     """
+    if Path(name).suffix == ".pth":
+        method = load_official(name, device)
+        method.checkpoint = Path(name).name
+        return method
     folder = find_checkpoint(name)
     try:
         config = json.loads((folder / "config.json").read_text())
     except ValueError as error:
-        raise CheckpointError(f"{folder / 'config.json'}: not readable as JSON ({error}).") from error
+        raise CheckpointError(
+            f"{folder / 'config.json'}: not readable as JSON ({error})."
+        ) from error
+    if not isinstance(config, dict):
+        raise CheckpointError(
+            f"{folder / 'config.json'}: found a {type(config).__name__}, expected an object."
+        )
     if config.get("format") != FORMAT or config.get("method") not in METHODS:
         raise CheckpointError(
             f"{folder}: found format {config.get('format')!r} and method {config.get('method')!r}, "
@@ -142,13 +156,17 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
         method.paper_sample_options = from_json(
             SampleOptions, settings["paper_sample"], "settings.paper_sample"
         )
-        method.paper_fit_options = from_json(FitOptions, settings["paper_fit"], "settings.paper_fit")
+        method.paper_fit_options = from_json(
+            FitOptions, settings["paper_fit"], "settings.paper_fit"
+        )
         tensors = _read_tensors(folder)
         for extra in EXTRAS:
             setattr(method, extra, tensors.pop(f"latents.{extra}").float())
         method.load_state_dict({key: value.float() for key, value in tensors.items()})
     except (ConfigError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{folder}: the checkpoint is damaged ({error}); restore it.") from error
+        raise CheckpointError(
+            f"{folder}: the checkpoint is damaged ({error}); restore it."
+        ) from error
     method = method.to(device).eval().requires_grad_(False)
     method.unet.to(memory_format=torch.channels_last)
     method.checkpoint = folder.name

@@ -19,8 +19,9 @@ INNER = (
     ("fields",),
     ("scene", "render", "mesh", "pose", "video", "export"),
     ("methods",),
+    ("convert",),
     ("checkpoint",),
-    ("convert", "data"),
+    ("data",),
     ("training",),
 )
 """Inside the engine: later rows may import earlier ones and their own."""

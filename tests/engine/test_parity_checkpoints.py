@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 
+from engine.checkpoint import open_checkpoint
 from engine.convert.morton import pack_bits, to_morton
 from engine.convert.official import (
     OfficialScene,
@@ -134,6 +135,12 @@ def test_a_saved_method_opens_again_unchanged(tmp_path, method):
     assert opened.config.unet == TINY.unet
     assert not opened.training
     assert opened.fit_options.mode == opened.sample_options.mode == "paper"
+
+
+def test_an_official_file_is_opened_like_any_checkpoint(tmp_path, method):
+    opened = open_checkpoint(save_official(tmp_path / "m.pth", method))
+    assert same_weights(opened, method)
+    assert opened.checkpoint == "m.pth"
 
 
 def test_averaged_weights_are_preferred_to_those_under_training(method, state):
