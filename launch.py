@@ -384,19 +384,22 @@ class Evaluate:
 
     def run(self, progress: Progress) -> None:
         """Evaluate, write and print."""
+        from engine.checkpoint import find_checkpoint
         from engine.data.srn import SRNDataset
         from engine.events import finish
-        from engine.training.evaluate import EvaluateOptions, evaluate
+        from engine.training.evaluate import EvaluateOptions, evaluate, known_rate
 
+        views = numbers(self.views)
+        dataset = SRNDataset(self.data)
+        method = open_method(self.checkpoint, self.device)
         options = EvaluateOptions(
-            views=numbers(self.views),
+            views=views,
             limit=self.limit,
             mode=self.mode,
             baselines=self.baselines,
+            rate=known_rate(find_checkpoint(self.checkpoint), method, views),
             seed=self.seed,
         )
-        dataset = SRNDataset(self.data)
-        method = open_method(self.checkpoint, self.device)
         self.out.parent.mkdir(parents=True, exist_ok=True)
         progress.restart()
         results = finish(evaluate(method, dataset, self.out, options), progress)

@@ -130,6 +130,16 @@ def fingerprint(method: Method) -> str:
     return _digest(*(tensors[name] for name in sorted(tensors)))
 
 
+def known_rate(folder: Path | str, method: Method, views: tuple[int, ...]) -> float | None:
+    """The rate of the fit without prior that a checkpoint's `metrics.json` holds for these weights and views."""
+    path = Path(folder) / "metrics.json"
+    known = json.loads(path.read_text()).get("no_prior_rate") if path.exists() else None
+    wanted = {"views": list(views), "weights": fingerprint(method)}
+    if known is None or any(known[key] != value for key, value in wanted.items()):
+        return None
+    return known["rate"]
+
+
 def _digest(*tensors: Tensor) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for tensor in tensors:

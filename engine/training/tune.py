@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.checkpoint import write_json
+from engine.checkpoint import open_checkpoint, write_json
 from engine.config import to_json
 from engine.events import Run, Step, finish
 from engine.methods.base import FitOptions, Method, RenoiseOptions, SampleOptions
@@ -26,29 +26,27 @@ from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import Plaid, evaluation_psnr, plaid
 from engine.render import RenderOptions, bake, render, render_views
-from engine.training.baselines import validation_views
+from engine.training.baselines import choose_rate, validation_views
+from engine.training.evaluate import fingerprint
 from engine.types import Camera, SceneBatch, Views
 
 Candidates = tuple[tuple[str, tuple[Any, ...]], ...]
 """Options in the order in which they are tuned, each with the values to try; a dot reaches into `renoise`."""
 
 FIT_CANDIDATES: Candidates = (
-    ("guidance_gain", (1e3, 3e3, 1e4, 3e4, 1e5)),
-    ("learning_rate", (1e-2, 2e-2, 3e-2, 5e-2)),
-    ("finetune_mix", (0.0, 0.08, 0.15, 0.3)),
+    ("guidance_gain", (3e3, 1e4, 3e4)),
+    ("learning_rate", (2e-2, 3e-2, 5e-2)),
+    ("finetune_mix", (0.08, 0.15, 0.3)),
     ("prior_weight", (0.3, 1.0, 3.0)),
-    ("finetune_steps", (10, 20, 30)),
-    ("renoise.steps", (5, 10, 20)),
-    ("renoise.mix", (0.15, 0.3, 0.5)),
-    ("steps", (20, 40)),
-    ("guidance_gain", (3e3, 6e3, 1e4, 2e4, 3e4)),
+    ("finetune_steps", (10, 20)),
+    ("renoise.mix", (0.15, 0.3)),
+    ("renoise.steps", (10, 20)),
 )
 """For mode `ours`."""
 
 PAPER_CANDIDATES: Candidates = (
-    ("guidance_gain", (1e3, 3e3, 1e4, 3e4, 1e5)),
-    ("learning_rate", (5e-3, 1e-2, 2e-2, 3e-2)),
-    ("prior_weight", (0.3, 1.0, 3.0)),
+    ("guidance_gain", (3e3, 1e4, 3e4)),
+    ("learning_rate", (5e-3, 1e-2, 2e-2)),
 )
 """For mode `paper`: numbers only, the procedure stays the published one."""
 
@@ -100,7 +98,7 @@ def tune(
 
     Args:
         method: What to tune; its present settings are where the search starts.
-        num_scenes: Validation scenes to reconstruct.
+        num_scenes: Validation scenes to reconstruct; mode `paper`, which is slower, is tuned on half of them.
         num_samples: Scenes to draw for the sampling settings.
         views: Which views of SRN's test path are given.
         size: Rows and columns of the pictures.
@@ -108,14 +106,46 @@ def tune(
         seed: Randomness of fits and samples.
     """
     scenes = [validation_views(first_scene + k, size) for k in range(num_scenes)]
-    inputs = batch_of([scene[list(views)] for scene in scenes])
+    given = [scene[list(views)] for scene in scenes]
     truth = [scene[[k for k in COMPARED_VIEWS if k not in views]] for scene in scenes]
-    ours, tried = yield from tune_fit(method, inputs, truth, method.fit_options, seed=seed)
+    ours, tried = yield from tune_fit(method, batch_of(given), truth, method.fit_options, seed=seed)
+    few = slice(max(1, num_scenes // 2))
     paper, tried_paper = yield from tune_fit(
-        method, inputs, truth, method.paper_fit_options, PAPER_CANDIDATES, seed=seed
+        method,
+        batch_of(given[few]),
+        truth[few],
+        method.paper_fit_options,
+        PAPER_CANDIDATES,
+        seed=seed,
     )
     sample, tried_sample = yield from tune_sampling(method, num_samples, seed=seed)
     return Tuning(sample, ours, paper, (*tried, *tried_paper, *tried_sample))
+
+
+def settle(
+    folder: Path | str,
+    *,
+    device: str = "cpu",
+    num_scenes: int = 8,
+    num_samples: int = 32,
+    views: tuple[int, ...] = (64,),
+) -> Run[Tuning]:
+    """Decide and write down what a finished checkpoint lacks: its settings, and the rate of the fit without prior.
+
+    Args:
+        folder: The checkpoint; its `config.json` and `metrics.json` are rewritten.
+        device: Where to compute.
+        num_scenes: Validation scenes for each decision.
+        num_samples: Scenes to draw for the sampling settings.
+        views: Which views of SRN's test path are given.
+    """
+    method = open_checkpoint(folder, device)
+    tuning = yield from tune(method, num_scenes=num_scenes, num_samples=num_samples, views=views)
+    save_tuning(folder, tuning)
+    rate = yield from choose_rate(method, views, num_scenes=num_scenes)
+    known = {"rate": rate, "views": list(views), "weights": fingerprint(method)}
+    add_metrics(folder, no_prior_rate=known)
+    return tuning
 
 
 def tune_fit(

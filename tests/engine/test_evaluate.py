@@ -18,7 +18,13 @@ from engine.noise import Noise
 from engine.render import RenderOptions, render_views
 from engine.training import baselines
 from engine.training.baselines import NO_PRIOR, TrainingScenes, choose_rate, validation_views
-from engine.training.evaluate import EvaluateOptions, data_spread, evaluate
+from engine.training.evaluate import (
+    EvaluateOptions,
+    data_spread,
+    evaluate,
+    fingerprint,
+    known_rate,
+)
 from engine.training.tune import (
     Tuning,
     add_metrics,
@@ -304,7 +310,8 @@ def test_chosen_settings_are_what_the_checkpoint_opens_with(tiny_checkpoint, tmp
         paper_fit=dataclasses.replace(method.paper_fit_options, guidance_gain=5.0),
         history=({"option": "start", "psnr": 20.0},),
     )
-    add_metrics(folder, no_prior_rate=0.03)
+    rate = {"rate": 0.03, "views": [64], "weights": fingerprint(method)}
+    add_metrics(folder, no_prior_rate=rate)
     save_tuning(folder, tuning)
     opened = open_checkpoint(folder)
     assert opened.sample_options == tuning.sample
@@ -312,5 +319,9 @@ def test_chosen_settings_are_what_the_checkpoint_opens_with(tiny_checkpoint, tmp
     assert opened.paper_fit_options == tuning.paper_fit
     assert opened.paper_sample_options == method.paper_sample_options
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["no_prior_rate"] == 0.03
+    assert metrics["no_prior_rate"] == rate
+    assert known_rate(folder, opened, (64,)) == 0.03
+    assert known_rate(folder, opened, (64, 104)) is None
+    opened.mean_latent = opened.mean_latent + 1
+    assert known_rate(folder, opened, (64,)) is None
     assert metrics["tuning"] == list(tuning.history)

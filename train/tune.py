@@ -1,0 +1,61 @@
+"""`python -m train.tune CHECKPOINT`: choose a finished checkpoint's test-time settings on validation scenes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Tune:
+    """Choose the settings that a checkpoint is used with, and write them into its config.json and metrics.json."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """The checkpoint's folder."""
+    scenes: int = 8
+    """Validation scenes for each decision."""
+    samples: int = 32
+    """Objects to draw for the sampling settings."""
+    device: str = "cpu"
+    """cpu or cuda."""
+    threads: int = 0
+    """Threads of the CPU's arithmetic (0: all cores)."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, tune, report. Returns the exit code."""
+    command = tyro.cli(Tune, prog="python -m train.tune", args=argv)
+    import torch
+
+    from engine.errors import EngineError
+    from engine.events import finish
+    from engine.training.tune import settle
+
+    torch.set_num_threads(command.threads or os.cpu_count() or 1)
+    run = settle(
+        command.checkpoint,
+        device=command.device,
+        num_scenes=command.scenes,
+        num_samples=command.samples,
+    )
+    try:
+        finish(run, _show)
+    except EngineError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _show(step) -> None:
+    tried = "" if step.item is None else f"  {json.dumps(step.item)}"
+    numbers = "  ".join(f"{name} {value:.4g}" for name, value in step.scalars.items())
+    sys.stderr.write(f"{step.stage} {step.index}/{step.total}  {numbers}{tried}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
