@@ -7,24 +7,15 @@ import pytest
 import torch
 
 from engine.ops.cameras import orbit_camera
-from engine.ops.march import MarchConfig, cell_of, march, march_portable
-from engine.ops.rays import MISS, camera_rays, intersect_box
+from engine.ops.march import MarchConfig, cell_of, march
+from engine.ops.rays import camera_rays
+from tests.engine.vectors import march_through_torch
 
 BOX = torch.tensor([[-0.5, -1.0, -0.25], [0.5, 1.0, 0.75]])
 SHAPE = (5, 12, 7)
 
 
-def through_torch(
-    rays_o, rays_d, occupied, aabb, config, *, scene=None, jitter=None, dt_gamma=None
-):
-    near, far = intersect_box(rays_o, rays_d, aabb, config.min_near)
-    (hit,) = torch.nonzero(far < MISS, as_tuple=True)
-    return march_portable(
-        near, far, hit, rays_o, rays_d, occupied, aabb, config, scene, jitter, dt_gamma
-    )
-
-
-MARCHERS = [march, through_torch]
+MARCHERS = [march, march_through_torch]
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from engine.methods.ssdnerf import TrainOptions
 from engine.ops.march import march
 from engine.ops.occupancy import occupied_cells
 from engine.ops.pixels import gather_rays
-from engine.ops.volume import composite
+from engine.ops.planes import lookup_portable
+from engine.ops.volume import composite, composite_portable
 from engine.types import Camera, SceneBatch
 from tests.engine.vectors import (
     TINY,
@@ -21,6 +22,7 @@ from tests.engine.vectors import (
     arrays,
     close,
     grids,
+    march_through_torch,
     occupancy,
     same_densities,
     settings,
@@ -185,6 +187,16 @@ def test_rendering_is_the_official_one(tiny, method, name, dt_gamma_scale):
 GUIDE = FitOptions(mode="paper", steps=4, guidance_gain=1638.4, finetune_steps=0, rays=512)
 
 
+@pytest.fixture(params=["numba", "torch"])
+def path(request, monkeypatch):
+    """The method with its kernels, and as it runs on devices that they do not know."""
+    if request.param == "torch":
+        monkeypatch.setattr("engine.methods.ssdnerf.march", march_through_torch)
+        monkeypatch.setattr("engine.methods.ssdnerf.composite", composite_portable)
+        monkeypatch.setattr("engine.fields.triplane.lookup_packed", lookup_portable)
+
+
+@pytest.mark.usefixtures("path")
 def test_guided_sampling_is_the_official_one(tiny, method):
     noise = FileNoise(normals={("x_T", 0): tiny["in::test::noise"]})
     steps, latents = steps_and_result(method.reconstruct(toy_batch(tiny, 1), GUIDE, noise))

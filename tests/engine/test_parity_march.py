@@ -12,11 +12,11 @@ from engine.convert.morton import (
     unpack_bits,
 )
 from engine.fields.triplane import UNIT_BOX
-from engine.ops.march import MarchConfig, march, march_portable
+from engine.ops.march import MarchConfig, march
 from engine.ops.occupancy import occupied_cells
-from engine.ops.rays import MISS, intersect_box
+from engine.ops.rays import intersect_box
 from engine.ops.volume import composite, composite_portable
-from tests.engine.vectors import arrays, close, under
+from tests.engine.vectors import arrays, close, march_through_torch, under
 
 BOX = torch.tensor(UNIT_BOX)
 
@@ -57,14 +57,6 @@ def test_the_box_is_met_where_the_official_kernel_meets_it(values):
     near, far = intersect_box(values["rays_o"], values["rays_d"], BOX)
     close(near, values["near"])
     close(far, values["far"])
-
-
-def march_through_torch(rays_o, rays_d, occupied, aabb, config, *, jitter):
-    near, far = intersect_box(rays_o, rays_d, aabb, config.min_near)
-    (hit,) = torch.nonzero(far < MISS, as_tuple=True)
-    return march_portable(
-        near, far, hit, rays_o, rays_d, occupied, aabb, config, None, jitter, None
-    )
 
 
 MARCHERS = {"numba": march, "torch": march_through_torch}

@@ -18,7 +18,8 @@ from engine.convert.official import import_official
 from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 from engine.noise import Noise
-from engine.ops.march import MarchConfig
+from engine.ops.march import MarchConfig, march_portable
+from engine.ops.rays import MISS, intersect_box
 from engine.types import Camera, SceneBatch
 
 FOLDER = Path(__file__).resolve().parent.parent / "fixtures" / "vectors"
@@ -79,6 +80,17 @@ def same_densities(found: Tensor, expected: Tensor) -> None:
     """Equal grids but for the last bit of float16 where a float32 density lay between two of its values."""
     torch.testing.assert_close(found.float(), expected.float(), rtol=2**-10, atol=ATOL)
     assert (found != expected).float().mean() < 2e-3
+
+
+def march_through_torch(
+    rays_o, rays_d, occupied, aabb, config, *, scene=None, jitter=None, dt_gamma=None
+):
+    """`march` without its Numba path, as it runs on other devices."""
+    near, far = intersect_box(rays_o, rays_d, aabb, config.min_near)
+    (hit,) = torch.nonzero(far < MISS, as_tuple=True)
+    return march_portable(
+        near, far, hit, rays_o, rays_d, occupied, aabb, config, scene, jitter, dt_gamma
+    )
 
 
 def toy(tiny: Mapping[str, Tensor]) -> SSDNeRF:
