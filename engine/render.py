@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from engine.fields.base import Field
@@ -32,8 +32,8 @@ Quality = Literal["preview", "standard", "high"]
 
 EMPTY_DEPTH = 1e6
 """Depth of pixels that show nothing, engine units."""
-EMPTY_OPACITY = 0.01
-"""Pixels less opaque than this show nothing: they have neither depth nor normal."""
+EMPTY_OPACITY = 0.25
+"""Pixels less opaque than this show mostly the background: they have neither depth nor normal."""
 GRID = 64
 """Occupancy cells along each axis of the field's box."""
 
@@ -135,9 +135,9 @@ def render(
         The picture on the field's device, or None if it was given up.
 
     Raises:
-        ValueError: If `camera` holds several cameras.
+        ValueError: If `camera` holds several cameras, or one that is no camera.
     """
-    camera = _single(camera).to(baked.cell_density.device)
+    camera = _checked(camera).to(baked.cell_density.device)
     if baked.tables is None:
         traced = _trace_torch(baked, camera, TIERS[options.quality], stop)
     else:
@@ -212,14 +212,23 @@ class TimeModel:
         return int(max(seconds - overhead, 0) / max(per_ray, 1e-12))
 
 
-def _single(camera: Camera) -> Camera:
-    if camera.c2w.ndim == 2:
-        return camera
-    if len(camera) != 1 or camera.c2w.ndim != 3:
-        raise ValueError(
-            f"found {len(camera)} cameras, expected one; use render_views for several."
+def _checked(camera: Camera) -> Camera:
+    """One camera without a leading axis, whose numbers make sense (compiled code would not notice)."""
+    if camera.c2w.ndim > 2:
+        if camera.c2w.shape[:-2].numel() != 1:
+            raise ValueError(
+                f"found {len(camera)} cameras, expected one; use render_views for several."
+            )
+        camera = replace(
+            camera, c2w=camera.c2w.reshape(4, 4), intrinsics=camera.intrinsics.reshape(4)
         )
-    return camera[0]
+    finite = torch.cat([camera.c2w.flatten(), camera.intrinsics]).isfinite().all()
+    if not finite or not (camera.intrinsics[:2] > 0).all():
+        raise ValueError(
+            "found a camera with infinite or undefined numbers or without a positive focal length; "
+            "expected a finite pose and intrinsics."
+        )
+    return camera
 
 
 def _finish(
@@ -235,23 +244,39 @@ def _finish(
     rgb = (rgb + (1 - opacity[..., None]) * background).clamp(0, 1)
     seen = opacity >= EMPTY_OPACITY
     depth = torch.where(seen, depth / opacity.clamp_min(EMPTY_OPACITY), EMPTY_DEPTH)
-    normal = None
-    if options.normals:
-        rays_o, rays_d = (rays[seen] for rays in camera_rays(camera))
-        distance = depth[seen] / (rays_d @ camera.c2w[:3, 2])
-        normal = torch.zeros_like(rgb)
-        normal[seen] = _normals(baked.field, rays_o + distance[:, None] * rays_d)
+    normal = _normals(camera, depth, opacity * seen) if options.normals else None
     return RenderOutput(rgb, opacity, depth, normal)
 
 
-def _normals(field: Field, xyz: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """Unit directions in which the density falls fastest, by central differences over one cell."""
-    low, high = field.aabb
-    size = ((high - low) / GRID).min()
-    offset = torch.eye(3, device=xyz.device, dtype=xyz.dtype)[:, None] * (size / 2)
-    ends = torch.cat([xyz + offset, xyz - offset]).reshape(-1, 3)
-    density = field.density(torch.minimum(torch.maximum(ends, low), high)).reshape(6, len(xyz))
-    return F.normalize((density[3:] - density[:3]).T, dim=-1)
+def _normals(
+    camera: Camera,
+    depth: Float[Tensor, "height width"],
+    weight: Float[Tensor, "height width"],
+) -> Float[Tensor, "height width 3"]:
+    """Unit normals of the surface that the depths of neighbouring pixels span; zero where `weight` is.
+
+    The density's own gradient is of no use inside an object, where fields are noisy. Depths are averaged over 3 x 3
+    pixels by weight.
+    """
+    box = torch.ones(1, 1, 3, 3, dtype=depth.dtype, device=depth.device)
+    sums = F.conv2d(torch.stack([depth * weight, weight])[:, None], box, padding=1)
+    rays_o, rays_d = camera_rays(camera)
+    distance = sums[0, 0] / sums[1, 0].clamp_min(EMPTY_OPACITY) / (rays_d @ camera.c2w[:3, 2])
+    xyz, seen = rays_o + distance[..., None] * rays_d, weight > 0
+    down = _slope(xyz, seen)
+    right = _slope(xyz.transpose(0, 1), seen.T).transpose(0, 1)
+    return F.normalize(torch.cross(down, right, dim=-1), dim=-1) * seen[..., None]
+
+
+def _slope(
+    xyz: Float[Tensor, "rows cols 3"], seen: Bool[Tensor, "rows cols"]
+) -> Float[Tensor, "rows cols 3"]:
+    """Change of position from row to row. The nearer of the two neighbours counts more: edges stay sharp."""
+    step = xyz.diff(dim=0)
+    weight = (seen[1:] & seen[:-1]) / (step.square().sum(-1) + 1e-8)
+    both = torch.cat([step * weight[..., None], weight[..., None]], -1)
+    both = F.pad(both, (0, 0, 0, 0, 1, 0)) + F.pad(both, (0, 0, 0, 0, 0, 1))
+    return both[..., :3] / both[..., 3:].clamp_min(1e-12)
 
 
 def _tables(field: Field) -> render_fast.Tables | None:
@@ -319,7 +344,7 @@ def _trace_fast(
         _flat(camera.c2w[:3], camera.intrinsics),
         camera.height,
         camera.width,
-        threads=options.threads or len(os.sched_getaffinity(0)),
+        threads=options.threads or os.cpu_count() or 1,
         stop=stop,
     )
     return None if traced is None else tuple(torch.from_numpy(part) for part in traced)

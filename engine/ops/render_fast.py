@@ -202,6 +202,7 @@ class _Lattice(NamedTuple):
     cells: tuple[int, int, int]
     scale: tuple[float, float, float]
     origin: tuple[float, float, float]
+    longest: float
     step: float
     min_near: float
 
@@ -277,7 +278,8 @@ def _aim(rays, lattice, camera, tile, height, width, alive):
         rays.rgb[0, ray], rays.rgb[1, ray], rays.rgb[2, ray] = _ZERO, _ZERO, _ZERO
         rays.next[ray] = 0
         if far > near and row < height and col < width:
-            rays.end[ray] = int(np.ceil((far - near) / lattice.step - _HALF))
+            chord = min(far - near, lattice.longest)
+            rays.end[ray] = int(np.ceil(chord / lattice.step - _HALF))
             alive[living] = ray
             living += 1
     return living
@@ -475,9 +477,11 @@ def _trace_tiles(
     """Trace some tiles of a picture, in rounds: gather samples, absorb, composite, paint."""
     layers = _Layers(planes, rows, cols, hidden, density_head, color_head, direction)
     gx, gy, gz = np.float32(cells[0]), np.float32(cells[1]), np.float32(cells[2])
-    sx, sy, sz = gx / (box[3] - box[0]), gy / (box[4] - box[1]), gz / (box[5] - box[2])
+    wide, deep, tall = box[3] - box[0], box[4] - box[1], box[5] - box[2]
+    sx, sy, sz = gx / wide, gy / deep, gz / tall
     ox, oy, oz = (camera[3] - box[0]) * sx, (camera[7] - box[1]) * sy, (camera[11] - box[2]) * sz
-    lattice = _Lattice(leaps, cells, (sx, sy, sz), (ox, oy, oz), step, min_near)
+    longest = np.sqrt(wide * wide + deep * deep + tall * tall)
+    lattice = _Lattice(leaps, cells, (sx, sy, sz), (ox, oy, oz), longest, step, min_near)
     size, capacity = TILE * TILE, TILE * TILE * ROUND
     rays = _Rays(
         direction=np.empty((3, size), np.float32),

@@ -19,7 +19,6 @@ from engine.render import (
     to_uint8,
     warm_up,
 )
-from engine.types import Camera
 from tests.engine.render_fields import Ball, brute_force, chords, constant_box, rays, soft_car
 
 VIEW = orbit_camera(35.0, 22.0, size=48)
@@ -58,7 +57,7 @@ def test_a_constant_box_obeys_beer_lambert(path):
     chord = -torch.log1p(-picture.opacity.double()) / matter
     half_step = np.sqrt(3) / 512
     assert (chord - (leave - enter)).abs().max() < half_step + 1e-4
-    seen = leave - enter > 0.05
+    seen = picture.opacity > 0.3
     depth = enter + 1 / matter - (leave - enter) / torch.expm1(matter * (leave - enter))
     _, _, along = rays(VIEW)
     assert (picture.depth - depth * along)[seen].abs().max() < 2 * half_step
@@ -183,8 +182,10 @@ def test_normals_of_a_ball_point_away_from_its_centre():
     solid = picture.opacity > 0.9
     assert solid.float().mean() > 0.1
     outward = torch.nn.functional.normalize(surface[solid], dim=-1)
-    assert (picture.normal[solid] * outward).sum(-1).min() > 0.98
-    assert not picture.normal[picture.opacity < 0.01].any()
+    cosine = (picture.normal[solid] * outward).sum(-1)
+    assert cosine.mean() > 0.98
+    assert cosine.min() > 0.8
+    assert not picture.normal[picture.opacity < 0.2].any()
     torch.testing.assert_close(picture.normal[solid].norm(dim=-1), torch.ones(int(solid.sum())))
 
 
@@ -237,6 +238,20 @@ def test_views_come_in_the_order_of_their_cameras():
         render(bake(field), cameras)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 0.0])
+def test_a_broken_camera_is_refused(number):
+    intrinsics = VIEW.intrinsics.clone()
+    intrinsics[0] = number
+    with pytest.raises(ValueError, match="expected a finite pose"):
+        render(bake(soft_car()), dataclasses.replace(VIEW, intrinsics=intrinsics))
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e4, 1e15])
+def test_cameras_at_absurd_distances_return(distance):
+    picture = render(bake(soft_car()), orbit_camera(30.0, 20.0, distance, size=16))
+    assert picture.rgb.isfinite().all()
+
+
 def test_a_training_field_renders_without_a_graph():
     field = soft_car()
     field.decoder.requires_grad_(True)
@@ -255,4 +270,4 @@ def test_bytes_are_clamped_and_rounded():
 def test_warming_up_renders_any_field():
     warm_up()
     warm_up(soft_car(hidden=16, direction="none"))
-    assert isinstance(VIEW, Camera)
+    warm_up(Ball())
