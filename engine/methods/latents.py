@@ -66,4 +66,4 @@ class LatentRecords:
         size = (rate / (1 - beta1**steps)).to(gradient.dtype)
         correction = (1 - beta2**steps).sqrt().to(gradient.dtype)
         denominator = (self.second_moment.sqrt() / correction).add_(eps)
-        self.raw -= size * self.first_moment / denominator
+        self.raw = self.raw - size * self.first_moment / denominator

@@ -196,6 +196,22 @@ def test_without_sampling_the_fit_starts_at_the_mean_and_lowers_the_error():
     )
 
 
+@pytest.mark.parametrize("activation", ["tanh", "normalized_tanh", "identity"])
+def test_fitting_leaves_the_mean_and_earlier_steps_as_they_were(activation):
+    method = built(dataclasses.replace(SMALL, activation=activation))
+    method.mean_latent = 0.1 * torch.ones(method.info.latent_shape)
+    options = dataclasses.replace(QUICK, mode="paper", steps=0, finetune_steps=3)
+    steps = []
+    kept = []
+    finish(
+        method.reconstruct(scenes(2), options, Noise(0)),
+        lambda step: (steps.append(step.latent), kept.append(step.latent.clone())),
+    )
+    assert torch.equal(method.mean_latent, 0.1 * torch.ones(method.info.latent_shape))
+    assert all(torch.equal(a, b) for a, b in zip(steps, kept, strict=True))
+    assert not torch.equal(steps[0], steps[2])
+
+
 @pytest.mark.parametrize(
     ("decay", "expected"),
     [
