@@ -155,7 +155,11 @@ class _Interrupt:
 def _show(step) -> None:
     left = step.scalars["seconds_left"]
     clock = f"{int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d}"
-    numbers = "  ".join(f"{key} {step.scalars[key]:.4g}" for key in ("psnr", "diffusion_loss"))
+    numbers = "  ".join(
+        f"{key} {step.scalars[key]:.4g}"
+        for key in ("psnr", "diffusion_loss")
+        if key in step.scalars
+    )
     print(
         f"\r{step.index}/{step.total}  {numbers}  {step.scalars['seconds_per_step']:.3f} s/it  {clock} left  ",
         end="",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -91,6 +92,9 @@ class SSDNeRFConfig:
 class TrainOptions:
     """Algorithm 1's settings; schedules are `((from_step, value), ...)`."""
 
+    stage: Literal["joint", "fields", "denoiser"] = "joint"
+    """`joint` is Algorithm 1. The paper's two-stage ablation fits latents and decoder without a prior (`fields`),
+    then trains the prior on latents that stay (`denoiser`)."""
     inner_steps: tuple[tuple[int, int], ...] = ((0, 15), (2000, 3), (100_000, 1))
     """K_in - 1: latent-only steps in each iteration."""
     rays: int = 4096
@@ -326,7 +330,7 @@ class SSDNeRF(nn.Module):
         step: int,
         noise: Noise,
     ) -> dict[str, float]:
-        """One outer iteration of single-stage training (Algorithm 1); updates `records` in place.
+        """One outer iteration of training, by Algorithm 1 or one of its stages; updates `records` in place.
 
         Args:
             batch: Views of some scenes.
@@ -339,9 +343,13 @@ class SSDNeRF(nn.Module):
         Returns:
             Numbers to log.
         """
-        prior, report = self._diffusion_step(
-            batch, records, optimizers["unet"], options, step, noise
-        )
+        prior, report = torch.zeros_like(records.raw), {}
+        if options.stage != "fields":
+            prior, report = self._diffusion_step(
+                batch, records, optimizers["unet"], options, step, noise
+            )
+        if options.stage == "denoiser":
+            return report
         inner = scheduled(options.inner_steps, step)
         total, rate = batch.num_pixels, options.latent_rate
         for k in range(inner):
@@ -349,6 +357,8 @@ class SSDNeRF(nn.Module):
                 occupied = self._refresh(records, noise, "inner", k)
             rays, jitter = self.pick_rays(batch, options.rays, k, noise, "inner", 0)
             self._latent_step(records, occupied, rays, total, jitter, prior, rate)
+        if options.stage == "fields":
+            self.activation(records.raw, update=True)
         occupied = self._refresh(records, noise, "decoder", 0)
         rays, jitter = self.pick_rays(batch, options.rays, 0, noise, "decoder", 0)
         loss, mse = self._latent_step(

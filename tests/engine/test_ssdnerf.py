@@ -323,6 +323,45 @@ def test_inner_steps_leave_the_decoder_alone_and_move_latents_once_each():
     assert set(report) == {"diffusion_loss", "latent_rms", "rendering_loss", "psnr"}
 
 
+def weights(method: SSDNeRF, part: str) -> list[torch.Tensor]:
+    return [value.clone() for value in getattr(method, part).state_dict().values()]
+
+
+@pytest.mark.parametrize(
+    ("stage", "unet_moves", "rest_moves"),
+    [("joint", True, True), ("fields", False, True), ("denoiser", True, False)],
+)
+def test_each_stage_of_training_moves_its_own_parts(stage, unet_moves, rest_moves):
+    method = built(dataclasses.replace(SMALL, activation="normalized_tanh"))
+    records, raw = records_of(method, 2), records_of(method, 2).raw
+    before = weights(method, "unet"), weights(method, "decoder")
+    options = TrainOptions(stage=stage, inner_steps=((0, 2),), rays=20)
+    report = method.training_step(scenes(2), records, optimizers_of(method), options, 0, Noise(0))
+    after = weights(method, "unet"), weights(method, "decoder")
+    moved = [
+        any(not torch.equal(a, b) for a, b in zip(new, old, strict=True))
+        for new, old in zip(after, before, strict=True)
+    ]
+    assert moved == [unet_moves, rest_moves]
+    assert torch.equal(records.raw, raw) != rest_moves
+    assert ("diffusion_loss" in report, "psnr" in report) == (unet_moves, rest_moves)
+    assert float(method.activation.running_mean) != 0
+
+
+def test_fitting_without_a_prior_is_the_rendering_gradient_alone():
+    method, batch, noise = built(), scenes(2), Noise(5)
+    records = records_of(method, 2)
+    raw = records.raw.clone().requires_grad_(True)
+    latents = method.activation(raw)
+    _, occupied = method.look(records.grid, latents, method.cell_jitter(noise, "decoder", 0))
+    rays, jitter = method.pick_rays(batch, 40, 0, noise, "decoder", 0)
+    loss, _ = method.rendering_loss(latents, occupied, rays, batch.num_pixels, jitter)
+    (gradient,) = torch.autograd.grad(loss, raw)
+    options = TrainOptions(stage="fields", inner_steps=((0, 0),), rays=40)
+    method.training_step(batch, records, optimizers_of(method), options, 0, noise)
+    torch.testing.assert_close(records.first_moment, 0.1 * gradient, rtol=1e-4, atol=1e-8)
+
+
 def test_a_visit_resumed_from_copied_records_is_the_same_visit():
     batch = scenes(2)
     outcomes = []
