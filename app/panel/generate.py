@@ -27,6 +27,7 @@ class GenerateTab:
     """Components that others need."""
 
     history: gr.HTML
+    stop: gr.Button
 
 
 def build(page: Page) -> GenerateTab:
@@ -107,12 +108,11 @@ def build(page: Page) -> GenerateTab:
         concurrency_limit=None,
         show_progress="hidden",
     )
-    stop.click(page.cancel, outputs=page.timeline, queue=False, api_visibility="private")
     mode.change(
         lambda mode: _options(page, mode).steps,
         mode, steps, queue=False, show_progress="hidden", api_visibility="private",
     )  # fmt: skip
-    return GenerateTab(history)
+    return GenerateTab(history, stop)
 
 
 def plan(options: SampleOptions) -> Plan:

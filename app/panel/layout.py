@@ -74,7 +74,7 @@ def build_panel(
             with gr.Tab("About", elem_id="tab-about"):
                 about.build(method)
         with reconstruct_slot:
-            reconstruct.build(page, made.history)
+            reconstruct.build(page, made)
         wire_stage(page, made.history)
 
         def open_page(dark: bool, request: gr.Request) -> tuple[str, str, str, str]:

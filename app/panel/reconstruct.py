@@ -15,6 +15,7 @@ from app.examples import EXAMPLES, Example
 from app.jobs import Plan
 from app.panel import watch
 from app.panel.fields import SETTINGS, setting_controls, with_settings
+from app.panel.generate import GenerateTab
 from app.panel.parts import LARGEST_SEED, clickable, mode_choice, seed_row
 from app.panel.stage import Page, toolbar_html
 from app.session import Record, Session
@@ -58,18 +59,19 @@ class Slot:
         return [self.image, self.azimuth, self.elevation, self.distance]
 
 
-def build(page: Page, history: gr.HTML) -> None:
-    """Lay the tab out and wire it."""
-    tab = _Tab(page)
+def build(page: Page, generate: GenerateTab) -> None:
+    """Lay the tab out and wire it; its results appear in `generate`'s gallery too."""
+    tab = _Tab(page, generate)
     tab.layout()
-    tab.wire(history)
+    tab.wire()
 
 
 class _Tab:
     """The tab's components and handlers."""
 
-    def __init__(self, page: Page):
+    def __init__(self, page: Page, generate: GenerateTab):
         self.page = page
+        self.generate = generate
 
     # -- layout -----------------------------------------------------------------------------------
 
@@ -161,7 +163,7 @@ class _Tab:
 
     # -- wiring -----------------------------------------------------------------------------------
 
-    def wire(self, history: gr.HTML) -> None:
+    def wire(self) -> None:
         page = self.page
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         for place, (tab, slot) in enumerate(zip(self.tabs, self.slots, strict=True)):
@@ -190,12 +192,19 @@ class _Tab:
         self.go.click(
             self.reconstruct,
             [*inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings],
-            [page.timeline, self.result, self.problem, self.report, self.stop, history, page.toolbar],
+            [page.timeline, self.result, self.problem, self.report, self.stop, self.generate.history, page.toolbar],
             api_name="reconstruct",
             concurrency_limit=None,
             show_progress="hidden",
         )  # fmt: skip
-        self.stop.click(page.cancel, outputs=page.timeline, queue=False, api_name="cancel")
+        gr.on(
+            [self.stop.click, self.generate.stop.click],
+            page.cancel,
+            outputs=page.timeline,
+            queue=False,
+            show_progress="hidden",
+            api_name="cancel",
+        )
 
     # -- handlers ---------------------------------------------------------------------------------
 
@@ -294,7 +303,12 @@ class _Tab:
         intrinsics: str | None = None,
         mode: str = "ours",
         seed: int = 0,
-        *settings: float,
+        steps: int = 20,
+        guidance_gain: float = 1e4,
+        snr_power: float = 0.5,
+        langevin_steps: int = 0,
+        finetune_steps: int = 10,
+        learning_rate: float = 3e-2,
     ) -> Iterator[dict[Any, Any]]:
         """Fit an object to one to four pictures; every update carries a report, the last one the downloads."""
         session = self.page.sessions.of_page(request.session_hash)
@@ -306,7 +320,15 @@ class _Tab:
         )
         seed = min(max(int(seed or 0), 0), LARGEST_SEED)
         options = with_settings(
-            self._options(mode), {s.name: v for s, v in zip(SETTINGS, settings, strict=True)}
+            self._options(mode),
+            {
+                "steps": steps,
+                "guidance_gain": guidance_gain,
+                "snr_power": snr_power,
+                "langevin_steps": langevin_steps,
+                "finetune_steps": finetune_steps,
+                "learning_rate": learning_rate,
+            },
         )
         try:
             views = self._all_views(session, pictures, poses, intrinsics)
@@ -331,6 +353,7 @@ class _Tab:
                 self.report: watch.report(session, record),
                 self.stop: gr.Button(interactive=not job.ended),
                 self.problem: present.error_html(job.error or ""),
+                self.generate.history: watch.history(session),
             }
             if job.ended and record.frames:
                 update[self.result] = present.result_html(

@@ -1,0 +1,134 @@
+"""Runs on the worker: order, steps, cancelling, errors, time left."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from app.jobs import Job, JobRunner, QueueFullError, progress
+from engine.errors import ImageError
+from engine.events import Step
+
+
+def count_to(total: int, stage: str = "denoise", pause: threading.Event | None = None):
+    for index in range(1, total + 1):
+        if pause is not None:
+            pause.wait(5)
+        yield Step(stage=stage, index=index, total=total)
+    return f"{total} steps"
+
+
+def wait_for_end(job: Job) -> Job:
+    seen = -1
+    while not job.ended:
+        seen = job.wait(seen, timeout=5)
+    return job
+
+
+def test_a_job_reports_every_step_and_keeps_the_result(runner):
+    steps = []
+    job = runner.submit(Job(lambda: count_to(4), on_step=steps.append))
+    assert wait_for_end(job).state == "done"
+    assert [step.index for step in steps] == [1, 2, 3, 4]
+    assert job.result == "4 steps"
+    assert set(job.rates()) == {"denoise"}
+
+
+def test_jobs_run_in_the_order_of_their_arrival(runner):
+    order = []
+    gate = threading.Event()
+    first = runner.submit(Job(lambda: count_to(1, pause=gate)))
+    first.wait(0, timeout=5)
+    rest = [
+        runner.submit(Job(lambda: count_to(1), on_end=lambda job, state: order.append(job.id)))
+        for _ in range(2)
+    ]
+    assert runner.ahead(rest[1]) >= 1
+    gate.set()
+    for job in (first, *rest):
+        wait_for_end(job)
+    assert order == [job.id for job in rest]
+
+
+def test_cancel_stops_after_the_current_step_and_closes_the_run(runner):
+    closed = threading.Event()
+    steps = []
+
+    def endless():
+        index = 0
+        try:
+            while True:
+                index += 1
+                yield Step(stage="denoise", index=index, total=1000)
+        finally:
+            closed.set()
+
+    def on_step(step: Step) -> None:
+        steps.append(step)
+        if step.index == 3:
+            job.cancel()
+
+    job = Job(endless, on_step=on_step)
+    runner.submit(job)
+    assert wait_for_end(job).state == "cancelled"
+    assert closed.is_set()
+    assert len(steps) == 3
+
+
+def test_a_waiting_job_is_cancelled_at_once(runner):
+    gate = threading.Event()
+    running = runner.submit(Job(lambda: count_to(1, pause=gate)))
+    waiting = runner.submit(Job(lambda: count_to(1)))
+    runner.cancel(waiting)
+    assert waiting.state == "cancelled"
+    assert not running.ended
+    gate.set()
+    assert wait_for_end(running).state == "done"
+
+
+def test_a_full_queue_refuses_with_a_sentence(runner):
+    gate = threading.Event()
+    jobs = [runner.submit(Job(lambda: count_to(1, pause=gate)))]
+    jobs[0].wait(0, timeout=5)
+    jobs += [runner.submit(Job(lambda: count_to(1))) for _ in range(runner.max_queue)]
+    with pytest.raises(QueueFullError, match="try again"):
+        runner.submit(Job(lambda: count_to(1)))
+    gate.set()
+    for job in jobs:
+        wait_for_end(job)
+
+
+def failing(error: Exception):
+    yield Step(stage="denoise", index=1, total=2)
+    raise error
+
+
+def test_an_engine_error_is_told_as_it_is(runner):
+    job = runner.submit(Job(lambda: failing(ImageError("The picture is empty; send another."))))
+    assert wait_for_end(job).state == "failed"
+    assert job.error == "The picture is empty; send another."
+
+
+def test_an_unforeseen_error_is_kept_and_the_worker_lives(runner, caplog):
+    job = runner.submit(Job(lambda: failing(ZeroDivisionError("oops"))))
+    assert wait_for_end(job).state == "failed"
+    assert "ZeroDivisionError" in job.error
+    assert "Traceback" in caplog.text
+    assert wait_for_end(runner.submit(Job(lambda: count_to(1)))).state == "done"
+
+
+def test_time_left_counts_the_stages_to_come():
+    job = Job(lambda: count_to(1), plan=(("guide", 10), ("finetune", 5)))
+    job.state, job.step = "running", Step(stage="guide", index=4, total=10)
+    job.seconds, job._counts = {"guide": 8.0}, {"guide": 4}
+    share, left = progress(job, {"finetune": 1.0})
+    assert left == pytest.approx(6 * 2.0 + 5 * 1.0)
+    assert share == pytest.approx(8 / (8 + left))
+
+
+def test_closing_the_runner_cancels_what_is_left():
+    runner = JobRunner()
+    job = runner.submit(Job(lambda: count_to(10**6)))
+    runner.close()
+    assert job.state == "cancelled"

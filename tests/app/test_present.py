@@ -1,0 +1,122 @@
+"""Text, HTML and pictures made of steps and arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from app import present
+from app.session import Frame, Record
+from engine.ops.cameras import orbit_camera
+from engine.render import RenderOptions, bake, render
+from engine.types import Camera, Views
+
+
+@pytest.fixture(scope="module")
+def baked(method):
+    return bake(method.scene(method.gallery[1]).field)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (8.4, "8 s"), (80, "1 min 20 s")])
+def test_durations_are_words(seconds, text):
+    assert present.seconds_text(seconds) == text
+
+
+def record(*stages: str, title: str = "Seed 1") -> Record:
+    latent = torch.zeros(1, 2)
+    frames = [Frame(stage, place + 1, 9, latent) for place, stage in enumerate(stages)]
+    return Record("generate", title, {}, frames)
+
+
+def timeline(record: Record, **changes) -> str:
+    values = {"status": "Ready", "share": 0.5, "state": "running", "length": 0, **changes}
+    return present.timeline_html("token", record, 1, **values)
+
+
+def test_the_filmstrip_groups_steps_by_stage_and_leaves_places_for_those_to_come():
+    page = timeline(record("denoise", "denoise", "renoise"), length=5)
+    assert page.count("<section>") == 3
+    assert page.count("data-index") == 3
+    assert page.count("tl-empty") == 2
+    assert page.count("tl-sel") == 1
+
+
+def test_what_users_wrote_cannot_become_markup():
+    page = timeline(record("denoise", "denoise", title="<b>x</b>"), status="<script>")
+    assert "<script>" not in page
+    assert "&lt;b&gt;x" in page
+    assert "<i>" not in present.error_html("<i>no</i>")
+
+
+def test_an_overlay_from_the_same_camera_is_the_picture(baked):
+    camera = orbit_camera(30.0, 10.0, 1.3, 64)
+    output = render(baked, camera)
+    views = Views(output.rgb[None], camera=_batch(camera))
+    blank = np.zeros((64, 64, 3), np.uint8)
+    laid = present.overlay(blank, camera, views, strength=1.0)
+    assert np.abs(laid / 255 - output.rgb.numpy()).max() < 0.01
+
+
+def test_an_overlay_follows_a_turned_and_zoomed_camera(baked):
+    camera = orbit_camera(30.0, 10.0, 1.3, 128)
+    views = Views(render(baked, camera, RenderOptions(quality="high")).rgb[None], _batch(camera))
+    turned = Camera(
+        camera.c2w @ _roll(0.2), camera.intrinsics * torch.tensor([1.2, 1.2, 1, 1]), 128, 128
+    )
+    wanted = render(baked, turned, RenderOptions(quality="high")).rgb.numpy()
+    laid = present.overlay(np.full((128, 128, 3), 255, np.uint8), turned, views, strength=1.0) / 255
+    inside = np.s_[24:-24, 24:-24]
+    assert np.abs(laid[inside] - wanted[inside]).mean() < 0.01
+
+
+def test_an_overlay_stays_away_from_other_places(baked):
+    views = Views(torch.zeros(1, 32, 32, 3), _batch(orbit_camera(30.0, 10.0, 1.3, 32)))
+    blank = np.full((32, 32, 3), 9, np.uint8)
+    assert (present.overlay(blank, orbit_camera(35.0, 10.0, 1.3, 32), views) == blank).all()
+
+
+@pytest.mark.parametrize("channel", ["colour", "depth", "normals", "opacity"])
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_every_channel_shows_the_background_where_nothing_is(baked, channel, level):
+    background = (level, level, level)
+    camera = orbit_camera(30.0, 10.0, 1.3, 48)
+    output = render(baked, camera, RenderOptions(background=background, normals=True))
+    image = present.channel_image(output, channel, background)
+    assert image.shape == (48, 48, 3)
+    assert (image[0, 0] == round(255 * level)).all()
+    assert (image[24, 24] != image[0, 0]).any()
+
+
+def test_near_is_brighter_than_far(baked):
+    camera = orbit_camera(0.0, 0.0, 1.3, 48)
+    output = render(baked, camera)
+    image = present.channel_image(output, "depth", (0.0, 0.0, 0.0)).astype(int).sum(-1)
+    seen = output.opacity.numpy() > 0.99
+    depth = output.depth.numpy()
+    near, far = depth[seen].min(), depth[seen].max()
+    assert (
+        image[seen & (depth < near + 0.1 * (far - near))].mean()
+        > image[seen & (depth > far - 0.1 * (far - near))].mean()
+    )
+
+
+def test_fitted_pictures_are_centred_on_white():
+    rgba = np.zeros((40, 80, 4), np.float32)
+    rgba[5:15, 50:70] = (1, 0, 0, 1)
+    square = present.fitted(rgba, 32)
+    rows, cols = np.nonzero(square[..., 1] < 128)
+    assert abs(rows.mean() - 15.5) < 1
+    assert abs(cols.mean() - 15.5) < 1
+    assert (square[0, 0] == 255).all()
+
+
+def _batch(camera: Camera) -> Camera:
+    return Camera(camera.c2w[None], camera.intrinsics[None], camera.height, camera.width)
+
+
+def _roll(angle: float) -> torch.Tensor:
+    turn = torch.eye(4)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn[:2, :2] = torch.tensor([[cos, -sin], [sin, cos]])
+    return turn

@@ -1,0 +1,118 @@
+"""What the page fetches beside Gradio, over real sockets."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+import msgspec
+import pytest
+import viser
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from app.routes import refused
+from engine.scene import Scene
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=30) as response:
+        return response.read()
+
+
+def status(url: str) -> int:
+    try:
+        get(url)
+    except urllib.error.HTTPError as error:
+        return error.code
+    return 200
+
+
+def socket(served, token: str):
+    address = served.url.replace("http", "ws", 1) + f"/viewport/{token}"
+    protocol = f"viser-v{viser.__version__}"
+    return connect(address, subprotocols=[protocol], proxy=None, max_size=None)
+
+
+def test_the_viewport_page_is_visers_client_in_our_style(served):
+    session = served.explorer.sessions.of_page("page")
+    page = get(f"{served.url}/viewport/{session.token}/").decode()
+    assert ".mantine-Notifications-root" in page
+    assert "<div id=\"root\">" in page
+    assert status(f"{served.url}/viewport/unknown/") == 404
+
+
+def test_every_token_has_its_own_viewport(served):
+    sessions, viewports = served.explorer.sessions, served.explorer.viewports
+    one, other = sessions.of_page("one"), sessions.of_page("other")
+    with socket(served, one.token) as first, socket(served, other.token) as second:
+        assert first.recv(timeout=10)
+        assert second.recv(timeout=10)
+        ports = {viewports.of(one).port, viewports.of(other).port}
+        assert len(ports) == 2
+
+
+def test_a_viewport_is_closed_after_its_grace(served):
+    sessions, viewports = served.explorer.sessions, served.explorer.viewports
+    session = sessions.of_page("short")
+    with socket(served, session.token) as connection:
+        connection.recv(timeout=10)
+        viewports.sweep(time.monotonic() + 10)
+        assert viewports.of(session) is not None
+    deadline = time.monotonic() + 20
+    while viewports.of(session) is not None:
+        assert time.monotonic() < deadline
+        viewports.sweep(time.monotonic() + 10)
+        time.sleep(0.05)
+
+
+def test_an_unknown_token_gets_no_socket(served):
+    with pytest.raises((InvalidStatus, ConnectionClosed)), socket(served, "unknown") as connection:
+        connection.recv(timeout=10)
+
+
+@pytest.mark.parametrize("kind", ["ShareUrlRequest", "ShareUrlDisconnect"])
+def test_nobody_opens_a_public_tunnel(kind):
+    assert refused(msgspec.msgpack.encode({"type": kind}))
+
+
+def test_other_messages_pass_and_garbage_does_not():
+    assert not refused(msgspec.msgpack.encode({"type": "ViewerCameraMessage"}))
+    assert refused(b"\xc1garbage")
+    assert refused(msgspec.msgpack.encode([1, 2]))
+
+
+def test_thumbnails_and_downloads_of_what_is_shown(served, tmp_path):
+    session = served.explorer.sessions.of_page("film")
+    record, _ = session.selection()
+    film = f"{served.url}/film/{session.token}/{record.id}"
+    assert get(f"{film}/0.jpg").startswith(b"\xff\xd8")
+    assert get(f"{film}/last.jpg").startswith(b"\xff\xd8")
+    saved = tmp_path / "scene.safetensors"
+    saved.write_bytes(get(f"{served.url}/download/{session.token}/{record.id}/scene.safetensors"))
+    assert Scene.load(saved).field.triplane.shape == session.method.info.latent_shape
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "film/{token}/{record}/99.jpg",
+        "film/{token}/99999/0.jpg",
+        "film/unknown/{record}/0.jpg",
+        "film/{token}/{record}/input/0.png",
+        "film/{token}/{record}/render/0.png",
+        "download/{token}/{record}/passwd",
+        "download/{token}/99999/mesh.glb",
+    ],
+)
+def test_what_does_not_exist_is_404(served, path):
+    session = served.explorer.sessions.of_page("film")
+    record, _ = session.selection()
+    assert status(f"{served.url}/{path.format(token=session.token, record=record.id)}") == 404
+
+
+def test_health_counts_what_lives(served):
+    health = json.loads(get(f"{served.url}/healthz"))
+    assert set(health) == {"sessions", "viewports", "queued", "peak_mb"}

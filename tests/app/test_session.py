@@ -1,0 +1,135 @@
+"""One tab's state: what is shown, what is kept, what a run does to it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import torch
+
+from app.jobs import JobRunner
+from app.session import Record, Session, Sessions
+from app.settings import AppSettings
+from engine.methods.base import SampleOptions
+from engine.methods.toy import ToyMethod
+from engine.noise import Noise
+from tests.app.test_jobs import wait_for_end
+
+QUICK = SampleOptions(mode="paper", steps=3)
+
+
+def generate(session: Session, runner: JobRunner, count: int = 1, seed: int = 1) -> list[Record]:
+    frames: list = []
+    records = [Record("generate", f"{n}", {"seed": seed}, frames, scene=n) for n in range(count)]
+    method = session.method
+    job = session.start(
+        runner, lambda: method.generate(count, QUICK, Noise(seed)), records, (("denoise", 3),)
+    )
+    wait_for_end(job)
+    return records
+
+
+def test_a_new_session_shows_a_training_scene(session, method):
+    record, index = session.selection()
+    assert record.kind == "prior"
+    assert torch.equal(record.latent(index), method.gallery[0])
+
+
+def test_the_view_follows_a_run_to_its_result(session, runner):
+    (record,) = generate(session, runner)
+    shown, index = session.selection()
+    assert shown is record
+    assert [frame.stage for frame in record.frames] == ["denoise"] * 3 + ["result"]
+    assert index == 3
+    assert session.snapshot().index == 3
+
+
+def test_a_chosen_step_stays_while_the_run_goes_on(session, runner):
+    gate, reached = threading.Event(), threading.Event()
+    frames: list = []
+    record = Record("generate", "", {}, frames)
+
+    def held():
+        for step in session.method.generate(1, QUICK, Noise(1)):
+            yield step
+            reached.set()
+            gate.wait(5)
+        return torch.zeros(1, *session.method.info.latent_shape)
+
+    job = session.start(runner, held, [record], ())
+    reached.wait(5)
+    while len(frames) < 2:
+        gate.set()
+    session.select(record.id, 0)
+    wait_for_end(job)
+    assert session.selection() == (record, 0)
+
+
+def test_every_object_of_a_run_is_its_own_record(session, runner):
+    records = generate(session, runner, count=2)
+    assert session.history[:2] == records
+    assert not torch.equal(records[0].latent(-1), records[1].latent(-1))
+    session.select(records[1].id)
+    assert session.selection()[0] is records[1]
+
+
+def test_old_results_are_forgotten_beyond_the_limit(session, runner):
+    first = generate(session, runner, seed=1)[0]
+    for seed in range(2, 6):
+        generate(session, runner, seed=seed)
+    assert len(session.history) == 3
+    assert session.record(first.id) is None
+
+
+def test_old_steps_are_dropped_before_results(method, runner):
+    session = Session(method, replace(AppSettings(), max_latent_mb=0))
+    old = generate(session, runner, seed=1)[0]
+    generate(session, runner, seed=2)
+    assert all(frame.latent is None for frame in old.frames[:-1])
+    assert old.latent(-1) is not None
+    session.close()
+
+
+def test_a_second_run_cancels_the_first(session, runner):
+    def endless():
+        while True:
+            yield from session.method.generate(1, QUICK, Noise(1))
+
+    record = Record("generate", "", {}, [])
+    first = session.start(runner, endless, [record], ())
+    first.wait(0, timeout=5)
+    generate(session, runner)
+    assert first.state == "cancelled"
+    assert record.state == "cancelled"
+
+
+def test_a_failed_run_leaves_no_empty_result(session, runner):
+    def failing():
+        raise ValueError("no")
+        yield
+
+    wait_for_end(session.start(runner, failing, [Record("generate", "", {}, [])], ()))
+    assert session.history == []
+
+
+def test_scenes_carry_where_they_came_from(session, runner):
+    (record,) = generate(session, runner, seed=7)
+    assert session.scene(record).provenance["seed"] == 7
+
+
+def test_a_frame_is_baked_once(session, runner):
+    (record,) = generate(session, runner)
+    assert session.baked(record, 0) is session.baked(record, 0)
+
+
+def test_sessions_belong_to_their_pages():
+    sessions = Sessions(ToyMethod(), AppSettings())
+    one, other = sessions.of_page("a"), sessions.of_page("b")
+    assert one is not other
+    assert one.token != other.token
+    assert sessions.of_page("a") is one
+    assert sessions.of_token(other.token) is other
+    sessions.drop(one)
+    assert sessions.of_token(one.token) is None
+    assert one.closed
+    sessions.drop(other)
