@@ -66,6 +66,8 @@ PLAID_SIZE = 64
 """The plaid measure is meant for pictures of this size."""
 PLAID_VIEWS = ((40.0, 20.0), (220.0, 20.0))
 """Azimuth and elevation from which samples are looked at, degrees."""
+PLAID_DISTANCE = 0.92
+"""From so near (SRN units) an object fills the small picture; from 1.3 a panel is a pixel or two, and everything is edge."""
 COMPARED_VIEWS = (16, 48, 80, 112, 144, 176, 208, 240)
 """Views of SRN's test path on which validation scenes are compared."""
 
@@ -291,6 +293,6 @@ def _look(
     method: Method, latent: Tensor, azimuth_deg: float, elevation_deg: float
 ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
     """A small picture of a latent and its opacity."""
-    camera = orbit_camera(azimuth_deg, elevation_deg, size=PLAID_SIZE)
+    camera = orbit_camera(azimuth_deg, elevation_deg, PLAID_DISTANCE, PLAID_SIZE)
     output = render(bake(method.scene(latent).field), camera)
     return output.rgb.cpu(), output.opacity.cpu()

@@ -1,0 +1,51 @@
+"""The model card's measures, on a checkpoint whose samples are known."""
+
+import json
+import shutil
+
+import numpy as np
+import torch
+
+from engine.checkpoint import open_checkpoint
+from engine.data.cameras import spiral_cameras
+from train.card import held_out_views, main, occupied, true_looks
+
+
+def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "tiny")
+    run = tmp_path / "run"
+    run.mkdir()
+    lines = [{"step": k, "psnr": 20 + k / 10, "diffusion_loss": 1 / k} for k in range(1, 40)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    flags = "--samples 8 --training-scenes 4 --reconstructions 1".split()
+    assert main([str(folder), "--run", str(run), *flags]) == 0
+    measured = json.loads((folder / "metrics.json").read_text())["samples"]
+    assert measured["count"] == 8
+    assert measured["largest_component_min"] > 0.9  # the tiny checkpoint draws a solid brick
+    assert measured["further_than_30_db"] == 8  # and no vehicle is a brick
+    for name in ("samples.png", "reconstructions.png", "curve.png"):
+        assert (folder / name).stat().st_size > 1000
+
+
+def test_missing_checkpoint_ends_with_code_2(tmp_path):
+    assert main([str(tmp_path / "nothing")]) == 2
+
+
+def test_occupied_cells_are_those_denser_than_the_mesh_threshold(tiny_checkpoint):
+    method = open_checkpoint(tiny_checkpoint)
+    with torch.no_grad():
+        for bias, expected in ((20.0, 1.0), (-20.0, 0.0)):
+            method.decoder.density_head[-1].bias.fill_(bias)
+            assert occupied(method, method.mean_latent, 8).mean() == expected
+
+
+def test_first_test_view_is_the_input_view_of_the_published_protocol():
+    views = held_out_views(0)
+    expected = np.asarray(spiral_cameras())[64]
+    np.testing.assert_allclose(views.camera.srn_c2w()[0].numpy(), expected, atol=1e-5)
+
+
+def test_true_looks_fill_the_small_picture():
+    images, alpha = true_looks(4)
+    assert images.shape == (8, 64, 64, 3)
+    assert 0.2 < float((alpha > 0.5).float().mean()) < 0.5

@@ -1,0 +1,231 @@
+"""`python -m train.card CHECKPOINT`: measure a finished prior's samples and draw its model card's pictures.
+
+Writes into the checkpoint's folder: `samples.png` (64 samples, four sides each), `reconstructions.png` (unseen scenes
+from one view), `curve.png` (the run's log), and the entry `samples` of `metrics.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+import tyro
+from torch import Tensor
+
+from engine.checkpoint import find_checkpoint, open_checkpoint
+from engine.data.cameras import spiral_cameras, srn_intrinsics
+from engine.data.raster import composite_white
+from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
+from engine.errors import EngineError
+from engine.events import finish
+from engine.methods.ssdnerf import SSDNeRF
+from engine.noise import Noise
+from engine.ops.cameras import orbit_camera
+from engine.ops.components import largest_component_share
+from engine.ops.metrics import plaid, psnr_matrix
+from engine.ops.occupancy import cell_points
+from engine.render import RenderOptions, render_views, to_uint8
+from engine.training.tune import PLAID_DISTANCE, PLAID_SIZE, PLAID_VIEWS, add_metrics, sample_plaid
+from engine.types import Camera, Views
+from engine.video import contact_sheet, save_picture
+
+matplotlib.use("Agg")
+
+SIDES = ((40.0, 18.0), (130.0, 18.0), (220.0, 22.0), (310.0, 40.0))
+"""Azimuth and elevation of the four views of a sample, degrees."""
+OCCUPIED = 10.0
+"""Density at which a cell counts as matter: the mesh's threshold."""
+COPY_DB = 30.0
+"""A sample nearer than this to a training scene counts as its copy."""
+
+
+@dataclass(frozen=True)
+class CardOptions:
+    """Measure a prior and draw its model card's pictures."""
+
+    checkpoint: tyro.conf.Positional[str]
+    """Name or folder of the checkpoint."""
+    run: Path | None = None
+    """Folder of the training run, for the curve."""
+    samples: int = 64
+    """How many samples to draw."""
+    training_scenes: int = 1000
+    """Training scenes that samples are compared with."""
+    reconstructions: int = 8
+    """Unseen scenes on the sheet of reconstructions."""
+    seed: int = 0
+    """Of the first sample."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and draw. Returns the exit code."""
+    options = tyro.cli(CardOptions, args=argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        folder = find_checkpoint(options.checkpoint)
+        method = open_checkpoint(folder)
+    except EngineError as error:
+        logging.error("%s", error)
+        return 2
+    measured = measure_samples(method, options, folder)
+    add_metrics(folder, samples=measured)
+    logging.info("%s", json.dumps(measured, indent=1))
+    draw_reconstructions(method, options.reconstructions, folder)
+    if options.run is not None:
+        draw_curve(options.run / "metrics.jsonl", folder / "curve.png")
+    return 0
+
+
+def measure_samples(method: SSDNeRF, options: CardOptions, folder: Path) -> dict[str, float | int]:
+    """Plaid, solidity and novelty of samples; draws their sheet on the way."""
+    latents = torch.cat(
+        [
+            finish(method.generate(8, method.sample_options, Noise(options.seed + first)))
+            for first in range(0, options.samples, 8)
+        ]
+    )
+    fields = [method.scene(latent).field for latent in latents]
+    side, top = (torch.tensor(values) for values in zip(*SIDES, strict=True))
+    cameras = orbit_camera(side, top, 1.3, 128)
+    renders = [render_views(field, cameras) for field in fields]
+    tiles = [to_uint8(picture[24:-24, 8:-8]).numpy() for views in renders for picture in views]
+    save_picture(folder / "samples.png", contact_sheet(tiles, columns=16, gap=0))
+
+    ours = sample_plaid(method, method.sample_options, options.samples, options.seed)
+    paper = sample_plaid(method, method.paper_sample_options, options.samples, options.seed)
+    truth = plaid(*true_looks(options.samples))
+    shares = [largest_component_share(occupied(method, latent)) for latent in latents]
+    nearest = nearest_training_psnr(
+        torch.stack([views[0] for views in renders]), cameras[0:1], options
+    )
+    return {
+        "count": options.samples,
+        "plaid": _round(ours.luminance),
+        "plaid_chroma": _round(ours.chroma),
+        "hf_luminance": _round(ours.high_luminance / truth.high_luminance),
+        "paper_plaid": _round(paper.luminance),
+        "paper_plaid_chroma": _round(paper.chroma),
+        "paper_hf_luminance": _round(paper.high_luminance / truth.high_luminance),
+        "truth_plaid": _round(truth.luminance),
+        "truth_plaid_chroma": _round(truth.chroma),
+        "largest_component_min": _round(min(shares)),
+        "largest_component_median": _round(float(np.median(shares))),
+        "largest_component_at_least_97": sum(share >= 0.97 for share in shares),
+        "nearest_training_psnr_median": _round(float(nearest.median())),
+        "further_than_30_db": int((nearest < COPY_DB).sum()),
+    }
+
+
+def _round(value: float) -> float:
+    return round(float(value), 4)
+
+
+def occupied(method: SSDNeRF, latent: Tensor, resolution: int = 64) -> np.ndarray:
+    """Cells of a lattice over the box that hold matter."""
+    shape = (resolution,) * 3
+    points = cell_points(shape, method.decoder.aabb)
+    with torch.no_grad():
+        density = method.scene(latent).field.density(points)
+    return (density > OCCUPIED).reshape(shape).cpu().numpy()
+
+
+def true_looks(count: int) -> tuple[Tensor, Tensor]:
+    """Small pictures of validation scenes and their alpha, from where samples are measured."""
+    side, top = (torch.tensor(values) for values in zip(*PLAID_VIEWS, strict=True))
+    camera = orbit_camera(side, top, PLAID_DISTANCE, PLAID_SIZE)
+    rgba = np.concatenate(
+        [
+            render_vehicle(
+                build_vehicle(scene_seed("val", k)),
+                camera.srn_c2w().numpy(),
+                camera.intrinsics[0].numpy(),
+                PLAID_SIZE,
+            )
+            for k in range(count)
+        ]
+    )
+    images = torch.from_numpy(composite_white(rgba)).float() / 255
+    return images, torch.from_numpy(rgba[..., 3]).float() / 255
+
+
+def nearest_training_psnr(pictures: Tensor, camera: Camera, options: CardOptions) -> Tensor:
+    """PSNR of each sample's picture to the most similar training scene from the same place."""
+    truth = [
+        composite_white(
+            render_vehicle(
+                build_vehicle(scene_seed("train", k)),
+                camera.srn_c2w().numpy(),
+                camera.intrinsics[0].numpy(),
+                camera.width,
+            )
+        )
+        for k in range(options.training_scenes)
+    ]
+    truth = torch.from_numpy(np.concatenate(truth)).float() / 255
+    return psnr_matrix(pictures.cpu(), truth).amax(1)
+
+
+def held_out_views(index: int) -> Views:
+    """A test scene from every eighth place of SRN's test path, the input view 64 first."""
+    c2w = torch.from_numpy(np.asarray(spiral_cameras())).float()
+    places = [64, 8, 40, 96, 140, 190]
+    rgba = render_vehicle(
+        build_vehicle(scene_seed("test", index)),
+        c2w[places].numpy(),
+        np.asarray(srn_intrinsics(128)),
+        128,
+    )
+    images = torch.from_numpy(composite_white(rgba)).float() / 255
+    intrinsics = torch.from_numpy(np.asarray(srn_intrinsics(128))).float().expand(len(places), 4)
+    return Views(images, Camera.from_srn(c2w[places], intrinsics, 128, 128))
+
+
+def draw_reconstructions(method: SSDNeRF, count: int, folder: Path) -> None:
+    """Rows of input, then truth and prediction from places that were not given."""
+    tiles = []
+    for index in range(count):
+        views = held_out_views(index)
+        latent = finish(method.reconstruct(views[[0]], method.fit_options, Noise(0)))[0]
+        renders = render_views(method.scene(latent).field, views.camera, RenderOptions("high"))
+        row = [views.images[0], renders[0]]
+        for k in range(1, len(views)):
+            row += [views.images[k], renders[k]]
+        tiles += [to_uint8(picture).numpy() for picture in row]
+    save_picture(folder / "reconstructions.png", contact_sheet(tiles, columns=12, gap=2))
+
+
+def draw_curve(log: Path, path: Path) -> None:
+    """Training PSNR and diffusion loss over iterations."""
+    from matplotlib import pyplot
+
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    steps = [line["step"] for line in lines]
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2), constrained_layout=True)
+    for axis, key, title in zip(
+        axes,
+        ("psnr", "diffusion_loss"),
+        ("PSNR on training rays (dB)", "diffusion loss"),
+        strict=True,
+    ):
+        values = np.array([line[key] for line in lines])
+        width = max(1, len(values) // 60)
+        smooth = np.convolve(values, np.ones(width) / width, mode="valid")
+        axis.plot(steps, values, color="#c9d4ee", linewidth=0.8)
+        axis.plot(steps[width - 1 :], smooth, color="#3b5bdb")
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("iteration")
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[1].set_yscale("log")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
