@@ -31,7 +31,6 @@ _HOMES = {
     "finish": "engine.events",
     "list_checkpoints": "engine.checkpoint",
     "open_checkpoint": "engine.checkpoint",
-    "render": "engine.render",
 }
 
 
