@@ -65,6 +65,8 @@ class Recipe:
     """Scenes that are trained alone at first; the others start from their mean latent."""
     first_iterations: int = 50
     """How long (0: all scenes from the start)."""
+    half_bank: bool = False
+    """Whether the latents of scenes that wait their turn are kept in half precision."""
     precision: str = "bf16"
     """Arithmetic of the denoiser while training: fp32 or bf16."""
     save_every_s: float = 240.0
@@ -119,14 +121,17 @@ class TrainState:
         fused = torch.device(device).type == "cuda"
         optimizers: dict[str, torch.optim.Optimizer] = {
             "unet": torch.optim.Adam(method.unet.parameters(), recipe.unet_rate, fused=fused),
-            "decoder": torch.optim.Adam(method.decoder.parameters(), recipe.decoder_rate, fused=fused),
+            "decoder": torch.optim.Adam(
+                method.decoder.parameters(), recipe.decoder_rate, fused=fused
+            ),
         }
         noise = Noise(recipe.seed)
         raw = torch.empty(scenes, *method.info.latent_shape)
         for scene in range(scenes):
             raw[scene] = (2 * noise.uniform(method.info.latent_shape, "latent", scene) - 1) * 1e-4
         records = LatentRecords.fresh(raw, recipe.model.grid_shape, torch.float16)
-        return cls(recipe, method, average, optimizers, SceneBank(records))
+        bank = SceneBank(records, half=recipe.half_bank)
+        return cls(recipe, method, average, optimizers, bank)
 
     def save(self, path: Path) -> None:
         """Write the state, whole or not at all."""
@@ -184,8 +189,8 @@ class TrainState:
         records, activation = self.bank.records, self.method.activation
         seen = records.steps > 0
         if bool(seen.any()) and not bool(seen.all()):
-            mean = activation(records.raw[seen]).mean(0)
-            records.raw[~seen] = activation.inverse(mean)
+            mean = activation(records.raw[seen].float()).mean(0)
+            records.raw[~seen] = activation.inverse(mean).to(records.raw.dtype)
 
 
 def load_batch(data: PackedDataset, scenes: Tensor, device: torch.device | str) -> SceneBatch:
@@ -221,7 +226,9 @@ def iterate(state: TrainState, data: PackedDataset) -> dict[str, float]:
         load_batch(data, scenes, method.device), records, state.optimizers, options, step, noise
     )
     if not all(math.isfinite(value) for value in report.values()):
-        raise EngineError(f"iteration {step}: found {report}, expected finite numbers; lower the rates.")
+        raise EngineError(
+            f"iteration {step}: found {report}, expected finite numbers; lower the rates."
+        )
     state.bank.store(scenes, records)
     update_ema(state.average, method, ema_decay(step, batch=recipe.batch))
     state.step += 1
@@ -302,7 +309,7 @@ def finished(state: TrainState, directions: int = 8, gallery: int = 16) -> SSDNe
     """
     method = copy.deepcopy(state.average)
     records = state.bank.records
-    latents = method.activation(records.raw[records.steps > 0])
+    latents = method.activation(records.raw[records.steps > 0].float())
     method.mean_latent = latents.mean(0)
     flat = (latents - method.mean_latent).flatten(1)
     keep = min(directions, len(flat))

@@ -30,7 +30,7 @@ def preview(state: TrainState, data: PackedDataset) -> np.ndarray:
     rows: list[np.ndarray] = []
     truths, renders = [], []
     for scene in range(min(SCENES, len(data))):
-        latent = method.activation(records.raw[scene].to(method.device))
+        latent = method.activation(records.raw[scene].float().to(method.device))
         which = [0, 1]
         truths += list(data.raw(scene)[which])
         field = TriplaneField(method.decoder, latent)
@@ -40,7 +40,10 @@ def preview(state: TrainState, data: PackedDataset) -> np.ndarray:
     latents = finish(method.generate(SAMPLES, options, Noise(0)))
     cameras = orbit_camera(torch.tensor([40.0, 215.0]), torch.tensor([18.0, 25.0]), 1.3, size)
     pictures = [to_uint8(render_views(TriplaneField(method.decoder, x), cameras)) for x in latents]
-    rows += [np.concatenate([p[0] for p in pictures], 1), np.concatenate([p[1] for p in pictures], 1)]
+    rows += [
+        np.concatenate([p[0] for p in pictures], 1),
+        np.concatenate([p[1] for p in pictures], 1),
+    ]
     return np.concatenate(rows, 0)
 
 
