@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -30,6 +31,7 @@ from engine.training.tune import (
     add_metrics,
     batch_of,
     save_tuning,
+    settle,
     tune_fit,
     tune_sampling,
     with_option,
@@ -300,9 +302,7 @@ def test_sampling_settings_are_chosen_among_the_candidates():
 
 def test_chosen_settings_are_what_the_checkpoint_opens_with(tiny_checkpoint, tmp_path):
     folder = tmp_path / "copy"
-    folder.mkdir()
-    for path in tiny_checkpoint.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(tiny_checkpoint, folder)
     method = open_checkpoint(folder)
     tuning = Tuning(
         sample=dataclasses.replace(method.sample_options, steps=7),
@@ -325,3 +325,17 @@ def test_chosen_settings_are_what_the_checkpoint_opens_with(tiny_checkpoint, tmp
     opened.mean_latent = opened.mean_latent + 1
     assert known_rate(folder, opened, (64,)) is None
     assert metrics["tuning"] == list(tuning.history)
+
+
+def test_settling_writes_settings_and_the_rate_of_the_fit_without_prior(
+    tiny_checkpoint, tmp_path, monkeypatch
+):
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_checkpoint, folder)
+    monkeypatch.setattr(baselines, "RATES", (1e-3, 1e-2))
+    monkeypatch.setattr(baselines, "NO_PRIOR", dataclasses.replace(NO_PRIOR, finetune_steps=1))
+    tuning = finish(settle(folder, num_scenes=1, num_samples=2))
+    opened = open_checkpoint(folder)
+    assert (opened.fit_options, opened.paper_fit_options) == (tuning.fit, tuning.paper_fit)
+    assert (tuning.fit.mode, tuning.paper_fit.mode) == ("ours", "paper")
+    assert known_rate(folder, opened, (64,)) in (1e-3, 1e-2)
