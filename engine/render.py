@@ -22,7 +22,7 @@ from torch import Tensor
 
 from engine.fields.base import Field
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
-from engine.ops import render_fast
+from engine.ops import occupancy_fast, render_fast
 from engine.ops.cameras import orbit_camera
 from engine.ops.march import MarchConfig, Samples, march
 from engine.ops.rays import camera_rays
@@ -113,7 +113,8 @@ def bake(field: Field) -> Baked:
     tables = _tables(field)
     if tables is None:
         return Baked(field, _probe(field))
-    return Baked(field, torch.from_numpy(render_fast.cell_density(tables, GRID)), tables)
+    density = occupancy_fast.cell_density(tables.planes, tables.density_head, GRID)
+    return Baked(field, torch.from_numpy(density), tables)
 
 
 @torch.no_grad()
@@ -333,7 +334,7 @@ def _trace_fast(
     tier = TIERS[options.quality]
     if tier.density not in baked.leaps:
         occupied = (baked.cell_density > tier.density).numpy()
-        baked.leaps[tier.density] = render_fast.leap_grid(occupied)
+        baked.leaps[tier.density] = occupancy_fast.leap_grid(occupied)
     config = MarchConfig(max_steps=tier.max_steps)
     march = render_fast.March(
         baked.leaps[tier.density], config.dt_min, tier.stop, tier.carry, config.min_near

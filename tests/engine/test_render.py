@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from engine.ops.cameras import orbit_camera
-from engine.ops.render_fast import leap_grid
+from engine.ops.occupancy_fast import leap_grid
 from engine.render import (
     EMPTY_DEPTH,
     GRID,

@@ -1,0 +1,517 @@
+"""Numba kernels that trace rays through a triplane field; `engine.ops.render_fast` drives them.
+
+The first layer is linear and the lookup bilinear, so the planes are multiplied by the layer once and a point costs
+three bilinear reads that are added, one activation and one dot product. Rays leap through empty space on a grid of
+Chebyshev distances. A colour is evaluated only when enough weight has gathered since the last one.
+
+Kernels keep three rules, each worth a factor of two or more: loops over `hidden` (the width of the base feature) store
+nothing, since stores alias; they read at unsigned offsets; and they call no library exponential. Each phase is a
+function of its own, or the compiler gives up on its inner loop. `no_type_check` keeps the tests' run-time type checker
+out of compiled code. What kernels call lives in their own file where it can: Numba's disk cache watches no other.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, no_type_check
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+TILE = 8
+"""Rays are traced in square tiles of this many pixels, for the sake of the caches."""
+ROUND = 8
+"""Samples of a ray in one round. All rays of a tile take turns: without data-dependent branches between the evaluations
+the processor overlaps them."""
+FIRST_SHARE = np.float32(0.125)
+"""A ray's first colour is evaluated at this share of the usual weight, so that thin silhouettes have one."""
+
+_options = {"fastmath": True, "error_model": "numpy", "cache": True}
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+
+
+@intrinsic
+@no_type_check
+def _float_of_bits(typing_context, bits):
+    """The float32 with the given 32 bits."""
+
+    def generate(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
+
+
+@njit(**_options)
+@no_type_check
+def exp(x):
+    """Exp to 3e-7 relative, clamped to |x| <= 87: Cody-Waite reduction and a polynomial."""
+    x = min(max(x, np.float32(-87)), np.float32(87))
+    n = np.floor(x * np.float32(1.4426950408889634) + _HALF)
+    r = x - n * np.float32(0.693145751953125)
+    r -= n * np.float32(1.428606820309417e-06)
+    p = np.float32(1 / 720)
+    p = p * r + np.float32(1 / 120)
+    p = p * r + np.float32(1 / 24)
+    p = p * r + np.float32(1 / 6)
+    p = p * r + _HALF
+    p = p * r + _ONE
+    p = p * r + _ONE
+    return p * _float_of_bits((np.int32(n) + np.int32(127)) << np.int32(23))
+
+
+@njit(**_options)
+@no_type_check
+def _sigmoid(x):
+    return _ONE / (_ONE + exp(-x))
+
+
+@njit(**_options)
+@no_type_check
+def silu(x):
+    """x * sigmoid(x)."""
+    return x / (_ONE + exp(-x))
+
+
+@njit(**_options)
+@no_type_check
+def _pixel_direction(camera, row, col):
+    """Unit world direction through a pixel's centre, and its share along the view axis.
+
+    `camera` is c2w's upper three rows, then fx fy cx cy.
+    """
+    x = (np.float32(col) + _HALF - camera[14]) / camera[12]
+    y = (np.float32(row) + _HALF - camera[15]) / camera[13]
+    scale = _ONE / np.sqrt(x * x + y * y + _ONE)
+    return (
+        (camera[0] * x + camera[1] * y + camera[2]) * scale,
+        (camera[4] * x + camera[5] * y + camera[6]) * scale,
+        (camera[8] * x + camera[9] * y + camera[10]) * scale,
+        scale,
+    )
+
+
+@njit(**_options)
+@no_type_check
+def _inverse(v):
+    return _ONE / v if abs(v) > np.float32(1e-9) else np.float32(1e9)
+
+
+@njit(**_options)
+@no_type_check
+def _clamped_cell(x, size):
+    """A position kept in [0, size], and the lower face of its cell."""
+    x = min(max(x, _ZERO), size)
+    return x, min(np.floor(x), size - _ONE)
+
+
+@njit(**_options)
+@no_type_check
+def _leave(x, cell, reach, inverse):
+    """Distance to where a ray leaves the cells within `reach` of its own, along one axis."""
+    face = cell + _ONE + reach if inverse > _ZERO else cell - reach
+    return (face - x) * inverse
+
+
+@njit(**_options)
+@no_type_check
+def _locate(x, count, texels, cells, low, share):
+    """The texel before each position along one axis of a plane, and the share of the texel after it."""
+    per_cell, last = np.float32(texels) / np.float32(cells), np.float32(texels - 1)
+    for i in range(count):
+        u = min(max(x[i] * per_cell - _HALF, _ZERO), last)
+        before = min(np.floor(u), last - _ONE)
+        low[i] = np.int32(before)
+        share[i] = u - before
+
+
+@njit(**_options)
+@no_type_check
+def _corners(col, row, beside, below, across, hidden, start):
+    """Offsets and weights of the four texels around a point of one plane."""
+    top = start + np.uintp(row) * across + np.uintp(col) * hidden
+    bottom = top + across
+    before, above = _ONE - beside, _ONE - below
+    weights = (above * before, above * beside, below * before, below * beside)
+    return (top, top + hidden, bottom, bottom + hidden), weights
+
+
+@njit(**_options)
+@no_type_check
+def _blend(values, at, by, j):
+    """Component `j` of the weighted sum of four rows."""
+    return (
+        by[0] * values[at[0] + j]
+        + by[1] * values[at[1] + j]
+        + by[2] * values[at[2] + j]
+        + by[3] * values[at[3] + j]
+    )
+
+
+@njit(**_options)
+@no_type_check
+def _harmonics(x, y, z, out):
+    """The 16 harmonics of `engine.ops.harmonics`, in place."""
+    xx, yy, zz = x * x, y * y, z * z
+    out[0] = 0.28209479177387814
+    out[1] = -0.48860251190291987 * y
+    out[2] = 0.48860251190291987 * z
+    out[3] = -0.48860251190291987 * x
+    out[4] = 1.0925484305920792 * x * y
+    out[5] = -1.0925484305920792 * y * z
+    out[6] = 0.94617469575755997 * zz - 0.31539156525251999
+    out[7] = -1.0925484305920792 * x * z
+    out[8] = 0.54627421529603959 * (xx - yy)
+    out[9] = 0.59004358992664352 * y * (yy - 3 * xx)
+    out[10] = 2.8906114426405538 * x * y * z
+    out[11] = 0.45704579946446572 * y * (1 - 5 * zz)
+    out[12] = 0.3731763325901154 * z * (5 * zz - 3)
+    out[13] = 0.45704579946446572 * x * (1 - 5 * zz)
+    out[14] = 1.4453057213202769 * z * (xx - yy)
+    out[15] = 0.59004358992664352 * x * (3 * yy - xx)
+
+
+class _Layers(NamedTuple):
+    """A field, flat: see `Tables`."""
+
+    planes: np.ndarray
+    rows: int
+    cols: int
+    hidden: int
+    density_head: np.ndarray
+    color_head: np.ndarray
+    direction: np.ndarray
+
+
+class _Lattice(NamedTuple):
+    """Where samples may lie. Positions are counted in cells from the box's lower corner, distances in engine units."""
+
+    leaps: np.ndarray
+    cells: tuple[int, int, int]
+    scale: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    longest: float
+    step: float
+    min_near: float
+
+
+class _Rays(NamedTuple):
+    """The rays of one tile.
+
+    `waiting` is weight that has no colour yet, `colored` weight that has, `reached` the weighted distance; `next` and
+    `end` are lattice indices; `term` holds the direction's share of the hidden layer where `has_term`.
+    """
+
+    direction: np.ndarray
+    along: np.ndarray
+    near: np.ndarray
+    next: np.ndarray
+    end: np.ndarray
+    through: np.ndarray
+    waiting: np.ndarray
+    colored: np.ndarray
+    reached: np.ndarray
+    rgb: np.ndarray
+    has_term: np.ndarray
+    term: np.ndarray
+
+
+class _Samples(NamedTuple):
+    """Samples of one round: distance, position, where that is on the planes, and the light that passes.
+
+    `low` and `share` have four rows: x along the columns, y along the rows, y along the columns, z along the rows.
+    """
+
+    t: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    low: np.ndarray
+    share: np.ndarray
+    passing: np.ndarray
+
+
+class _Picks(NamedTuple):
+    """Samples whose colour is wanted: which, of which ray, with what weight; and then that colour."""
+
+    sample: np.ndarray
+    ray: np.ndarray
+    weight: np.ndarray
+    rgb: np.ndarray
+
+
+@njit(**_options)
+@no_type_check
+def _aim(rays, lattice, camera, tile, height, width, alive):
+    """Start the rays of a tile; returns how many meet the box, their indices in `alive`."""
+    tiles_across = (width + TILE - 1) // TILE
+    ox, oy, oz = lattice.origin
+    sx, sy, sz = lattice.scale
+    gx, gy, gz = lattice.cells
+    living = 0
+    for ray in range(TILE * TILE):
+        row = tile // tiles_across * TILE + ray // TILE
+        col = tile % tiles_across * TILE + ray % TILE
+        dx, dy, dz, along = _pixel_direction(camera, row, col)
+        ix, iy, iz = _inverse(dx * sx), _inverse(dy * sy), _inverse(dz * sz)
+        x0, x1 = -ox * ix, (np.float32(gx) - ox) * ix
+        y0, y1 = -oy * iy, (np.float32(gy) - oy) * iy
+        z0, z1 = -oz * iz, (np.float32(gz) - oz) * iz
+        near = max(max(min(x0, x1), min(y0, y1)), max(min(z0, z1), lattice.min_near))
+        far = min(min(max(x0, x1), max(y0, y1)), max(z0, z1))
+        rays.direction[0, ray], rays.direction[1, ray], rays.direction[2, ray] = dx, dy, dz
+        rays.along[ray], rays.near[ray] = along, near
+        rays.through[ray], rays.has_term[ray] = _ONE, False
+        rays.waiting[ray], rays.colored[ray], rays.reached[ray] = _ZERO, _ZERO, _ZERO
+        rays.rgb[0, ray], rays.rgb[1, ray], rays.rgb[2, ray] = _ZERO, _ZERO, _ZERO
+        rays.next[ray] = 0
+        if far > near and row < height and col < width:
+            chord = min(far - near, lattice.longest)
+            rays.end[ray] = int(np.ceil(chord / lattice.step - _HALF))
+            alive[living] = ray
+            living += 1
+    return living
+
+
+@njit(**_options)
+@no_type_check
+def _gather(rays, lattice, samples, alive, living, ends):
+    """The next samples of every living ray, at most `ROUND` of each.
+
+    Returns how many rays had any: these are in `alive` then, and `ends` says where each one's samples end.
+    """
+    ox, oy, oz = lattice.origin
+    sx, sy, sz = lattice.scale
+    gx, gy, gz = lattice.cells
+    per_step = _ONE / lattice.step
+    count, still = 0, 0
+    for place in range(living):
+        ray = alive[place]
+        near, k, end = rays.near[ray], rays.next[ray], rays.end[ray]
+        vx, vy = rays.direction[0, ray] * sx, rays.direction[1, ray] * sy
+        vz = rays.direction[2, ray] * sz
+        ix, iy, iz = _inverse(vx), _inverse(vy), _inverse(vz)
+        first, full = count, count + ROUND
+        while k < end and count < full:
+            t = near + (np.float32(k) + _HALF) * lattice.step
+            x, cx = _clamped_cell(ox + t * vx, np.float32(gx))
+            y, cy = _clamped_cell(oy + t * vy, np.float32(gy))
+            z, cz = _clamped_cell(oz + t * vz, np.float32(gz))
+            cell = (np.uintp(cx) * np.uintp(gy) + np.uintp(cy)) * np.uintp(gz) + np.uintp(cz)
+            leap = lattice.leaps[cell]
+            k += 1
+            if leap > 0:
+                reach = np.float32(leap) - _ONE
+                away = min(_leave(x, cx, reach, ix), _leave(y, cy, reach, iy))
+                away = min(away, _leave(z, cz, reach, iz))
+                k = max(k, int(np.ceil((t + away - near) * per_step - _HALF)))
+            else:
+                samples.t[count], samples.x[count] = t, x
+                samples.y[count], samples.z[count] = y, z
+                count += 1
+        rays.next[ray] = k
+        if count > first:
+            alive[still], ends[still] = ray, count
+            still += 1
+    return still
+
+
+@njit(**_options)
+@no_type_check
+def _place(layers, lattice, samples, count):
+    """Find all samples on the planes."""
+    gx, gy, gz = lattice.cells
+    _locate(samples.x, count, layers.cols, gx, samples.low[0], samples.share[0])
+    _locate(samples.y, count, layers.rows, gy, samples.low[1], samples.share[1])
+    _locate(samples.y, count, layers.cols, gy, samples.low[2], samples.share[2])
+    _locate(samples.z, count, layers.rows, gz, samples.low[3], samples.share[3])
+
+
+@njit(**_options)
+@no_type_check
+def _reads(layers, samples, i):
+    """Offsets and weights of the texels around a sample, plane by plane."""
+    hidden = np.uintp(layers.hidden)
+    across = np.uintp(layers.cols) * hidden
+    plane = np.uintp(layers.rows) * across
+    low, share = samples.low, samples.share
+    return (
+        _corners(low[0, i], low[1, i], share[0, i], share[1, i], across, hidden, np.uintp(0)),
+        _corners(low[0, i], low[3, i], share[0, i], share[3, i], across, hidden, plane),
+        _corners(low[2, i], low[3, i], share[2, i], share[3, i], across, hidden, plane + plane),
+    )
+
+
+@njit(**_options)
+@no_type_check
+def _absorb(layers, samples, count, step):
+    """The share of light that passes each sample."""
+    planes, head, hidden = layers.planes, layers.density_head, np.uintp(layers.hidden)
+    for i in range(count):
+        (at_0, by_0), (at_1, by_1), (at_2, by_2) = _reads(layers, samples, i)
+        raw = head[hidden]
+        for j in range(hidden):
+            base = _blend(planes, at_0, by_0, j) + _blend(planes, at_1, by_1, j)
+            raw += head[j] * silu(base + _blend(planes, at_2, by_2, j))
+        samples.passing[i] = raw
+    for i in range(count):
+        samples.passing[i] = exp(-exp(samples.passing[i]) * step)
+
+
+@njit(**_options)
+@no_type_check
+def _composite(rays, samples, picks, alive, still, ends, stop, carry):
+    """Let every ray pass its samples; returns how many rays go on (in `alive`) and how many colours are wanted."""
+    wanted, living, i = 0, 0, 0
+    for place in range(still):
+        ray = alive[place]
+        through, waiting = rays.through[ray], rays.waiting[ray]
+        colored, reached = rays.colored[ray], rays.reached[ray]
+        while i < ends[place] and through >= stop:
+            weight = through * (_ONE - samples.passing[i])
+            through *= samples.passing[i]
+            waiting += weight
+            reached += weight * samples.t[i]
+            if waiting > (carry if colored > _ZERO else FIRST_SHARE * carry):
+                picks.sample[wanted], picks.ray[wanted], picks.weight[wanted] = i, ray, waiting
+                wanted += 1
+                colored += waiting
+                waiting = _ZERO
+            i += 1
+        i = ends[place]
+        rays.through[ray], rays.waiting[ray] = through, waiting
+        rays.colored[ray], rays.reached[ray] = colored, reached
+        if through >= stop and rays.next[ray] < rays.end[ray]:
+            alive[living] = ray
+            living += 1
+    return living, wanted
+
+
+@njit(**_options)
+@no_type_check
+def _turn(layers, rays, ray, basis):
+    """The direction's share of a ray's hidden layer, four harmonics at a time."""
+    weights, hidden = layers.direction, np.uintp(layers.hidden)
+    start = np.uintp(ray) * hidden
+    _harmonics(rays.direction[0, ray], rays.direction[1, ray], rays.direction[2, ray], basis)
+    for j in range(hidden):
+        rays.term[start + j] = weights[np.uintp(16) * hidden + j]
+    for n in range(np.uintp(0), np.uintp(16), np.uintp(4)):
+        at = n * hidden
+        rows = (at, at + hidden, at + hidden + hidden, at + hidden + hidden + hidden)
+        shares = (basis[n], basis[n + 1], basis[n + 2], basis[n + 3])
+        for j in range(hidden):
+            rays.term[start + j] += _blend(weights, rows, shares, j)
+    rays.has_term[ray] = True
+
+
+@njit(**_options)
+@no_type_check
+def _paint(layers, rays, samples, picks, wanted, basis):
+    """Add the colours of the picked samples to their rays."""
+    planes, head, hidden = layers.planes, layers.color_head, np.uintp(layers.hidden)
+    green_at, blue_at, bias_at = hidden, hidden + hidden, hidden + hidden + hidden
+    for pick in range(wanted):
+        i, ray = picks.sample[pick], picks.ray[pick]
+        if not rays.has_term[ray]:
+            _turn(layers, rays, ray, basis)
+        term, term_at = rays.term, np.uintp(ray) * hidden
+        (at_0, by_0), (at_1, by_1), (at_2, by_2) = _reads(layers, samples, i)
+        red, green, blue = head[bias_at], head[bias_at + np.uintp(1)], head[bias_at + np.uintp(2)]
+        for j in range(hidden):
+            base = _blend(planes, at_0, by_0, j) + _blend(planes, at_1, by_1, j)
+            unit = silu(base + _blend(planes, at_2, by_2, j) + term[term_at + j])
+            red += head[j] * unit
+            green += head[green_at + j] * unit
+            blue += head[blue_at + j] * unit
+        picks.rgb[0, pick], picks.rgb[1, pick], picks.rgb[2, pick] = red, green, blue
+    for channel in range(3):
+        colors = picks.rgb[channel]
+        for pick in range(wanted):
+            colors[pick] = picks.weight[pick] * _sigmoid(colors[pick])
+        for pick in range(wanted):
+            rays.rgb[channel, picks.ray[pick]] += colors[pick]
+
+
+@njit(**_options)
+@no_type_check
+def _write(rays, tile, stop, rgb, opacity, depth):
+    """Put a finished tile into the picture. A ray that ended counts as opaque."""
+    height, width = opacity.shape
+    tiles_across = (width + TILE - 1) // TILE
+    for ray in range(TILE * TILE):
+        row = tile // tiles_across * TILE + ray // TILE
+        col = tile % tiles_across * TILE + ray % TILE
+        if row >= height or col >= width:
+            continue
+        covered, per_color, per_weight = _ZERO, _ZERO, _ZERO
+        if rays.colored[ray] > _ZERO:
+            total = rays.colored[ray] + rays.waiting[ray]
+            covered = _ONE if rays.through[ray] < stop else total
+            per_color, per_weight = covered / rays.colored[ray], covered / total
+        for channel in range(3):
+            rgb[row, col, channel] = rays.rgb[channel, ray] * per_color
+        opacity[row, col] = covered
+        depth[row, col] = rays.reached[ray] * per_weight * rays.along[ray]
+
+
+@njit(nogil=True, **_options)
+@no_type_check
+def trace_tiles(
+    planes, rows, cols, hidden, density_head, color_head, direction,
+    leaps, cells, box, camera, step, min_near, stop, carry,
+    first, last, rgb, opacity, depth,
+):  # fmt: skip
+    """Trace some tiles of a picture, in rounds: gather samples, absorb, composite, paint."""
+    layers = _Layers(planes, rows, cols, hidden, density_head, color_head, direction)
+    gx, gy, gz = np.float32(cells[0]), np.float32(cells[1]), np.float32(cells[2])
+    wide, deep, tall = box[3] - box[0], box[4] - box[1], box[5] - box[2]
+    sx, sy, sz = gx / wide, gy / deep, gz / tall
+    ox, oy, oz = (camera[3] - box[0]) * sx, (camera[7] - box[1]) * sy, (camera[11] - box[2]) * sz
+    longest = np.sqrt(wide * wide + deep * deep + tall * tall)
+    lattice = _Lattice(leaps, cells, (sx, sy, sz), (ox, oy, oz), longest, step, min_near)
+    size, capacity = TILE * TILE, TILE * TILE * ROUND
+    rays = _Rays(
+        direction=np.empty((3, size), np.float32),
+        along=np.empty(size, np.float32),
+        near=np.empty(size, np.float32),
+        next=np.empty(size, np.int64),
+        end=np.empty(size, np.int64),
+        through=np.empty(size, np.float32),
+        waiting=np.empty(size, np.float32),
+        colored=np.empty(size, np.float32),
+        reached=np.empty(size, np.float32),
+        rgb=np.empty((3, size), np.float32),
+        has_term=np.empty(size, np.bool_),
+        term=np.empty(size * layers.hidden, np.float32),
+    )
+    samples = _Samples(
+        np.empty(capacity, np.float32),
+        np.empty(capacity, np.float32),
+        np.empty(capacity, np.float32),
+        np.empty(capacity, np.float32),
+        np.empty((4, capacity), np.int32),
+        np.empty((4, capacity), np.float32),
+        np.empty(capacity, np.float32),
+    )
+    picks = _Picks(
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.float32),
+        np.empty((3, capacity), np.float32),
+    )
+    alive, ends = np.empty(size, np.int64), np.empty(size, np.int64)
+    basis = np.empty(16, np.float32)
+    height, width = opacity.shape
+    for tile in range(first, last):
+        living = _aim(rays, lattice, camera, tile, height, width, alive)
+        while living > 0:
+            still = _gather(rays, lattice, samples, alive, living, ends)
+            if still == 0:
+                break
+            count = ends[still - 1]
+            _place(layers, lattice, samples, count)
+            _absorb(layers, samples, count, step)
+            living, wanted = _composite(rays, samples, picks, alive, still, ends, stop, carry)
+            _paint(layers, rays, samples, picks, wanted, basis)
+        _write(rays, tile, stop, rgb, opacity, depth)
