@@ -69,7 +69,7 @@ def _sigmoid(x):
 @njit(**_options)
 @no_type_check
 def silu(x):
-    """x * sigmoid(x)."""
+    """The activation: x * sigmoid(x)."""
     return x / (_ONE + exp(-x))
 
 
