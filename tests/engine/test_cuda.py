@@ -1,0 +1,62 @@
+"""The same engine on a GPU: run where one is lent (`pytest -m gpu`)."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from engine.data.pack import pack_vehicles
+from engine.events import finish
+from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
+from engine.noise import Noise
+from engine.ops.cameras import orbit_camera
+from engine.render import render_views
+from engine.training.loop import TrainState, finished, iterate, load_batch
+from train.recipes import RECIPES
+
+pytestmark = pytest.mark.gpu
+SMOKE = dataclasses.replace(RECIPES["smoke"], scenes=4, views=4, size=32)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pack") / "vehicles"
+    return finish(pack_vehicles(folder, range(4), SMOKE.views, SMOKE.size))
+
+
+def test_training_on_the_gpu_follows_the_cpu(data):
+    reports = {}
+    for device in ("cpu", "cuda"):
+        state = TrainState.fresh(SMOKE, len(data), device)
+        reports[device] = [iterate(state, data)["psnr"] for _ in range(4)]
+    assert reports["cuda"] == pytest.approx(reports["cpu"], abs=0.2)
+
+
+def test_a_seed_means_the_same_object_with_and_without_a_gpu(data):
+    state = TrainState.fresh(SMOKE, len(data))
+    for _ in range(10):
+        iterate(state, data)
+    method = finished(state)
+    options = SampleOptions(steps=4, renoise=RenoiseOptions(steps=2))
+    here = finish(method.generate(2, options, Noise(5)))
+    there = finish(method.to("cuda").generate(2, options, Noise(5)))
+    torch.testing.assert_close(there.cpu(), here, rtol=0, atol=2e-2)
+
+
+def test_reconstruction_and_rendering_agree_with_the_cpu(data):
+    state = TrainState.fresh(SMOKE, len(data))
+    for _ in range(10):
+        iterate(state, data)
+    method = finished(state)
+    batch = load_batch(data, torch.tensor([0]), "cpu")
+    views = data.views(0, [0])
+    assert batch.num_scenes == 1
+    options = FitOptions(steps=3, renoise=RenoiseOptions(steps=1), finetune_steps=1, rays=512)
+    camera = orbit_camera(40.0, 20.0, 1.3, 32)[None]
+    images = {}
+    for device in ("cpu", "cuda"):
+        method = method.to(device)
+        latent = finish(method.reconstruct(views, options, Noise(1)))[0]
+        images[device] = render_views(method.scene(latent).field, camera).cpu()
+    error = (images["cpu"] - images["cuda"]).square().mean()
+    assert float(-10 * torch.log10(error)) > 25
