@@ -149,7 +149,8 @@ def render(
 def render_views(
     field: Field | Baked, camera: Camera, options: RenderOptions = RenderOptions()
 ) -> Float[Tensor, "views height width 3"]:
-    """The colours of one field from every camera of a batch."""
+    """The colours of one field from every camera of a batch (or from a single camera)."""
+    camera = camera[None] if camera.c2w.ndim == 2 else camera
     baked = field if isinstance(field, Baked) else bake(field)
     return torch.stack([render(baked, camera[i], options).rgb for i in range(len(camera))])
 
@@ -160,7 +161,7 @@ def to_uint8(rgb: Float[Tensor, "*b"]) -> UInt8[Tensor, "*b"]:
 
 
 def warm_up(field: Field | None = None) -> None:
-    """Compile the kernels that `field` needs (by default those of our priors), before the first frame does.
+    """Compile the kernels that `field` needs (by default those of all plain triplanes) before the first frame does.
 
     Takes seconds the first time on a machine and a fraction of one afterwards.
     """

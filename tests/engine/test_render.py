@@ -234,6 +234,7 @@ def test_views_come_in_the_order_of_their_cameras():
     assert views.shape == (3, 16, 16, 3)
     for view, camera in zip(views, (cameras[i] for i in range(3)), strict=True):
         assert torch.equal(view, render(bake(field), camera).rgb)
+    assert torch.equal(render_views(field, cameras[1]), views[1:2])
     with pytest.raises(ValueError, match="found 3 cameras, expected one"):
         render(bake(field), cameras)
 
