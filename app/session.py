@@ -102,7 +102,7 @@ class Display:
     channel: Channel = "colour"
     cameras: bool = True
     """Whether the inputs' frusta are shown."""
-    grid: bool = True
+    ground: bool = True
     overlay: bool = False
     """Whether an input picture is laid over the render when one stands at its camera."""
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)

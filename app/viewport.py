@@ -24,6 +24,7 @@ import viser
 import viser.transforms
 
 from app import present
+from app.ground import lay_ground, lowest
 from app.session import Display, Session, Snapshot
 from engine.ops.cameras import orbit_camera
 from engine.render import Baked, RenderOptions, RenderOutput, TimeModel, render, to_uint8
@@ -35,8 +36,10 @@ QUIET_S = 0.12
 """Rest after which the picture is refined."""
 PREVIEW_S, REFINED_S = 0.045, 0.9
 """Time budgets of one frame."""
-PREVIEW_PX, REFINED_PX = 320, 900
+PREVIEW_PX, REFINED_PX = 256, 900
 """Most rows of one frame."""
+DEPTH_PX = {"preview": 128, "standard": 256}
+"""Most rows of its depth."""
 LEAST_PX = 96
 FAR = 160.0
 """Depth of empty pixels, viser units; its depth texture ends at 167.77."""
@@ -45,8 +48,6 @@ HOME = orbit_camera(38.0, 18.0, 2.3)
 """The view that greets the visitor."""
 HOME_FOV = math.radians(30.0)
 FRUSTUM_COLOR = (79, 110, 247)
-GRID_COLORS = {False: ((222, 226, 233), (200, 206, 216)), True: ((40, 46, 58), (58, 66, 82))}
-"""Cells and sections of the ground in the light and the dark theme."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def draw(
         return None
     output = _on_cpu(output)
     rgb = present.channel_image(output, display.channel, display.background)
+    if display.ground:
+        rgb = lay_ground(rgb, output.opacity.numpy(), camera, lowest(baked), display.background)
     if display.overlay:
         for views in slots.values():
             rgb = present.overlay(rgb, camera, views)
@@ -168,22 +171,13 @@ class Viewport:
     # -- viser ------------------------------------------------------------------------------------
 
     def _furnish(self) -> None:
-        """What stands in every view: the initial camera, the ground."""
+        """Where every view begins."""
         server = self._server
         server.scene.set_up_direction("+z")
         server.initial_camera.position = tuple(HOME.srn_c2w()[:3, 3].tolist())
         server.initial_camera.look_at = (0.0, 0.0, 0.0)
         server.initial_camera.fov = HOME_FOV
         server.initial_camera.near = 0.01
-        floor = float(self.session.method.scene(self.session.method.mean_latent).field.aabb[0, 2])
-        self._grid = server.scene.add_grid(
-            "/grid",
-            width=1.6,
-            height=1.6,
-            cell_size=0.1,
-            section_size=0.5,
-            position=(0.0, 0.0, floor / WORLD_PER_SRN),
-        )
 
     async def _connected(self, client: viser.ClientHandle) -> None:
         with self.session.cv:
@@ -232,8 +226,8 @@ class Viewport:
 
     def _serve(self, client: viser.ClientHandle, key: tuple[int, int], snapshot: Snapshot) -> None:
         """Preview, rest, refine; returns early when something changed."""
-        self._arrange(client, snapshot)
         baked = self.session.baked(snapshot.record, snapshot.index)
+        self._arrange(client, snapshot)
         pose = _pose(client)
         rows = self._rows(pose, "preview", PREVIEW_S, PREVIEW_PX)
         if not self._frame(client, baked, pose, rows, snapshot, "preview", None):
@@ -266,28 +260,17 @@ class Viewport:
             drawn.rgb,
             format="jpeg",
             jpeg_quality=72 if quality == "preview" else 93,
-            depth=self._depth(drawn.depth, snapshot),
+            depth=_reduced(drawn.depth, DEPTH_PX[quality]),
         )
         client.flush()
         arrived = _acknowledged(client) and _acknowledged(client)
         self.frames += arrived
         return arrived
 
-    def _depth(self, depth: np.ndarray, snapshot: Snapshot) -> np.ndarray | None:
-        """Depth for hiding what stands behind the object; at most 256 rows are worth their bytes."""
-        height, width = depth.shape
-        if height <= 256:
-            return depth
-        size = (round(width * 256 / height), 256)
-        return cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST)
-
     # -- what stands in the scene -------------------------------------------------------------------
 
     def _arrange(self, client: viser.ClientHandle, snapshot: Snapshot) -> None:
-        """Bring frusta, grid and camera in line with the session."""
-        self._grid.visible = snapshot.display.grid
-        dark = sum(snapshot.display.background) < 1.5
-        self._grid.cell_color, self._grid.section_color = GRID_COLORS[dark]
+        """Bring frusta and camera in line with the session."""
         for slot in [s for s in self._frusta if s not in snapshot.slots]:
             self._frusta.pop(slot)[1].remove()
         for slot, views in snapshot.slots.items():
@@ -320,6 +303,15 @@ class Viewport:
         )
         handle.on_click(lambda event: self.session.fly(views.camera[0]))
         self._frusta[slot] = (views, handle)
+
+
+def _reduced(depth: np.ndarray, rows: int) -> np.ndarray:
+    """Depth with at most `rows` rows: it only hides what stands behind the object."""
+    height, width = depth.shape
+    if height <= rows:
+        return depth
+    size = (round(width * rows / height), rows)
+    return cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST)
 
 
 def _pose(client: viser.ClientHandle) -> Pose:

@@ -20,7 +20,7 @@ TOGGLES = {
         "Overlay",
         "Stand at the first picture's camera and lay the picture over the render",
     ),
-    "grid": ("Ground", "Show the ground grid; a cell is a tenth of the object's diagonal"),
+    "ground": ("Ground", "Show the ground grid; a cell is a tenth of the object's diagonal"),
 }
 
 
