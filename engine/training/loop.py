@@ -47,7 +47,7 @@ class Recipe:
     """Image size in pixels."""
     batch: int = 8
     """Scenes in each iteration."""
-    iterations: int = 16_000
+    iterations: int = 14_000
     """Outer iterations."""
     seed: int = 2021
     """Of everything."""
