@@ -96,7 +96,8 @@ class _Tab:
         with gr.Tab(f"Picture {place + 1}", elem_id=f"slot-{place + 1}") as tab:
             with gr.Row(elem_classes="pictures"):
                 image = gr.Image(
-                    label="Drop a picture",
+                    label="Picture",
+                    placeholder="Drop a picture\nor click to choose",
                     type="filepath",
                     image_mode=None,
                     sources=["upload", "clipboard"],
