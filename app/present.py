@@ -110,8 +110,11 @@ def _shown_text(record: Record, frame: Frame | None) -> str:
     parts = [html.escape(record.title)]
     if frame is not None and frame.stage != "result":
         parts.append(f"step {frame.index} of {frame.total}, {stage_title(frame.stage).lower()}")
-    if frame is not None and "psnr" in frame.scalars:
-        parts.append(f"<b>{frame.scalars['psnr']:.1f} dB</b>")
+    psnr = None if frame is None else frame.scalars.get("psnr")
+    if frame is not None and frame.stage == "result":
+        psnr = record.psnr
+    if psnr is not None:
+        parts.append(f"<b>{psnr:.1f} dB</b>")
     return " &middot; ".join(parts)
 
 
@@ -138,17 +141,15 @@ def _card_note(record: Record) -> str:
     return f"{record.psnr:.1f} dB" if record.psnr is not None else "done"
 
 
-def result_html(token: str, record: Record | None, psnrs: Sequence[float]) -> str:
-    """Inputs against renders."""
-    if record is None or record.state not in ("done", "cancelled") or not record.frames:
-        return ""
+def result_html(token: str, record: Record) -> str:
+    """Inputs against renders, once a run has ended."""
     return "".join(
         f'<div class="compare"><figure><img src="film/{token}/{record.id}/input/{view}.png" alt="input">'
         f"<figcaption>Input</figcaption></figure>"
         f'<figure><img src="film/{token}/{record.id}/render/{view}.png?frames={len(record.frames)}" alt="render">'
         f"<figcaption>Render</figcaption></figure>"
         f'<div class="psnr"><b>{psnr:.1f}</b> dB<small>PSNR</small></div></div>'
-        for view, psnr in enumerate(psnrs)
+        for view, psnr in enumerate(record.psnrs)
     )
 
 

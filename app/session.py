@@ -25,7 +25,8 @@ from app.jobs import Job, JobRunner, Plan, State
 from app.settings import AppSettings
 from engine.events import Run, Step
 from engine.methods.base import Method
-from engine.render import Baked, bake
+from engine.ops.metrics import psnr
+from engine.render import Baked, bake, render_views
 from engine.scene import Scene
 from engine.types import Camera, Views
 
@@ -67,6 +68,7 @@ class Record:
         views: Input pictures, or None.
         state: Where its run stands.
         error: One sentence, if it failed.
+        psnrs: PSNR of the end on each input, dB.
         job: Number of its job; 0 for what no job made.
     """
 
@@ -78,6 +80,7 @@ class Record:
     views: Views | None = None
     state: State = "queued"
     error: str | None = None
+    psnrs: tuple[float, ...] = ()
     job: int = 0
     id: int = field(default_factory=itertools.count(1).__next__)
 
@@ -88,7 +91,7 @@ class Record:
 
     @property
     def psnr(self) -> float | None:
-        """PSNR on the inputs at the last step that knew it."""
+        """Mean PSNR on the inputs: of the end, or of the last step that knew it."""
         known = (
             frame.scalars["psnr"] for frame in reversed(self.frames) if "psnr" in frame.scalars
         )
@@ -270,7 +273,9 @@ class Session:
 
         def on_end(job: Job, state: State) -> None:
             if state == "done":
-                self._add_frame(records, _final(job.result, records[0].psnr), follow)
+                self._add_frame(records, _final(job.result), follow)
+            if records[0].views is not None and records[0].frames:
+                self._judge(records[0])
             with self.cv:
                 for record in records:
                     record.state, record.error = state, job.error
@@ -296,6 +301,12 @@ class Session:
             self.closed = True
             self._changed()
         self._folder.cleanup()
+
+    def _judge(self, record: Record) -> None:
+        """Compare the newest frame with the inputs."""
+        baked = self.baked(record, len(record.frames) - 1)
+        rendered = render_views(baked, record.views.camera).cpu()
+        record.psnrs = tuple(psnr(rendered, record.views.images.cpu()).tolist())
 
     def _add_frame(self, records: list[Record], frame: Frame, follow: threading.Event) -> None:
         with self.cv:
@@ -335,9 +346,8 @@ def _half(latent: Tensor) -> Tensor:
     return latent.detach().to("cpu", torch.float16)
 
 
-def _final(latents: Tensor, psnr: float | None = None) -> Frame:
-    scalars = {} if psnr is None else {"psnr": psnr}
-    return Frame("result", 1, 1, latents.detach().cpu().float(), scalars)
+def _final(latents: Tensor) -> Frame:
+    return Frame("result", 1, 1, latents.detach().cpu().float())
 
 
 class Sessions:

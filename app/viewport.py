@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 QUIET_S = 0.12
 """Rest after which the picture is refined."""
-PREVIEW_S, REFINED_S = 0.045, 0.9
+PREVIEW_S, REFINED_S = 0.04, 1.5
 """Time budgets of one frame."""
 PREVIEW_PX, REFINED_PX = 256, 900
 """Most rows of one frame."""
@@ -253,7 +253,7 @@ class Viewport:
             before = time.perf_counter()
             drawn = draw(baked, camera, snapshot.display, snapshot.slots, quality, stop)
             seconds = time.perf_counter() - before
-        if drawn is None:
+        if drawn is None or self._client is not client:
             return False
         self._times[quality].observe(camera.height * camera.width, seconds)
         client.scene.set_background_image(

@@ -32,8 +32,7 @@ from engine.images import (
 )
 from engine.methods.base import FitOptions
 from engine.noise import Noise
-from engine.ops.metrics import psnr
-from engine.render import render_views, to_uint8
+from engine.render import to_uint8
 from engine.types import Views
 
 SLOTS = 4
@@ -356,10 +355,8 @@ class _Tab:
                 self.problem: present.error_html(job.error or ""),
                 self.generate.history: watch.history(session),
             }
-            if job.ended and record.frames:
-                update[self.result] = present.result_html(
-                    session.token, record, input_psnrs(session, record)
-                )
+            if job.ended:
+                update[self.result] = present.result_html(session.token, record)
             yield update
 
     def _all_views(
@@ -416,13 +413,6 @@ def plan(options: FitOptions) -> Plan:
     """Stages that a reconstruction will have."""
     renoise = (("renoise", options.renoise.steps),) if options.mode == "ours" else ()
     return (("guide", options.steps), *renoise, ("finetune", options.finetune_steps))
-
-
-def input_psnrs(session: Session, record: Record) -> list[float]:
-    """How well the newest frame matches each input, dB."""
-    baked = session.baked(record, len(record.frames) - 1)
-    rendered = render_views(baked, record.views.camera).cpu()
-    return psnr(rendered, record.views.images).tolist()
 
 
 def framed_html(views: Views | None) -> str:

@@ -40,7 +40,7 @@ def test_the_viewport_page_is_visers_client_in_our_style(served):
     session = served.explorer.sessions.of_page("page")
     page = get(f"{served.url}/viewport/{session.token}/").decode()
     assert ".mantine-Notifications-root" in page
-    assert "<div id=\"root\">" in page
+    assert '<div id="root">' in page
     assert status(f"{served.url}/viewport/unknown/") == 404
 
 
