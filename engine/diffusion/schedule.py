@@ -61,7 +61,9 @@ class Schedule:
 
         Source: spec section 5.1, `trunc(arange(T - 1, -1, -T / steps))`, in float32 as in the official code.
         """
-        times = torch.arange(self.timesteps - 1, -1, -self.timesteps / steps).long()[:steps].tolist()
+        times = (
+            torch.arange(self.timesteps - 1, -1, -self.timesteps / steps).long()[:steps].tolist()
+        )
         return list(zip(times, [*times[1:], -1], strict=True))
 
     def diffuse(

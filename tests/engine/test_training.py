@@ -85,7 +85,9 @@ def test_closing_a_run_saves_it_and_the_log_continues_without_repetition(data, t
     assert step.index == 4
     assert step.total == 6
     with open(tmp_path / "metrics.jsonl", "a") as file:
-        file.write('{"step": 5, "psnr": 1.0}\n{"step": 6, "ps')  # written after the last save, then killed
+        file.write(
+            '{"step": 5, "psnr": 1.0}\n{"step": 6, "ps'
+        )  # written after the last save, then killed
     state = TrainState.fresh(recipe, len(data))
     state.load(tmp_path / "state.pt")
     assert state.step == 4

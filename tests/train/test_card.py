@@ -17,7 +17,7 @@ def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
     run.mkdir()
     lines = [{"step": k, "psnr": 20 + k / 10, "diffusion_loss": 1 / k} for k in range(1, 40)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    flags = "--samples 8 --training-scenes 4 --reconstructions 1".split()
+    flags = ["--samples", "8", "--training-scenes", "4", "--reconstructions", "1"]
     assert main([str(folder), "--run", str(run), *flags]) == 0
     measured = json.loads((folder / "metrics.json").read_text())["samples"]
     assert measured["count"] == 8

@@ -13,7 +13,22 @@ import torch
 from tests.engine.test_training import assert_same
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = "--iterations 24 --scenes 6 --views 6 --size 32 --log-every 4 --threads 1 --device cpu".split()
+FLAGS = [
+    "--iterations",
+    "24",
+    "--scenes",
+    "6",
+    "--views",
+    "6",
+    "--size",
+    "32",
+    "--log-every",
+    "4",
+    "--threads",
+    "1",
+    "--device",
+    "cpu",
+]
 
 
 def start(folder: Path, *flags: str) -> subprocess.Popen:
