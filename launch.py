@@ -497,9 +497,9 @@ def write_result(
     views: Views | None = None,
 ) -> None:
     """Write a result's files and its report."""
-    from engine.checkpoint import write_json
     from engine.events import finish
     from engine.export import export_result, input_psnr
+    from engine.files import write_json
 
     scene = method.scene(latent, **{key: value for key, value in about.items() if key != "command"})
     finish(export_result(scene, folder, views), progress)

@@ -8,19 +8,19 @@ Nothing is unpickled.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from engine.config import from_json, to_json
 from engine.convert.official import load_official
-from engine.errors import CheckpointError, ConfigError
+from engine.errors import CheckpointError, ConfigError, one_line
+from engine.files import replacing, write_json
 from engine.methods import METHODS
 from engine.methods.base import FitOptions, SampleOptions
 from engine.methods.ssdnerf import SSDNeRF
@@ -46,7 +46,6 @@ def save_checkpoint(folder: Path | str, method: SSDNeRF, *, provenance: Mapping[
         provenance: Recipe, steps, seeds, data: JSON values.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = dict(method.state_dict())
     tensors |= {f"latents.{name}": getattr(method, name) for name in EXTRAS}
     tensors = {
@@ -56,16 +55,16 @@ def save_checkpoint(folder: Path | str, method: SSDNeRF, *, provenance: Mapping[
         .contiguous()
         for name, value in tensors.items()
     }
-    for old in folder.glob("model*.safetensors"):
-        old.unlink()
     shards = _shards(tensors)
-    for index, shard in enumerate(shards):
-        name = "model.safetensors"
-        if len(shards) > 1:
-            name = f"model-{index + 1:05d}-of-{len(shards):05d}.safetensors"
-        temporary = folder / (name + ".tmp")
-        save_file(shard, temporary)
-        os.replace(temporary, folder / name)
+    names = ["model.safetensors"]
+    if len(shards) > 1:
+        names = [f"model-{k + 1:05d}-of-{len(shards):05d}.safetensors" for k in range(len(shards))]
+    for name, shard in zip(names, shards, strict=True):
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(save(shard))
+    for other in folder.glob("model*.safetensors"):
+        if other.name not in names:
+            other.unlink()
     config = {
         "format": FORMAT,
         "method": method.info.name,
@@ -80,13 +79,6 @@ def save_checkpoint(folder: Path | str, method: SSDNeRF, *, provenance: Mapping[
     }
     write_json(folder / "config.json", config)
     return folder
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(temporary, path)
 
 
 def _shards(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -163,9 +155,9 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
         for extra in EXTRAS:
             setattr(method, extra, tensors.pop(f"latents.{extra}").float())
         method.load_state_dict({key: value.float() for key, value in tensors.items()})
-    except (ConfigError, KeyError, RuntimeError, SafetensorError) as error:
+    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
-            f"{folder}: the checkpoint is damaged ({error}); restore it."
+            f"{folder}: the checkpoint is damaged ({one_line(error)}); restore it."
         ) from error
     method = method.to(device).eval().requires_grad_(False)
     method.unet.to(memory_format=torch.channels_last)

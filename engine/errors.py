@@ -31,3 +31,8 @@ class UnsupportedTaskError(EngineError):
 
 class ExportError(EngineError):
     """Something cannot be written as a mesh, picture or video, or such a file cannot be read."""
+
+
+def one_line(error: Exception) -> str:
+    """What an error of somebody else's code says, without its line breaks; its name where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

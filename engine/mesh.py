@@ -8,7 +8,6 @@ material is unlit, because a radiance field's colours hold their shading already
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from trimesh.exchange.gltf import export_glb
 from engine.errors import ExportError
 from engine.events import Run, Step, finish
 from engine.fields.base import Field
+from engine.files import replacing
 from engine.ops.framing import extreme_points, generic_objects
 from engine.types import WORLD_PER_SRN
 
@@ -147,11 +147,9 @@ def save_mesh(mesh: Mesh, path: Path | str) -> Path:
     """
     path = Path(path)
     data = _encode(mesh, path)
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         raise ExportError(f"{path}: cannot be written ({error.strerror}).") from error
     return path

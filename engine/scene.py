@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from engine.config import from_json, to_json
-from engine.errors import ConfigError, SceneError
+from engine.errors import ConfigError, SceneError, one_line
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
+from engine.files import replacing
 
 FORMAT = "ssdnerf-explorer-scene/1"
 
@@ -35,7 +35,6 @@ class Scene:
     def save(self, path: Path | str) -> Path:
         """Write a self-contained `.safetensors` file (planes, decoder, provenance), whole or not at all."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         decoder = self.field.decoder
         tensors = {"triplane": self.field.triplane.detach().float().contiguous().cpu()}
         for name, value in decoder.state_dict().items():
@@ -45,9 +44,8 @@ class Scene:
             "decoder": json.dumps(to_json(decoder.config)),
             "provenance": json.dumps(dict(self.provenance)),
         }
-        temporary = path.with_name(path.name + ".tmp")
-        save_file(tensors, temporary, metadata=header)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(save(tensors, metadata=header))
         return path
 
     @classmethod
@@ -87,9 +85,14 @@ class Scene:
             decoder.load_state_dict(weights)
             provenance = json.loads(header["provenance"])
             triplane = tensors["triplane"]
-        except (KeyError, RuntimeError, ValueError, ConfigError) as error:
+        except (KeyError, TypeError, RuntimeError, ValueError, ConfigError) as error:
             raise SceneError(
-                f"{path}: the scene file is damaged ({error}); save it again."
+                f"{path}: the scene file is damaged ({one_line(error)}); save it again."
             ) from error
+        if triplane.ndim != 4 or triplane.shape[:2] != (3, decoder.config.channels):
+            raise SceneError(
+                f"{path}: found planes of shape {tuple(triplane.shape)}, expected 3 planes of "
+                f"{decoder.config.channels} channels; save it again."
+            )
         decoder = decoder.to(device).eval().requires_grad_(False)
         return cls(TriplaneField(decoder, triplane), provenance)

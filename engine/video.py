@@ -7,8 +7,8 @@ Angles are degrees and distances SRN units, as for all that stands at the engine
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from engine.errors import ExportError
 from engine.events import Run, Step
 from engine.fields.base import Field
+from engine.files import replacing
 from engine.ops.cameras import orbit_camera
 from engine.render import EMPTY_DEPTH, Quality, RenderOptions, RenderOutput, bake, render, to_uint8
 from engine.types import WORLD_PER_SRN, Camera
@@ -80,22 +81,14 @@ def turntable(
     if path.suffix.lower() != ".mp4":
         raise ExportError(f"{path}: found the ending {path.suffix or 'none'!r}, expected .mp4.")
     size += size % 2
-    temporary = path.with_name(path.stem + ".tmp.mp4")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writer = _open_writer(temporary, size, fps)
-        try:
+        with replacing(path) as temporary, closing(_open_writer(temporary, size, fps)) as writer:
             for index in range(frames):
                 angle = 360.0 * index / frames
                 camera = orbit_camera(angle, float(elevation_deg), float(distance), size)
                 frame = np.ascontiguousarray(render_frame(camera))
                 writer.send(frame)
                 yield Step(stage="turntable", index=index + 1, total=frames, item=frame)
-            writer.close()
-            os.replace(temporary, path)
-        finally:
-            writer.close()
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ExportError(f"{path}: the video cannot be written ({error}).") from error
     return path
@@ -208,11 +201,9 @@ def _write_png(path: Path | str, pixels: np.ndarray) -> Path:
     if path.suffix.lower() != ".png":
         raise ExportError(f"{path}: found the ending {path.suffix or 'none'!r}, expected .png.")
     _, data = cv2.imencode(".png", np.ascontiguousarray(pixels))
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data.tobytes())
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data.tobytes())
     except OSError as error:
         raise ExportError(f"{path}: cannot be written ({error.strerror}).") from error
     return path

@@ -7,8 +7,6 @@ Source: spec sections 3.2 to 3.4 and 7.2. Files are read with `torch.load(weight
 
 from __future__ import annotations
 
-import os
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,8 +18,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from engine.convert.morton import from_morton, pack_bits, to_morton, unpack_bits
-from engine.errors import CheckpointError, EngineError, SceneError
+from engine.errors import CheckpointError, SceneError, one_line
 from engine.fields.triplane import DecoderConfig
+from engine.files import load_pickle, replacing
 from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 
@@ -295,7 +294,7 @@ def import_official(state: Mapping[str, Tensor], config: SSDNeRFConfig | None = 
         method.load_state_dict(from_official(state))
     except RuntimeError as error:
         raise CheckpointError(
-            f"the weights do not fit the networks their shapes suggest: {' '.join(str(error).split())}"
+            f"the weights do not fit the networks their shapes suggest: {one_line(error)}"
         ) from error
     method.sample_options = method.paper_sample_options
     method.fit_options = method.paper_fit_options
@@ -319,7 +318,7 @@ def load_official(path: Path | str, device: torch.device | str = "cpu") -> SSDNe
         CheckpointError: If the file is missing, unsafe, damaged or something else.
     """
     path = Path(path)
-    content = _unpickle(path, CheckpointError)
+    content = load_pickle(path, CheckpointError)
     if isinstance(content, Mapping) and "param" in content:
         raise CheckpointError(
             f"{path}: this is a saved scene, expected a checkpoint with a state_dict; open it as a scene."
@@ -369,7 +368,7 @@ def load_scene(path: Path | str, activation: nn.Module) -> OfficialScene:
         SceneError: If the file is missing, unsafe, damaged or something else.
     """
     path = Path(path)
-    content = _unpickle(path, SceneError)
+    content = load_pickle(path, SceneError)
     if isinstance(content, Mapping) and "state_dict" in content:
         raise SceneError(f"{path}: this is a checkpoint, expected a saved scene; open it as one.")
     param = content.get("param") if isinstance(content, Mapping) else None
@@ -405,22 +404,8 @@ def save_scene(path: Path | str, scene: OfficialScene) -> Path:
 # --------------------------------------------------------------------------------------- files
 
 
-def _unpickle(path: Path, kind: type[EngineError]) -> Any:
-    if not path.is_file():
-        raise kind(f"{path}: there is no such file; expected a .pth file of SSDNeRF.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise kind(
-            f"{path}: not a file that can be read safely ({reason}); expected tensors, names and numbers only."
-        ) from error
-
-
 def _pickle(path: Path | str, content: Any) -> Path:
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        torch.save(content, file)
     return path

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.checkpoint import write_json
 from engine.config import to_json
 from engine.data.base import SceneDataset
 from engine.errors import DataError
 from engine.events import Run, Step, finish
 from engine.fields.base import Field
+from engine.files import write_json
 from engine.methods.base import FitOptions, Method, Mode
 from engine.noise import Noise
 from engine.ops.metrics import evaluation_psnr, mean_pairwise_psnr, ssim

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +18,9 @@ from torch import Tensor
 
 from engine.config import to_json
 from engine.data.base import PackedDataset
-from engine.errors import CheckpointError, EngineError
+from engine.errors import CheckpointError, EngineError, one_line
 from engine.events import Run, Step
+from engine.files import load_pickle, replacing
 from engine.methods.latents import LatentRecords
 from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig, TrainOptions
 from engine.noise import Noise
@@ -143,31 +143,27 @@ class TrainState:
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
             "bank": self.bank.state_dict(),
         }
-        temporary = path.with_name(path.name + ".tmp")
-        with open(temporary, "wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
 
     def load(self, path: Path) -> None:
         """What `save` wrote, into a state of the same shape.
 
         Raises:
-            CheckpointError: If the file is of another recipe.
+            CheckpointError: If the file is damaged or its networks, optimisers or scenes are of other shapes.
         """
+        state = load_pickle(path, CheckpointError)
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
             self.method.load_state_dict(state["method"])
             self.average.load_state_dict(state["average"])
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
             self.bank.load_state_dict(state["bank"])
-        except (KeyError, RuntimeError, ValueError) as error:
+            self.step = state["step"]
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
             raise CheckpointError(
-                f"{path}: does not fit this recipe ({error}); train into another folder or remove it."
+                f"{path}: does not fit this recipe ({one_line(error)}); train into another folder or remove it."
             ) from error
-        self.step = state["step"]
 
     def warm_start(self, method: SSDNeRF) -> None:
         """Take weights and mean latent of a finished method; latents are fitted anew from its mean.

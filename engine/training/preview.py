@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -12,6 +11,7 @@ import torch
 from engine.data.base import PackedDataset
 from engine.events import finish
 from engine.fields.triplane import TriplaneField
+from engine.files import replacing
 from engine.methods.base import RenoiseOptions, SampleOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -50,8 +50,6 @@ def preview(state: TrainState, data: PackedDataset) -> np.ndarray:
 def save_preview(state: TrainState, data: PackedDataset, folder: Path) -> Path:
     """Write the preview of this iteration as PNG."""
     path = folder / "previews" / f"{state.step:07d}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    iio.imwrite(temporary, preview(state, data), extension=".png")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        iio.imwrite(temporary, preview(state, data))
     return path

@@ -18,9 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.checkpoint import open_checkpoint, write_json
+from engine.checkpoint import open_checkpoint
 from engine.config import to_json
 from engine.events import Run, Step, finish
+from engine.files import write_json
 from engine.methods.base import FitOptions, Method, RenoiseOptions, SampleOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera

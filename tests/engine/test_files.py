@@ -1,0 +1,151 @@
+"""Files appear whole or not at all, with ordinary permissions; what cannot be read is told in one sentence."""
+
+import json
+import os
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.checkpoint import open_checkpoint
+from engine.errors import CheckpointError, DataError, SceneError
+from engine.files import load_pickle, replacing, write_json
+from engine.scene import Scene
+
+
+@pytest.fixture
+def checkpoint(tiny_checkpoint, tmp_path):
+    return shutil.copytree(tiny_checkpoint, tmp_path / "copy")
+
+
+def test_a_file_takes_its_place_when_the_block_ends(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("first")
+        assert not path.exists()
+        assert temporary.suffix == ".txt"
+    assert path.read_text() == "first"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_everything_written_has_ordinary_permissions(tiny_checkpoint, tmp_path):
+    (tmp_path / "plain").write_text("")
+    ordinary = (tmp_path / "plain").stat().st_mode
+    method = open_checkpoint(tiny_checkpoint)
+    written = [
+        method.scene(method.mean_latent).save(tmp_path / "scene.safetensors"),
+        tiny_checkpoint / "model.safetensors",
+        tiny_checkpoint / "config.json",
+    ]
+    write_json(tmp_path / "a.json", {})
+    assert {path.stat().st_mode for path in (*written, tmp_path / "a.json")} == {ordinary}
+
+
+def test_a_scene_comes_back_with_its_planes_decoder_and_provenance(tiny_checkpoint, tmp_path):
+    method = open_checkpoint(tiny_checkpoint)
+    saved = method.scene(method.gallery[0], seed=4, settings={"steps": 2})
+    loaded = Scene.load(saved.save(tmp_path / "scene.safetensors"))
+    assert loaded.provenance == saved.provenance
+    assert loaded.provenance["checkpoint"] == "tiny"
+    xyz = 0.8 * (torch.rand(50, 3) - 0.5)
+    for found, expected in zip(
+        loaded.field.query(xyz, xyz), saved.field.query(xyz, xyz), strict=True
+    ):
+        assert torch.equal(found, expected)
+
+
+class Code:
+    """Something that would run when unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("never",)
+
+
+@pytest.mark.parametrize("content", [b"", b"plain text", b"PK\x03\x04 cut off"])
+def test_what_is_no_pickle_of_tensors_is_refused_in_one_sentence(tmp_path, content):
+    path = tmp_path / "state.pt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"state\.pt: not a file that can be read safely") as caught:
+        load_pickle(path, DataError)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="no such file"):
+        load_pickle(tmp_path / "nothing.pt", DataError)
+
+
+def test_code_in_a_pickle_is_never_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"code": Code()}, "state.pt")
+    with pytest.raises(CheckpointError, match="not a file that can be read safely"):
+        load_pickle("state.pt", CheckpointError)
+    assert not (tmp_path / "never").exists()
+
+
+CONFIG_MISTAKES = {
+    "unknown key": lambda c: c["model"].update(colour=1),
+    "missing settings": lambda c: c.pop("settings"),
+    "settings of another kind": lambda c: c.update(settings=[1]),
+    "groups that do not divide": lambda c: c["model"]["unet"].update(groups=7),
+    "other widths": lambda c: c["model"]["unet"].update(base=8),
+}
+
+
+@pytest.mark.parametrize("mistake", CONFIG_MISTAKES)
+def test_a_damaged_checkpoint_is_refused_in_one_sentence(checkpoint, mistake):
+    config = json.loads((checkpoint / "config.json").read_text())
+    CONFIG_MISTAKES[mistake](config)
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="damaged") as caught:
+        open_checkpoint(checkpoint)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_checkpoint_is_refused(checkpoint):
+    path = checkpoint / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="damaged"):
+        open_checkpoint(checkpoint)
+    path.unlink()
+    with pytest.raises(CheckpointError, match="found no model"):
+        open_checkpoint(checkpoint)
+
+
+SCENE_MISTAKES = {
+    "no planes": lambda tensors, header: tensors.pop("triplane"),
+    "planes of other channels": lambda tensors, header: tensors.update(
+        triplane=torch.zeros(3, 5, 8, 8)
+    ),
+    "a weight missing": lambda tensors, header: tensors.pop("decoder.base.0.weight"),
+    "unknown decoder": lambda tensors, header: header.update(decoder='{"channel": 4}'),
+    "provenance that is no JSON": lambda tensors, header: header.update(provenance="{"),
+    "another format": lambda tensors, header: header.update(format="x"),
+}
+
+
+@pytest.mark.parametrize("mistake", SCENE_MISTAKES)
+def test_a_damaged_scene_is_refused_in_one_sentence(tiny_checkpoint, tmp_path, mistake):
+    method = open_checkpoint(tiny_checkpoint)
+    path = method.scene(method.mean_latent).save(tmp_path / "scene.safetensors")
+    header_bytes = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + header_bytes])["__metadata__"]
+    tensors = load_file(path)
+    SCENE_MISTAKES[mistake](tensors, header)
+    save_file(tensors, path, metadata=header)
+    with pytest.raises(SceneError, match=r"scene\.safetensors") as caught:
+        Scene.load(path)
+    assert "\n" not in str(caught.value)
