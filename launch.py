@@ -319,6 +319,7 @@ class Render:
 
     def run(self, progress: Progress) -> None:
         """Render and write."""
+        from engine.device import pick_device
         from engine.errors import ExportError
         from engine.ops.cameras import orbit_camera
         from engine.render import RenderOptions, bake, render, to_uint8
@@ -348,6 +349,7 @@ class Export:
 
     def run(self, progress: Progress) -> None:
         """Write the file."""
+        from engine.device import pick_device
         from engine.events import finish
         from engine.export import check_ending, export_scene
         from engine.scene import Scene
@@ -454,23 +456,10 @@ def one_each(name: str, values: Sequence, count: int) -> Sequence:
     return values
 
 
-def pick_device(name: str) -> str:
-    """The device that a name means here."""
-    import torch
-
-    available = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if available else "cpu"
-    if name != "cpu" and not (name == "cuda" and available):
-        raise ConfigError(
-            f"Found --device {name}, expected auto, cpu, or cuda where torch finds a GPU; use --device cpu."
-        )
-    return name
-
-
 def open_method(checkpoint: str, device: str) -> Method:
     """A trained method, ready to use."""
     from engine.checkpoint import open_checkpoint
+    from engine.device import pick_device
 
     return open_checkpoint(checkpoint, pick_device(device))
 
@@ -551,6 +540,7 @@ def parse(arguments: Sequence[str]):
 def open_explorer(settings) -> None:
     """Serve the page until interrupted."""
     from app.server import serve
+    from engine.device import pick_device
 
     serve(dataclasses.replace(settings, device=pick_device(settings.device)))
 

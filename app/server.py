@@ -17,7 +17,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="ssdnerf-uploads-"))
 
 import gradio as gr
-import torch
 import uvicorn
 from fastapi import FastAPI
 
@@ -28,6 +27,7 @@ from app.routes import make_router
 from app.session import Sessions
 from app.viewports import Viewports
 from engine.checkpoint import open_checkpoint
+from engine.device import pick_device
 from engine.methods.base import Method
 from engine.methods.toy import ToyMethod
 from engine.render import warm_up
@@ -62,13 +62,11 @@ def open_method(settings: AppSettings) -> Method:
 
     Raises:
         CheckpointError: If the checkpoint cannot be used.
+        ConfigError: If there is no such device.
     """
     if settings.checkpoint == "toy":
         return ToyMethod()
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return open_checkpoint(settings.checkpoint, device=device)
+    return open_checkpoint(settings.checkpoint, pick_device(settings.device))
 
 
 def create_app(settings: AppSettings, method: Method | None = None) -> FastAPI:

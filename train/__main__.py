@@ -73,6 +73,7 @@ def _train(command: Command) -> int:
 
     from engine.checkpoint import open_checkpoint, save_checkpoint
     from engine.config import to_json
+    from engine.device import pick_device
     from engine.training.loop import TrainState, train
     from engine.training.preview import save_preview
 
@@ -81,9 +82,7 @@ def _train(command: Command) -> int:
         print(json.dumps(to_json(recipe), indent=1))
         return 0
     torch.set_num_threads(command.threads or os.cpu_count() or 1)
-    device = command.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = pick_device(command.device)
     folder = command.out or Path("runs") / recipe.name
     data = _data(command, folder)
     state = TrainState.fresh(recipe, len(data), device)

@@ -21,8 +21,8 @@ class Tune:
     """Validation scenes for each decision."""
     samples: int = 32
     """Objects to draw for the sampling settings."""
-    device: str = "cpu"
-    """cpu or cuda."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
     threads: int = 0
     """Threads of the CPU's arithmetic (0: all cores)."""
 
@@ -32,18 +32,19 @@ def main(argv: list[str] | None = None) -> int:
     command = tyro.cli(Tune, prog="python -m train.tune", args=argv)
     import torch
 
+    from engine.device import pick_device
     from engine.errors import EngineError
     from engine.events import finish
     from engine.training.tune import settle
 
     torch.set_num_threads(command.threads or os.cpu_count() or 1)
-    run = settle(
-        command.checkpoint,
-        device=command.device,
-        num_scenes=command.scenes,
-        num_samples=command.samples,
-    )
     try:
+        run = settle(
+            command.checkpoint,
+            device=pick_device(command.device),
+            num_scenes=command.scenes,
+            num_samples=command.samples,
+        )
         finish(run, _show)
     except EngineError as error:
         sys.stderr.write(f"{error}\n")
