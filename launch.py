@@ -271,21 +271,29 @@ class Reconstruct:
             raise ConfigError(
                 "Found no complete camera, expected --azimuth, --elevation and --distance, or --pose and --intrinsics."
             )
+        if framed:
+            self._orbits()
+
+    def _orbits(self) -> list[tuple[float, float, float]]:
+        """Azimuth, elevation and distance of each picture."""
+        count = len(self.images)
+        azimuths = one_each("--azimuth", self.azimuth, count)
+        elevations = one_each("--elevation", self.elevation, count)
+        distances = one_each("--distance", self.distance, count)
+        orbits = list(zip(azimuths, elevations, distances, strict=True))
+        for orbit in orbits:
+            check_orbit(*orbit)
+        return orbits
 
     def _framed_views(self, method: Method) -> Views:
         from engine.images import join_views, prepare_view
         from engine.mesh import framing_objects
 
         objects = framing_objects(method.scene(latent).field for latent in method.gallery)
-        count = len(self.images)
-        cameras = zip(
-            self.images,
-            one_each("--azimuth", self.azimuth, count),
-            one_each("--elevation", self.elevation, count),
-            one_each("--distance", self.distance, count),
-            strict=True,
+        pairs = zip(self.images, self._orbits(), strict=True)
+        return join_views(
+            [prepare_view(image, *orbit, PICTURE_SIZE, objects) for image, orbit in pairs]
         )
-        return join_views([prepare_view(*camera, PICTURE_SIZE, objects) for camera in cameras])
 
     def _posed_views(self) -> Views:
         from engine.images import join_views, posed_view, read_intrinsics, read_pose
@@ -327,6 +335,7 @@ class Render:
         from engine.video import save_picture
 
         check_range("--size", self.size, 1, MAX_SIZE)
+        check_orbit(self.azimuth, self.elevation, self.distance)
         if self.out.suffix.lower() != ".png":
             raise ExportError(f"{self.out}: found the ending {self.out.suffix!r}, expected .png.")
         scene = Scene.load(self.scene, pick_device(self.device))
@@ -386,12 +395,13 @@ class Evaluate:
 
     def run(self, progress: Progress) -> None:
         """Evaluate, write and print."""
-        from engine.checkpoint import find_checkpoint
         from engine.data.srn import SRNDataset
         from engine.events import finish
         from engine.training.evaluate import EvaluateOptions, evaluate, known_rate
 
         views = numbers(self.views)
+        if self.limit is not None:
+            check_range("--limit", self.limit, 1, 10**9)
         dataset = SRNDataset(self.data)
         method = open_method(self.checkpoint, self.device)
         options = EvaluateOptions(
@@ -399,7 +409,7 @@ class Evaluate:
             limit=self.limit,
             mode=self.mode,
             baselines=self.baselines,
-            rate=known_rate(find_checkpoint(self.checkpoint), method, views),
+            rate=known_rate(self.checkpoint, method, views),
             seed=self.seed,
         )
         self.out.parent.mkdir(parents=True, exist_ok=True)
@@ -439,10 +449,17 @@ def print_results(results: dict, mode: str) -> None:
         )
 
 
-def check_range(name: str, value: int, low: int, high: int) -> None:
-    """Refuse a number that makes no sense."""
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a number that makes no sense, `nan` included."""
     if not low <= value <= high:
         raise ConfigError(f"Found {name} {value}, expected {low} to {high}.")
+
+
+def check_orbit(azimuth: float, elevation: float, distance: float) -> None:
+    """Refuse a camera that makes no sense."""
+    check_range("--azimuth", azimuth, -360, 360)
+    check_range("--elevation", elevation, -90, 90)
+    check_range("--distance", distance, 0.1, 100)
 
 
 def one_each(name: str, values: Sequence, count: int) -> Sequence:

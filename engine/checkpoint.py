@@ -165,6 +165,23 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
     return method
 
 
+def read_metrics(folder: Path | str) -> dict[str, Any]:
+    """What a checkpoint's `metrics.json` holds; empty where there is none.
+
+    Raises:
+        CheckpointError: If it is not readable.
+    """
+    path = Path(folder) / "metrics.json"
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not readable as a JSON object ({one_line(error)}); restore it."
+        ) from error
+
+
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
     files = sorted(folder.glob("model*.safetensors"))
     if not files:

@@ -210,9 +210,15 @@ MISTAKES = {
         "Found --size 0"
     ),
     "render SCENE --azimuth 0 --elevation 0 --distance 1.3 --out OUT/a.tga": "expected .png",
+    "render SCENE --azimuth nan --elevation 0 --distance 1.3 --out OUT/a.png": "Found --azimuth nan",
+    "render SCENE --azimuth 0 --elevation 0 --distance 0 --out OUT/a.png": "Found --distance 0.0",
+    "reconstruct PHOTO --azimuth 1 --elevation 95 --distance 1.3 --checkpoint TINY --out OUT": (
+        "Found --elevation 95.0, expected -90 to 90"
+    ),
     "export SCENE --out OUT/a.doc": "found the ending '.doc'",
     "export PHOTO --out OUT/a.glb": "not a readable safetensors file",
     "evaluate --checkpoint TINY --data nowhere --out OUT/m.json": "nowhere: found no such folder",
+    "evaluate --checkpoint TINY --data nowhere --limit -1 --out OUT/m.json": "Found --limit -1",
     "evaluate --data nowhere --views 6,x --out OUT/m.json": "Found --views '6,x'",
 }
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.checkpoint import find_checkpoint, read_metrics
 from engine.config import to_json
 from engine.data.base import SceneDataset
 from engine.errors import DataError
@@ -130,14 +131,19 @@ def fingerprint(method: Method) -> str:
     return _digest(*(tensors[name] for name in sorted(tensors)))
 
 
-def known_rate(folder: Path | str, method: Method, views: tuple[int, ...]) -> float | None:
-    """The rate of the fit without prior that a checkpoint's `metrics.json` holds for these weights and views."""
-    path = Path(folder) / "metrics.json"
-    known = json.loads(path.read_text()).get("no_prior_rate") if path.exists() else None
-    wanted = {"views": list(views), "weights": fingerprint(method)}
-    if known is None or any(known[key] != value for key, value in wanted.items()):
+def known_rate(checkpoint: Path | str, method: Method, views: tuple[int, ...]) -> float | None:
+    """The rate of the fit without prior that a checkpoint's `metrics.json` holds for these weights and views.
+
+    Args:
+        checkpoint: What `method` was opened from; official `.pth` files have no metrics.
+        method: What fits.
+        views: Which views are given.
+    """
+    if Path(checkpoint).suffix == ".pth":
         return None
-    return known["rate"]
+    known = read_metrics(find_checkpoint(checkpoint)).get("no_prior_rate", {})
+    wanted = {"views": list(views), "weights": fingerprint(method)}
+    return known["rate"] if all(known.get(key) == value for key, value in wanted.items()) else None
 
 
 def _digest(*tensors: Tensor) -> str:
@@ -151,7 +157,7 @@ def _settings(method: Method, options: EvaluateOptions) -> dict[str, Any]:
     """Everything a result depends on, apart from the scenes themselves."""
     return {
         "method": method.info.name,
-        "checkpoint": getattr(method, "checkpoint", None),
+        "checkpoint": method.checkpoint,
         "weights": fingerprint(method),
         "views": list(options.views),
         "mode": options.mode,

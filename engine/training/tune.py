@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.checkpoint import open_checkpoint
+from engine.checkpoint import open_checkpoint, read_metrics
 from engine.config import to_json
 from engine.events import Run, Step, finish
 from engine.files import write_json
@@ -273,9 +273,7 @@ def save_tuning(folder: Path | str, tuning: Tuning) -> None:
 
 def add_metrics(folder: Path | str, **entries: Any) -> None:
     """Add entries to a checkpoint's `metrics.json`; other entries stay."""
-    path = Path(folder) / "metrics.json"
-    metrics = json.loads(path.read_text()) if path.exists() else {}
-    write_json(path, metrics | entries)
+    write_json(Path(folder) / "metrics.json", read_metrics(folder) | entries)
 
 
 def _novel_psnr(

@@ -322,6 +322,7 @@ def test_chosen_settings_are_what_the_checkpoint_opens_with(tiny_checkpoint, tmp
     assert metrics["no_prior_rate"] == rate
     assert known_rate(folder, opened, (64,)) == 0.03
     assert known_rate(folder, opened, (64, 104)) is None
+    assert known_rate("official.pth", opened, (64,)) is None
     opened.mean_latent = opened.mean_latent + 1
     assert known_rate(folder, opened, (64,)) is None
     assert metrics["tuning"] == list(tuning.history)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.checkpoint import open_checkpoint
+from engine.checkpoint import open_checkpoint, read_metrics
 from engine.errors import CheckpointError, DataError, SceneError
 from engine.files import load_pickle, replacing, write_json
 from engine.scene import Scene
@@ -123,6 +123,14 @@ def test_a_truncated_checkpoint_is_refused(checkpoint):
     path.unlink()
     with pytest.raises(CheckpointError, match="found no model"):
         open_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]"])
+def test_damaged_metrics_are_told_in_one_sentence(checkpoint, content):
+    assert read_metrics(checkpoint) == {}
+    (checkpoint / "metrics.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"metrics\.json: not readable as a JSON object"):
+        read_metrics(checkpoint)
 
 
 SCENE_MISTAKES = {
