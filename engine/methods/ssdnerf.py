@@ -113,6 +113,7 @@ PAPER_FIT = FitOptions(
     inner_steps=4,
     learning_rate=5e-3,
     rate_decay="exponential",
+    rays=16384,
 )
 """The paper's settings for cars from one view (spec section 5.3)."""
 

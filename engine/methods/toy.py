@@ -154,7 +154,6 @@ class ToyMethod:
         mode="paper", steps=12, finetune_steps=4, rate_decay="exponential"
     )
     checkpoint = None
-    framing_boxes = torch.tensor([[0.36, 0.80, 0.29], [0.33, 0.74, 0.26], [0.38, 0.88, 0.31]])
 
     def __init__(self, config: ToyConfig | None = None):
         self.config = config or ToyConfig()

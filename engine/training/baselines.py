@@ -92,7 +92,7 @@ def validation_views(index: int, size: int = 128) -> Views:
 
 def without_prior(method: Method, inputs: Views, rate: float, seed: int) -> Tensor:
     """The latent that the rendering loss alone finds."""
-    options = dataclasses.replace(NO_PRIOR, learning_rate=rate)
+    options = dataclasses.replace(NO_PRIOR, learning_rate=rate, rays=method.fit_options.rays)
     return finish(method.reconstruct(inputs, options, Noise(seed)))
 
 

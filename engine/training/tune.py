@@ -35,13 +35,13 @@ Candidates = tuple[tuple[str, tuple[Any, ...]], ...]
 """Options in the order in which they are tuned, each with the values to try; a dot reaches into `renoise`."""
 
 FIT_CANDIDATES: Candidates = (
-    ("guidance_gain", (3e3, 1e4, 3e4)),
-    ("learning_rate", (2e-2, 3e-2, 5e-2)),
-    ("finetune_mix", (0.08, 0.15, 0.3)),
+    ("guidance_gain", (5e4, 1e5, 2e5)),
+    ("learning_rate", (3e-2, 4e-2, 6e-2)),
+    ("finetune_mix", (0.08, 0.15, 0.25)),
     ("prior_weight", (0.3, 1.0, 3.0)),
-    ("finetune_steps", (10, 20)),
-    ("renoise.mix", (0.15, 0.3)),
-    ("renoise.steps", (10, 20)),
+    ("finetune_steps", (10, 16, 24)),
+    ("renoise.mix", (0.2, 0.3)),
+    ("renoise.steps", (5, 10, 20)),
 )
 """For mode `ours`."""
 
