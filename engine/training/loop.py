@@ -12,6 +12,7 @@ import math
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -40,11 +41,11 @@ class Recipe:
     train: TrainOptions = field(default_factory=TrainOptions)
     """Algorithm 1's settings."""
     scenes: int = 1000
-    """Training scenes, seeds 0 .. scenes-1 of the procedural data (or the first of a folder)."""
+    """Training scenes: seeds 0 .. scenes-1 of the procedural data (a folder of pictures is taken whole)."""
     views: int = 50
-    """Views of each scene."""
+    """Views of each procedural scene."""
     size: int = 128
-    """Image size in pixels."""
+    """Image size of procedural scenes, pixels."""
     batch: int = 8
     """Scenes in each iteration."""
     iterations: int = 14_000
@@ -67,8 +68,8 @@ class Recipe:
     """How long (0: all scenes from the start)."""
     half_bank: bool = False
     """Whether the latents of scenes that wait their turn are kept in half precision."""
-    precision: str = "bf16"
-    """Arithmetic of the denoiser while training: fp32 or bf16."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Arithmetic of the denoiser while training."""
     save_every_s: float = 240.0
     """Seconds between two saved states."""
     log_every: int = 20
