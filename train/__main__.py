@@ -17,6 +17,9 @@ import tyro
 
 from train.recipes import RECIPES
 
+CHECKED_PICTURES = 4
+"""Pictures of each scene of a folder that are looked at before training on it; poses are all checked."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -27,7 +30,7 @@ class Command:
     out: Path | None = None
     """Folder of the run (default: runs/NAME)."""
     data: Path | None = None
-    """An SRN folder to train on instead of the procedural vehicles."""
+    """An SRN folder to train on instead of the procedural vehicles: all its scenes, whatever the recipe's numbers."""
     from_: Annotated[str | None, tyro.conf.arg(name="from")] = None
     """Checkpoint to start from: its weights are kept, latents are fitted anew."""
     checkpoint: Path | None = None
@@ -52,9 +55,16 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         return _train(command)
+    except KeyboardInterrupt:
+        message, code = "Interrupted; run again to go on.", 130
     except EngineError as error:
-        print(error, file=sys.stderr)
-        return 2
+        message, code = str(error), 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        message, code = f"{error.filename}: {error.strerror}.", 2
+    print(f"\n{message}", file=sys.stderr)
+    return code
 
 
 def _command(recipe) -> Command:
@@ -92,23 +102,23 @@ def _train(command: Command) -> int:
     elif command.from_:
         state.warm_start(open_checkpoint(command.from_, device))
     run = train(state, data, folder)
-    stop = _Interrupt()
     shown = 0.0
-    while True:
-        try:
-            step = next(run)
-        except StopIteration as end:
-            method = end.value
-            break
-        if recipe.preview_every and step.index % recipe.preview_every == 0:
-            save_preview(state, data, folder)
-        if time.monotonic() - shown > 2 or step.index == step.total:
-            shown = time.monotonic()
-            _show(step)
-        if stop.asked:
-            run.close()
-            print(f"\nstopped at iteration {state.step}; run again to go on", file=sys.stderr)
-            return 130
+    with _Interrupt() as interrupt:
+        while True:
+            try:
+                step = next(run)
+            except StopIteration as end:
+                method = end.value
+                break
+            if recipe.preview_every and step.index % recipe.preview_every == 0:
+                save_preview(state, data, folder)
+            if time.monotonic() - shown > 2 or step.index == step.total:
+                shown = time.monotonic()
+                _show(step)
+            if interrupt.asked:
+                run.close()
+                print(f"\nstopped at iteration {state.step}; run again to go on", file=sys.stderr)
+                return 130
     target = command.checkpoint or folder / "checkpoint"
     provenance = {"recipe": to_json(recipe), "iterations": state.step, "from": command.from_}
     save_checkpoint(target, method, provenance=provenance)
@@ -119,6 +129,7 @@ def _train(command: Command) -> int:
 def _data(command: Command, folder: Path):
     from engine.data.pack import pack_dataset, pack_vehicles
     from engine.data.srn import SRNDataset
+    from engine.data.srn_check import check_srn
     from engine.data.vehicles import scene_seed
     from engine.events import finish
 
@@ -129,7 +140,10 @@ def _data(command: Command, folder: Path):
             print(f"\rdata {step.index}/{step.total}", end="", file=sys.stderr)
 
     if command.data is not None:
-        data = finish(pack_dataset(SRNDataset(command.data), folder / "data"), progress)
+        packed = folder / "data"
+        if not packed.exists():
+            check_srn(command.data, CHECKED_PICTURES)
+        data = finish(pack_dataset(SRNDataset(command.data), packed), progress)
     else:
         seeds = [scene_seed("train", k) for k in range(recipe.scenes)]
         name = f"vehicles-{recipe.scenes}x{recipe.views}-{recipe.size}"
@@ -140,14 +154,24 @@ def _data(command: Command, folder: Path):
 
 
 class _Interrupt:
-    """Ctrl-C asks once; the run is closed between two iterations."""
+    """Ctrl-C asks for the run to be closed between two iterations; a second one does not wait for that."""
 
     def __init__(self):
         self.asked = False
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, self._ask)
+
+    def __enter__(self):
+        self._before = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, number, frame) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
         self.asked = True
 
 

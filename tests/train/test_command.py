@@ -8,32 +8,25 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
+from engine.checkpoint import open_checkpoint
+from engine.data.write import write_vehicles
+from engine.events import finish
 from tests.engine.test_training import assert_same
+from train.__main__ import _Interrupt, main
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = [
-    "--iterations",
-    "24",
-    "--scenes",
-    "6",
-    "--views",
-    "6",
-    "--size",
-    "32",
-    "--log-every",
-    "4",
-    "--threads",
-    "1",
-    "--device",
-    "cpu",
-]
+SHORT = {"iterations": 24, "scenes": 6, "views": 6, "size": 32, "log-every": 4, "threads": 1}
+FLAGS = [part for name, value in SHORT.items() for part in (f"--{name}", str(value))]
 
 
 def start(folder: Path, *flags: str) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "train", "smoke", *FLAGS, "--out", "run", *flags]
+    command = [sys.executable, "-m", "train", "smoke", "--device", "cpu", *FLAGS]
+    command += ["--out", "run", *flags]
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -78,6 +71,16 @@ def test_interrupt_leaves_a_resumable_state(tmp_path):
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] > 0
 
 
+def test_a_second_interrupt_does_not_wait_and_the_handlers_come_back():
+    before = signal.getsignal(signal.SIGINT)
+    with _Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_dry_run_prints_the_recipe_and_does_nothing(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "train", "vehicles", "--dry-run", "--unet-rate", "2e-4"]
@@ -85,3 +88,50 @@ def test_dry_run_prints_the_recipe_and_does_nothing(tmp_path):
     assert done.returncode == 0
     assert json.loads(done.stdout)["unet_rate"] == 2e-4
     assert not list(tmp_path.iterdir())
+
+
+MISTAKES = {
+    "--device tpu": "Found --device tpu",
+    "--from nowhere": "nowhere: found no checkpoint",
+    "--data nowhere": "nowhere: found no such folder",
+    "--data upside-down": "the camera is upside down",
+    "--data cars --out file": "file",
+}
+
+
+@pytest.mark.parametrize("flags", MISTAKES)
+def test_a_mistake_ends_with_one_sentence(flags, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    for name in ("cars", "upside-down"):
+        finish(write_vehicles(tmp_path / name, 1, views=2, size=32))
+    for path in (tmp_path / "upside-down").glob("*/pose/*.txt"):
+        path.write_text(
+            " ".join(map(str, (np.loadtxt(path).reshape(4, 4) * [-1, -1, 1, 1]).ravel()))
+        )
+    assert main(["smoke", "--device", "cpu", *FLAGS, *flags.split()]) == 2
+    assert MISTAKES[flags] in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "smoke" / "state.pt").exists()
+
+
+def test_a_prior_can_be_trained_on_a_folder_of_pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    finish(write_vehicles(tmp_path / "cars", 2, views=3, size=32))
+    assert (
+        main(
+            [
+                "smoke",
+                "--device",
+                "cpu",
+                *FLAGS,
+                "--iterations",
+                "2",
+                "--data",
+                "cars",
+                "--out",
+                "run",
+            ]
+        )
+        == 0
+    )
+    assert len(open_checkpoint(tmp_path / "run" / "checkpoint").gallery) == 2
