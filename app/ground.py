@@ -22,6 +22,8 @@ SOLID = 2.0
 """Density from which a cell counts as the object's, per engine unit."""
 LAYER = 4
 """Solid cells that make a layer of the object."""
+SHARP_ROWS = 512
+"""Pictures of fewer rows are enlarged later and with them their lines, which are drawn fainter to make up for it."""
 NEAREST = 0.05
 """Lines nearer to the camera's plane are left out, engine units."""
 
@@ -50,7 +52,8 @@ def lay_ground(
     points, colors = lines(background)
     for (start, end), color in zip(*_seen(points, colors, camera, height), strict=True):
         cv2.line(drawn, start, end, color, 1, cv2.LINE_AA, shift=4)
-    ground = (drawn - paper) * (1 - opacity[..., None])
+    strength = min(camera.height / SHARP_ROWS, 1.0)
+    ground = strength * (drawn - paper) * (1 - opacity[..., None])
     return (rgb + ground).round().clip(0, 255).astype(np.uint8)
 
 

@@ -143,8 +143,9 @@ def _card_note(record: Record) -> str:
 
 def result_html(token: str, record: Record) -> str:
     """Inputs against renders, once a run has ended."""
+    many = " many" if len(record.psnrs) > 1 else ""
     return "".join(
-        f'<div class="compare"><figure><img src="film/{token}/{record.id}/input/{view}.png" alt="input">'
+        f'<div class="compare{many}"><figure><img src="film/{token}/{record.id}/input/{view}.png" alt="input">'
         f"<figcaption>Input</figcaption></figure>"
         f'<figure><img src="film/{token}/{record.id}/render/{view}.png?frames={len(record.frames)}" alt="render">'
         f"<figcaption>Render</figcaption></figure>"

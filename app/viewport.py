@@ -44,9 +44,9 @@ LEAST_PX = 96
 FAR = 160.0
 """Depth of empty pixels, viser units; its depth texture ends at 167.77."""
 ACK_TIMEOUT_S = 2.0
-HOME = orbit_camera(38.0, 18.0, 2.3)
+HOME = orbit_camera(32.0, 18.0, 2.6)
 """The view that greets the visitor."""
-HOME_FOV = math.radians(30.0)
+HOME_FOV = math.radians(27.5)
 FRUSTUM_COLOR = (79, 110, 247)
 
 
@@ -292,7 +292,7 @@ class Viewport:
             f"/inputs/{slot}",
             fov=2 * math.atan(camera.height / 2 / float(camera.intrinsics[1])),
             aspect=camera.width / camera.height,
-            scale=0.13,
+            scale=0.11,
             thickness=0.003,
             color=FRUSTUM_COLOR,
             image=to_uint8(views.images[0]).numpy(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import gradio as gr
 
@@ -93,7 +93,8 @@ def _control(setting: Setting, value: float) -> gr.components.Component:
     return gr.Slider(setting.low, setting.high, step=setting.step, buttons=[], **common)
 
 
-def with_settings(options: FitOptions, values: Mapping[str, Any]) -> FitOptions:
-    """`options` with the page's values; whole numbers become whole again."""
+def with_settings(options: FitOptions, values: Mapping[str, float | None]) -> FitOptions:
+    """`options` with the page's values; whole numbers become whole again, empty boxes change nothing."""
     whole = {s.name for s in SETTINGS if s.step == 1 and s.kind == "slider"}
-    return replace(options, **{k: int(v) if k in whole else float(v) for k, v in values.items()})
+    given = {name: value for name, value in values.items() if value is not None}
+    return replace(options, **{k: int(v) if k in whole else float(v) for k, v in given.items()})

@@ -38,7 +38,7 @@ from engine.types import Views
 SLOTS = 4
 SIZE = 128
 """Side of the prior's pictures, pixels."""
-FIRST_AZIMUTHS = (45.0, 135.0, 225.0, 315.0)
+FIRST_AZIMUTHS = (55.0, 145.0, 235.0, 325.0)
 POSE_WANTED = "Poses and intrinsics go together: give one pose file per picture, in their order, and one intrinsics file."
 
 
@@ -167,9 +167,10 @@ class _Tab:
         page = self.page
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         for place, (tab, slot) in enumerate(zip(self.tabs, self.slots, strict=True)):
-            frame = self._framer(place)
+            take, frame = self._slot_handlers(place)
             outputs = [slot.framed, self.problem]
-            slot.image.change(frame, slot.inputs, outputs, **quiet)
+            slot.image.change(take, slot.inputs, [*outputs, slot.image], **quiet)
+            slot.image.clear(lambda: "", outputs=self.problem, **quiet)
             for slider in slot.inputs[1:]:
                 slider.input(frame, slot.inputs, outputs, trigger_mode="always_last", **quiet)
             tab.select(self._opener(place), slot.image, [self.editor, self.painted], **quiet)
@@ -208,26 +209,38 @@ class _Tab:
 
     # -- handlers ---------------------------------------------------------------------------------
 
-    def _framer(self, place: int) -> Callable[..., tuple[str, str]]:
+    def _slot_handlers(self, place: int) -> tuple[Callable[..., tuple], Callable[..., tuple]]:
+        """What happens when a slot's picture changes, and when its sliders move."""
+
+        def take(
+            request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
+        ) -> tuple[Any, Any, Any]:
+            session = self.page.sessions.of_page(request.session_hash)
+            session.brushes.pop(place, None)
+            session.set_slot(place, None)
+            if path is None:
+                return framed_html(None), gr.skip(), gr.skip()
+            try:
+                open_image(path)
+            except ImageError as error:
+                return framed_html(None), present.error_html(str(error)), None
+            return *self.frame(session, place, path, azimuth, elevation, distance), gr.skip()
+
         def frame(
             request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
-        ) -> tuple[str, str]:
+        ) -> tuple[str, Any]:
             session = self.page.sessions.of_page(request.session_hash)
+            if path is None:
+                return framed_html(None), gr.skip()
             return self.frame(session, place, path, azimuth, elevation, distance)
 
-        return frame
+        return take, frame
 
     def _opener(self, place: int) -> Callable[[str | None], tuple[Any, int]]:
         return lambda path: self.open_brush(place, path)
 
-    def frame(
-        self, session: Session, place: int, path: str | None, *angles: float
-    ) -> tuple[str, str]:
+    def frame(self, session: Session, place: int, path: str, *angles: float) -> tuple[str, str]:
         """Frame one picture and stand its camera in the viewport."""
-        if path is None:
-            session.set_slot(place, None)
-            session.brushes.pop(place, None)
-            return framed_html(None), ""
         try:
             views = self._views(session, place, path, *angles)
         except ImageError as error:
@@ -284,19 +297,19 @@ class _Tab:
         self,
         request: gr.Request,
         image_1: str | None = None,
-        azimuth_1: float = 45.0,
+        azimuth_1: float = 55.0,
         elevation_1: float = 10.0,
         distance_1: float = 1.3,
         image_2: str | None = None,
-        azimuth_2: float = 135.0,
+        azimuth_2: float = 145.0,
         elevation_2: float = 10.0,
         distance_2: float = 1.3,
         image_3: str | None = None,
-        azimuth_3: float = 225.0,
+        azimuth_3: float = 235.0,
         elevation_3: float = 10.0,
         distance_3: float = 1.3,
         image_4: str | None = None,
-        azimuth_4: float = 315.0,
+        azimuth_4: float = 325.0,
         elevation_4: float = 10.0,
         distance_4: float = 1.3,
         poses: list[str] | None = None,
