@@ -153,7 +153,7 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
         )
         tensors = _read_tensors(folder)
         for extra in EXTRAS:
-            setattr(method, extra, tensors.pop(f"latents.{extra}").float())
+            setattr(method, extra, tensors.pop(f"latents.{extra}").float().to(device))
         method.load_state_dict({key: value.float() for key, value in tensors.items()})
     except (ConfigError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(

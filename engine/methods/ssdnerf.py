@@ -170,7 +170,7 @@ class SSDNeRF(nn.Module):
     def scene(self, latent: Tensor, **provenance) -> Scene:
         """Wrap one activated latent as a renderable scene."""
         return Scene(
-            TriplaneField(self.decoder, latent),
+            TriplaneField(self.decoder, latent.to(self.device)),
             {"method": self.info.name, "checkpoint": self.checkpoint, **provenance},
         )
 

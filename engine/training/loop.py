@@ -179,15 +179,16 @@ class TrainState:
             )
         self.method.load_state_dict(method.state_dict())
         self.average.load_state_dict(method.state_dict())
-        self.bank.records.raw.copy_(method.activation.inverse(method.mean_latent))
+        mean = method.mean_latent.to(method.device)
+        self.bank.records.raw.copy_(method.activation.inverse(mean))
 
     def spread_mean(self) -> None:
         """Start all scenes that were never visited from the mean latent of those that were."""
         records, activation = self.bank.records, self.method.activation
         seen = records.steps > 0
         if bool(seen.any()) and not bool(seen.all()):
-            mean = activation(records.raw[seen].float()).mean(0)
-            records.raw[~seen] = activation.inverse(mean).to(records.raw.dtype)
+            mean = activation(records.raw[seen].float().to(self.method.device)).mean(0)
+            records.raw[~seen] = activation.inverse(mean).to(records.raw)
 
 
 def load_batch(data: PackedDataset, scenes: Tensor, device: torch.device | str) -> SceneBatch:
@@ -306,7 +307,7 @@ def finished(state: TrainState, directions: int = 8, gallery: int = 16) -> SSDNe
     """
     method = copy.deepcopy(state.average)
     records = state.bank.records
-    latents = method.activation(records.raw[records.steps > 0].float())
+    latents = method.activation(records.raw[records.steps > 0].float().to(method.device))
     method.mean_latent = latents.mean(0)
     flat = (latents - method.mean_latent).flatten(1)
     keep = min(directions, len(flat))
