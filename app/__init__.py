@@ -1,0 +1,22 @@
+"""The explorer: everything a user sees, and the only place with gradio, viser and plotly.
+
+`server.serve(AppSettings(...))` opens it and stays; `server.create_app` is the same as an ASGI application. One process
+serves one port: the page (`panel`), the live views (`viewport`, one per browser tab, reached through `routes`) and the
+files. A `Session` is one tab's state and knows neither gradio nor viser; `jobs` pulls the engine's runs on one worker
+thread; `present` turns steps and arrays into text and pictures. Handlers only change sessions and watch jobs.
+
+app imports train and engine; nothing imports app but `launch.py`.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# gradio reads these when it is imported: nothing leaves the machine, and what is sent here lies in our own folder.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "GRADIO_TEMP_DIR" not in os.environ:
+    uploads = os.path.join(tempfile.gettempdir(), f"ssdnerf-uploads-{os.getpid()}")
+    os.environ["GRADIO_TEMP_DIR"] = uploads
+    atexit.register(shutil.rmtree, uploads, ignore_errors=True)

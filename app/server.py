@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import tempfile
+import socket
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-
-from app.settings import AppSettings
-
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="ssdnerf-uploads-"))
 
 import gradio as gr
 import uvicorn
@@ -25,9 +18,11 @@ from app.outlines import Outlines
 from app.panel.layout import HEAD, build_panel, stylesheet, theme
 from app.routes import make_router
 from app.session import Sessions
+from app.settings import AppSettings
 from app.viewports import Viewports
 from engine.checkpoint import open_checkpoint
 from engine.device import pick_device
+from engine.errors import ConfigError
 from engine.methods.base import Method
 from engine.methods.toy import ToyMethod
 from engine.render import warm_up
@@ -111,18 +106,32 @@ def serve(settings: AppSettings) -> None:
 
     Raises:
         CheckpointError: If the checkpoint cannot be used.
+        ConfigError: If the address cannot be listened on.
     """
+    listening = listen(settings.host, settings.port)
     app = create_app(settings)
     threading.Thread(target=app.state.explorer.warm_up, name="warm-up", daemon=True).start()
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         log_level="warning",
         ws_per_message_deflate=False,
         ws_max_size=64 << 20,
         timeout_graceful_shutdown=3,
     )
-    server = uvicorn.Server(config)
-    log.info("SSDNeRF Explorer: http://%s:%d", settings.host, settings.port)
-    server.run()
+    port = listening.getsockname()[1]
+    log.info("SSDNeRF Explorer: http://%s:%d", settings.host, port)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigError: If somebody else listens there, or the host is not this machine.
+    """
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise ConfigError(
+            f"{host}:{port} cannot be listened on ({error.strerror}); choose another with --port or --host."
+        ) from error

@@ -7,6 +7,7 @@ immutable snapshots. Everything here returns in milliseconds except `baked`, whi
 from __future__ import annotations
 
 import itertools
+import math
 import secrets
 import tempfile
 import threading
@@ -223,11 +224,16 @@ class Session:
         """Note a sign of life."""
         self.last_seen = time.monotonic()
 
+    def leave(self) -> None:
+        """Note that the page was closed: the session goes as soon as nothing holds it."""
+        self.last_seen = -math.inf
+
     def scene(self, record: Record, index: int = -1) -> Scene:
         """A frame as a scene with the record's provenance."""
         latent = record.latent(index)
         if latent is None:
             latent = record.latent(-1)
+        latent = latent.to(self.method.mean_latent.device)
         return self.method.scene(latent, **record.provenance)
 
     def baked(self, record: Record, index: int) -> Baked:

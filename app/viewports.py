@@ -55,7 +55,6 @@ class Viewports:
             if live is not None:
                 live.connections -= 1
                 live.left = time.monotonic()
-        session.touch()
 
     def of(self, session: Session) -> Viewport | None:
         """The session's viewport, if it lives."""

@@ -89,8 +89,11 @@ def build_panel(
 
         def close_page(request: gr.Request) -> None:
             session = sessions.page_closed(request.session_hash)
-            if session is not None and session.job is not None and not session.job.ended:
+            if session is None:
+                return
+            if session.job is not None and not session.job.ended:
                 runner.cancel(session.job)
+            session.leave()
 
         dark = gr.Checkbox(visible=False)
         demo.load(

@@ -14,6 +14,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from app.routes import refused
+from app.server import listen
+from engine.errors import ConfigError
 from engine.scene import Scene
 
 
@@ -68,6 +70,16 @@ def test_a_viewport_is_closed_after_its_grace(served):
         time.sleep(0.05)
 
 
+def test_a_closed_page_is_forgotten(served):
+    sessions, viewports = served.explorer.sessions, served.explorer.viewports
+    session = sessions.of_page("leaving")
+    viewports.sweep(time.monotonic())
+    assert sessions.of_token(session.token) is session
+    session.leave()
+    viewports.sweep(time.monotonic())
+    assert sessions.of_token(session.token) is None
+
+
 def test_an_unknown_token_gets_no_socket(served):
     with pytest.raises((InvalidStatus, ConnectionClosed)), socket(served, "unknown") as connection:
         connection.recv(timeout=10)
@@ -111,6 +123,13 @@ def test_what_does_not_exist_is_404(served, path):
     session = served.explorer.sessions.of_page("film")
     record, _ = session.selection()
     assert status(f"{served.url}/{path.format(token=session.token, record=record.id)}") == 404
+
+
+def test_a_taken_port_is_explained():
+    taken = listen("127.0.0.1", 0)
+    with pytest.raises(ConfigError, match="--port"):
+        listen("127.0.0.1", taken.getsockname()[1])
+    taken.close()
 
 
 def test_health_counts_what_lives(served):
