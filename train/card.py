@@ -19,11 +19,11 @@ import tyro
 from torch import Tensor
 
 from engine.checkpoint import find_checkpoint, open_checkpoint
-from engine.data.cameras import spiral_cameras, srn_intrinsics
 from engine.data.raster import composite_white
 from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
 from engine.errors import EngineError
 from engine.events import finish
+from engine.mesh import THRESHOLD
 from engine.methods.ssdnerf import SSDNeRF
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -31,16 +31,17 @@ from engine.ops.components import largest_component_share
 from engine.ops.metrics import plaid, psnr_matrix
 from engine.ops.occupancy import cell_points
 from engine.render import RenderOptions, render_views, to_uint8
+from engine.training.baselines import unseen_views
 from engine.training.tune import PLAID_DISTANCE, PLAID_SIZE, PLAID_VIEWS, add_metrics, sample_plaid
-from engine.types import Camera, Views
+from engine.types import Camera
 from engine.video import contact_sheet, save_picture
 
 matplotlib.use("Agg")
 
 SIDES = ((40.0, 18.0), (130.0, 18.0), (220.0, 22.0), (310.0, 40.0))
 """Azimuth and elevation of the four views of a sample, degrees."""
-OCCUPIED = 10.0
-"""Density at which a cell counts as matter: the mesh's threshold."""
+SHOWN = (64, 8, 40, 96, 140, 190)
+"""Places on SRN's test path of the sheet of reconstructions; the first is the input, as published."""
 COPY_DB = 30.0
 """A sample nearer than this to a training scene counts as its copy."""
 
@@ -127,12 +128,12 @@ def _round(value: float) -> float:
 
 
 def occupied(method: SSDNeRF, latent: Tensor, resolution: int = 64) -> np.ndarray:
-    """Cells of a lattice over the box that hold matter."""
+    """Cells of a lattice over the box that hold matter: denser than a mesh's surface."""
     shape = (resolution,) * 3
     points = cell_points(shape, method.decoder.aabb)
     with torch.no_grad():
         density = method.scene(latent).field.density(points)
-    return (density > OCCUPIED).reshape(shape).cpu().numpy()
+    return (density > THRESHOLD).reshape(shape).cpu().numpy()
 
 
 def true_looks(count: int) -> tuple[Tensor, Tensor]:
@@ -171,26 +172,11 @@ def nearest_training_psnr(pictures: Tensor, camera: Camera, options: CardOptions
     return psnr_matrix(pictures.cpu(), truth).amax(1)
 
 
-def held_out_views(index: int) -> Views:
-    """A test scene from every eighth place of SRN's test path, the input view 64 first."""
-    c2w = torch.from_numpy(np.asarray(spiral_cameras())).float()
-    places = [64, 8, 40, 96, 140, 190]
-    rgba = render_vehicle(
-        build_vehicle(scene_seed("test", index)),
-        c2w[places].numpy(),
-        np.asarray(srn_intrinsics(128)),
-        128,
-    )
-    images = torch.from_numpy(composite_white(rgba)).float() / 255
-    intrinsics = torch.from_numpy(np.asarray(srn_intrinsics(128))).float().expand(len(places), 4)
-    return Views(images, Camera.from_srn(c2w[places], intrinsics, 128, 128))
-
-
 def draw_reconstructions(method: SSDNeRF, count: int, folder: Path) -> None:
     """Rows of input, then truth and prediction from places that were not given."""
     tiles = []
     for index in range(count):
-        views = held_out_views(index)
+        views = unseen_views("test", index, which=SHOWN)
         latent = finish(method.reconstruct(views[[0]], method.fit_options, Noise(0)))[0]
         renders = render_views(method.scene(latent).field, views.camera, RenderOptions("high"))
         row = [views.images[0], renders[0]]

@@ -9,6 +9,7 @@ where it is when the training set grows.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -76,10 +77,20 @@ class TrainingScenes:
         return self._looks[key]
 
 
-def validation_views(index: int, size: int = 128) -> Views:
-    """A validation scene along SRN's test path, drawn from its seed."""
+def unseen_views(
+    split: str, index: int, size: int = 128, which: Sequence[int] | None = None
+) -> Views:
+    """A vehicle along SRN's test path, drawn from its seed.
+
+    Args:
+        split: "val" or "test".
+        index: Scene of the split.
+        size: Rows and columns.
+        which: Places on the path, in the order wanted; None takes all 251.
+    """
     c2w, intrinsics = spiral_cameras(), srn_intrinsics(size)
-    vehicle = build_vehicle(scene_seed("val", index))
+    c2w = c2w if which is None else c2w[list(which)]
+    vehicle = build_vehicle(scene_seed(split, index))
     images = composite_white(render_vehicle(vehicle, c2w, intrinsics, size))
     camera = Camera.from_srn(
         torch.from_numpy(c2w).float(),
@@ -113,7 +124,7 @@ def choose_rate(
         size: Rows and columns of their pictures.
         seed: Randomness of the fits.
     """
-    scenes = [validation_views(index, size) for index in range(num_scenes)]
+    scenes = [unseen_views("val", index, size) for index in range(num_scenes)]
     kept = [k for k in range(0, len(scenes[0]), RATE_STRIDE) if k not in views]
     best, best_psnr = RATES[0], -float("inf")
     for tried, rate in enumerate(RATES):

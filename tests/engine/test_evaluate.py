@@ -18,7 +18,7 @@ from engine.methods.toy import ToyMethod, toy_car
 from engine.noise import Noise
 from engine.render import RenderOptions, render_views
 from engine.training import baselines
-from engine.training.baselines import NO_PRIOR, TrainingScenes, choose_rate, validation_views
+from engine.training.baselines import NO_PRIOR, TrainingScenes, choose_rate, unseen_views
 from engine.training.evaluate import (
     EvaluateOptions,
     data_spread,
@@ -243,17 +243,21 @@ def test_the_rate_that_does_best_on_validation_scenes_is_chosen(monkeypatch):
             return (truth if options.learning_rate == 3e-2 else truth - 1)[None]
 
     method = OneGoodRate()
-    monkeypatch.setattr(baselines, "validation_views", lambda index, size: toy_scene(method, truth))
+    monkeypatch.setattr(baselines, "unseen_views", lambda *_: toy_scene(method, truth))
     steps = []
     rate = finish(choose_rate(method, (2,), num_scenes=2, size=SIZE), steps.append)
     assert rate == 3e-2
     assert len(method.asked) == len(steps) == steps[-1].total == 8
 
 
-def test_validation_views_follow_the_test_path():
-    views = validation_views(0, SIZE)
+def test_unseen_views_follow_the_test_path():
+    views = unseen_views("val", 0, SIZE)
     assert views.images.shape == (251, SIZE, SIZE, 3)
     torch.testing.assert_close(views.camera.c2w[36], CAMERA.c2w[1])
+    some = unseen_views("val", 0, SIZE, [72, 36])
+    assert torch.equal(some.images, views.images[[72, 36]])
+    assert torch.equal(some.camera.c2w, views.camera.c2w[[72, 36]])
+    assert not torch.equal(unseen_views("test", 0, SIZE, [36]).images, some.images[1:])
 
 
 def test_spread_is_the_mean_pairwise_psnr_at_one_view():
