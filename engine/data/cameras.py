@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from engine.ops import cameras
+
 SRN_DISTANCE = 1.3
 """Distance of SRN's car cameras from the origin."""
-
-SRN_FOCAL = 131.25
-"""Focal length in pixels of a 128 px SRN picture."""
 
 SPIRAL_VIEWS = 251
 """Pictures of a test scene."""
@@ -63,5 +62,4 @@ def spiral_cameras() -> Float[np.ndarray, "251 4 4"]:
 
 def srn_intrinsics(size: int) -> Float[np.ndarray, "4"]:
     """Intrinsics fx, fy, cx, cy of a square SRN picture of `size` pixels."""
-    focal = SRN_FOCAL * size / 128
-    return np.array([focal, focal, size / 2, size / 2], np.float64)
+    return cameras.srn_intrinsics(size).double().numpy()

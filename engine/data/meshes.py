@@ -15,12 +15,10 @@ from trimesh.visual.texture import TextureVisuals
 from engine.data.light import brightness, corner_normals
 from engine.data.raster import Soup
 from engine.errors import DataError
+from engine.mesh import GLTF_FROM_SRN
 
 Y_UP = (".glb", ".gltf")
 """Formats whose axes are glTF's: y up, front towards +z. All others are taken z up, front towards +y."""
-
-FROM_GLTF = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
-"""glTF axes to ours: its front +z becomes +y, its up +y becomes +z."""
 
 PLAIN = (0.7, 0.7, 0.7)
 """Colour of a mesh that brings none."""
@@ -71,7 +69,7 @@ def load_mesh(path: str | Path) -> Soup:
         np.concatenate(arrays) for arrays in zip(*blocks, strict=True)
     )
     if path.suffix.lower() in Y_UP:
-        vertices = vertices @ FROM_GLTF.T
+        vertices = vertices @ GLTF_FROM_SRN
     vertices = framed(vertices, faces, path)
     light = brightness(corner_normals(vertices, faces))
     lit = np.clip(rgb * light[..., None], 0, 1.1)
