@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from app.session import Record, Session
+from app.records import Record
+from app.session import Session
 from engine.events import finish
 
 _ONE_AT_A_TIME = threading.Lock()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from app.jobs import Job
-from app.session import Channel, Frame, Record
+from app.records import Channel, Frame, Record
 from engine.ops.cameras import orbit_camera
 from engine.render import Baked, RenderOptions, RenderOutput, render, to_uint8
 from engine.types import Camera, Views

@@ -22,7 +22,8 @@ from websockets.exceptions import ConnectionClosed
 from app import present
 from app.exports import export
 from app.jobs import JobRunner
-from app.session import Record, Session, Sessions
+from app.records import Record
+from app.session import Session, Sessions
 from app.viewports import Viewports
 from engine.render import to_uint8
 

@@ -6,23 +6,21 @@ immutable snapshots. Everything here returns in milliseconds except `baked`, whi
 
 from __future__ import annotations
 
-import itertools
 import math
 import secrets
 import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from app.jobs import Job, JobRunner, Plan, State
+from app.records import Display, Flight, Frame, Record, Snapshot, final_frame, half
 from app.settings import AppSettings
 from engine.events import Run, Step
 from engine.methods.base import Method
@@ -31,106 +29,8 @@ from engine.render import Baked, bake, render_views
 from engine.scene import Scene
 from engine.types import Camera, Views
 
-Channel = Literal["colour", "depth", "normals", "opacity"]
 BAKES = 4
 """Scenes kept ready for rendering, per session."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One step of a run: enough to render it from any angle.
-
-    Attributes:
-        stage: Stage of the step, or "result".
-        index: Steps of the stage finished.
-        total: Steps of the stage.
-        latent: Predicted scenes, half precision on the CPU, `scenes *latent_shape`; None once it was dropped.
-        scalars: The step's numbers.
-    """
-
-    stage: str
-    index: int
-    total: int
-    latent: Tensor | None
-    scalars: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class Record:
-    """One object of the session: the frames of its run and what came out.
-
-    Attributes:
-        id: Number within the process.
-        kind: How it was made.
-        title: Name for people.
-        provenance: Seed, settings, camera: what a scene file keeps.
-        scene: Its place in the run's batch.
-        frames: Steps so far, shared by all records of one run.
-        views: Input pictures, or None.
-        state: Where its run stands.
-        error: One sentence, if it failed.
-        psnrs: PSNR of the end on each input, dB.
-        job: Number of its job; 0 for what no job made.
-    """
-
-    kind: Literal["generate", "reconstruct", "prior"]
-    title: str
-    provenance: dict[str, Any]
-    frames: list[Frame]
-    scene: int = 0
-    views: Views | None = None
-    state: State = "queued"
-    error: str | None = None
-    psnrs: tuple[float, ...] = ()
-    job: int = 0
-    id: int = field(default_factory=itertools.count(1).__next__)
-
-    def latent(self, index: int) -> Tensor | None:
-        """Frame `index`'s latent of this scene, float32; None if it was dropped."""
-        batch = self.frames[index].latent
-        return None if batch is None else batch[self.scene].float()
-
-    @property
-    def psnr(self) -> float | None:
-        """Mean PSNR on the inputs: of the end, or of the last step that knew it."""
-        known = (
-            frame.scalars["psnr"] for frame in reversed(self.frames) if "psnr" in frame.scalars
-        )
-        return next(known, None)
-
-
-@dataclass(frozen=True)
-class Display:
-    """How the viewport shows things."""
-
-    channel: Channel = "colour"
-    cameras: bool = True
-    """Whether the inputs' frusta are shown."""
-    ground: bool = True
-    overlay: bool = False
-    """Whether an input picture is laid over the render when one stands at its camera."""
-    background: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Flight:
-    """A wish to move the viewport's camera; `number` tells wishes apart."""
-
-    number: int
-    camera: Camera | None
-    """Where to, or None for the view that greets the visitor."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What the viewport should draw now."""
-
-    revision: int
-    record: Record
-    index: int
-    slots: Mapping[int, Views]
-    display: Display
-    flight: Flight
 
 
 class Session:
@@ -156,7 +56,9 @@ class Session:
         self._bake_lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-")
         start = method.gallery[0] if len(method.gallery) else method.mean_latent
-        greeting = Record("prior", "From the training set", {}, [_final(start[None])], state="done")
+        greeting = Record(
+            "prior", "From the training set", {}, [final_frame(start[None])], state="done"
+        )
         self._records[greeting.id] = greeting
         self._selected: tuple[int, int | None] = (greeting.id, None)
 
@@ -272,14 +174,12 @@ class Session:
         follow = threading.Event()
 
         def on_step(step: Step) -> None:
-            frame = Frame(
-                step.stage, step.index, step.total, _half(step.latent), dict(step.scalars)
-            )
+            frame = Frame(step.stage, step.index, step.total, half(step.latent), dict(step.scalars))
             self._add_frame(records, frame, follow)
 
         def on_end(job: Job, state: State) -> None:
             if state == "done":
-                self._add_frame(records, _final(job.result), follow)
+                self._add_frame(records, final_frame(job.result), follow)
             if records[0].views is not None and records[0].frames:
                 self._judge(records[0])
             with self.cv:
@@ -346,14 +246,6 @@ class Session:
             room -= sum(f.latent.nbytes for f in record.frames if f.latent is not None)
             if room < 0:
                 record.frames[:-1] = [replace(frame, latent=None) for frame in record.frames[:-1]]
-
-
-def _half(latent: Tensor) -> Tensor:
-    return latent.detach().to("cpu", torch.float16)
-
-
-def _final(latents: Tensor) -> Frame:
-    return Frame("result", 1, 1, latents.detach().cpu().float())
 
 
 class Sessions:

@@ -25,7 +25,8 @@ import viser.transforms
 
 from app import present
 from app.ground import lay_ground, lowest
-from app.session import Display, Session, Snapshot
+from app.records import Display, Snapshot
+from app.session import Session
 from engine.ops.cameras import orbit_camera
 from engine.render import Baked, RenderOptions, RenderOutput, TimeModel, render, to_uint8
 from engine.types import WORLD_PER_SRN, Camera, Views

@@ -13,7 +13,7 @@ from app.jobs import Plan, QueueFullError
 from app.panel import watch
 from app.panel.parts import LARGEST_SEED, clickable, mode_choice, seed_row
 from app.panel.stage import Page
-from app.session import Record
+from app.records import Record
 from engine.config import to_json
 from engine.methods.base import SampleOptions
 from engine.noise import Noise

@@ -8,7 +8,8 @@ from typing import Any
 
 from app import present
 from app.jobs import JobRunner, progress
-from app.session import Record, Session
+from app.records import Record
+from app.session import Session
 
 REDRAW_S = 0.15
 """Least time between two updates of the page."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from app import present
-from app.session import Frame, Record
+from app.records import Frame, Record
 from engine.ops.cameras import orbit_camera
 from engine.render import RenderOptions, bake, render
 from engine.types import Camera, Views

@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 
 from app.jobs import JobRunner
-from app.session import Record, Session, Sessions
+from app.records import Record
+from app.session import Session, Sessions
 from app.settings import AppSettings
 from engine.methods.base import SampleOptions
 from engine.methods.toy import ToyMethod

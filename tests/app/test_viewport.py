@@ -10,7 +10,7 @@ import pytest
 import torch
 import viser.transforms
 
-from app.session import Display
+from app.records import Display
 from app.viewport import FAR, FairSlot, Pose, draw, to_camera
 from engine.ops.cameras import orbit_camera
 from engine.render import bake

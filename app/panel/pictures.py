@@ -1,0 +1,264 @@
+"""The input pictures: four slots with cameras, the examples, and the brush that paints a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+
+from app import present
+from app.examples import EXAMPLES
+from app.panel.parts import clickable
+from app.panel.stage import Page
+from app.session import Session
+from engine.errors import ImageError
+from engine.images import cut_out, open_image, prepare_view
+from engine.render import to_uint8
+from engine.types import Views
+
+SLOTS = 4
+SIZE = 128
+"""Side of the prior's pictures, pixels."""
+FIRST_AZIMUTHS = (55.0, 145.0, 235.0, 325.0)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The components of one picture."""
+
+    image: gr.Image
+    azimuth: gr.Slider
+    elevation: gr.Slider
+    distance: gr.Slider
+    framed: gr.HTML
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """What a handler needs to know about the picture."""
+        return [self.image, self.azimuth, self.elevation, self.distance]
+
+
+class Pictures:
+    """The components of all slots and what happens when they change."""
+
+    def __init__(self, page: Page):
+        self.page = page
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """What a handler needs to know about all pictures."""
+        return [component for slot in self.slots for component in slot.inputs]
+
+    def layout(self) -> None:
+        """Examples, slots, and the place where a problem is told."""
+        self.examples = clickable("examples", examples_html())
+        with gr.Tabs(elem_id="slots"):
+            self.tabs, self.slots = zip(*(self._slot(place) for place in range(SLOTS)), strict=True)
+        self.problem = gr.HTML("", elem_id="problem")
+
+    def _slot(self, place: int) -> tuple[gr.Tab, Slot]:
+        with gr.Tab(f"Picture {place + 1}", elem_id=f"slot-{place + 1}") as tab:
+            with gr.Row(elem_classes="pictures"):
+                image = gr.Image(
+                    label="Picture",
+                    placeholder="Drop a picture\nor click to choose",
+                    type="filepath",
+                    image_mode=None,
+                    sources=["upload", "clipboard"],
+                    height=168,
+                    buttons=[],
+                    elem_id=f"image-{place + 1}",
+                )
+                image.preprocess = _path_only
+                framed = gr.HTML(
+                    framed_html(None), elem_id=f"framed-{place + 1}", apply_default_css=False
+                )
+            with gr.Row(elem_classes="camera"):
+                azimuth = gr.Slider(
+                    0, 360, FIRST_AZIMUTHS[place], step=1, label="Azimuth", elem_id=f"azimuth-{place + 1}",
+                    buttons=[], min_width=100,
+                )  # fmt: skip
+                elevation = gr.Slider(
+                    -10, 90, 10, step=1, label="Elevation", elem_id=f"elevation-{place + 1}",
+                    buttons=[], min_width=100,
+                )  # fmt: skip
+                distance = gr.Slider(
+                    0.8, 3.0, 1.3, step=0.05, label="Distance", elem_id=f"distance-{place + 1}",
+                    buttons=[], min_width=100,
+                )  # fmt: skip
+            gr.HTML(
+                '<p class="hint">Azimuth 0 is its front, 90 its left side; the distance counts in object '
+                "diagonals.</p>"
+            )
+        return tab, Slot(image, azimuth, elevation, distance, framed)
+
+    def layout_brush(self) -> None:
+        """The accordion with the brush."""
+        with gr.Accordion("Paint the object (mask)", open=False, elem_id="brush") as self.accordion:
+            gr.HTML(
+                '<p class="hint">Where neither transparency nor a plain background tells the object, paint '
+                "over it and press the tick; an empty painting goes back to automatic.</p>"
+            )
+            self.editor = gr.ImageEditor(
+                type="numpy",
+                image_mode="RGBA",
+                layers=False,
+                sources=(),
+                transforms=(),
+                brush=gr.Brush(default_size=24, colors=["#4f6ef7"], color_mode="fixed"),
+                eraser=gr.Eraser(default_size=24),
+                canvas_size=(384, 384),
+                fixed_canvas=True,
+                height=460,
+                show_label=False,
+                elem_id="editor",
+            )
+            self.painted = gr.State(0)
+
+    def wire(self) -> None:
+        """Let every change of a slot be followed by its frame and its frustum."""
+        quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        for place, (tab, slot) in enumerate(zip(self.tabs, self.slots, strict=True)):
+            take, frame = self._slot_handlers(place)
+            outputs = [slot.framed, self.problem]
+            slot.image.change(take, slot.inputs, [*outputs, slot.image], **quiet)
+            slot.image.clear(lambda: "", outputs=self.problem, **quiet)
+            for slider in slot.inputs[1:]:
+                slider.input(frame, slot.inputs, outputs, trigger_mode="always_last", **quiet)
+            tab.select(self._opener(place), slot.image, [self.editor, self.painted], **quiet)
+        self.accordion.expand(
+            self.open_brush_of,
+            [self.painted, *(slot.image for slot in self.slots)],
+            [self.editor, self.painted],
+            **quiet,
+        )
+        self.editor.apply(
+            self.paint,
+            [self.editor, self.painted, *self.inputs],
+            [self.problem, *(slot.framed for slot in self.slots)],
+            **quiet,
+        )
+        first = self.slots[0]
+        self.examples.select(self.take_example, outputs=first.inputs, **quiet)
+
+    def _slot_handlers(self, place: int) -> tuple[Callable[..., tuple], Callable[..., tuple]]:
+        """What happens when a slot's picture changes, and when its sliders move."""
+
+        def take(
+            request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
+        ) -> tuple[Any, Any, Any]:
+            session = self.page.sessions.of_page(request.session_hash)
+            session.brushes.pop(place, None)
+            session.set_slot(place, None)
+            if path is None:
+                return framed_html(None), gr.skip(), gr.skip()
+            try:
+                open_image(path)
+            except ImageError as error:
+                return framed_html(None), present.error_html(str(error)), None
+            return *self.frame(session, place, path, azimuth, elevation, distance), gr.skip()
+
+        def frame(
+            request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
+        ) -> tuple[str, Any]:
+            session = self.page.sessions.of_page(request.session_hash)
+            if path is None:
+                return framed_html(None), gr.skip()
+            return self.frame(session, place, path, azimuth, elevation, distance)
+
+        return take, frame
+
+    def _opener(self, place: int) -> Callable[[str | None], tuple[Any, int]]:
+        return lambda path: self.open_brush(place, path)
+
+    def frame(self, session: Session, place: int, path: str, *angles: float) -> tuple[str, str]:
+        """Frame one picture and stand its camera in the viewport."""
+        try:
+            views = self.views(session, place, path, *angles)
+        except ImageError as error:
+            session.set_slot(place, None)
+            return framed_html(None), present.error_html(str(error))
+        session.set_slot(place, views)
+        return framed_html(views), ""
+
+    def views(self, session: Session, place: int, path: str, *angles: float) -> Views:
+        """One picture as the prior's view.
+
+        Raises:
+            ImageError: If it cannot be one.
+        """
+        brush = session.brushes.get(place)
+        return prepare_view(path, *angles, SIZE, self.page.outlines(), brush)
+
+    def open_brush(self, place: int, path: str | None) -> tuple[Any, int]:
+        """Put a picture under the brush."""
+        try:
+            rgba = None if path is None else open_image(path)
+        except ImageError:
+            rgba = None
+        return None if rgba is None else (rgba * 255).round().astype(np.uint8), place
+
+    def open_brush_of(self, place: int, *paths: str | None) -> tuple[Any, int]:
+        """Put the current slot's picture under the brush."""
+        return self.open_brush(place, paths[place])
+
+    def paint(
+        self, request: gr.Request, edited: dict[str, Any] | None, place: int, *inputs: Any
+    ) -> list[Any]:
+        """Take the painted mask for the slot under the brush."""
+        session = self.page.sessions.of_page(request.session_hash)
+        path, *angles = inputs[4 * place : 4 * place + 4]
+        result = ["", *(gr.skip() for _ in range(SLOTS))]
+        if path is None or edited is None or not edited["layers"]:
+            return result
+        mask = edited["layers"][0][..., 3] > 127
+        session.brushes[place] = _uncover(mask, open_image(path).shape[:2])
+        result[1 + place], result[0] = self.frame(session, place, path, *angles)
+        return result
+
+    def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
+        """Put a bundled picture and its camera into the first slot."""
+        example = EXAMPLES[int(event._data["value"])]
+        return str(example.path), example.azimuth, example.elevation, example.distance
+
+
+def framed_html(views: Views | None) -> str:
+    """The picture as the prior will see it."""
+    if views is None:
+        return '<div class="framed empty"><span>As the prior<br>sees it</span></div>'
+    data = present.data_uri(to_uint8(views.images[0]).numpy())
+    return f'<div class="framed"><img src="{data}" alt="framed picture"></div>'
+
+
+def examples_html() -> str:
+    """The bundled pictures as buttons."""
+    buttons = "".join(
+        f'<button type="button" data-pick="{place}" title="{example.title}">'
+        f'<img src="{_thumb(example.path)}" alt="{example.title}"></button>'
+        for place, example in enumerate(EXAMPLES)
+    )
+    return f'<div class="examples"><span>Try one</span>{buttons}</div>'
+
+
+def _thumb(path: Path) -> str:
+    return present.data_uri(present.fitted(cut_out(open_image(path)), 64))
+
+
+def _path_only(payload: Any) -> str | None:
+    """What Gradio uploaded, unopened: whatever is wrong with it is `engine.images`' to say."""
+    return None if payload is None else payload.path
+
+
+def _uncover(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask painted on the editor's canvas as one of the picture, whose shape is `size`."""
+    height, width = size
+    scale = min(mask.shape[0] / height, mask.shape[1] / width)
+    shown = round(height * scale), round(width * scale)
+    top, left = (mask.shape[0] - shown[0]) // 2, (mask.shape[1] - shown[1]) // 2
+    inner = mask[top : top + shown[0], left : left + shown[1]].astype(np.uint8)
+    return cv2.resize(inner, (width, height), interpolation=cv2.INTER_NEAREST) > 0
