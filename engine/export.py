@@ -15,7 +15,7 @@ from engine.ops.metrics import evaluation_psnr
 from engine.render import RenderOptions, render_views, to_uint8
 from engine.scene import Scene
 from engine.types import Camera, Views
-from engine.video import contact_sheet, frame_renderer, save_picture, scene_sheet, turntable
+from engine.video import below, contact_sheet, frame_renderer, save_picture, scene_sheet, turntable
 
 ENDINGS = (*FORMATS, ".mp4", ".png")
 """What `export_scene` writes: meshes, a turntable, a sheet of eight views."""
@@ -65,7 +65,7 @@ def export_result(scene: Scene, folder: Path | str, inputs: Views | None = None)
     scene.save(folder / "scene.safetensors")
     sheet = scene_sheet(frame_renderer(scene.field), SHEET_SIZE)
     if inputs is not None:
-        sheet = _below(_comparison(scene, inputs), sheet)
+        sheet = below(_comparison(scene, inputs), sheet)
     save_picture(folder / "sheet.png", sheet)
     yield Step(stage="sheet", index=1, total=1)
     yield from export_scene(scene, folder / "mesh.glb")
@@ -95,13 +95,3 @@ def _resized(images: torch.Tensor, camera: Camera) -> torch.Tensor:
         channels, (height, SHEET_SIZE), mode="bilinear", antialias=True
     )
     return small.movedim(1, -1)
-
-
-def _below(top: np.ndarray, bottom: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
-    """Two sheets one above the other, white where one is narrower."""
-    width = max(top.shape[1], bottom.shape[1])
-    padded = [
-        np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255)
-        for sheet in (top, bottom)
-    ]
-    return np.concatenate(padded)

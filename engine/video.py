@@ -124,6 +124,18 @@ def contact_sheet(
     return sheet
 
 
+def below(
+    top: UInt8[np.ndarray, "_ _ 3"], bottom: UInt8[np.ndarray, "_ _ 3"]
+) -> UInt8[np.ndarray, "rows cols 3"]:
+    """Two sheets one above the other, white where one is narrower."""
+    width = max(top.shape[1], bottom.shape[1])
+    padded = [
+        np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255)
+        for sheet in (top, bottom)
+    ]
+    return np.concatenate(padded)
+
+
 def scene_sheet(
     render_frame: RenderFrame, size: int = 128, distance: float | int = 1.3
 ) -> UInt8[np.ndarray, "rows cols 3"]:

@@ -4,52 +4,56 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 import torch
+from torch import Tensor
 
 from engine.data.base import PackedDataset
 from engine.events import finish
 from engine.fields.triplane import TriplaneField
-from engine.files import replacing
 from engine.methods.base import RenoiseOptions, SampleOptions
+from engine.methods.ssdnerf import SSDNeRF
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.render import render_views, to_uint8
 from engine.training.loop import TrainState
+from engine.types import Camera
+from engine.video import below, contact_sheet, save_picture
 
-SCENES = 4
+SCENES, VIEWS = 4, 2
+"""Training scenes on the sheet, and views of each."""
 SAMPLES = 8
+"""Samples on the sheet."""
 
 
 @torch.no_grad()
 def preview(state: TrainState, data: PackedDataset) -> np.ndarray:
     """One sheet: truth over render for a few training scenes, then samples from two sides (uint8)."""
     method, records = state.average, state.bank.records
-    size = data.size[0]
-    rows: list[np.ndarray] = []
     truths, renders = [], []
     for scene in range(min(SCENES, len(data))):
         latent = method.activation(records.raw[scene].float().to(method.device))
-        which = [0, 1]
-        truths += list(data.raw(scene)[which])
-        field = TriplaneField(method.decoder, latent)
-        renders += list(to_uint8(render_views(field, data.cameras(scene)[which])))
-    rows += [np.concatenate(truths, 1), np.concatenate(renders, 1)]
+        truths += list(data.raw(scene)[:VIEWS])
+        renders += _pictures(method, latent, data.cameras(scene)[:VIEWS])
     options = SampleOptions(mode="ours", steps=20, renoise=RenoiseOptions(steps=20, t_high=300))
     latents = finish(method.generate(SAMPLES, options, Noise(0)))
-    cameras = orbit_camera(torch.tensor([40.0, 215.0]), torch.tensor([18.0, 25.0]), 1.3, size)
-    pictures = [to_uint8(render_views(TriplaneField(method.decoder, x), cameras)) for x in latents]
-    rows += [
-        np.concatenate([p[0] for p in pictures], 1),
-        np.concatenate([p[1] for p in pictures], 1),
-    ]
-    return np.concatenate(rows, 0)
+    cameras = orbit_camera(
+        torch.tensor([40.0, 215.0]), torch.tensor([18.0, 25.0]), 1.3, data.size[0]
+    )
+    sides = zip(*(_pictures(method, latent, cameras) for latent in latents), strict=True)
+    samples = [picture for side in sides for picture in side]
+    return below(
+        contact_sheet([*truths, *renders], columns=len(truths), gap=0),
+        contact_sheet(samples, columns=SAMPLES, gap=0),
+    )
+
+
+def _pictures(method: SSDNeRF, latent: Tensor, cameras: Camera) -> list[np.ndarray]:
+    """A latent from every camera, RGB bytes."""
+    field = TriplaneField(method.decoder, latent)
+    return list(to_uint8(render_views(field, cameras)).cpu().numpy())
 
 
 def save_preview(state: TrainState, data: PackedDataset, folder: Path) -> Path:
     """Write the preview of this iteration as PNG."""
-    path = folder / "previews" / f"{state.step:07d}.png"
-    with replacing(path) as temporary:
-        iio.imwrite(temporary, preview(state, data))
-    return path
+    return save_picture(folder / "previews" / f"{state.step:07d}.png", preview(state, data))

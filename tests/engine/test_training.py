@@ -3,6 +3,8 @@
 import dataclasses
 import json
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -22,6 +24,7 @@ from engine.training.loop import (
     train,
     trim_log,
 )
+from engine.training.preview import save_preview
 from train.recipes import RECIPES
 
 SMOKE = dataclasses.replace(RECIPES["smoke"], scenes=6, views=6, size=32)
@@ -158,6 +161,17 @@ def test_log_is_trimmed_to_the_state(tmp_path):
     log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"ste')
     trim_log(log, 2)
     assert log.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_a_preview_shows_scenes_above_samples_however_few_there_are(tmp_path):
+    few = finish(pack_vehicles(tmp_path / "pack", range(2), 1, 16))
+    path = save_preview(TrainState.fresh(SMOKE, 2), few, tmp_path)
+    picture = cv2.imread(str(path))
+    assert path.name == "0000000.png"
+    assert picture.shape == (4 * 16, 8 * 16, 3)
+    assert np.array_equal(picture[:16, :16, ::-1], few.raw(0)[0])
+    assert np.array_equal(picture[:16, 16:32, ::-1], few.raw(1)[0])
+    assert (picture[:32, 32:] == 255).all()
 
 
 def test_directions_are_the_principal_components_of_the_latents(data):
