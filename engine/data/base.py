@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from engine.errors import DataError
+from engine.errors import DataError, one_line
 from engine.types import Camera, Views
 
 SCENES_BETWEEN_RELEASES = 256
@@ -134,11 +134,20 @@ class PackedDataset:
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
-    """Contents of a packed folder's `meta.json`, or None where there is none."""
+    """Contents of a packed folder's `meta.json`, or None where there is none.
+
+    Raises:
+        DataError: Where it is not readable.
+    """
     path = folder / "meta.json"
     if not path.is_file():
         return None
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: not readable as JSON ({one_line(error)}); build the folder again."
+        ) from error
 
 
 def _array_in(file: Any, mapped: mmap.mmap) -> np.ndarray:

@@ -7,10 +7,11 @@ finished or absent.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def _vehicle_scene(seed: int, views: int, size: int, spiral: bool) -> Scene:
 
 
 def _pack(
-    folder: Path, request: dict[str, Any], scenes: Iterator[Scene], total: int
+    folder: Path, request: dict[str, Any], scenes: Generator[Scene, None, None], total: int
 ) -> Run[PackedDataset]:
     """Writes scenes into `folder` under a temporary name and renames it when everything is there."""
     if total == 0:
@@ -112,8 +113,21 @@ def _pack(
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    try:
+        with contextlib.closing(scenes):
+            yield from _write(partial, request, scenes, total)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return PackedDataset(folder)
+
+
+def _write(
+    folder: Path, request: dict[str, Any], scenes: Generator[Scene, None, None], total: int
+) -> Run[None]:
+    """Writes a packed folder's files."""
     entries, poses, intrinsics = [], [], []
-    with (partial / "images.npy").open("wb") as file:
+    with (folder / "images.npy").open("wb") as file:
         for index, (pictures, c2w, matrix, entry) in enumerate(scenes):
             if index == 0:
                 shape = pictures.shape
@@ -129,12 +143,10 @@ def _pack(
             yield Step(stage="dataset", index=index + 1, total=total)
         file.flush()
         os.fsync(file.fileno())
-    np.save(partial / "c2w.npy", np.stack(poses).astype(np.float32))
-    np.save(partial / "intrinsics.npy", np.stack(intrinsics).astype(np.float32))
+    np.save(folder / "c2w.npy", np.stack(poses).astype(np.float32))
+    np.save(folder / "intrinsics.npy", np.stack(intrinsics).astype(np.float32))
     meta = json.dumps({"request": request, "scenes": entries})
-    (partial / "meta.json").write_text(meta, encoding="utf-8")
-    partial.rename(folder)
-    return PackedDataset(folder)
+    (folder / "meta.json").write_text(meta, encoding="utf-8")
 
 
 def _write_header(file: Any, shape: tuple[int, ...]) -> None:

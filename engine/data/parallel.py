@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def in_parallel(work: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
+def in_parallel(work: Callable[[A], B], items: Sequence[A]) -> Generator[B, None, None]:
     """Results in order, computed a few items ahead; closing the iterator stops the work."""
     with ThreadPoolExecutor(THREADS) as pool:
         waiting: deque[Future[B]] = deque()

@@ -176,7 +176,9 @@ def _known(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         found = json.loads(out.read_text())
     except ValueError:
         found = None
-    if not isinstance(found, dict) or "per_scene" not in found or "settings" not in found:
+    if not isinstance(found, dict) or not all(
+        isinstance(found.get(key), dict) for key in ("per_scene", "settings")
+    ):
         raise DataError(f"{out}: holds something other than an evaluation; choose another --out.")
     same = all(found["settings"].get(key) == value for key, value in settings.items())
     return found if same else {}

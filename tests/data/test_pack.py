@@ -58,7 +58,7 @@ def test_an_interrupted_run_leaves_no_folder_and_can_be_repeated(tmp_path):
     run = pack_vehicles(tmp_path / "pack", range(9), views=2, size=16)
     assert next(run).index == 1
     run.close()
-    assert not (tmp_path / "pack").exists()
+    assert not list(tmp_path.iterdir())
     steps = []
     packed = finish(pack_vehicles(tmp_path / "pack", range(9), views=2, size=16), steps.append)
     assert [step.index for step in steps] == list(range(1, 10))
@@ -110,6 +110,9 @@ def test_a_folder_that_disagrees_with_itself_is_an_error(packed, tmp_path):
     meta["scenes"].pop()
     (tmp_path / "pack" / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(DataError, match="disagree"):
+        PackedDataset(tmp_path / "pack")
+    (tmp_path / "pack" / "meta.json").write_text("{")
+    with pytest.raises(DataError, match="not readable as JSON"):
         PackedDataset(tmp_path / "pack")
 
 

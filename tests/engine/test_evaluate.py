@@ -187,12 +187,13 @@ def test_the_mode_decides_whose_settings_are_used(vehicles, tmp_path):
         assert results["scenes"] == 1
 
 
-def test_a_foreign_output_file_is_left_alone(vehicles, tmp_path):
+@pytest.mark.parametrize("content", ['{"my": "notes"}', '{"per_scene": 1, "settings": 2}', "{"])
+def test_a_foreign_output_file_is_left_alone(vehicles, tmp_path, content):
     out = tmp_path / "notes.json"
-    out.write_text('{"my": "notes"}')
+    out.write_text(content)
     with pytest.raises(DataError, match="something other than an evaluation"):
         finish(evaluate(CountingMethod(), vehicles, out, VIEWS))
-    assert out.read_text() == '{"my": "notes"}'
+    assert out.read_text() == content
 
 
 def test_views_that_the_data_lack_are_named(vehicles, tmp_path):
