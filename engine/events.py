@@ -25,7 +25,7 @@ class Step:
         latent: Activated scene latent(s) as predicted now, `scenes 3 channels rows cols` (x0); what `method.scene`
             takes. Detached.
         x_t: Noisy state after the step: enough to resume or to branch from here.
-        t: Timestep of `x_t`, or None.
+        t: Timestep of `x_t`, or None; in stage "renoise", where `x_t` is clean, the one it was renoised to.
         scalars: Numbers worth plotting, by name.
         item: Anything else a consumer may show (an image row, a file path).
     """

@@ -64,7 +64,7 @@ class RenderOptions:
     """How to render."""
 
     quality: Quality = "standard"
-    """`preview` while the camera moves, `standard` at rest, `high` for files and metrics."""
+    """`preview` while the camera moves, `standard` at rest and for turntables, `high` for pictures and metrics."""
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Colour behind the object, [0, 1]."""
     normals: bool = False

@@ -293,7 +293,8 @@ def trim_log(log: Path, step: int) -> None:
     if log.exists():
         lines = [line for line in log.read_text().splitlines() if line.endswith("}")]
         kept = [line for line in lines if json.loads(line)["step"] <= step]
-        log.write_text("".join(line + "\n" for line in kept))
+        with replacing(log) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept))
 
 
 @torch.no_grad()
