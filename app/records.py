@@ -73,6 +73,8 @@ class Record:
     @property
     def psnr(self) -> float | None:
         """Mean PSNR on the inputs: of the end, or of the last step that knew it."""
+        if self.psnrs:
+            return sum(self.psnrs) / len(self.psnrs)
         known = (
             frame.scalars["psnr"] for frame in reversed(self.frames) if "psnr" in frame.scalars
         )

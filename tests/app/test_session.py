@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
+import pytest
 import torch
 
 from app.jobs import JobRunner
@@ -14,6 +15,9 @@ from app.settings import AppSettings
 from engine.methods.base import SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
+from engine.ops.cameras import orbit_camera
+from engine.render import render_views
+from engine.types import Views
 from tests.app.test_jobs import wait_for_end
 
 QUICK = SampleOptions(mode="paper", steps=3)
@@ -134,3 +138,18 @@ def test_sessions_belong_to_their_pages():
     assert sessions.of_token(one.token) is None
     assert one.closed
     sessions.drop(other)
+
+
+def test_the_end_of_a_reconstruction_is_judged_as_it_is_rendered(session, runner):
+    method = session.method
+    camera = orbit_camera(torch.tensor([30.0, 200.0]), 10.0, 1.3, 48)
+    views = Views(render_views(method.scene(method.gallery[2]).field, camera), camera)
+    record = Record("reconstruct", "", {}, [], views=views)
+    options = replace(method.fit_options, steps=2)
+    wait_for_end(
+        session.start(runner, lambda: method.reconstruct(views, options, Noise(1)), [record], ())
+    )
+    rendered = render_views(session.scene(record).field, camera)
+    wanted = -10 * torch.log10((rendered - views.images).square().mean((1, 2, 3)))
+    assert record.psnrs == pytest.approx(tuple(wanted.tolist()), abs=1e-3)
+    assert record.psnr == pytest.approx(float(wanted.mean()), abs=1e-3)
