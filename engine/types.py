@@ -12,6 +12,7 @@ Axis names: `*b` any leading axes, `views`, `rays`, `height`, `width`, `scenes`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -56,6 +57,13 @@ class Camera:
             [width / self.width, height / self.height, width / self.width, height / self.height]
         )
         return replace(self, intrinsics=self.intrinsics * factor, height=height, width=width)
+
+    @classmethod
+    def stack(cls, cameras: Sequence[Camera]) -> Camera:
+        """Cameras (or batches of as many cameras) of one image size, under a new first axis."""
+        c2w = torch.stack([camera.c2w for camera in cameras])
+        intrinsics = torch.stack([camera.intrinsics for camera in cameras])
+        return replace(cameras[0], c2w=c2w, intrinsics=intrinsics)
 
     @classmethod
     def from_srn(

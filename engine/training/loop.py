@@ -195,14 +195,7 @@ def load_batch(data: PackedDataset, scenes: Tensor, device: torch.device | str) 
     """All views of some scenes."""
     index = scenes.tolist()
     images = torch.stack([torch.from_numpy(data.raw(i)) for i in index])
-    cameras = [data.cameras(i) for i in index]
-    camera = Camera(
-        torch.stack([camera.c2w for camera in cameras]),
-        torch.stack([camera.intrinsics for camera in cameras]),
-        cameras[0].height,
-        cameras[0].width,
-    )
-    return SceneBatch(images, camera).to(device)
+    return SceneBatch(images, Camera.stack([data.cameras(i) for i in index])).to(device)
 
 
 def iterate(state: TrainState, data: PackedDataset) -> dict[str, float]:

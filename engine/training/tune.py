@@ -248,13 +248,7 @@ def with_option(options: FitOptions, name: str, value: Any) -> FitOptions:
 
 def batch_of(scenes: Sequence[Views]) -> SceneBatch:
     """Several scenes, as many views of each."""
-    cameras = [scene.camera for scene in scenes]
-    camera = Camera(
-        torch.stack([camera.c2w for camera in cameras]),
-        torch.stack([camera.intrinsics for camera in cameras]),
-        cameras[0].height,
-        cameras[0].width,
-    )
+    camera = Camera.stack([scene.camera for scene in scenes])
     return SceneBatch(torch.stack([scene.images for scene in scenes]), camera)
 
 
