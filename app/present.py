@@ -138,7 +138,10 @@ def _card_note(record: Record) -> str:
         return "forming"
     if record.state in ("cancelled", "failed"):
         return record.state
-    return f"{record.psnr:.1f} dB" if record.psnr is not None else "done"
+    if record.psnr is not None:
+        return f"{record.psnr:.1f} dB"
+    settings = record.provenance.get("settings", {})
+    return f"{settings['mode']}, {settings['steps']} steps" if settings else "done"
 
 
 def result_html(token: str, record: Record) -> str:

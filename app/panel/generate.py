@@ -45,7 +45,7 @@ def build(page: Page) -> GenerateTab:
             1,
             step=1,
             label="Objects",
-            info="How many are drawn at once.",
+            info="How many are drawn at once, from consecutive seeds.",
             elem_id="count",
             buttons=[],
         )
@@ -72,8 +72,8 @@ def build(page: Page) -> GenerateTab:
         records = [
             Record(
                 "generate",
-                f"Seed {seed}" if count == 1 else f"Seed {seed}, no. {place + 1}",
-                {"task": "generate", "seed": seed, "scene": place, "settings": to_json(chosen),
+                f"Seed {seed + place}",
+                {"task": "generate", "seed": seed + place, "settings": to_json(chosen),
                  "checkpoint": page.method.checkpoint},
                 frames,
                 scene=place,

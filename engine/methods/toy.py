@@ -167,7 +167,7 @@ class ToyMethod:
             )
             - self.mean_latent
         )
-        self.gallery = torch.stack([self._car(Noise(1000 + i), i, None) for i in range(4)])
+        self.gallery = torch.stack([self._car(Noise(1000 + i), None) for i in range(4)])
 
     def scene(self, latent: Tensor, **provenance) -> Scene:
         """Wrap one latent."""
@@ -175,8 +175,11 @@ class ToyMethod:
 
     @torch.no_grad()
     def generate(self, num_scenes: int, options: SampleOptions, noise: Noise) -> Run[Tensor]:
-        """Cars drawn by the noise: "denoise", then "renoise" in mode `ours`."""
-        cars = torch.stack([self._car(noise, i, None) for i in range(num_scenes)])
+        """Cars drawn by the noise: "denoise", then "renoise" in mode `ours`.
+
+        Scene i is what seed `noise.seed + i` alone would give.
+        """
+        cars = torch.stack([self._car(Noise(noise.seed + i), None) for i in range(num_scenes)])
         yield from self._approach(cars, "denoise", options.steps, noise)
         if options.mode == "ours":
             yield from self._settle(cars, "renoise", options.renoise.steps, {})
@@ -185,7 +188,7 @@ class ToyMethod:
     @torch.no_grad()
     def reconstruct(self, views: Views, options: FitOptions, noise: Noise) -> Run[Tensor]:
         """A car in the pictures' mean colour: "guide", "renoise" in mode `ours`, "finetune"."""
-        car = self._car(noise, 0, _paint(views))[None]
+        car = self._car(noise, _paint(views))[None]
         scalars = {"psnr": self._psnr(car[0], views)}
         yield from self._approach(car, "guide", options.steps, noise)
         if options.mode == "ours":
@@ -193,14 +196,14 @@ class ToyMethod:
         yield from self._settle(car, "finetune", options.finetune_steps, scalars)
         return car
 
-    def _car(self, noise: Noise, index: int, paint: Tensor | None) -> Tensor:
+    def _car(self, noise: Noise, paint: Tensor | None) -> Tensor:
         if paint is None:
-            paint = noise.uniform((3,), "paint", index) * 0.85 + 0.05
-        return toy_car(noise.uniform((5,), "shape", index), paint)
+            paint = noise.uniform((3,), "paint") * 0.85 + 0.05
+        return toy_car(noise.uniform((5,), "shape"), paint)
 
     def _approach(self, target: Tensor, stage: str, steps: int, noise: Noise) -> Run[None]:
         """Predictions that start at the mean under noise and arrive at the target."""
-        eps = noise.normal(target.shape, "eps")
+        eps = noise.batch(len(target)).normal(target.shape, "eps")
         for index in range(1, steps + 1):
             self._wait()
             done = (index / steps) ** 0.7

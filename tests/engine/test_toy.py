@@ -41,6 +41,12 @@ def test_the_same_seed_gives_the_same_car(method):
     assert not torch.equal(first, other)
 
 
+def test_objects_of_a_run_are_those_of_consecutive_seeds(method):
+    options = SampleOptions(mode="paper", steps=2)
+    both = finish(method.generate(2, options, Noise(5)))
+    assert torch.equal(both[1], finish(method.generate(1, options, Noise(6)))[0])
+
+
 def test_a_run_arrives_at_what_it_returns(method):
     seen = []
     result = finish(method.generate(1, SampleOptions(mode="paper", steps=5), Noise(3)), seen.append)
