@@ -8,9 +8,6 @@ import numpy as np
 
 from engine.methods.base import Method
 
-MOST = 8
-"""Objects of the gallery that are looked at."""
-
 
 class Outlines:
     """The outermost points of some of a prior's objects; calling it waits until they are known."""
@@ -26,8 +23,6 @@ class Outlines:
 
         with self._lock:
             if self._points is None:
-                fields = (
-                    self._method.scene(latent).field for latent in self._method.gallery[:MOST]
-                )
+                fields = (self._method.scene(latent).field for latent in self._method.gallery)
                 self._points = framing_objects(fields)
             return self._points
