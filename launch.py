@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +33,11 @@ try:
     import tyro
 
     from engine.errors import ConfigError, EngineError
+    from train.progress import Progress
 except ModuleNotFoundError as error:
     sys.exit(missing_package(error))
 
 if TYPE_CHECKING:
-    from engine.events import Step
     from engine.methods.base import Method
     from engine.types import Views
 
@@ -50,61 +49,6 @@ MAX_COUNT = 1024
 MAX_SIZE = 4096
 
 Mode = Literal["ours", "paper"]
-
-
-class Progress:
-    """Shows a run's steps on one line of a terminal with the time left, and keeps the seconds of every stage."""
-
-    def __init__(self, stream=sys.stderr):
-        self.stream = stream
-        self.seconds: dict[str, float] = {}
-        self._stage: str | None = None
-        self._last = time.monotonic()
-        self._start = (self._last, 0)
-        self._shown = 0.0
-
-    def __call__(self, step: Step) -> None:
-        """Take note of a step."""
-        now = time.monotonic()
-        if step.stage != self._stage:
-            self._stage, self._start = step.stage, (self._last, step.index - 1)
-            self._shown = 0.0
-        self.seconds[step.stage] = self.seconds.get(step.stage, 0.0) + now - self._last
-        self._last = now
-        self._show(step, now)
-
-    def restart(self) -> None:
-        """Begin a new result: forget the seconds of the last one."""
-        self.seconds, self._stage, self._last = {}, None, time.monotonic()
-
-    def close(self) -> None:
-        """End the line."""
-        if self._stage is not None and self.stream.isatty():
-            print(file=self.stream)
-        self._stage = None
-
-    def _show(self, step: Step, now: float) -> None:
-        """A terminal's line is rewritten up to ten times a second; a file gets a line every ten seconds."""
-        terminal = self.stream.isatty()
-        if now - self._shown < (0.1 if terminal else 10.0) and step.index < step.total:
-            return
-        self._shown = now
-        begun, before = self._start
-        left = (now - begun) / (step.index - before) * (step.total - step.index)
-        numbers = "".join(f"  {name} {value:.4g}" for name, value in step.scalars.items())
-        line = f"{step.stage} {step.index}/{step.total}  {clock(left)} left{numbers}"
-        print(
-            f"\r\033[K{line}" if terminal else line,
-            end="" if terminal else "\n",
-            file=self.stream,
-            flush=True,
-        )
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds."""
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}"
 
 
 @dataclass(frozen=True)
@@ -565,7 +509,7 @@ def open_explorer(settings) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, report. Returns the exit code: 0, 2 for a user's error, 130 after Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    progress = Progress(sys.stderr)
+    progress = Progress()
     try:
         command = parse(sys.argv[1:] if argv is None else argv)
         if type(command) in COMMANDS.values():

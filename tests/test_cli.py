@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
@@ -15,6 +16,7 @@ import torch
 import trimesh
 
 import launch
+import train.progress as progress_module
 from engine.ops.cameras import orbit_camera
 from engine.scene import Scene
 
@@ -294,34 +296,30 @@ def test_interrupting_leaves_nothing_half_written_and_exits_130(tmp_path):
         assert len(list((scene / "rgb").iterdir())) == len(list((scene / "pose").iterdir())) == 2
 
 
-class Terminal:
+class Terminal(io.StringIO):
     """Keeps what is written to it."""
-
-    def __init__(self):
-        self.text = ""
 
     def isatty(self) -> bool:
         return True
-
-    def write(self, text: str) -> None:
-        self.text += text
-
-    def flush(self) -> None:
-        pass
 
 
 def test_progress_shows_the_time_left_and_keeps_the_seconds_of_each_stage(monkeypatch):
     from engine.events import Step
 
     now = iter(range(0, 1000, 10))
-    monkeypatch.setattr(launch.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: float(next(now)))
     terminal = Terminal()
-    progress = launch.Progress(terminal)
+    progress = progress_module.Progress(terminal)
     for index in (1, 2):
         progress(Step(stage="guide", index=index, total=8, scalars={"psnr": 21.5}))
     progress(Step(stage="mesh", index=1, total=1))
-    assert "guide 2/8  1:00 left  psnr 21.5" in terminal.text
+    assert "guide 2/8  1:00 left  psnr 21.5" in terminal.getvalue()
     assert progress.seconds == {"guide": 20.0, "mesh": 10.0}
+    progress(Step(stage="train", index=501, total=1001, scalars={"psnr": 20.0, "rms": 1.0}))
+    assert "train 501/1001  1:23:20 left  psnr 20  rms 1" in terminal.getvalue()
+    progress.numbers = ("psnr",)
+    progress(Step(stage="train", index=1, total=2, scalars={"psnr": 20.0, "rms": 1.0}))
+    assert terminal.getvalue().endswith("train 1/2  0:10 left  psnr 20")
 
 
 def test_the_readme_and_ci_run_the_same_command():

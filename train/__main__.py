@@ -8,15 +8,17 @@ import logging
 import os
 import signal
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from train.progress import Progress
 from train.recipes import RECIPES
 
+SHOWN = ("psnr", "diffusion_loss", "seconds_per_step")
+"""Numbers of an iteration that are shown while it trains; the log holds all."""
 CHECKED_PICTURES = 4
 """Pictures of each scene of a folder that are looked at before training on it; poses are all checked."""
 
@@ -101,8 +103,7 @@ def _train(command: Command) -> int:
         print(f"resuming {folder} at iteration {state.step}", file=sys.stderr)
     elif command.from_:
         state.warm_start(open_checkpoint(command.from_, device))
-    run = train(state, data, folder)
-    shown = 0.0
+    run, progress = train(state, data, folder), Progress(numbers=SHOWN)
     with _Interrupt() as interrupt:
         while True:
             try:
@@ -112,17 +113,17 @@ def _train(command: Command) -> int:
                 break
             if recipe.preview_every and step.index % recipe.preview_every == 0:
                 save_preview(state, data, folder)
-            if time.monotonic() - shown > 2 or step.index == step.total:
-                shown = time.monotonic()
-                _show(step)
+            progress(step)
             if interrupt.asked:
                 run.close()
-                print(f"\nstopped at iteration {state.step}; run again to go on", file=sys.stderr)
+                progress.close()
+                print(f"stopped at iteration {state.step}; run again to go on", file=sys.stderr)
                 return 130
+    progress.close()
     target = command.checkpoint or folder / "checkpoint"
     provenance = {"recipe": to_json(recipe), "iterations": state.step, "from": command.from_}
     save_checkpoint(target, method, provenance=provenance)
-    print(f"\nwrote {target}", file=sys.stderr)
+    print(f"wrote {target}", file=sys.stderr)
     return 0
 
 
@@ -135,10 +136,7 @@ def _data(command: Command, folder: Path):
 
     recipe = command.recipe
 
-    def progress(step) -> None:
-        if step.index % 20 == 0 or step.index == step.total:
-            print(f"\rdata {step.index}/{step.total}", end="", file=sys.stderr)
-
+    progress = Progress()
     if command.data is not None:
         packed = folder / "data"
         if not packed.exists():
@@ -149,7 +147,7 @@ def _data(command: Command, folder: Path):
         name = f"vehicles-{recipe.scenes}x{recipe.views}-{recipe.size}"
         run = pack_vehicles(Path("data") / name, seeds, recipe.views, recipe.size)
         data = finish(run, progress)
-    print(file=sys.stderr)
+    progress.close()
     return data
 
 
@@ -173,22 +171,6 @@ class _Interrupt:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-
-
-def _show(step) -> None:
-    left = step.scalars["seconds_left"]
-    clock = f"{int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d}"
-    numbers = "  ".join(
-        f"{key} {step.scalars[key]:.4g}"
-        for key in ("psnr", "diffusion_loss")
-        if key in step.scalars
-    )
-    print(
-        f"\r{step.index}/{step.total}  {numbers}  {step.scalars['seconds_per_step']:.3f} s/it  {clock} left  ",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

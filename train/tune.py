@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+
+from train.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     from engine.training.tune import settle
 
     torch.set_num_threads(command.threads or os.cpu_count() or 1)
+    progress = Progress()
     try:
         run = settle(
             command.checkpoint,
@@ -45,17 +47,13 @@ def main(argv: list[str] | None = None) -> int:
             num_scenes=command.scenes,
             num_samples=command.samples,
         )
-        finish(run, _show)
+        finish(run, progress)
     except EngineError as error:
+        progress.close()
         sys.stderr.write(f"{error}\n")
         return 2
+    progress.close()
     return 0
-
-
-def _show(step) -> None:
-    tried = "" if step.item is None else f"  {json.dumps(step.item)}"
-    numbers = "  ".join(f"{name} {value:.4g}" for name, value in step.scalars.items())
-    sys.stderr.write(f"{step.stage} {step.index}/{step.total}  {numbers}{tried}\n")
 
 
 if __name__ == "__main__":

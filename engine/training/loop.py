@@ -260,12 +260,11 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
                     file.write(json.dumps(line) + "\n")
                 window = []
             per_step = (now - began) / (state.step - first)
-            left = per_step * (recipe.iterations - state.step)
             yield Step(
                 stage="train",
                 index=state.step,
                 total=recipe.iterations,
-                scalars={**report, "seconds_per_step": per_step, "seconds_left": left},
+                scalars={**report, "seconds_per_step": per_step},
                 item=state,
             )
             if now - saved > recipe.save_every_s:
