@@ -130,9 +130,11 @@ class Generate:
 
     def run(self, progress: Progress) -> None:
         """Draw and write."""
+        from engine.methods.base import sample_options_of
+
         check_range("--count", self.count, 1, MAX_COUNT)
         method = open_method(self.checkpoint, self.device)
-        options = method.paper_sample_options if self.mode == "paper" else method.sample_options
+        options = sample_options_of(method, self.mode)
         if self.steps is not None:
             check_range("--steps", self.steps, 1, 1000)
             options = dataclasses.replace(options, steps=self.steps)
@@ -187,13 +189,14 @@ class Reconstruct:
         """Reconstruct and write."""
         from engine.config import to_json
         from engine.events import finish
+        from engine.methods.base import fit_options_of
         from engine.noise import Noise
 
         if not self.images:
             raise ConfigError("Found no picture, expected at least one; name the image files.")
         self._check_camera()
         method = open_method(self.checkpoint, self.device)
-        options = method.paper_fit_options if self.mode == "paper" else method.fit_options
+        options = fit_options_of(method, self.mode)
         views = self._posed_views() if self.pose else self._framed_views(method)
         progress.restart()
         latent = finish(method.reconstruct(views, options, Noise(self.seed)), progress)[0]

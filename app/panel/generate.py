@@ -15,7 +15,7 @@ from app.panel.parts import LARGEST_SEED, clickable, mode_choice, seed_row
 from app.panel.stage import Page
 from app.records import Record
 from engine.config import to_json
-from engine.methods.base import SampleOptions
+from engine.methods.base import SampleOptions, sample_options_of
 from engine.noise import Noise
 
 MOST = 8
@@ -122,7 +122,7 @@ def plan(options: SampleOptions) -> Plan:
 
 
 def _options(page: Page, mode: str) -> SampleOptions:
-    return page.method.paper_sample_options if mode == "paper" else page.method.sample_options
+    return sample_options_of(page.method, mode)
 
 
 def _whole(value: float | None, low: int, high: int) -> int:

@@ -20,7 +20,7 @@ from app.session import Session
 from engine.config import to_json
 from engine.errors import EngineError, ImageError
 from engine.images import join_views, posed_view, read_intrinsics, read_pose
-from engine.methods.base import FitOptions
+from engine.methods.base import FitOptions, fit_options_of
 from engine.noise import Noise
 from engine.types import Views
 
@@ -102,8 +102,7 @@ class _Tab:
         return [getattr(options, setting.name) for setting in SETTINGS]
 
     def _options(self, mode: str) -> FitOptions:
-        method = self.page.method
-        return method.paper_fit_options if mode == "paper" else method.fit_options
+        return fit_options_of(self.page.method, mode)
 
     def reconstruct(
         self,

@@ -140,3 +140,13 @@ class Method(Protocol):
         Returns `1 *latent_shape`.
         """
         ...
+
+
+def sample_options_of(method: Method, mode: Mode) -> SampleOptions:
+    """The method's tuned sampling settings of a mode."""
+    return method.paper_sample_options if mode == "paper" else method.sample_options
+
+
+def fit_options_of(method: Method, mode: Mode) -> FitOptions:
+    """The method's tuned reconstruction settings of a mode."""
+    return method.paper_fit_options if mode == "paper" else method.fit_options

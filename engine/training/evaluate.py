@@ -24,7 +24,7 @@ from engine.errors import DataError
 from engine.events import Run, Step, finish
 from engine.fields.base import Field
 from engine.files import write_json
-from engine.methods.base import FitOptions, Method, Mode
+from engine.methods.base import Method, Mode, fit_options_of
 from engine.noise import Noise
 from engine.ops.metrics import evaluation_psnr, mean_pairwise_psnr, ssim
 from engine.render import Quality, RenderOptions, render_views
@@ -56,11 +56,6 @@ class EvaluateOptions:
     """Randomness of the fits."""
     quality: Quality = "high"
     """How the results are rendered."""
-
-
-def fit_options_of(method: Method, mode: Mode) -> FitOptions:
-    """The method's tuned settings of a mode."""
-    return method.paper_fit_options if mode == "paper" else method.fit_options
 
 
 def evaluate(
