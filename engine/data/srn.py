@@ -95,10 +95,7 @@ class SRNDataset:
 
     def cameras(self, index: int, which: Sequence[int] | None = None) -> Camera:
         """A scene's cameras, in engine units."""
-        frames = _chosen(self.frames(index), which)
-        intrinsics, (height, width) = scene_intrinsics(self.root / self._ids[index])
-        c2w = torch.stack([read_pose(pose) for _, pose in frames])
-        return Camera.from_srn(c2w, intrinsics.expand(len(frames), 4).clone(), height, width)
+        return self._cameras(index, _chosen(self.frames(index), which))
 
     def views(self, index: int, which: Sequence[int] | None = None) -> Views:
         """Pictures of a scene, laid on white, with cameras in engine units.
@@ -106,9 +103,10 @@ class SRNDataset:
         Raises:
             DataError: Where a file is missing or wrong.
         """
-        camera = self.cameras(index, which)
-        pictures = [read_picture(picture) for picture, _ in _chosen(self.frames(index), which)]
-        for (path, _), picture in zip(_chosen(self.frames(index), which), pictures, strict=True):
+        frames = _chosen(self.frames(index), which)
+        camera = self._cameras(index, frames)
+        pictures = [read_picture(picture) for picture, _ in frames]
+        for (path, _), picture in zip(frames, pictures, strict=True):
             if picture.shape[:2] != (camera.height, camera.width):
                 raise DataError(
                     f"{path}: found {picture.shape[0]} x {picture.shape[1]} pixels, expected {camera.height} x "
@@ -118,6 +116,11 @@ class SRNDataset:
         alpha = rgba[..., 3:]
         images = rgba[..., :3] * alpha + (1 - alpha)
         return Views(images, camera, None if bool((alpha == 1).all()) else alpha)
+
+    def _cameras(self, index: int, frames: tuple[tuple[Path, Path], ...]) -> Camera:
+        intrinsics, (height, width) = scene_intrinsics(self.root / self._ids[index])
+        c2w = torch.stack([read_pose(pose) for _, pose in frames])
+        return Camera.from_srn(c2w, intrinsics.expand(len(frames), 4).clone(), height, width)
 
     def describe(self, index: int) -> dict[str, Any]:
         """What `attributes.json` holds; empty for scenes of other origin."""
