@@ -1,0 +1,26 @@
+"""The recipes' numbers against the data they are meant for."""
+
+import numpy as np
+import pytest
+
+from engine.data.vehicles import build_vehicle, scene_seed
+from engine.types import WORLD_PER_SRN
+from train.recipes import RECIPES
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_the_box_of_the_vehicles_holds_them(split):
+    low, high = (np.array(corner) for corner in RECIPES["vehicles"].model.decoder.aabb)
+    for index in range(40):
+        vertices = build_vehicle(scene_seed(split, index)).vertices * WORLD_PER_SRN
+        assert (vertices > low).all(), (split, index)
+        assert (vertices < high).all(), (split, index)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_parts_of_a_recipe_fit_each_other(name):
+    model = RECIPES[name].model
+    assert RECIPES[name].name == name
+    assert model.unet.channels == 3 * model.decoder.channels
+    halvings = 2 ** (len(model.unet.multipliers) - 1)
+    assert model.rows % halvings == model.cols % halvings == 0
