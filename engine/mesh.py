@@ -8,6 +8,7 @@ material is unlit, because a radiance field's colours hold their shading already
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from scipy import ndimage
 from skimage.measure import marching_cubes
 from trimesh.exchange.gltf import export_glb
 
-from engine.errors import ExportError
+from engine.errors import ExportError, one_line
 from engine.events import Run, Step, finish
 from engine.fields.base import Field
 from engine.files import replacing
@@ -46,6 +47,20 @@ SKIN_SAMPLES = 16
 """Points on that way."""
 POINTS = 1 << 17
 """Points per density query."""
+
+READER_ERRORS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    ImportError,
+    RuntimeError,
+    struct.error,
+)
+"""What trimesh's readers are known to raise on files that are no mesh."""
 
 GLTF_FROM_SRN = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
 """A rotation, and its own inverse."""
@@ -165,8 +180,8 @@ def load_mesh(path: Path | str) -> Mesh:
     _check_ending(path)
     try:
         scene = trimesh.load_scene(path, process=path.suffix.lower() == ".stl")
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise ExportError(f"{path}: cannot be read as a mesh ({error}).") from error
+    except READER_ERRORS as error:
+        raise ExportError(f"{path}: cannot be read as a mesh ({one_line(error)}).") from error
     meshes = [part for part in scene.geometry.values() if len(getattr(part, "faces", ()))]
     if len(meshes) != 1:
         raise ExportError(f"{path}: holds {len(meshes)} meshes, expected one.")

@@ -14,8 +14,8 @@ from trimesh.visual.texture import TextureVisuals
 
 from engine.data.light import brightness, corner_normals
 from engine.data.raster import Soup
-from engine.errors import DataError
-from engine.mesh import GLTF_FROM_SRN
+from engine.errors import DataError, one_line
+from engine.mesh import GLTF_FROM_SRN, READER_ERRORS
 
 Y_UP = (".glb", ".gltf")
 """Formats whose axes are glTF's: y up, front towards +z. All others are taken z up, front towards +y."""
@@ -118,14 +118,12 @@ def _read(path: Path) -> list[trimesh.Trimesh]:
     if not path.is_file():
         raise DataError(f"{path}: found no such file, expected a mesh (GLB, OBJ, PLY or STL).")
     try:
-        loaded = trimesh.load_scene(path, process=False)
-    except Exception as error:
+        placed = trimesh.load_scene(path, process=False).dump()
+    except READER_ERRORS as error:
         raise DataError(
-            f"{path}: cannot be read as a mesh ({error}); expected GLB, OBJ, PLY or STL."
+            f"{path}: cannot be read as a mesh ({one_line(error)}); expected GLB, OBJ, PLY or STL."
         ) from error
-    parts = [
-        part for part in loaded.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)
-    ]
+    parts = [part for part in placed if isinstance(part, trimesh.Trimesh) and len(part.faces)]
     if not parts:
         raise DataError(f"{path}: holds no triangles, expected a surface.")
     return parts

@@ -13,6 +13,8 @@ from jaxtyping import Float
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from engine.errors import EngineError
+
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (Rec. 601)."""
 EROSION = 2
@@ -104,6 +106,9 @@ def plaid(
         images: Objects on white.
         alpha: Their opacity.
 
+    Raises:
+        EngineError: If no picture has an inside.
+
     Source: training2.md, section 0.
     """
     kernel = torch.tensor([1.0, 2.0, 1.0], dtype=images.dtype, device=images.device) / 4
@@ -122,7 +127,10 @@ def plaid(
             medians.append(parts[:, inside].median(1).values)
             means.append(parts[:, solid[index]].mean(1))
     if not medians:
-        raise ValueError("no picture shows an object that is large enough to measure")
+        raise EngineError(
+            f"Found {len(images)} pictures without an object large enough to measure, expected some; "
+            "train the prior for longer."
+        )
     middle = 1000 * torch.stack(medians).mean(0)
     mean = 1000 * torch.stack(means).mean(0)
     return Plaid(float(middle[0]), float(middle[1]), float(mean[0]), float(mean[1]))

@@ -6,6 +6,7 @@ import torch
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from engine.errors import EngineError
 from engine.ops.components import largest_component_share
 from engine.ops.metrics import (
     evaluation_psnr,
@@ -118,7 +119,7 @@ def test_pictures_without_an_object_do_not_count():
     alpha = torch.cat([disc(), torch.zeros(1, 64, 64)])
     images = torch.rand(2, 64, 64, 3, generator=torch.Generator().manual_seed(1))
     assert plaid(images, alpha) == plaid(images[:1], alpha[:1])
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(EngineError, match="without an object large enough"):
         plaid(images[1:], alpha[1:])
 
 
