@@ -44,13 +44,11 @@ class Noise:
         draws = torch.randint(low, high, tuple(shape), generator=self.generator(stage, step))
         return draws.to(device)
 
-    def permutation(self, count: int, stage: str, step: int = 0, *, device="cpu") -> Tensor:
+    def permutation(self, count: int, stage: str, step: int = 0) -> Tensor:
         """The numbers 0 .. count-1 in random order."""
-        return torch.randperm(count, generator=self.generator(stage, step)).to(device)
+        return torch.randperm(count, generator=self.generator(stage, step))
 
-    def pixels(
-        self, total: int, count: int, chunk: int, stage: str, step: int = 0, *, device="cpu"
-    ) -> Tensor:
+    def pixels(self, total: int, count: int, chunk: int, stage: str, step: int = 0) -> Tensor:
         """The `chunk`-th `count` numbers of a random order of 0 .. total-1.
 
         All of them in order where `count >= total`; wraps around after the last whole chunk. Where a chunk is less
@@ -58,13 +56,11 @@ class Noise:
         rarely that nothing is lost.
         """
         if count >= total:
-            return torch.arange(total, device=device)
+            return torch.arange(total)
         if count * 16 < total:
-            return self.integers(0, total, (count,), f"{stage}/{chunk}", step, device=device)
+            return self.integers(0, total, (count,), f"{stage}/{chunk}", step)
         chunk %= total // count
-        return self.permutation(total, stage, step, device=device)[
-            chunk * count : (chunk + 1) * count
-        ]
+        return self.permutation(total, stage, step)[chunk * count : (chunk + 1) * count]
 
 
 @dataclass(frozen=True)

@@ -127,5 +127,5 @@ class FileNoise(Noise):
     def uniform(self, shape, stage, step=0, *, device="cpu"):
         return torch.full(tuple(shape), 0.5)
 
-    def permutation(self, count, stage, step=0, *, device="cpu"):
+    def permutation(self, count, stage, step=0):
         return torch.arange(count)
