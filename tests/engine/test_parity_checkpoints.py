@@ -134,7 +134,6 @@ def test_a_saved_method_opens_again_unchanged(tmp_path, method):
     assert same_weights(opened, method)
     assert opened.config.unet == TINY.unet
     assert not opened.training
-    assert opened.fit_options.mode == opened.sample_options.mode == "paper"
 
 
 def test_an_official_file_is_opened_like_any_checkpoint(tmp_path, method):
@@ -208,6 +207,16 @@ def test_running_statistics_are_imported(method, state):
     assert opened.activation.running_mean == pytest.approx(0.013)
     assert opened.activation.running_var == pytest.approx(0.31)
     assert shapes(to_official(opened)).keys() == state.keys() - {"init_code"}
+
+
+def test_imported_weights_know_both_modes(state):
+    opened = import_official(state)
+    for ours, paper in (
+        (opened.sample_options, opened.paper_sample_options),
+        (opened.fit_options, opened.paper_fit_options),
+    ):
+        assert (ours.mode, paper.mode) == ("ours", "paper")
+        assert ours == dataclasses.replace(paper, mode="ours")
 
 
 # ------------------------------------------------------------------- files that are no checkpoint
