@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from app.jobs import State
+from engine.ops.cameras import orbit_camera
 from engine.types import Camera, Views
 
 Channel = Literal["colour", "depth", "normals", "opacity"]
@@ -99,8 +101,7 @@ class Flight:
     """A wish to move the viewport's camera; `number` tells wishes apart."""
 
     number: int
-    camera: Camera | None
-    """Where to, or None for the view that greets the visitor."""
+    camera: Camera
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,13 @@ class Snapshot:
     slots: Mapping[int, Views]
     display: Display
     flight: Flight
+
+
+def home(azimuth_deg: float = 56.0) -> Camera:
+    """Where a visitor stands: beside somebody at `azimuth_deg`, so that their frustum does not hide the object."""
+    camera = orbit_camera(azimuth_deg - 24.0, 18.0, 2.6)
+    focal = camera.height / 2 / math.tan(math.radians(27.5) / 2)
+    return replace(camera, intrinsics=torch.tensor([focal, focal, 64.0, 64.0]))
 
 
 def half(latent: Tensor) -> Tensor:

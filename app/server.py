@@ -13,6 +13,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
+from app.examples import FOLDER as EXAMPLES_FOLDER
 from app.jobs import JobRunner
 from app.outlines import Outlines
 from app.panel.layout import HEAD, build_panel, stylesheet, theme
@@ -93,6 +94,7 @@ def create_app(settings: AppSettings, method: Method | None = None) -> FastAPI:
         css=stylesheet(),
         head=HEAD,
         root_path=settings.root_path or None,
+        allowed_paths=[str(EXAMPLES_FOLDER)],
         max_file_size=f"{settings.max_upload_mb}mb",
         footer_links=[],
         run_history=False,

@@ -20,7 +20,7 @@ import numpy as np
 from torch import Tensor
 
 from app.jobs import Job, JobRunner, Plan, State
-from app.records import Display, Flight, Frame, Record, Snapshot, final_frame, half
+from app.records import Display, Flight, Frame, Record, Snapshot, final_frame, half, home
 from app.settings import AppSettings
 from engine.events import Run, Step
 from engine.methods.base import Method
@@ -51,7 +51,7 @@ class Session:
         self._records: OrderedDict[int, Record] = OrderedDict()
         self._slots: dict[int, Views] = {}
         self._display = Display()
-        self._flight = Flight(0, None)
+        self._flight = Flight(0, home())
         self._bakes: OrderedDict[tuple[int, int], Baked] = OrderedDict()
         self._bake_lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-")
@@ -102,8 +102,8 @@ class Session:
             self._display = replace(self._display, **changes)
             self._changed()
 
-    def fly(self, camera: Camera | None) -> None:
-        """Ask the viewport's camera to go to `camera`; None is the view that greets the visitor."""
+    def fly(self, camera: Camera) -> None:
+        """Ask the viewport's camera to go to `camera`."""
         with self.cv:
             self._flight = Flight(self._flight.number + 1, camera)
             self._changed()

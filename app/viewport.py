@@ -25,9 +25,8 @@ import viser.transforms
 
 from app import present
 from app.ground import lay_ground, lowest
-from app.records import Display, Snapshot
+from app.records import Display, Snapshot, home
 from app.session import Session
-from engine.ops.cameras import orbit_camera
 from engine.render import Baked, RenderOptions, RenderOutput, TimeModel, render, to_uint8
 from engine.types import WORLD_PER_SRN, Camera, Views
 
@@ -45,9 +44,6 @@ LEAST_PX = 96
 FAR = 160.0
 """Depth of empty pixels, viser units; its depth texture ends at 167.77."""
 ACK_TIMEOUT_S = 2.0
-HOME = orbit_camera(32.0, 18.0, 2.6)
-"""The view that greets the visitor."""
-HOME_FOV = math.radians(27.5)
 FRUSTUM_COLOR = (79, 110, 247)
 
 
@@ -175,9 +171,10 @@ class Viewport:
         """Where every view begins."""
         server = self._server
         server.scene.set_up_direction("+z")
-        server.initial_camera.position = tuple(HOME.srn_c2w()[:3, 3].tolist())
+        greeting = home()
+        server.initial_camera.position = tuple(greeting.srn_c2w()[:3, 3].tolist())
         server.initial_camera.look_at = (0.0, 0.0, 0.0)
-        server.initial_camera.fov = HOME_FOV
+        server.initial_camera.fov = field_of_view(greeting)
         server.initial_camera.near = 0.01
 
     async def _connected(self, client: viser.ClientHandle) -> None:
@@ -291,7 +288,7 @@ class Viewport:
         c2w = camera.srn_c2w().numpy()
         handle = self._server.scene.add_camera_frustum(
             f"/inputs/{slot}",
-            fov=2 * math.atan(camera.height / 2 / float(camera.intrinsics[1])),
+            fov=field_of_view(camera),
             aspect=camera.width / camera.height,
             scale=0.11,
             thickness=0.003,
@@ -320,18 +317,20 @@ def _pose(client: viser.ClientHandle) -> Pose:
     return Pose(camera.wxyz, camera.position, camera.fov, camera.aspect, camera.image_height)
 
 
-def _move(client: viser.ClientHandle, camera: Camera | None) -> None:
-    """Put the browser's camera where `camera` stands (None: home), looking at the object."""
-    fov = HOME_FOV
-    if camera is not None:
-        fov = 2 * math.atan(camera.height / 2 / float(camera.intrinsics[1]))
-    c2w = (camera or HOME).srn_c2w().numpy().astype(np.float64)
+def _move(client: viser.ClientHandle, camera: Camera) -> None:
+    """Put the browser's camera where `camera` stands, looking at the object."""
+    c2w = camera.srn_c2w().numpy().astype(np.float64)
     ahead = max(float(-c2w[:3, 3] @ c2w[:3, 2]), 0.1)
     with client.atomic():
-        client.camera.fov = fov
+        client.camera.fov = field_of_view(camera)
         client.camera.up_direction = (0.0, 0.0, 1.0)
         client.camera.position = c2w[:3, 3]
         client.camera.look_at = c2w[:3, 3] + ahead * c2w[:3, 2]
+
+
+def field_of_view(camera: Camera) -> float:
+    """Vertical, radians."""
+    return 2 * math.atan(camera.height / 2 / float(camera.intrinsics[1]))
 
 
 def _acknowledged(client: viser.ClientHandle) -> bool:

@@ -15,6 +15,7 @@ from app import present
 from app.examples import EXAMPLES
 from app.panel.parts import clickable
 from app.panel.stage import Page
+from app.records import home
 from app.session import Session
 from engine.errors import ImageError
 from engine.images import cut_out, open_image, prepare_view
@@ -161,7 +162,10 @@ class Pictures:
                 open_image(path)
             except ImageError as error:
                 return framed_html(None), present.error_html(str(error)), None
-            return *self.frame(session, place, path, azimuth, elevation, distance), gr.skip()
+            framed, problem = self.frame(session, place, path, azimuth, elevation, distance)
+            if not problem and not session.snapshot().display.overlay:
+                session.fly(home(azimuth))
+            return framed, problem, gr.skip()
 
         def frame(
             request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float

@@ -10,6 +10,7 @@ from app.jobs import JobRunner
 from app.outlines import Outlines
 from app.panel import watch
 from app.panel.parts import clickable
+from app.records import home
 from app.session import Session, Sessions
 from engine.methods.base import Method
 
@@ -89,7 +90,7 @@ def press_tool(session: Session, tool: str) -> None:
             session.fly(next(iter(slots.values())).camera[0])
     elif tool == "home":
         session.show(overlay=False)
-        session.fly(None)
+        session.fly(home())
 
 
 def toolbar_html(session: Session) -> str:

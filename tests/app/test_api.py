@@ -16,6 +16,7 @@ from app.examples import EXAMPLES
 from engine.methods.toy import ToyMethod
 from engine.ops.cameras import orbit_camera
 from engine.render import render_views, to_uint8
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +54,7 @@ def test_reconstruct_without_a_picture_says_so(client):
 
 def test_cancel_ends_a_run(client):
     job = client.submit(seed=1, steps=100, count=1, mode="paper", api_name="/generate")
-    while not job.outputs():
-        pass
+    until(lambda: job.outputs() or job.done(), "the first update")
     client.predict(api_name="/cancel")
     told = reports([job.result(timeout=60)])
     assert told[-1]["state"] == "cancelled"
@@ -64,8 +64,7 @@ def test_cancelled_reconstructions_are_judged_too(client):
     job = client.submit(
         image_1=handle_file(EXAMPLES[1].path), steps=100, finetune_steps=0, api_name="/reconstruct"
     )
-    while len(job.outputs()) < 4:
-        pass
+    until(lambda: len(job.outputs()) >= 4 or job.done(), "four updates")
     client.predict(api_name="/cancel")
     final = job.result(timeout=60)
     assert reports([final])[-1]["state"] == "cancelled"

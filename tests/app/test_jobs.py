@@ -9,6 +9,7 @@ import pytest
 from app.jobs import Job, JobRunner, QueueFullError, progress
 from engine.errors import ImageError
 from engine.events import Step
+from tests.waiting import until
 
 
 def count_to(total: int, stage: str = "denoise", pause: threading.Event | None = None):
@@ -20,9 +21,7 @@ def count_to(total: int, stage: str = "denoise", pause: threading.Event | None =
 
 
 def wait_for_end(job: Job) -> Job:
-    seen = -1
-    while not job.ended:
-        seen = job.wait(seen, timeout=5)
+    until(lambda: job.ended, "the job's end")
     return job
 
 

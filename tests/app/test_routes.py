@@ -17,6 +17,7 @@ from app.routes import refused
 from app.server import listen
 from engine.errors import ConfigError
 from engine.scene import Scene
+from tests.waiting import until
 
 
 def get(url: str) -> bytes:
@@ -63,11 +64,12 @@ def test_a_viewport_is_closed_after_its_grace(served):
         connection.recv(timeout=10)
         viewports.sweep(time.monotonic() + 10)
         assert viewports.of(session) is not None
-    deadline = time.monotonic() + 20
-    while viewports.of(session) is not None:
-        assert time.monotonic() < deadline
+
+    def closed() -> bool:
         viewports.sweep(time.monotonic() + 10)
-        time.sleep(0.05)
+        return viewports.of(session) is None
+
+    until(closed, "the viewport's end")
 
 
 def test_a_closed_page_is_forgotten(served):

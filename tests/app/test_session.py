@@ -19,6 +19,7 @@ from engine.ops.cameras import orbit_camera
 from engine.render import render_views
 from engine.types import Views
 from tests.app.test_jobs import wait_for_end
+from tests.waiting import until
 
 QUICK = SampleOptions(mode="paper", steps=3)
 
@@ -63,8 +64,8 @@ def test_a_chosen_step_stays_while_the_run_goes_on(session, runner):
 
     job = session.start(runner, held, [record], ())
     reached.wait(5)
-    while len(frames) < 2:
-        gate.set()
+    gate.set()
+    until(lambda: len(frames) >= 2, "the second step")
     session.select(record.id, 0)
     wait_for_end(job)
     assert session.selection() == (record, 0)

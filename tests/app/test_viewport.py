@@ -14,6 +14,7 @@ from app.records import Display
 from app.viewport import FAR, FairSlot, Pose, draw, to_camera
 from engine.ops.cameras import orbit_camera
 from engine.render import bake
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +61,7 @@ def test_the_slot_is_handed_out_in_the_order_of_asking():
             threads.append(threading.Thread(target=ask, args=(number, asked)))
             threads[-1].start()
             asked.wait(5)
-            while slot._next < number + 2:
-                pass
+            until(lambda: slot._next == len(threads) + 1, "the ticket")
     for thread in threads:
         thread.join(5)
     assert order == [0, 1, 2, 3, 4]

@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import uvicorn
 
-from app.server import create_app
+from app.server import Explorer, create_app
 from app.settings import AppSettings
 from engine.methods.toy import ToyConfig, ToyMethod
+from tests.waiting import until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 FLAGS = [
@@ -47,11 +47,10 @@ for (const kind of [window.WebGLRenderingContext, window.WebGL2RenderingContext]
   }
 }
 """
-PATIENCE_S = 30.0
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def explorer() -> Iterator[tuple[str, Explorer]]:
     app = create_app(
         AppSettings(checkpoint="toy", grace_s=1.0), ToyMethod(ToyConfig(step_seconds=0.12))
     )
@@ -64,7 +63,7 @@ def server() -> Iterator[str]:
     app.state.explorer.warm_up()
     until(lambda: running.started)
     port = running.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}/"
+    yield f"http://127.0.0.1:{port}/", app.state.explorer
     running.should_exit = True
     thread.join(timeout=20)
 
@@ -84,7 +83,7 @@ def chromium() -> Iterator[object]:
 
 
 @pytest.fixture
-def open_tab(server: str, chromium) -> Iterator[Callable[[], Tab]]:
+def open_tab(explorer, chromium) -> Iterator[Callable[[], Tab]]:
     contexts = []
 
     def make() -> Tab:
@@ -93,7 +92,7 @@ def open_tab(server: str, chromium) -> Iterator[Callable[[], Tab]]:
         )
         context.add_init_script(COUNT_UPLOADS)
         contexts.append(context)
-        return Tab(context.new_page(), server)
+        return Tab(context.new_page(), explorer[0])
 
     yield make
     for context in contexts:
@@ -158,15 +157,3 @@ class Tab:
     def tab(self, name: str) -> None:
         """Open one of the panel's tabs."""
         self.page.get_by_role("tab", name=name, exact=True).click()
-
-
-def until(condition: Callable[[], object], what: str = "the condition") -> None:
-    """Wait until something holds.
-
-    Raises:
-        AssertionError: If it never does.
-    """
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} never came true"
-        time.sleep(0.05)

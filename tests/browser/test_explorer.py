@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from app.examples import EXAMPLES
-from tests.browser.conftest import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -68,6 +68,19 @@ def test_cancel_stops_within_a_step(open_tab):
     assert tab.status.startswith("Cancelled")
     tab.page.wait_for_timeout(500)
     assert tab.figures() == reached
+
+
+def test_closing_the_tab_stops_its_run(open_tab, explorer):
+    tab = open_tab()
+    tab.tab("Generate")
+    tab.page.fill("#generate-steps input[type=number]", "100")
+    tab.page.click("#generate")
+    until(lambda: tab.state == "running", "the run")
+    runner = explorer[1].runner
+    job = runner.current
+    tab.page.close()
+    until(lambda: job.ended, "the end")
+    assert job.state == "cancelled"
 
 
 def test_a_result_comes_back_from_the_gallery(open_tab):
