@@ -269,6 +269,8 @@ class Render:
     """From the object's centre, SRN units."""
     size: int = 256
     """Side of the picture, pixels."""
+    channel: Literal["rgb", "depth", "normal", "opacity"] = "rgb"
+    """What to show: colour; z-depth, 16 bits, 10,000 levels an SRN unit; world normals; or opacity."""
     device: str = "auto"
     """cpu, cuda, or auto: a GPU where there is one."""
 
@@ -277,9 +279,9 @@ class Render:
         from engine.device import pick_device
         from engine.errors import ExportError
         from engine.ops.cameras import orbit_camera
-        from engine.render import RenderOptions, bake, render, to_uint8
+        from engine.render import RenderOptions, bake, render
         from engine.scene import Scene
-        from engine.video import save_picture
+        from engine.video import save_pass
 
         check_range("--size", self.size, 1, MAX_SIZE)
         check_orbit(self.azimuth, self.elevation, self.distance)
@@ -287,9 +289,10 @@ class Render:
             raise ExportError(f"{self.out}: found the ending {self.out.suffix!r}, expected .png.")
         scene = Scene.load(self.scene, pick_device(self.device))
         camera = orbit_camera(self.azimuth, self.elevation, self.distance, self.size)
-        picture = render(bake(scene.field), camera, RenderOptions(quality="high"))
+        options = RenderOptions(quality="high", normals=self.channel == "normal")
+        picture = render(bake(scene.field), camera, options)
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        save_picture(self.out, to_uint8(picture.rgb).cpu().numpy())
+        save_pass(self.out, self.channel, picture)
 
 
 @dataclass(frozen=True)

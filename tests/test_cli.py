@@ -133,6 +133,25 @@ def test_render_writes_a_picture_of_the_size_asked_for(generated, tmp_path):
     assert (picture[30:42, 30:42] < 255).any()
 
 
+def test_render_writes_depth_opacity_and_normals_that_agree_where_the_object_is(
+    generated, tmp_path
+):
+    scene = str(generated / "scene.safetensors")
+    shown = {}
+    for channel in ("opacity", "depth", "normal"):
+        out = tmp_path / f"{channel}.png"
+        flags = ["--azimuth", "40", "--elevation", "20", "--size", "48", "--channel", channel]
+        assert launch.main(["render", scene, *flags, "--out", str(out)]) == 0
+        shown[channel] = cv2.imread(str(out), cv2.IMREAD_UNCHANGED)
+    solid = shown["opacity"] > 250
+    assert solid.any()
+    assert shown["depth"].dtype == np.uint16
+    centre = shown["depth"][solid] / 10_000  # SRN units: the camera stands at 1.3
+    assert 0.7 < np.median(centre) < 1.4
+    assert (shown["depth"][shown["opacity"] == 0] == 0).all()
+    assert (shown["normal"][solid].max(-1) > 0).mean() > 0.95
+
+
 @pytest.mark.parametrize("ending", ["glb", "obj", "ply"])
 def test_export_writes_meshes_that_other_programs_read(generated, tmp_path, ending):
     out = tmp_path / f"mesh.{ending}"
