@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engine.diffusion.sample import ddim, renoise_average
 from engine.diffusion.schedule import Schedule
-from engine.errors import UnsupportedTaskError
+from engine.errors import EngineError, UnsupportedTaskError
 from engine.events import Run, Step
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.methods.base import FitOptions, MethodInfo, SampleOptions
@@ -515,13 +515,14 @@ class SSDNeRF(nn.Module):
         for outer in range(options.finetune_steps):
             mse = self._finetune_block(records, batch, options, noise, outer)
             latents = self.activation(records.raw)
-            yield Step(
+            step = Step(
                 stage="finetune",
                 index=outer + 1,
                 total=options.finetune_steps,
                 latent=latents,
                 scalars={"psnr": mean_psnr(mse)},
             )
+            yield _finite(step)
         return latents
 
     def _finetune_block(
@@ -575,7 +576,17 @@ class SSDNeRF(nn.Module):
                 step = next(run)
             except StopIteration as stop:
                 return stop.value
-            yield dataclasses.replace(step, latent=self.from_images(step.latent))
+            yield _finite(dataclasses.replace(step, latent=self.from_images(step.latent)))
+
+
+def _finite(step: Step) -> Step:
+    """The same step; a run whose numbers broke stops here and says where."""
+    if not bool(torch.isfinite(step.latent).all()):
+        raise EngineError(
+            f"{step.stage} step {step.index}: found a latent that is not finite; "
+            "lower the guidance gain or the learning rate."
+        )
+    return step
 
 
 def mean_psnr(mse: Float[Tensor, " scenes"]) -> float:

@@ -28,7 +28,8 @@ class MarchConfig:
     max_steps: int = 256
     """Samples along the diagonal of [-1, 1]^3, and the most a ray may have."""
     dt_gamma: float = 0.0
-    """Growth of the step with distance: `dt = clamp(t * dt_gamma, dt_min, dt_max)`."""
+    """Growth of the step with distance: `dt = clamp(t * dt_gamma, dt_min, dt_max)`. Used where `march` is given none
+    ray by ray; SSDNeRF always gives its own, `dt_gamma_scale` over the focal length."""
     grid: int = 64
     """Occupancy resolution that bounds the largest step, `UNIT_DIAGONAL / grid`."""
     min_near: float = 0.2

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from engine.errors import UnsupportedTaskError
+from engine.errors import EngineError, UnsupportedTaskError
 from engine.events import finish
 from engine.fields.triplane import DecoderConfig
 from engine.methods.base import FitOptions, Method, RenoiseOptions, SampleOptions
@@ -92,6 +92,14 @@ def test_sampling_reports_latents_stage_by_stage():
     assert all(s.latent.shape == (2, *method.info.latent_shape) for s in steps)
     assert not any(s.latent.requires_grad for s in steps)
     assert torch.equal(steps[-1].latent, latents)
+
+
+def test_numbers_that_break_while_sampling_stop_the_run_and_name_the_step():
+    method = built()
+    with torch.no_grad():
+        method.unet.out.bias.fill_(float("nan"))
+    with pytest.raises(EngineError, match="denoise step 1: found a latent that is not finite"):
+        finish(method.generate(1, SampleOptions(steps=2), Noise(0)))
 
 
 def test_tiled_planes_pass_through_the_denoiser_side_by_side():
