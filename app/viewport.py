@@ -258,7 +258,7 @@ class Viewport:
             drawn.rgb,
             format="jpeg",
             jpeg_quality=72 if quality == "preview" else 93,
-            depth=_reduced(drawn.depth, DEPTH_PX[quality]),
+            depth=_reduced(drawn.depth, DEPTH_PX[quality]) if _composes(snapshot) else None,
         )
         client.flush()
         arrived = _acknowledged(client) and _acknowledged(client)
@@ -273,9 +273,7 @@ class Viewport:
             self._frusta.pop(slot)[1].remove()
         for slot, views in snapshot.slots.items():
             self._arrange_frustum(slot, views)
-            self._frusta[slot][1].visible = (
-                snapshot.display.cameras and not snapshot.display.overlay
-            )
+            self._frusta[slot][1].visible = _composes(snapshot)
         if snapshot.flight.number != self._flight:
             self._flight = snapshot.flight.number
             _move(client, snapshot.flight.camera)
@@ -301,6 +299,12 @@ class Viewport:
         )
         handle.on_click(lambda event: self.session.fly(views.camera[0]))
         self._frusta[slot] = (views, handle)
+
+
+def _composes(snapshot: Snapshot) -> bool:
+    """Whether anything stands in the scene that the object may hide; depth is half a browser's work."""
+    display = snapshot.display
+    return bool(snapshot.slots) and display.cameras and not display.overlay
 
 
 def _reduced(depth: np.ndarray, rows: int) -> np.ndarray:
