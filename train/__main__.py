@@ -86,8 +86,10 @@ def _train(command: Command) -> int:
     from engine.checkpoint import open_checkpoint, save_checkpoint
     from engine.config import to_json
     from engine.device import pick_device
+    from engine.events import finish
     from engine.training.loop import TrainState, train
     from engine.training.preview import save_preview
+    from engine.training.tune import settle
 
     recipe = command.recipe
     if command.dry_run:
@@ -99,8 +101,10 @@ def _train(command: Command) -> int:
     data = _data(command, folder)
     state = TrainState.fresh(recipe, len(data), device)
     if (folder / "state.pt").exists():
-        state.load(folder / "state.pt")
+        changes = state.load(folder / "state.pt")
         print(f"resuming {folder} at iteration {state.step}", file=sys.stderr)
+        if changes:
+            print(f"with other settings than before: {', '.join(changes)}", file=sys.stderr)
     elif command.from_:
         state.warm_start(open_checkpoint(command.from_, device))
     run, progress = train(state, data, folder), Progress(numbers=SHOWN)
@@ -124,6 +128,10 @@ def _train(command: Command) -> int:
     provenance = {"recipe": to_json(recipe), "iterations": state.step, "from": command.from_}
     save_checkpoint(target, method, provenance=provenance)
     print(f"wrote {target}", file=sys.stderr)
+    if recipe.tune_scenes and command.data is None:
+        tuning = Progress()
+        finish(settle(target, device=device, num_scenes=recipe.tune_scenes), tuning)
+        tuning.close()
     return 0
 
 

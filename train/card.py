@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib
@@ -31,7 +31,7 @@ from engine.ops.components import largest_component_share
 from engine.ops.metrics import plaid, psnr_matrix
 from engine.ops.occupancy import cell_points
 from engine.render import RenderOptions, render_views, to_uint8
-from engine.training.baselines import unseen_views
+from engine.training.baselines import NUM_TRAINING_SCENES, unseen_views
 from engine.training.tune import PLAID_DISTANCE, PLAID_SIZE, PLAID_VIEWS, add_metrics, sample_plaid
 from engine.types import Camera
 from engine.video import contact_sheet, save_picture
@@ -56,8 +56,8 @@ class CardOptions:
     """Folder of the training run, for the curve."""
     samples: int = 64
     """How many samples to draw."""
-    training_scenes: int = 1000
-    """Training scenes that samples are compared with."""
+    training_scenes: int | None = None
+    """Training scenes that samples are compared with (default: as many as the checkpoint's recipe says)."""
     reconstructions: int = 8
     """Unseen scenes on the sheet of reconstructions."""
     seed: int = 0
@@ -74,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     except EngineError as error:
         logging.error("%s", error)
         return 2
+    if options.training_scenes is None:
+        options = replace(options, training_scenes=trained_scenes(folder))
     measured = measure_samples(method, options, folder)
     add_metrics(folder, samples=measured)
     logging.info("%s", json.dumps(measured, indent=1))
@@ -81,6 +83,13 @@ def main(argv: list[str] | None = None) -> int:
     if options.run is not None:
         draw_curve(options.run / "metrics.jsonl", folder / "curve.png")
     return 0
+
+
+def trained_scenes(folder: Path) -> int:
+    """Scenes the checkpoint was trained on, as its provenance says; as many as the yardsticks use where it does not."""
+    provenance = json.loads((folder / "config.json").read_text()).get("provenance", {})
+    recipe = provenance.get("recipe")
+    return recipe["scenes"] if isinstance(recipe, dict) else NUM_TRAINING_SCENES
 
 
 def measure_samples(method: SSDNeRF, options: CardOptions, folder: Path) -> dict[str, float | int]:

@@ -76,6 +76,8 @@ class Recipe:
     """Iterations between two lines of the log."""
     preview_every: int = 1000
     """Iterations between two previews (0: none)."""
+    tune_scenes: int = 8
+    """Validation scenes on which test-time settings are chosen at the end (0: they stay as they are)."""
 
 
 def rate_factor(recipe: Recipe, step: int) -> float:
@@ -147,8 +149,11 @@ class TrainState:
         with replacing(path) as temporary, open(temporary, "wb") as file:
             torch.save(state, file)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path) -> list[str]:
         """What `save` wrote, into a state of the same shape.
+
+        Returns:
+            Settings in which this recipe differs from the saved one; the run goes on with this one's.
 
         Raises:
             CheckpointError: If the file is damaged or its networks, optimisers or scenes are of other shapes.
@@ -165,6 +170,12 @@ class TrainState:
             raise CheckpointError(
                 f"{path}: does not fit this recipe ({one_line(error)}); train into another folder or remove it."
             ) from error
+        before, now = json.loads(state["recipe"]), to_json(self.recipe)
+        return [
+            f"{name} {before.get(name)} -> {now[name]}"
+            for name in now
+            if name in before and before[name] != now[name]
+        ]
 
     def warm_start(self, method: SSDNeRF) -> None:
         """Take weights and mean latent of a finished method; latents are fitted anew from its mean.

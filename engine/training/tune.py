@@ -41,7 +41,8 @@ FIT_CANDIDATES: Candidates = (
     ("prior_weight", (0.3, 1.0, 3.0)),
     ("finetune_steps", (10, 16, 24)),
     ("renoise.mix", (0.2, 0.3)),
-    ("renoise.steps", (5, 10, 20)),
+    ("renoise.steps", (10, 20, 30)),
+    ("steps", (16, 24)),
 )
 """For mode `ours`."""
 

@@ -108,6 +108,14 @@ def test_state_of_another_recipe_is_refused(data, tmp_path):
         TrainState.fresh(other, len(data)).load(tmp_path / "state.pt")
 
 
+def test_a_resumed_run_says_which_settings_changed(data, tmp_path):
+    TrainState.fresh(SMOKE, len(data)).save(tmp_path / "state.pt")
+    assert TrainState.fresh(SMOKE, len(data)).load(tmp_path / "state.pt") == []
+    longer = dataclasses.replace(SMOKE, iterations=900)
+    changes = TrainState.fresh(longer, len(data)).load(tmp_path / "state.pt")
+    assert changes == ["iterations 300 -> 900"]
+
+
 def test_numbers_that_are_not_finite_stop_the_run_and_name_the_iteration(data):
     state = TrainState.fresh(SMOKE, len(data))
     with torch.no_grad():

@@ -6,7 +6,7 @@ import shutil
 import torch
 
 from engine.checkpoint import open_checkpoint
-from train.card import main, occupied, true_looks
+from train.card import main, occupied, trained_scenes, true_looks
 
 
 def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
@@ -23,6 +23,13 @@ def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
     assert measured["further_than_30_db"] == 8  # and no vehicle is a brick
     for name in ("samples.png", "reconstructions.png", "curve.png"):
         assert (folder / name).stat().st_size > 1000
+
+
+def test_samples_are_compared_with_as_many_scenes_as_the_prior_was_trained_on(tmp_path):
+    (tmp_path / "config.json").write_text('{"provenance": {"recipe": {"scenes": 7}}}')
+    assert trained_scenes(tmp_path) == 7
+    (tmp_path / "config.json").write_text('{"provenance": {"recipe": "untrained"}}')
+    assert trained_scenes(tmp_path) == 300
 
 
 def test_missing_checkpoint_ends_with_code_2(tmp_path):

@@ -64,5 +64,6 @@ SMOKE = Recipe(
     precision="fp32",
     log_every=10,
     preview_every=0,
+    tune_scenes=0,
 )
 """Learns visibly in half a minute on one core; what the tests train."""
