@@ -110,6 +110,7 @@ def serve(settings: AppSettings) -> None:
         CheckpointError: If the checkpoint cannot be used.
         ConfigError: If the address cannot be listened on.
     """
+    logging.getLogger("websockets").setLevel(logging.WARNING)
     listening = listen(settings.host, settings.port)
     app = create_app(settings)
     threading.Thread(target=app.state.explorer.warm_up, name="warm-up", daemon=True).start()
