@@ -56,7 +56,7 @@ class FitOptions:
     """`paper`: guidance and finetuning as published; `ours`: with guided renoising and averaged finetuning."""
     steps: int = 24
     """Guided denoising steps; 0 starts the finetuning from the mean latent."""
-    guidance_gain: float = 1e5
+    guidance_gain: float = 2.5e4
     """lambda_gd: how hard each step is pulled towards the views."""
     snr_power: float = 0.5
     """omega: the guidance is scaled by sigma^(2 - 2 omega) * signal^(2 omega - 1)."""
@@ -81,7 +81,7 @@ class FitOptions:
     finetune_mix: float = 0.15
     """Renoise-averaging share before each inner block (mode `ours`)."""
     rays: int = 4096
-    """Rays for each gradient. The guidance counts them (spec 2.7), so a quarter of the rays wants four times the gain."""
+    """Rays for each gradient. The guidance counts them (spec 2.7), so fewer rays want a larger gain."""
 
 
 @dataclass(frozen=True)

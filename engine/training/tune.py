@@ -35,7 +35,7 @@ Candidates = tuple[tuple[str, tuple[Any, ...]], ...]
 """Options in the order in which they are tuned, each with the values to try; a dot reaches into `renoise`."""
 
 FIT_CANDIDATES: Candidates = (
-    ("guidance_gain", (5e4, 1e5, 2e5)),
+    ("guidance_gain", (1e4, 2.5e4, 6e4)),
     ("learning_rate", (3e-2, 4e-2, 6e-2)),
     ("finetune_mix", (0.08, 0.15, 0.25)),
     ("prior_weight", (0.3, 1.0, 3.0)),
