@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from types import FrameType
 
 import gradio as gr
 import uvicorn
@@ -123,7 +124,16 @@ def serve(settings: AppSettings) -> None:
     )
     port = listening.getsockname()[1]
     log.info("SSDNeRF Explorer: http://%s:%d", settings.host, port)
-    uvicorn.Server(config).run(sockets=[listening])
+    Server(config).run(sockets=[listening])
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, but without tracebacks about the pages whose streams end when it is told to stop."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ctrl-C or a kill."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        super().handle_exit(sig, frame)
 
 
 def listen(host: str, port: int) -> socket.socket:
