@@ -127,12 +127,12 @@ class _Tab:
         intrinsics: str | None = None,
         mode: str = "ours",
         seed: int = 0,
-        steps: int = 20,
-        guidance_gain: float = 1e4,
-        snr_power: float = 0.5,
-        langevin_steps: int = 0,
-        finetune_steps: int = 10,
-        learning_rate: float = 3e-2,
+        steps: int | None = None,
+        guidance_gain: float | None = None,
+        snr_power: float | None = None,
+        langevin_steps: int | None = None,
+        finetune_steps: int | None = None,
+        learning_rate: float | None = None,
     ) -> Iterator[dict[Any, Any]]:
         """Fit an object to one to four pictures; every update carries a report, the last one the downloads."""
         session = self.page.sessions.of_page(request.session_hash)

@@ -43,18 +43,23 @@ class Schedule:
         before = torch.cat([self.alpha_bar.new_ones(1), self.alpha_bar[:-1]])
         return self.betas * (1 - before) / (1 - self.alpha_bar)
 
+    @cached_property
+    def _signals(self) -> Float[Tensor, " T1"]:
+        """sqrt(alpha_bar) in float32, and last, where index -1 reads it, that of clean data."""
+        return torch.cat([self.alpha_bar.sqrt(), self.alpha_bar.new_ones(1)]).float()
+
+    @cached_property
+    def _sigmas(self) -> Float[Tensor, " T1"]:
+        """sqrt(1 - alpha_bar) in the same way."""
+        return torch.cat([(1 - self.alpha_bar).sqrt(), self.alpha_bar.new_zeros(1)]).float()
+
     def signal(self, t: Int[Tensor, " b"]) -> Float[Tensor, "b 1 1 1"]:
         """sqrt(alpha_bar) of each timestep (1 at t = -1), float32, ready to broadcast over images."""
-        return self._table(self.alpha_bar.sqrt(), 1.0, t)
+        return self._signals.to(t.device)[t][:, None, None, None]
 
     def sigma(self, t: Int[Tensor, " b"]) -> Float[Tensor, "b 1 1 1"]:
         """sqrt(1 - alpha_bar) of each timestep (0 at t = -1), float32, ready to broadcast over images."""
-        return self._table((1 - self.alpha_bar).sqrt(), 0.0, t)
-
-    @staticmethod
-    def _table(values: Tensor, clean: float, t: Tensor) -> Tensor:
-        padded = torch.cat([values, values.new_tensor([clean])]).float()  # index -1 reads the last
-        return padded.to(t.device)[t][:, None, None, None]
+        return self._sigmas.to(t.device)[t][:, None, None, None]
 
     def sampling_steps(self, steps: int) -> list[tuple[int, int]]:
         """`(t, t_next)` pairs of a strided sampler, from T - 1 down to -1.

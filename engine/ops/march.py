@@ -106,102 +106,91 @@ def march(
         dt_gamma: Overrides `config.dt_gamma` ray by ray.
     """
     near, far = intersect_box(rays_o, rays_d, aabb, config.min_near)
-    (hit,) = torch.nonzero(far < MISS, as_tuple=True)
-    if rays_o.device.type == "cpu" and rays_o.dtype == torch.float32:
-        return _march_fast(
-            near, far, hit, rays_o, rays_d, occupied, aabb, config, scene, jitter, dt_gamma
-        )
-    return march_portable(
-        near, far, hit, rays_o, rays_d, occupied, aabb, config, scene, jitter, dt_gamma
+    (ray,) = torch.nonzero(far < MISS, as_tuple=True)
+    none = near.new_zeros(len(ray))
+    hits = Hits(
+        near=near[ray],
+        far=far[ray],
+        rays_o=rays_o[ray],
+        rays_d=rays_d[ray],
+        scene=torch.zeros_like(ray) if scene is None else scene[ray],
+        jitter=none if jitter is None else jitter[ray],
+        dt_gamma=none + config.dt_gamma if dt_gamma is None else dt_gamma[ray],
     )
-
-
-def _march_fast(
-    near: Tensor,
-    far: Tensor,
-    hit: Tensor,
-    rays_o: Tensor,
-    rays_d: Tensor,
-    occupied: Tensor,
-    aabb: Tensor,
-    config: MarchConfig,
-    scene: Tensor | None,
-    jitter: Tensor | None,
-    dt_gamma: Tensor | None,
-) -> Samples:
-    """The Numba path of `march`, float32 on the CPU."""
-    some = torch.zeros(len(hit))
-    xyz, row, t_starts, dt, hit_counts = march_rays(
-        near[hit],
-        far[hit],
-        rays_o[hit],
-        rays_d[hit],
-        occupied,
-        aabb,
-        torch.zeros_like(hit) if scene is None else scene[hit],
-        some if jitter is None else jitter[hit],
-        some + config.dt_gamma if dt_gamma is None else dt_gamma[hit],
-        (config.dt_min, config.dt_max, config.max_steps),
-    )
-    ray = hit[row]
-    counts = torch.zeros(len(rays_o), dtype=torch.long)
-    counts[hit] = hit_counts
+    fast = rays_o.device.type == "cpu" and rays_o.dtype == torch.float32
+    sample = sample_fast if fast else sample_portable
+    xyz, hit, t_starts, dt, hit_counts = sample(hits, occupied, aabb, config)
+    counts = torch.zeros(len(rays_o), dtype=torch.long, device=rays_o.device)
+    counts[ray] = hit_counts
+    ray = ray[hit]
     return Samples(xyz, ray, None if scene is None else scene[ray], t_starts, dt, counts)
 
 
-def march_portable(
-    near: Tensor,
-    far: Tensor,
-    hit: Tensor,
-    rays_o: Tensor,
-    rays_d: Tensor,
-    occupied: Tensor,
-    aabb: Tensor,
-    config: MarchConfig,
-    scene: Tensor | None,
-    jitter: Tensor | None,
-    dt_gamma: Tensor | None,
-) -> Samples:
-    """The torch path of `march`, for any device and precision, and the oracle of the other one.
+@dataclass(frozen=True)
+class Hits:
+    """Rays that meet the box, one row each: what `march`'s two paths sample.
 
-    `near` and `far` are where the rays meet the box, `hit` the rays that do; else as in `march`.
+    Attributes:
+        near: Where they enter.
+        far: Where they leave.
+        rays_o: Origins.
+        rays_d: Unit directions.
+        scene: Their grids.
+        jitter: Offsets of their lattices in steps.
+        dt_gamma: Growth of their steps.
     """
-    gamma = config.dt_gamma if dt_gamma is None else dt_gamma[hit]
-    lattice, steps = _lattice(
-        near[hit], far[hit], jitter if jitter is None else jitter[hit], gamma, config
+
+    near: Float[Tensor, " hits"]
+    far: Float[Tensor, " hits"]
+    rays_o: Float[Tensor, "hits 3"]
+    rays_d: Float[Tensor, "hits 3"]
+    scene: Int[Tensor, " hits"]
+    jitter: Float[Tensor, " hits"]
+    dt_gamma: Float[Tensor, " hits"]
+
+
+def sample_fast(
+    hits: Hits, occupied: Tensor, aabb: Tensor, config: MarchConfig
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The Numba path, float32 on the CPU: xyz, hit, t_starts and dt of the samples, and samples per hit."""
+    limits = (config.dt_min, config.dt_max, config.max_steps)
+    return march_rays(
+        hits.near,
+        hits.far,
+        hits.rays_o,
+        hits.rays_d,
+        occupied,
+        aabb,
+        hits.scene,
+        hits.jitter,
+        hits.dt_gamma,
+        limits,
     )
-    origin, direction = rays_o[hit, None], rays_d[hit, None]
-    xyz = origin + lattice[..., None] * direction
+
+
+def sample_portable(
+    hits: Hits, occupied: Tensor, aabb: Tensor, config: MarchConfig
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The same through torch, for any device and precision; the oracle of the other one."""
+    lattice, steps = _lattice(hits, config)
+    xyz = hits.rays_o[:, None] + lattice[..., None] * hits.rays_d[:, None]
     xyz = torch.minimum(torch.maximum(xyz, aabb[0]), aabb[1])
     cell = cell_of(xyz, aabb, tuple(occupied.shape[1:]))
-    if scene is not None:
-        cell = cell + scene[hit, None] * occupied[0].numel()
-    keep = occupied.flatten()[cell] & (lattice < far[hit, None])
+    cell = cell + hits.scene[:, None] * occupied[0].numel()
+    keep = occupied.flatten()[cell] & (lattice < hits.far[:, None])
     keep &= torch.cumsum(keep, 1) <= config.max_steps
-    row, column = torch.nonzero(keep, as_tuple=True)
-    ray = hit[row]
-    counts = torch.zeros(len(rays_o), dtype=torch.long, device=rays_o.device)
-    counts[hit] = keep.sum(1)
-    return Samples(
-        xyz=xyz[row, column],
-        ray=ray,
-        scene=None if scene is None else scene[ray],
-        t_starts=lattice[row, column],
-        dt=steps[row, column],
-        counts=counts,
-    )
+    hit, column = torch.nonzero(keep, as_tuple=True)
+    return xyz[hit, column], hit, lattice[hit, column], steps[hit, column], keep.sum(1)
 
 
-def _lattice(
-    near: Tensor, far: Tensor, jitter: Tensor | None, gamma: float | Tensor, config: MarchConfig
-) -> tuple[Tensor, Tensor]:
-    """Distances and lengths of every lattice point of every ray, `rays points`, the last ones beyond `far`."""
+def _lattice(hits: Hits, config: MarchConfig) -> tuple[Tensor, Tensor]:
+    """Distances and lengths of every lattice point of every ray, `hits points`, the last ones beyond `far`."""
 
     def step(t: Tensor) -> Tensor:
-        return (t * gamma).clamp(config.dt_min, config.dt_max)
+        return (t * hits.dt_gamma).clamp(config.dt_min, config.dt_max)
 
-    t = near if jitter is None else near + jitter * step(near)
-    longest = max(float((far - near).max()), 0.0) if len(near) else 0.0
+    t = hits.near + hits.jitter * step(hits.near)
+    longest = max(float((hits.far - hits.near).max()), 0.0) if len(t) else 0.0
     distances, steps = [], []
     for _ in range(math.ceil(longest / config.dt_min) + 1):
         dt = step(t)

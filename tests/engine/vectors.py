@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -18,8 +19,7 @@ from engine.convert.official import import_official
 from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 from engine.noise import Noise
-from engine.ops.march import MarchConfig, march_portable
-from engine.ops.rays import MISS, intersect_box
+from engine.ops.march import MarchConfig, march, sample_portable
 from engine.types import Camera, SceneBatch
 
 FOLDER = Path(__file__).resolve().parent.parent / "fixtures" / "vectors"
@@ -82,15 +82,10 @@ def same_densities(found: Tensor, expected: Tensor) -> None:
     assert (found != expected).float().mean() < 2e-3
 
 
-def march_through_torch(
-    rays_o, rays_d, occupied, aabb, config, *, scene=None, jitter=None, dt_gamma=None
-):
+def march_through_torch(*args, **keywords):
     """`march` without its Numba path, as it runs on other devices."""
-    near, far = intersect_box(rays_o, rays_d, aabb, config.min_near)
-    (hit,) = torch.nonzero(far < MISS, as_tuple=True)
-    return march_portable(
-        near, far, hit, rays_o, rays_d, occupied, aabb, config, scene, jitter, dt_gamma
-    )
+    with mock.patch("engine.ops.march.sample_fast", sample_portable):
+        return march(*args, **keywords)
 
 
 def toy(tiny: Mapping[str, Tensor]) -> SSDNeRF:
