@@ -21,7 +21,8 @@ from engine.convert.morton import from_morton, pack_bits, to_morton, unpack_bits
 from engine.errors import CheckpointError, SceneError, one_line
 from engine.fields.triplane import DecoderConfig
 from engine.files import load_pickle, replacing
-from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig
+from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 
 HEADS = 4

@@ -1,6 +1,7 @@
 """The methods of the engine, by name. A method never imports another."""
 
-from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig
+from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf_model import SSDNeRFConfig
 
 METHODS = {"ssdnerf": (SSDNeRF, SSDNeRFConfig)}
 """Method class and config class by name."""

@@ -23,7 +23,8 @@ from engine.errors import CheckpointError, EngineError, one_line
 from engine.events import Run, Step
 from engine.files import load_pickle, replacing
 from engine.methods.latents import LatentRecords
-from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig, TrainOptions
+from engine.methods.ssdnerf import SSDNeRF, TrainOptions
+from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.noise import Noise
 from engine.training.bank import SceneBank
 from engine.training.ema import ema_decay, update_ema

@@ -25,7 +25,8 @@ from engine.convert.official import (
 )
 from engine.errors import CheckpointError, SceneError
 from engine.fields.triplane import DecoderConfig
-from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig
+from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 from engine.ops.activations import TanhLatent
 from tests.engine.vectors import TINY, key_list

@@ -10,6 +10,7 @@ from engine.events import finish
 from engine.methods.base import FitOptions, SampleOptions
 from engine.methods.latents import LatentRecords
 from engine.methods.ssdnerf import TrainOptions
+from engine.methods.ssdnerf_fit import finetune
 from engine.ops.march import march
 from engine.ops.occupancy import occupied_cells
 from engine.ops.pixels import gather_rays
@@ -191,8 +192,8 @@ GUIDE = FitOptions(mode="paper", steps=4, guidance_gain=1638.4, finetune_steps=0
 def path(request, monkeypatch):
     """The method with its kernels, and as it runs on devices that they do not know."""
     if request.param == "torch":
-        monkeypatch.setattr("engine.methods.ssdnerf.march", march_through_torch)
-        monkeypatch.setattr("engine.methods.ssdnerf.composite", composite_portable)
+        monkeypatch.setattr("engine.methods.ssdnerf_model.march", march_through_torch)
+        monkeypatch.setattr("engine.methods.ssdnerf_model.composite", composite_portable)
         monkeypatch.setattr("engine.fields.triplane.lookup_packed", lookup_portable)
 
 
@@ -253,7 +254,8 @@ def test_finetuning_is_the_official_one_by_quantiles(tiny, method):
         rate_decay="exponential",
         prior_weight=1.0,
     )
-    run = method.finetune(
+    run = finetune(
+        method,
         tiny["out::guide::code"],
         toy_batch(tiny, 1),
         options,

@@ -10,7 +10,8 @@ from engine.events import finish
 from engine.fields.triplane import DecoderConfig
 from engine.methods.base import FitOptions, Method, RenoiseOptions, SampleOptions
 from engine.methods.latents import LatentRecords
-from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig, TrainOptions, scheduled
+from engine.methods.ssdnerf import SSDNeRF, TrainOptions, scheduled
+from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from engine.convert.morton import from_morton, unpack_bits
 from engine.convert.official import import_official
-from engine.methods.ssdnerf import SSDNeRF, SSDNeRFConfig
+from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 from engine.noise import Noise
 from engine.ops.march import MarchConfig, march, sample_portable

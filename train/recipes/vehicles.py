@@ -1,7 +1,8 @@
 """SSDNeRF on the procedural vehicles: the bundled prior, and a smoke test that learns in under a minute."""
 
 from engine.fields.triplane import DecoderConfig
-from engine.methods.ssdnerf import SSDNeRFConfig, TrainOptions
+from engine.methods.ssdnerf import TrainOptions
+from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 from engine.ops.march import MarchConfig
 from engine.training.loop import Recipe

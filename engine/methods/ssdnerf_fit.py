@@ -1,0 +1,151 @@
+"""SSDNeRF at test time: image guidance (spec section 5.2) and finetuning (section 5.3).
+
+Source: Single-Stage Diffusion NeRF (2304.06714) section 4.3, official code. Mode `ours` adds renoise-averaging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from engine.errors import EngineError
+from engine.events import Run, Step
+from engine.methods.base import FitOptions
+from engine.methods.latents import LatentRecords
+from engine.methods.ssdnerf_model import GRID_INTERVAL, SSDNeRFModel, mean_psnr
+from engine.noise import Noise
+from engine.ops.activations import CLIP
+from engine.types import SceneBatch
+
+
+class Guide:
+    """x0 estimates pulled towards the views by the rendering loss (spec section 5.2).
+
+    `x0 <- x0 - gain * sigma^(2 - 2 omega) * signal^(2 omega - 1) * dLoss/dx_t`, clipped before and after; the
+    gradient runs through the denoiser, or stops at x0 where the options say so. The occupancy grid persists over the whole sampling.
+    """
+
+    def __init__(self, method: SSDNeRFModel, batch: SceneBatch, options: FitOptions, noise: Noise):
+        self.method, self.batch, self.options, self.noise = method, batch, options, noise
+        shape = (batch.num_scenes, *method.config.grid_shape)
+        self.grid = torch.zeros(shape, device=method.device)
+        self.evaluations = 0
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        """The guided estimate at scale sigma^(2 - 2 omega) * signal^(2 omega - 1)."""
+        power = self.options.snr_power
+        signal, sigma = self.method.schedule.signal(t), self.method.schedule.sigma(t)
+        return self._estimate(x_t, t, sigma ** (2 - 2 * power) * signal ** (2 * power - 1))
+
+    def linear(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+        """The guided estimate at scale sigma, for renoise-averaging."""
+        return self._estimate(x_t, t, self.method.schedule.sigma(t))
+
+    def _estimate(
+        self, x_t: Tensor, t: Tensor, scale: Tensor
+    ) -> tuple[Tensor, Mapping[str, float]]:
+        method, batch, options = self.method, self.batch, self.options
+        with torch.enable_grad():
+            x_t = x_t.detach().requires_grad_(options.through_denoiser)
+            x0 = method.predict_x0(x_t, t)
+            if not options.through_denoiser:
+                x0 = x0.detach().requires_grad_(True)
+            latents = method.from_images(x0)
+            jitter = method.cell_jitter(self.noise, "guide", self.evaluations)
+            self.grid, occupied = method.look(self.grid, latents, jitter)
+            rays, offsets = method.pick_rays(
+                batch, options.rays, self.evaluations, self.noise, "guide", 0
+            )
+            loss, mse = method.rendering_loss(latents, occupied, rays, rays.per_scene, offsets)
+            pulled = x_t if options.through_denoiser else x0
+            (gradient,) = torch.autograd.grad(loss * batch.num_scenes, pulled)
+        self.evaluations += 1
+        step = gradient * scale * options.guidance_gain
+        scalars = {
+            "psnr": mean_psnr(mse),
+            "guidance_norm": float(step.flatten(1).norm(dim=1).mean()),
+        }
+        return (x0.detach() - step).clamp(-CLIP, CLIP), scalars
+
+
+@torch.no_grad()
+def finetune(
+    method: SSDNeRFModel,
+    latents: Float[Tensor, "scenes 3 channels rows cols"],
+    batch: SceneBatch,
+    options: FitOptions,
+    noise: Noise,
+    grid: Float[Tensor, "scenes gx gy gz"],
+) -> Run[Tensor]:
+    """Optimise latents on the views with the prior's gradient cached in each outer step (spec 5.3)."""
+    records = LatentRecords.fresh(method.activation.inverse(latents), method.config.grid_shape)
+    records.grid = grid
+    for outer in range(options.finetune_steps):
+        mse = _finetune_block(method, records, batch, options, noise, outer)
+        latents = method.activation(records.raw)
+        step = Step(
+            stage="finetune",
+            index=outer + 1,
+            total=options.finetune_steps,
+            latent=latents,
+            scalars={"psnr": mean_psnr(mse)},
+        )
+        yield finite(step)
+    return latents
+
+
+def _finetune_block(
+    method: SSDNeRFModel,
+    records: LatentRecords,
+    batch: SceneBatch,
+    options: FitOptions,
+    noise: Noise,
+    outer: int,
+) -> Tensor:
+    """One outer finetuning step; returns each scene's colour error before its last update."""
+    if options.mode == "ours" and options.finetune_mix:
+        latents = _renoise_once(method, method.activation(records.raw), options, noise, outer)
+        records.raw = method.activation.inverse(latents)
+    prior = torch.zeros_like(records.raw)
+    if options.prior_weight:
+        t, eps = method.draw_level(noise, batch.num_scenes, "finetune", outer)
+        with torch.enable_grad():
+            raw = records.raw.detach().requires_grad_(True)
+            loss = method.diffusion_loss(method.activation(raw), t, eps, options.prior_weight)
+            (prior,) = torch.autograd.grad(loss, raw)
+    mse = prior.new_zeros(batch.num_scenes)
+    total = options.finetune_steps * options.inner_steps
+    for k in range(options.inner_steps):
+        taken = outer * options.inner_steps + k
+        if k % GRID_INTERVAL == 0:
+            occupied = method.refresh(records, noise, "finetune", taken)
+        rays, jitter = method.pick_rays(batch, options.rays, k, noise, "finetune", outer)
+        rate = options.learning_rate
+        rate *= 0.998**taken if options.rate_decay == "exponential" else 1 - taken / total
+        _, mse = method.latent_step(records, occupied, rays, batch.num_pixels, jitter, prior, rate)
+    return mse
+
+
+def _renoise_once(
+    method: SSDNeRFModel, latents: Tensor, options: FitOptions, noise: Noise, outer: int
+) -> Float[Tensor, "scenes 3 channels rows cols"]:
+    """Mix in the prior's estimate of the renoised latents."""
+    x, stage = method.to_images(latents), "finetune/renoise"
+    low, high = options.renoise.t_low, options.renoise.t_high
+    t = noise.integers(low, high, x.shape[:1], f"{stage}/t", outer, device=x.device)
+    eps = noise.normal(x.shape, f"{stage}/eps", outer, device=x.device)
+    x0 = method.predict_x0(method.schedule.diffuse(x, eps, t), t)
+    return method.from_images(torch.lerp(x, x0, options.finetune_mix))
+
+
+def finite(step: Step) -> Step:
+    """The same step; a run whose numbers broke stops here and says where."""
+    if not bool(torch.isfinite(step.latent).all()):
+        raise EngineError(
+            f"{step.stage} step {step.index}: found a latent that is not finite; "
+            "lower the guidance gain or the learning rate."
+        )
+    return step
