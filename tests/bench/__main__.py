@@ -1,0 +1,55 @@
+"""`python -m tests.bench [--out FILE.json] [--only GROUP ...] [--quick]`: every figure of the goals' table, in minutes.
+
+Groups: `frames` (the renderer against peer, torch and limit). Run it on an idle machine; nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from tests.bench import frames
+from tests.bench.report import Results, commit, machine, markdown
+from tests.bench.settings import QUICK, Settings
+
+GROUPS: dict[str, Callable[[Settings], Results]] = {"frames": frames.measure}
+
+
+def run(groups: list[str], settings: Settings) -> dict:
+    """Measure some groups; returns what goes into the JSON."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    results, seconds = Results(), {}
+    for name in groups:
+        began = time.perf_counter()
+        results.add(GROUPS[name](settings))
+        seconds[name] = round(time.perf_counter() - began, 1)
+        print(f"{name}: {seconds[name]} s", file=sys.stderr)
+    if torch.cuda.is_available() and "frames" in groups:
+        results.add(frames.measure(settings, "cuda"))
+    about = {"machine": machine(), "commit": commit(), "group_seconds": seconds}
+    return results.json(about), markdown(results.rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP")
+    parser.add_argument("--quick", action="store_true", help="fewer scenes, views and repeats")
+    arguments = parser.parse_args()
+    found, table = run(arguments.only, QUICK if arguments.quick else Settings())
+    about = found["machine"]
+    print(f"{about['cpu']}, {about['cores']} cores, torch {about['torch']}, {found['commit']}\n")
+    print(table)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

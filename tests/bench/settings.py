@@ -1,0 +1,59 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.bench import fields
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of one run of the bench."""
+
+    scenes: int = 3
+    """Scenes rendered."""
+    views: int = fields.VIEWS
+    """Views of each whose PSNR is taken."""
+    timed_views: int = 4
+    """Views of each that are timed."""
+    sizes: tuple[int, ...] = (128, 256, 512)
+    """Sides of the pictures timed, pixels."""
+    psnr_size: int = 128
+    """Side of the pictures that are compared with the reference, pixels; PSNR hardly depends on it."""
+    repeats: int = 5
+    """Turns of every timing; the median counts."""
+    train_scenes: int = 8
+    """Scenes of a training batch."""
+    rays: int = 4096
+    """Rays of each scene in the render part of a training step."""
+    reconstructions: int = 3
+    """Reconstructions, after one that warms up."""
+    starts: int = 3
+    """Starts of the explorer with warm caches (with cold ones: one fewer)."""
+
+
+QUICK = Settings(
+    scenes=1,
+    views=2,
+    timed_views=1,
+    sizes=(128, 256),
+    repeats=2,
+    train_scenes=2,
+    rays=1024,
+    reconstructions=1,
+    starts=1,
+)
+TINY = Settings(
+    scenes=1,
+    views=1,
+    timed_views=1,
+    sizes=(16, 24, 32),
+    psnr_size=24,
+    repeats=1,
+    train_scenes=2,
+    rays=64,
+    reconstructions=1,
+    starts=0,
+)
+"""What the tests run: nothing it says about speed means anything."""
