@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from importlib.util import find_spec
+
 import torch
+from torch import Tensor
 
 from engine.errors import ConfigError
 
@@ -24,3 +28,13 @@ def pick_device(name: str) -> str:
             f"Found --device {name}, expected auto, cpu, or cuda where torch finds a GPU; use --device cpu."
         )
     return name
+
+
+@lru_cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def runs_triton(tensor: Tensor) -> bool:
+    """Whether the Triton kernels can work on a tensor: float32 on a GPU, with the compiler installed."""
+    return tensor.is_cuda and tensor.dtype == torch.float32 and _has_triton()

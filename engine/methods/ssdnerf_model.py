@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from engine.diffusion.schedule import Schedule
+from engine.fields import merged
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder
 from engine.methods.latents import LatentRecords
 from engine.nets.unet2d import UNet2D, UNetConfig
@@ -139,6 +140,8 @@ class SSDNeRFModel(nn.Module):
         """Update occupancy grids with the latents' densities; also which cells count as occupied."""
 
         def density(xyz: Tensor) -> Tensor:
+            if merged.on_triton(self.decoder, latents):
+                return merged.densities(self.decoder, latents, xyz)
             return torch.stack([self.decoder.density(latent[None], xyz) for latent in latents])
 
         latents = latents.detach()
@@ -160,15 +163,21 @@ class SSDNeRFModel(nn.Module):
         jitter: Float[Tensor, " rays"] | None,
     ) -> Float[Tensor, "rays 3"]:
         """Colours of rays on white, differentiable in latents and decoder."""
+        steps, dt_gamma = self.config.march, self.config.dt_gamma_scale / rays.focal
+        if merged.on_triton(self.decoder, latents):
+            image, opacity = merged.render_rays(
+                self.decoder, latents, occupied, rays, steps, jitter=jitter, dt_gamma=dt_gamma
+            )
+            return image + BACKGROUND * (1 - opacity[:, None])
         samples = march(
             rays.rays_o,
             rays.rays_d,
             occupied,
             self.decoder.aabb,
-            self.config.march,
+            steps,
             scene=rays.scene,
             jitter=jitter,
-            dt_gamma=self.config.dt_gamma_scale / rays.focal,
+            dt_gamma=dt_gamma,
         )
         density, rgb = self.decoder(latents, samples.xyz, rays.rays_d, samples.ray, samples.scene)
         image, opacity, _ = composite(density, rgb, samples)
