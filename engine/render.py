@@ -174,16 +174,17 @@ def warm_up(field: Field | None = None) -> None:
 class TimeModel:
     """What a frame will cost: seconds = a + b * rays, learnt from the frames measured so far.
 
-    A weighted least-squares line through recent frames; a and b are never negative. Two weak made-up frames stand for
-    the first guess, and keep the line sensible when all frames have the same size.
+    A weighted least-squares line through recent frames; a and b are never negative. Two weak made-up frames, the
+    first guess brought to the level of the frames measured, keep the line sensible when all frames have one size.
     """
+
+    GUESSED_RAYS, GUESS_WEIGHT = (64**2, 512**2), 0.02
 
     def __init__(self, overhead: float = 2e-3, per_ray: float = 5e-7, memory: float = 0.9):
         """Start from a guess; `memory` is the share of its weight that a frame keeps when the next arrives."""
         self.memory = memory
+        self._guess = overhead, per_ray
         self._sums = np.zeros(5)
-        for rays in (64**2, 512**2):
-            self._sums += 0.05 * self._moments(rays, overhead + per_ray * rays)
 
     @staticmethod
     def _moments(rays: int, seconds: float) -> np.ndarray:
@@ -198,10 +199,19 @@ class TimeModel:
     @property
     def line(self) -> tuple[float, float]:
         """A (seconds) and b (seconds per ray)."""
-        n, x, xx, y, xy = self._sums
+        n, x, xx, y, xy = self._sums + self._guessed()
         per_ray = max((n * xy - x * y) / max(n * xx - x * x, 1e-300), 0.0)
         overhead = max((y - per_ray * x) / n, 0.0)
         return overhead, xy / xx if overhead == 0 else per_ray
+
+    def _guessed(self) -> np.ndarray:
+        overhead, per_ray = self._guess
+        n, x, _, y, _ = self._sums
+        level = y / (overhead * n + per_ray * x) if n else 1.0
+        frames = [
+            self._moments(rays, level * (overhead + per_ray * rays)) for rays in self.GUESSED_RAYS
+        ]
+        return self.GUESS_WEIGHT * sum(frames)
 
     def seconds(self, rays: int) -> float:
         """Expected duration of a frame."""

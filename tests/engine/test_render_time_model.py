@@ -23,6 +23,14 @@ def test_frames_of_one_size_still_predict_that_size():
     assert model.seconds(256**2) > model.seconds(128**2)
 
 
+def test_thousands_of_frames_of_one_size_leave_a_line():
+    model = TimeModel()
+    for number in range(3000):
+        model.observe(256**2, 0.01 * (1 + 0.3 * (number % 7 - 3) / 3))
+        assert 0.5 < model.rays(model.seconds(300**2)) / 300**2 < 2
+        assert model.seconds(512**2) > 1.5 * model.seconds(256**2)
+
+
 def test_the_model_follows_a_change_of_scene():
     model = TimeModel()
     for _ in range(20):
