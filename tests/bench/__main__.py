@@ -1,6 +1,6 @@
 """`python -m tests.bench [--out FILE.json] [--only GROUP ...] [--quick]`: every figure of the goals' table, in minutes.
 
-Groups: `frames` (the renderer against peer, torch and limit). Run it on an idle machine; nothing is asserted.
+Groups: `frames` (the renderer against peer, torch and limit), `training` (the step against the published one). Run it on an idle machine; nothing is asserted.
 """
 
 from __future__ import annotations
@@ -10,29 +10,35 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from tests.bench import frames
+from tests.bench import frames, training
 from tests.bench.report import Results, commit, machine, markdown
 from tests.bench.settings import QUICK, Settings
 
-GROUPS: dict[str, Callable[[Settings], Results]] = {"frames": frames.measure}
+GROUPS: dict[str, Callable[..., Results]] = {
+    "frames": frames.measure,
+    "training": training.measure,
+}
+ON_CUDA = ("frames", "training")
+"""Groups that are measured on the GPU too, where there is one."""
 
 
-def run(groups: list[str], settings: Settings) -> dict:
-    """Measure some groups; returns what goes into the JSON."""
+def run(groups: Sequence[str], settings: Settings) -> tuple[dict[str, Any], str]:
+    """Measure some groups; returns what goes into the JSON, and the table."""
     torch.set_num_threads(os.cpu_count() or 1)
     results, seconds = Results(), {}
     for name in groups:
         began = time.perf_counter()
         results.add(GROUPS[name](settings))
+        if name in ON_CUDA and torch.cuda.is_available():
+            results.add(GROUPS[name](settings, "cuda"))
         seconds[name] = round(time.perf_counter() - began, 1)
         print(f"{name}: {seconds[name]} s", file=sys.stderr)
-    if torch.cuda.is_available() and "frames" in groups:
-        results.add(frames.measure(settings, "cuda"))
     about = {"machine": machine(), "commit": commit(), "group_seconds": seconds}
     return results.json(about), markdown(results.rows)
 

@@ -183,9 +183,7 @@ def _against_peer(scenes: list[Stage], quality: str, decibels: float, mark: str)
         for rival in ("peer", "cube")
     }
     reached = {
-        rival: [
-            scene.peer_psnr(n, rival == "cube") for scene, n in zip(scenes, tried, strict=True)
-        ]
+        rival: [scene.peer_psnr(n, rival == "cube") for scene, n in zip(scenes, tried, strict=True)]
         for rival, tried in samples.items()
     }
     chunks, runs = {}, {}

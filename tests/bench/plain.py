@@ -55,9 +55,8 @@ class PlainDecoder:
             raise ValueError(f"found {config}, expected a decoder of the paper's shape.")
 
         def copied(layers) -> tuple[Tensor, Tensor]:
-            return layers[0].weight.detach().to(dtype, copy=True), layers[0].bias.detach().to(
-                dtype, copy=True
-            )
+            weight, bias = (part.detach().to(dtype, copy=True) for part in layers[0].parameters())
+            return weight, bias
 
         weight, bias = copied(decoder.base)
         weight = weight.reshape(len(weight), -1, 3).transpose(1, 2).reshape(len(weight), -1)
@@ -85,13 +84,20 @@ class PlainDecoder:
         read = F.grid_sample(planes, grid, padding_mode="border", align_corners=False)
         return read.flatten(0, 2).T
 
+    def density_of(self, features: Float[Tensor, "n features"]) -> Float[Tensor, " n"]:
+        """Density alone."""
+        return self._density(F.silu(F.linear(features, *self.base)))
+
+    def _density(self, hidden: Float[Tensor, "n hidden"]) -> Float[Tensor, " n"]:
+        return torch.exp(F.linear(hidden, *self.density))[:, 0]
+
     def __call__(
         self, features: Float[Tensor, "n features"], dirs: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
         """Density and colour of every point, its direction's term computed anew for each."""
         base = F.linear(features, *self.base)
         hidden = F.silu(base)
-        density = torch.exp(F.linear(hidden, *self.density))[:, 0]
+        density = self._density(hidden)
         if self.direction is not None:
             hidden = F.silu(base + F.linear(spherical_harmonics(dirs), *self.direction))
         rgb = torch.sigmoid(F.linear(hidden, *self.color))
@@ -114,6 +120,10 @@ class PlainField:
     def aabb(self) -> Float[Tensor, "2 3"]:
         """Lower and upper corner of the box, engine units."""
         return self.decoder.aabb
+
+    def density(self, xyz: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
+        """Density alone."""
+        return self.decoder.density_of(self.decoder.read(self.planes, xyz))
 
     def query(
         self, xyz: Float[Tensor, "n 3"], dirs: Float[Tensor, "n 3"]

@@ -88,7 +88,7 @@ class Reference:
             for a, b in zip(low, high, strict=True)
         ]
         corners = torch.cartesian_prod(*axes)
-        density = torch.cat([self.field.query(part, part)[0] for part in corners.split(CHUNK)])
+        density = torch.cat([self.field.density(part) for part in corners.split(CHUNK)])
         density = density.reshape(1, 1, *(CELLS + 1,) * 3)
         # a cell's own corners and those of its neighbours
         return F.max_pool3d(F.pad(density, (1,) * 6), 4, stride=1)[0, 0] > THIN

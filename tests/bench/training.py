@@ -1,0 +1,187 @@
+"""The training step against the published algorithm written plainly (`published.py`): its render part, and all of it.
+
+Both sides have the same rays, jitter and occupancy; that they agree is measured too: samples counted, colours and
+gradients compared. The peer of the whole step computes in float32 throughout; ours computes as the recipe says. The
+figures that count are CPU time on one core, which repeats; wall time on all cores is given beside them. The published
+code marches in a CUDA kernel and the plain one in torch, so that its time is also given without the march.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.methods.latents import LatentRecords
+from engine.methods.ssdnerf import SSDNeRF
+from engine.noise import Noise
+from engine.types import SceneBatch
+from tests.bench import batches
+from tests.bench.published import Published, PublishedScenes
+from tests.bench.report import Results, Row
+from tests.bench.settings import Settings
+from tests.bench.timing import cpu, interleaved, torch_threads, wall
+from train.recipes.vehicles import VEHICLES
+
+CPU, WALL = "CPU on one core", "wall on all cores"
+PLAIN, GIVEN = "plain", "plain, samples given"
+LATE = 1000
+"""Iteration whose number of inner steps is measured."""
+
+
+def measure(settings: Settings, device: str = "cpu") -> Results:
+    """Both on one device."""
+    mark = "" if device == "cpu" else "cuda_"
+    batch = batches.gallery_batch(settings.train_scenes, device)
+    results = Results()
+    for paper in (False, True):
+        results.add(_render_part(settings, batch, device, mark, paper))
+    results.add(_whole_step(settings, batch, device, mark))
+    return results
+
+
+# ---------------------------------------------------------------------------------- render part
+
+
+def _render_part(
+    settings: Settings, batch: SceneBatch, device: str, mark: str, paper: bool
+) -> Results:
+    """March, decode and composite, forward and backward."""
+    method = batches.trained_method(device, paper=paper)
+    work = batches.render_work(method, batch, settings.rays)
+    published = Published(method)
+    given = (work.latents, work.occupied, work.rays, work.jitter)
+    known = published.march(work.rays, work.occupied, work.jitter)
+    weights = {"ours": list(method.decoder.parameters()), "plain": published.decoder.parameters()}
+    renders: dict[str, Callable[[], Tensor]] = {
+        "ours": lambda: method.render_rays(*given),
+        PLAIN: lambda: published.render(*given),
+        GIVEN: lambda: published.render(*given, known),
+    }
+
+    def train(name: str) -> tuple[Tensor, tuple[Tensor, ...]]:
+        image = renders[name]()
+        loss = (image - work.rays.rgb).square().mean()
+        pulled = weights[name.partition(",")[0]]
+        return image.detach(), torch.autograd.grad(loss, [work.latents, *pulled])
+
+    error = _disagreement(method, train)
+    ms = _both_clocks({name: lambda n=name: train(n) for name in renders}, settings, device)
+    details = {"ms": ms, "samples": len(known.xyz), "rays": len(work.jitter), **error}
+    name = "paper's decoder" if paper else "bundled decoder"
+    found = Results(details={f"{mark}train_render, {name}": details})
+    counted = CPU if CPU in ms else WALL
+    if not paper:
+        found.top[f"{mark}train_render_speedup"] = ms[counted][PLAIN] / ms[counted]["ours"]
+    for clock, rival in ((CPU, PLAIN), (CPU, GIVEN), (WALL, PLAIN)):
+        if clock not in ms:
+            continue
+        must, reach = (3.5, 5.0) if (clock, rival) == (CPU, PLAIN) else (None, None)
+        times = ms[clock]
+        how = (
+            f"{times[rival]:.1f} : {times['ours']:.1f} ms, {settings.train_scenes} x {settings.rays} rays, "
+            f"{len(known.xyz)} samples; colours differ by {error['colors']:.0e}, gradients by {error['gradients']:.0e}"
+        )
+        title = f"{mark}render part of a training step, {name}, against {rival}; {clock}"
+        ratio = times[rival] / times["ours"]
+        found.rows.append(Row(title, ratio, must, reach, "x", "more", how))
+    return found
+
+
+def _disagreement(method: SSDNeRF, train: Callable) -> dict[str, Any]:
+    """Relative norms of the differences between both sides' colours and gradients."""
+    (image, ours), (other, plain) = train("ours"), train("plain")
+    names = ["latents", *(name for name, _ in method.decoder.named_parameters())]
+    found = dict(zip(names, ours, strict=True))
+    base = found["base.0.weight"]
+    found["base.0.weight"] = base.unflatten(1, (-1, 3)).transpose(1, 2).flatten(1)
+    order = ("base.0", "density_head.0", "color_head.0", "direction.0")
+    wanted = ["latents"]
+    for layer in order:
+        wanted += [name for name in (f"{layer}.weight", f"{layer}.bias") if name in found]
+    errors = {
+        name: float((found[name] - expected).norm() / expected.norm().clamp_min(1e-12))
+        for name, expected in zip(wanted, plain, strict=True)
+    }
+    colors = float((image - other).norm() / other.norm())
+    return {"colors": colors, "gradients": max(errors.values()), "by_tensor": errors}
+
+
+def _both_clocks(works: dict, settings: Settings, device: str) -> dict[str, dict[str, float]]:
+    """Milliseconds on the wall with all cores and, on the CPU, of processor time on one."""
+    found = {WALL: interleaved(works, settings.repeats, wall)}
+    if device == "cpu":
+        with torch_threads(1):
+            found[CPU] = interleaved(works, settings.repeats, cpu)
+    return found
+
+
+# ----------------------------------------------------------------------------------- whole step
+
+
+@dataclass
+class Side:
+    """One of the two trainers: its step, in a state that moves on from call to call."""
+
+    run: Callable[[int], dict[str, float]]
+    turns: int = 0
+
+    def __call__(self) -> dict[str, float]:
+        self.turns += 1
+        return self.run(self.turns)
+
+
+def _whole_step(settings: Settings, batch: SceneBatch, device: str, mark: str) -> Results:
+    """One outer iteration of the bundled recipe."""
+    rays = min(VEHICLES.train.rays, settings.rays)
+    options = replace(VEHICLES.train, rays=rays)
+    method = batches.trained_method(device)
+    records = batches.settled(method, batch.num_scenes)
+    ours, plain = (
+        _ours(method, batch, records, options),
+        _published(method, batch, records, options),
+    )
+    first = {"ours": ours(), "plain": plain()}
+    ms = _both_clocks({"ours": ours, "plain": plain}, settings, device)
+    key, counted = f"{mark}train_step", CPU if CPU in ms else WALL
+    found = Results(details={key: {"ms": ms, "first_reports": first}})
+    found.top[f"{key}_speedup"] = ms[counted]["plain"] / ms[counted]["ours"]
+    for clock, times in ms.items():
+        must, reach = (1.6, 2.5) if clock == CPU else (None, None)
+        how = (
+            f"{times['plain']:.0f} : {times['ours']:.0f} ms, {batch.num_scenes} scenes, {rays} rays each; first "
+            f"step's rendering loss {first['ours']['rendering_loss']:.5f} : {first['plain']['rendering_loss']:.5f}"
+        )
+        title = f"{mark}whole step of the recipe against the published one; {clock}"
+        row = Row(title, times["plain"] / times["ours"], must, reach, "x", "more", how)
+        found.rows.append(row)
+    return found
+
+
+def _ours(method: SSDNeRF, batch: SceneBatch, records: LatentRecords, options) -> Side:
+    method, records = copy.deepcopy(method), copy.deepcopy(records)
+    method.network_dtype = torch.bfloat16 if VEHICLES.precision == "bf16" else None
+    method.unet.to(memory_format=torch.channels_last)
+    fused = method.device.type == "cuda"
+    optimizers = {
+        "unet": torch.optim.Adam(method.unet.parameters(), VEHICLES.unet_rate, fused=fused),
+        "decoder": torch.optim.Adam(
+            method.decoder.parameters(), VEHICLES.decoder_rate, fused=fused
+        ),
+    }
+    return Side(
+        lambda turn: method.training_step(batch, records, optimizers, options, LATE, Noise(turn))
+    )
+
+
+def _published(method: SSDNeRF, batch: SceneBatch, records: LatentRecords, options) -> Side:
+    published = Published(method)
+    scenes = PublishedScenes(records.raw, records.grid, options.latent_rate)
+    optimizers = published.optimizers(VEHICLES.unet_rate, VEHICLES.decoder_rate)
+    return Side(
+        lambda turn: published.training_step(batch, scenes, optimizers, options, LATE, Noise(turn))
+    )
