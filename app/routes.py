@@ -128,9 +128,10 @@ def asset(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def viewport_html() -> str:
-    """Viser's client, which is one file, with our style sheet."""
+    """Viser's client, which is one file, with our style sheet and script."""
     page = (resources.files("viser") / "client" / "build" / "index.html").read_text("utf-8")
-    return page.replace("</head>", f"<style>{asset('viewport.css')}</style></head>", 1)
+    ours = f"<style>{asset('viewport.css')}</style><script>{asset('viewport.js')}</script>"
+    return page.replace("</head>", f"{ours}</head>", 1)
 
 
 async def pump(socket: WebSocket, port: int) -> None:

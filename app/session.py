@@ -13,6 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,8 +53,10 @@ class Session:
         self._slots: dict[int, Views] = {}
         self._display = Display()
         self._flight = Flight(0, home())
-        self._bakes: OrderedDict[tuple[int, int], Baked] = OrderedDict()
-        self._bake_lock = threading.Lock()
+        self._bakes: OrderedDict[tuple[int, int], Future[Baked]] = OrderedDict()
+        self._bake_lock = threading.RLock()
+        self._baker = ThreadPoolExecutor(1, thread_name_prefix="bake")
+        self._asked: Future[Baked] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-")
         start = method.gallery[0] if len(method.gallery) else method.mean_latent
         greeting = Record(
@@ -140,14 +143,41 @@ class Session:
 
     def baked(self, record: Record, index: int) -> Baked:
         """A frame made ready for rendering; the latest few are kept."""
+        return self._bake(record, index).result()
+
+    def prepared(self, record: Record, index: int, patience_s: float) -> Baked | None:
+        """The same without waiting long for it.
+
+        Returns None if it takes longer than `patience_s`; the session counts as changed once it is ready. One is
+        prepared at a time: of the frames that come meanwhile, only the last will be asked for again.
+        """
+        with self._bake_lock:
+            known = self._bakes.get((record.id, index))
+            ready = known is not None and known.done()
+            if not ready and self._asked is not None and not self._asked.done():
+                return None
+            baking = self._bake(record, index)
+            self._asked = self._asked if ready else baking
+        try:
+            return baking.result(patience_s)
+        except TimeoutError:
+            baking.add_done_callback(lambda _: self._baking_ended())
+            return None
+
+    def _bake(self, record: Record, index: int) -> Future[Baked]:
         key = (record.id, index)
         with self._bake_lock:
-            if key not in self._bakes:
-                self._bakes[key] = bake(self.scene(record, index).field)
+            known = self._bakes.get(key)
+            if known is None or (known.done() and known.exception()):
+                self._bakes[key] = self._baker.submit(lambda: bake(self.scene(record, index).field))
                 while len(self._bakes) > BAKES:
                     self._bakes.popitem(last=False)
             self._bakes.move_to_end(key)
             return self._bakes[key]
+
+    def _baking_ended(self) -> None:
+        with self.cv:
+            self._changed()
 
     def folder(self, record: Record) -> Path:
         """Where a record's exported files are kept."""

@@ -1,137 +1,65 @@
-"""The live view: viser shows, `engine.render` draws, one thread per browser tab.
+"""The live view: viser shows, `app.drawing` draws, one thread per browser tab.
 
 viser's callbacks only note the newest camera. The thread sleeps until the camera or the session changed, draws a
-preview whose size keeps to a time budget, and, once nothing has moved for a moment, refines it; a refinement is
-given up as soon as something changes. A frame counts as delivered when the browser answered two questions that were
-sent after it: viser has no flow control for background images, and its client drops a picture whose predecessor is
-still being decoded.
+frame whose size keeps to a time budget, and, once nothing has moved for a moment, refines it; a refinement is given
+up as soon as something changes.
+
+viser has no flow control for background images, and its client drops a picture whose predecessor is still being
+decoded. So one frame is on its way at a time, and counts as delivered when the browser has answered a question that
+was sent behind it. The next is drawn meanwhile: from the newest camera, and as late as its drawing allows.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
-from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import rich
-import torch
 import viser
 import viser.transforms
 
-from app import present
-from app.ground import lay_ground, lowest
-from app.records import Display, Snapshot, home
+from app.drawing import Drawn, Pose, draw, field_of_view, reduced, to_camera
+from app.pacing import FairSlot, Pace, Size
+from app.records import Snapshot, home
 from app.session import Session
-from engine.render import Baked, RenderOptions, RenderOutput, TimeModel, render, to_uint8
-from engine.types import WORLD_PER_SRN, Camera, Views
+from engine.render import Baked, to_uint8
+from engine.types import Camera, Views
 
 log = logging.getLogger(__name__)
 
 QUIET_S = 0.12
 """Rest after which the picture is refined."""
-PREVIEW_S, REFINED_S = 0.04, 1.5
-"""Time budgets of one frame."""
-PREVIEW_PX, REFINED_PX = 256, 900
-"""Most rows of one frame."""
-DEPTH_PX = {"preview": 128, "standard": 256}
-"""Most rows of its depth."""
-LEAST_PX = 96
-FAR = 160.0
-"""Depth of empty pixels, viser units; its depth texture ends at 167.77."""
+BAKE_S = 0.015
+"""How long a frame waits for a new object; if that takes longer, the old one can be turned meanwhile."""
 ACK_TIMEOUT_S = 2.0
+JPEG_MOVING, JPEG_RESTING = 72, 93
+DEPTH_MOVING, DEPTH_RESTING = 128, 256
+"""Most rows of a frame's depth."""
 FRUSTUM_COLOR = (79, 110, 247)
 
+Key = tuple[int, int]
+"""Revision of the session, movements of the camera."""
+
 
 @dataclass(frozen=True)
-class Pose:
-    """A viser camera.
+class Task:
+    """A frame to draw.
 
     Attributes:
-        wxyz: Orientation, camera to world, OpenCV axes.
-        position: SRN units.
-        fov: Vertical, radians.
-        aspect: Width by height of the canvas.
-        rows: Height of the canvas, pixels.
+        key: What it shows.
+        client: Who sees it.
+        snapshot: The session's state.
+        size: For a refinement: its size. None while things move.
     """
 
-    wxyz: np.ndarray
-    position: np.ndarray
-    fov: float
-    aspect: float
-    rows: int
-
-
-def to_camera(pose: Pose, height: int) -> Camera:
-    """The engine's camera for a viser camera, with `height` rows."""
-    width = max(round(height * pose.aspect), 1)
-    c2w = torch.eye(4)
-    c2w[:3, :3] = torch.from_numpy(viser.transforms.SO3(np.asarray(pose.wxyz)).as_matrix())
-    c2w[:3, 3] = torch.from_numpy(np.asarray(pose.position))
-    focal = height / 2 / math.tan(pose.fov / 2)
-    intrinsics = torch.tensor([focal, focal, width / 2, height / 2])
-    return Camera.from_srn(c2w, intrinsics, height, width)
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A frame ready to send: uint8 colours, and z-depth in viser's (SRN) units."""
-
-    rgb: np.ndarray
-    depth: np.ndarray
-
-
-def draw(
-    baked: Baked,
-    camera: Camera,
-    display: Display,
-    slots: dict[int, Views],
-    quality: str,
-    stop: Callable[[], bool] | None = None,
-) -> Drawn | None:
-    """One frame of the viewport; None if `stop` said so."""
-    options = RenderOptions(
-        quality=quality, background=display.background, normals=display.channel == "normals"
-    )
-    output = render(baked, camera, options, stop)
-    if output is None:
-        return None
-    output = _on_cpu(output)
-    rgb = present.channel_image(output, display.channel, display.background)
-    if display.ground:
-        rgb = lay_ground(rgb, output.opacity.numpy(), camera, lowest(baked), display.background)
-    if display.overlay:
-        for views in slots.values():
-            rgb = present.overlay(rgb, camera, views)
-    depth = torch.where(output.opacity > 0.5, output.depth / WORLD_PER_SRN, FAR).clamp(max=FAR)
-    return Drawn(rgb, depth.numpy())
-
-
-def _on_cpu(output: RenderOutput) -> RenderOutput:
-    normal = None if output.normal is None else output.normal.cpu()
-    return RenderOutput(output.rgb.cpu(), output.opacity.cpu(), output.depth.cpu(), normal)
-
-
-class FairSlot:
-    """A lock that is handed out in the order of asking."""
-
-    def __init__(self):
-        self._cv = threading.Condition()
-        self._next = self._serving = 0
-
-    def __enter__(self) -> None:
-        with self._cv:
-            ticket, self._next = self._next, self._next + 1
-            self._cv.wait_for(lambda: self._serving == ticket)
-
-    def __exit__(self, *error) -> None:
-        with self._cv:
-            self._serving += 1
-            self._cv.notify_all()
+    key: Key
+    client: viser.ClientHandle
+    snapshot: Snapshot
+    size: Size | None
 
 
 class Viewport:
@@ -143,10 +71,17 @@ class Viewport:
         self.frames = 0
         """Frames delivered so far."""
         self._slot = slot
+        self._pace = Pace()
         self._client: viser.ClientHandle | None = None
         self._moves = 0
         self._closed = False
-        self._times = {"preview": TimeModel(), "standard": TimeModel(per_ray=2e-6)}
+        self._baked: Baked | None = None
+        self._drawn: Key = (-1, -1)
+        self._drawn_at = 0.0
+        self._refinements: list[Size] = []
+        self._courier = ThreadPoolExecutor(1, thread_name_prefix="courier")
+        self._delivery: Future[bool] | None = None
+        self._due = 0.0
         self._frusta: dict[int, tuple[Views, viser.CameraFrustumHandle]] = {}
         self._flight = 0
         self._server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
@@ -164,6 +99,7 @@ class Viewport:
             self.session.cv.notify_all()
         self._thread.join(timeout=5)
         self._server.stop()
+        self._courier.shutdown()
 
     # -- viser ------------------------------------------------------------------------------------
 
@@ -196,74 +132,129 @@ class Viewport:
 
     # -- the drawing thread -----------------------------------------------------------------------
 
-    def _key(self) -> tuple[int, int]:
+    def _key(self) -> Key:
         return self.session.revision, self._moves
-
-    def _loop(self) -> None:
-        drawn = (-1, -1)
-        while (work := self._next(drawn)) is not None:
-            drawn, client, snapshot = work
-            try:
-                self._serve(client, drawn, snapshot)
-            except Exception:
-                log.exception("the viewport could not draw a frame")
-
-    def _next(
-        self, drawn: tuple[int, int]
-    ) -> tuple[tuple[int, int], viser.ClientHandle, Snapshot] | None:
-        """Sleep until there is something newer than `drawn` to draw; None at the end."""
-        with self.session.cv:
-            self.session.cv.wait_for(
-                lambda: self._stopped or (self._client is not None and self._key() != drawn)
-            )
-            return None if self._stopped else (self._key(), self._client, self.session.snapshot())
 
     @property
     def _stopped(self) -> bool:
         return self._closed or self.session.closed
 
-    def _serve(self, client: viser.ClientHandle, key: tuple[int, int], snapshot: Snapshot) -> None:
-        """Preview, rest, refine; returns early when something changed."""
-        baked = self.session.baked(snapshot.record, snapshot.index)
-        self._arrange(client, snapshot)
-        pose = _pose(client)
-        rows = self._rows(pose, "preview", PREVIEW_S, PREVIEW_PX)
-        if not self._frame(client, baked, pose, rows, snapshot, "preview", None):
-            return
+    def _loop(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                if task.size is None:
+                    self._follow(task)
+                else:
+                    self._refine(task, task.size)
+            except Exception:
+                log.exception("the viewport could not draw a frame")
+
+    def _next(self) -> Task | None:
+        """Sleep until there is something to draw; None at the end."""
         with self.session.cv:
-            changed = self.session.cv.wait_for(
-                lambda: self._stopped or self._key() != key, timeout=QUIET_S
-            )
-        if changed:
+            while not self._stopped:
+                pause, size = self._pause()
+                if pause is not None and pause <= 0:
+                    return Task(self._key(), self._client, self.session.snapshot(), size)
+                self.session.cv.wait(pause)
+        return None
+
+    def _pause(self) -> tuple[float | None, Size | None]:
+        """Seconds until there is something to draw, as far as that is known, and the refinement that it is."""
+        now = time.monotonic()
+        if self._client is None:
+            return None, None
+        if self._key() != self._drawn:
+            return (self._due - now if self._on_its_way else 0.0), None
+        if self._refinements:
+            return self._drawn_at + QUIET_S - now, self._refinements[0]
+        return None, None
+
+    @property
+    def _on_its_way(self) -> bool:
+        return self._delivery is not None and not self._delivery.done()
+
+    def _follow(self, task: Task) -> None:
+        """Draw what has just changed."""
+        self._drawn, self._drawn_at, self._refinements = task.key, time.monotonic(), []
+        self._baked = self._object(task.snapshot)
+        self._arrange(task.client, task.snapshot)
+        pose = _pose(task.client)
+        size = self._pace.moving(pose.aspect, pose.rows, self._slot.crowd)
+        drawn = self._draw(task, pose, size)
+        if drawn is None:
             return
-        rows = self._rows(pose, "standard", REFINED_S, min(REFINED_PX, max(pose.rows, LEAST_PX)))
-        self._frame(client, baked, pose, rows, snapshot, "standard", lambda: self._key() != key)
+        self._send(task, drawn, JPEG_MOVING, DEPTH_MOVING)
+        drawing_s = self._pace.drawing_s(size, pose.aspect)
+        self._due = time.monotonic() + self._pace.delivery_s(drawn.depth.size) - drawing_s
+        self._refinements = self._pace.resting(pose.aspect, pose.rows, size)
 
-    def _rows(self, pose: Pose, quality: str, seconds: float, most: int) -> int:
-        """Rows of a frame that keeps to a time budget."""
-        rays = self._times[quality].rays(seconds)
-        return int(np.clip(math.sqrt(rays / pose.aspect), LEAST_PX, most))
+    def _refine(self, task: Task, size: Size) -> None:
+        """Draw the same again, better; once the browser does not answer it is not asked for more."""
+        self._refinements = self._refinements[1:]
+        if not self._arrived():
+            self._refinements = []
+            return
+        drawn = self._draw(task, _pose(task.client), size)
+        if drawn is not None:
+            self._send(task, drawn, JPEG_RESTING, DEPTH_RESTING)
 
-    def _frame(self, client, baked, pose, rows, snapshot, quality, stop) -> bool:
-        """Draw and deliver one frame; False if it was given up or never arrived."""
-        camera = to_camera(pose, rows)
-        with self._slot:
-            before = time.perf_counter()
-            drawn = draw(baked, camera, snapshot.display, snapshot.slots, quality, stop)
-            seconds = time.perf_counter() - before
-        if drawn is None or self._client is not client:
-            return False
-        self._times[quality].observe(camera.height * camera.width, seconds)
-        client.scene.set_background_image(
-            drawn.rgb,
-            format="jpeg",
-            jpeg_quality=72 if quality == "preview" else 93,
-            depth=_reduced(drawn.depth, DEPTH_PX[quality]) if _composes(snapshot) else None,
+    def _object(self, snapshot: Snapshot) -> Baked:
+        """The object of a snapshot, or the one before it while it is being prepared."""
+        if self._baked is None:
+            return self.session.baked(snapshot.record, snapshot.index)
+        return self.session.prepared(snapshot.record, snapshot.index, BAKE_S) or self._baked
+
+    def _draw(self, task: Task, pose: Pose, size: Size) -> Drawn | None:
+        """Draw a frame; None if it was given up."""
+        camera, snapshot = to_camera(pose, size.rows), task.snapshot
+
+        def overtaken() -> bool:
+            return self._stopped or (task.size is not None and self._key() != task.key)
+
+        drawn = draw(
+            self._baked, camera, snapshot.display, snapshot.slots, size, self._slot, overtaken
         )
-        client.flush()
-        arrived = _acknowledged(client) and _acknowledged(client)
-        self.frames += arrived
-        return arrived
+        if drawn is not None:
+            self._pace.drew(size, drawn.depth.size, drawn.seconds)
+        return drawn
+
+    # -- delivery -----------------------------------------------------------------------------------
+
+    def _send(self, task: Task, drawn: Drawn, jpeg_quality: int, depth_rows: int) -> None:
+        """Put a frame on its way, once the one before has arrived or was given up."""
+        self._arrived()
+        depth = reduced(drawn.depth, depth_rows) if _composes(task.snapshot) else None
+        self._delivery = self._courier.submit(
+            self._deliver, task.client, drawn.rgb, depth, jpeg_quality
+        )
+        self._delivery.add_done_callback(lambda _: self._wake())
+
+    def _arrived(self) -> bool:
+        """Wait for the frame that is on its way; whether the browser showed it."""
+        delivery, self._delivery = self._delivery, None
+        return delivery is None or delivery.result()
+
+    def _deliver(
+        self,
+        client: viser.ClientHandle,
+        rgb: np.ndarray,
+        depth: np.ndarray | None,
+        jpeg_quality: int,
+    ) -> bool:
+        before = time.monotonic()
+        client.scene.set_background_image(
+            rgb, format="jpeg", jpeg_quality=jpeg_quality, depth=depth
+        )
+        if not _acknowledged(client):
+            return False
+        self._pace.delivered(rgb.shape[0] * rgb.shape[1], time.monotonic() - before)
+        self.frames += 1
+        return True
+
+    def _wake(self) -> None:
+        with self.session.cv:
+            self.session.cv.notify_all()
 
     # -- what stands in the scene -------------------------------------------------------------------
 
@@ -307,15 +298,6 @@ def _composes(snapshot: Snapshot) -> bool:
     return bool(snapshot.slots) and display.cameras and not display.overlay
 
 
-def _reduced(depth: np.ndarray, rows: int) -> np.ndarray:
-    """Depth with at most `rows` rows: it only hides what stands behind the object."""
-    height, width = depth.shape
-    if height <= rows:
-        return depth
-    size = (round(width * rows / height), rows)
-    return cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST)
-
-
 def _pose(client: viser.ClientHandle) -> Pose:
     camera = client.camera
     return Pose(camera.wxyz, camera.position, camera.fov, camera.aspect, camera.image_height)
@@ -330,11 +312,6 @@ def _move(client: viser.ClientHandle, camera: Camera) -> None:
         client.camera.up_direction = (0.0, 0.0, 1.0)
         client.camera.position = c2w[:3, 3]
         client.camera.look_at = c2w[:3, 3] + ahead * c2w[:3, 2]
-
-
-def field_of_view(camera: Camera) -> float:
-    """Vertical, radians."""
-    return 2 * math.atan(camera.height / 2 / float(camera.intrinsics[1]))
 
 
 def _acknowledged(client: viser.ClientHandle) -> bool:

@@ -10,8 +10,8 @@ import pytest
 import torch
 import viser.transforms
 
-from app.records import Display
-from app.viewport import FAR, FairSlot, Pose, draw, to_camera
+from app.drawing import FAR, Pose, draw, to_camera
+from app.pacing import FairSlot, Size
 from engine.ops.cameras import orbit_camera
 from engine.render import bake
 from tests.waiting import until
@@ -35,7 +35,7 @@ def test_a_viser_camera_becomes_the_engines():
 
 
 def test_depth_is_in_srn_units_and_far_where_nothing_is(baked):
-    drawn = draw(baked, orbit_camera(0.0, 0.0, 1.3, 64), Display(), {}, "standard")
+    drawn = draw(baked, orbit_camera(0.0, 0.0, 1.3, 64), Display(), {}, Size("standard", 64))
     assert drawn.rgb.shape == (64, 64, 3)
     assert drawn.rgb.dtype == np.uint8
     assert drawn.depth[0, 0] == FAR
@@ -44,7 +44,7 @@ def test_depth_is_in_srn_units_and_far_where_nothing_is(baked):
 
 def test_a_stopped_frame_is_given_up(baked):
     camera = orbit_camera(0.0, 0.0, 1.3, 256)
-    assert draw(baked, camera, Display(), {}, "standard", stop=lambda: True) is None
+    assert draw(baked, camera, Display(), {}, Size("standard", 256), stop=lambda: True) is None
 
 
 def test_the_slot_is_handed_out_in_the_order_of_asking():

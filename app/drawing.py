@@ -1,0 +1,182 @@
+"""One frame of the viewport: the object, the ground under it, an input picture over it. No viser server, no threads."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+import viser.transforms
+from jaxtyping import Float, UInt8
+
+from app import present
+from app.ground import lay_ground, lowest
+from app.pacing import Size
+from app.records import Display
+from engine.render import Baked, RenderOptions, RenderOutput, render
+from engine.types import WORLD_PER_SRN, Camera, Views
+
+FAR = 160.0
+"""Depth of empty pixels, viser units; its depth texture ends at 167.77."""
+BAND_STEP, BAND_MARGIN = 8, 2
+"""Bands begin at multiples of this row, and normals look this many rows beyond them."""
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A viser camera.
+
+    Attributes:
+        wxyz: Orientation, camera to world, OpenCV axes.
+        position: SRN units.
+        fov: Vertical, radians.
+        aspect: Width by height of the canvas.
+        rows: Height of the canvas, pixels.
+    """
+
+    wxyz: np.ndarray
+    position: np.ndarray
+    fov: float
+    aspect: float
+    rows: int
+
+
+def to_camera(pose: Pose, height: int) -> Camera:
+    """The engine's camera for a viser camera, with `height` rows."""
+    width = max(round(height * pose.aspect), 1)
+    c2w = torch.eye(4)
+    c2w[:3, :3] = torch.from_numpy(viser.transforms.SO3(np.asarray(pose.wxyz)).as_matrix())
+    c2w[:3, 3] = torch.from_numpy(np.asarray(pose.position))
+    focal = height / 2 / math.tan(pose.fov / 2)
+    intrinsics = torch.tensor([focal, focal, width / 2, height / 2])
+    return Camera.from_srn(c2w, intrinsics, height, width)
+
+
+def field_of_view(camera: Camera) -> float:
+    """Vertical, radians."""
+    return 2 * math.atan(camera.height / 2 / float(camera.intrinsics[1]))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A frame ready to send.
+
+    Attributes:
+        rgb: Colours.
+        depth: Depth along the camera's axis, viser's (SRN) units.
+        seconds: Time it took to draw, without waiting for a turn.
+    """
+
+    rgb: UInt8[np.ndarray, "height width 3"]
+    depth: Float[np.ndarray, "height width"]
+    seconds: float
+
+
+def draw(
+    baked: Baked,
+    camera: Camera,
+    display: Display,
+    slots: Mapping[int, Views],
+    size: Size,
+    turn: AbstractContextManager | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Drawn | None:
+    """One frame of the viewport; None if `stop` said so.
+
+    Args:
+        baked: The object.
+        camera: Where it is seen from, with the frame's rows and columns.
+        display: What is shown of it.
+        slots: Input pictures.
+        size: Quality, and in how many bands it is drawn.
+        turn: Entered anew for every band.
+        stop: Asked now and then; True gives the frame up.
+    """
+    options = RenderOptions(
+        quality=size.quality, background=display.background, normals=display.channel == "normals"
+    )
+    outputs, seconds = [], 0.0
+    for first, last in _bands(camera.height, size.bands):
+        with turn or nullcontext():
+            before = time.perf_counter()
+            output = _render_rows(baked, camera, options, first, last, stop)
+            seconds += time.perf_counter() - before
+        if output is None:
+            return None
+        outputs.append(output)
+    before = time.perf_counter()
+    rgb, depth = _compose(_stacked(outputs), camera, display, slots, lowest(baked))
+    return Drawn(rgb, depth, seconds + time.perf_counter() - before)
+
+
+def reduced(depth: Float[np.ndarray, "height width"], rows: int) -> np.ndarray:
+    """Depth with at most `rows` rows: it only hides what stands behind the object."""
+    height, width = depth.shape
+    if height <= rows:
+        return depth
+    size = (round(width * rows / height), rows)
+    return cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST)
+
+
+def _bands(height: int, count: int) -> list[tuple[int, int]]:
+    """First and last row (exclusive) of up to `count` bands."""
+    rows = math.ceil(height / count / BAND_STEP) * BAND_STEP
+    return [(first, min(first + rows, height)) for first in range(0, height, rows)]
+
+
+def _render_rows(
+    baked: Baked,
+    camera: Camera,
+    options: RenderOptions,
+    first: int,
+    last: int,
+    stop: Callable[[], bool] | None,
+) -> RenderOutput | None:
+    """Some rows of a picture, just as they are in the whole."""
+    margin = BAND_MARGIN if options.normals else 0
+    top, bottom = max(first - margin, 0), min(last + margin, camera.height)
+    shift = torch.tensor([0.0, 0.0, 0.0, float(top)])
+    band = replace(camera, intrinsics=camera.intrinsics - shift, height=bottom - top)
+    output = render(baked, band, options, stop)
+    if output is None:
+        return None
+    rows = slice(first - top, last - top)
+    normal = None if output.normal is None else output.normal[rows].cpu()
+    return RenderOutput(
+        output.rgb[rows].cpu(), output.opacity[rows].cpu(), output.depth[rows].cpu(), normal
+    )
+
+
+def _stacked(bands: list[RenderOutput]) -> RenderOutput:
+    if len(bands) == 1:
+        return bands[0]
+    normal = None if bands[0].normal is None else torch.cat([band.normal for band in bands])
+    return RenderOutput(
+        torch.cat([band.rgb for band in bands]),
+        torch.cat([band.opacity for band in bands]),
+        torch.cat([band.depth for band in bands]),
+        normal,
+    )
+
+
+def _compose(
+    output: RenderOutput,
+    camera: Camera,
+    display: Display,
+    slots: Mapping[int, Views],
+    floor: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours and depths of the frame."""
+    rgb = present.channel_image(output, display.channel, display.background)
+    if display.ground:
+        rgb = lay_ground(rgb, output.opacity.numpy(), camera, floor, display.background)
+    if display.overlay:
+        for views in slots.values():
+            rgb = present.overlay(rgb, camera, views)
+    depth = torch.where(output.opacity > 0.5, output.depth / WORLD_PER_SRN, FAR).clamp(max=FAR)
+    return rgb, depth.numpy()

@@ -1,0 +1,152 @@
+"""How a viewport paces itself: whose turn it is to draw, and which frame is worth drawing now. No viser.
+
+Sizes and qualities follow from what frames took so far: on the machine that draws them, and on their way to the
+browser. Nothing here knows how fast a machine ought to be.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.render import Quality, TimeModel
+
+MOVING_S = 0.025
+"""What drawing a frame may take while the camera moves; shared by all who look at that time."""
+DELIVERY_S = 0.05
+"""What delivering a frame may take while the camera moves, if its size can help it."""
+RESTING_S = 1.5
+"""What drawing the picture at rest may take."""
+AT_ONCE_S = 0.2
+"""At rest a picture in high quality that takes longer is announced by one in standard quality."""
+TURN_S = 0.03
+"""A picture at rest that takes longer to draw is drawn in bands, and others have their turns in between."""
+LEAST_ROWS, MOVING_ROWS, RESTING_ROWS = 96, 512, 1200
+"""Fewest rows of a frame, most while the camera moves, most at rest."""
+ROW_STEP = 16
+"""Frames grow and shrink by this many rows while the camera moves, lest their size flickers."""
+CROWD_S = 0.5
+"""Whoever had a turn within this time still looks on."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What one frame is to be.
+
+    Attributes:
+        quality: Of the render.
+        rows: Its height, pixels.
+        bands: How many parts it is drawn in.
+    """
+
+    quality: Quality
+    rows: int
+    bands: int = 1
+
+
+class FairSlot:
+    """A lock that is handed out in the order of asking, and knows how many ask for it."""
+
+    def __init__(self):
+        self._cv = threading.Condition()
+        self._next = self._serving = 0
+        self._asked: dict[int, float] = {}
+
+    def __enter__(self) -> None:
+        with self._cv:
+            self._asked[threading.get_ident()] = time.monotonic()
+            ticket, self._next = self._next, self._next + 1
+            self._cv.wait_for(lambda: self._serving == ticket)
+
+    def __exit__(self, *error) -> None:
+        with self._cv:
+            self._serving += 1
+            self._cv.notify_all()
+
+    @property
+    def crowd(self) -> int:
+        """Threads that asked for it lately, at least one."""
+        with self._cv:
+            since = time.monotonic() - CROWD_S
+            self._asked = {who: when for who, when in self._asked.items() if when > since}
+            return max(len(self._asked), 1)
+
+
+class Pace:
+    """What frames cost one viewer, and which frame comes next."""
+
+    def __init__(self):
+        self._drawing: dict[Quality, TimeModel] = {
+            "preview": TimeModel(3e-3, 3e-7),
+            "standard": TimeModel(3e-3, 6e-7),
+            "high": TimeModel(3e-3, 1.2e-6),
+        }
+        self._delivery = TimeModel(2e-2, 5e-8)
+
+    def drew(self, size: Size, pixels: int, seconds: float) -> None:
+        """Learn from a frame that was drawn."""
+        self._drawing[size.quality].observe(pixels, seconds)
+
+    def delivered(self, pixels: int, seconds: float) -> None:
+        """Learn from a frame that arrived."""
+        self._delivery.observe(pixels, seconds)
+
+    def drawing_s(self, size: Size, aspect: float) -> float:
+        """Expected time to draw a frame."""
+        return self._drawing[size.quality].seconds(_pixels(size.rows, aspect))
+
+    def delivery_s(self, pixels: int) -> float:
+        """Expected time to deliver a frame."""
+        return self._delivery.seconds(pixels)
+
+    def moving(self, aspect: float, canvas_rows: int, crowd: int) -> Size:
+        """The frame for a moving camera: as large as time allows, in standard quality if that costs no pixels.
+
+        Args:
+            aspect: Width by height of the canvas.
+            canvas_rows: Its height, pixels.
+            crowd: How many viewers share the machine.
+        """
+        most = min(MOVING_ROWS, canvas_rows, self._deliverable_rows(aspect))
+        most = max(most, min(LEAST_ROWS, canvas_rows))
+        seconds = MOVING_S / crowd
+        if self._rows("standard", seconds, aspect) >= most:
+            return Size("standard", most)
+        rows = self._rows("preview", seconds, aspect) // ROW_STEP * ROW_STEP
+        return Size("preview", int(np.clip(rows, min(LEAST_ROWS, most), most)))
+
+    def resting(self, aspect: float, canvas_rows: int, shown: Size) -> list[Size]:
+        """The frames that follow `shown` once the camera rests.
+
+        The last one is in high quality with the canvas's own pixels where time allows; another comes before it only
+        where it is soon there, long before the last, and better than what is shown.
+        """
+        last = self._resting("high", aspect, canvas_rows)
+        if self.drawing_s(last, aspect) <= AT_ONCE_S:
+            return [last]
+        first = self._resting("standard", aspect, canvas_rows)
+        seen = shown.quality == "standard" and shown.rows >= first.rows
+        return [last] if seen else [first, last]
+
+    def _resting(self, quality: Quality, aspect: float, canvas_rows: int) -> Size:
+        most = max(min(RESTING_ROWS, canvas_rows), 1)
+        rows = min(max(self._rows(quality, RESTING_S, aspect), LEAST_ROWS), most)
+        seconds = self.drawing_s(Size(quality, rows), aspect)
+        return Size(quality, rows, math.ceil(seconds / TURN_S))
+
+    def _rows(self, quality: Quality, seconds: float, aspect: float) -> int:
+        return int(math.sqrt(self._drawing[quality].rays(seconds) / aspect))
+
+    def _deliverable_rows(self, aspect: float) -> int:
+        """Rows of a frame that arrives in time; where none does, small ones would be no help."""
+        overhead, per_pixel = self._delivery.line
+        spare = max(DELIVERY_S - overhead, overhead / 2)
+        return int(math.sqrt(spare / max(per_pixel, 1e-12) / aspect))
+
+
+def _pixels(rows: int, aspect: float) -> int:
+    return round(rows * aspect) * rows
