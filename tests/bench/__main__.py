@@ -1,6 +1,7 @@
 """`python -m tests.bench [--out FILE.json] [--only GROUP ...] [--quick]`: every figure of the goals' table, in minutes.
 
-Groups: `frames` (the renderer against peer, torch and limit), `training` (the step against the published one). Run it on an idle machine; nothing is asserted.
+Groups: `frames` (the renderer against peer, torch and limit), `training` (the step against the published one),
+`reconstruct` and `startup`. Run it on an idle machine; nothing is asserted.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ from typing import Any
 
 import torch
 
-from tests.bench import frames, training
+from tests.bench import frames, reconstruct, startup, training
 from tests.bench.report import Results, commit, machine, markdown
 from tests.bench.settings import QUICK, Settings
 
 GROUPS: dict[str, Callable[..., Results]] = {
     "frames": frames.measure,
     "training": training.measure,
+    "reconstruct": reconstruct.measure,
+    "startup": startup.measure,
 }
-ON_CUDA = ("frames", "training")
+ON_CUDA = ("frames", "training", "reconstruct")
 """Groups that are measured on the GPU too, where there is one."""
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,36 +16,8 @@ import uvicorn
 from app.server import Explorer, create_app
 from app.settings import AppSettings
 from engine.methods.toy import ToyConfig, ToyMethod
+from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
 from tests.waiting import until
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]
-COUNT_UPLOADS = """
-window.__uploads = [];
-for (const kind of [window.WebGLRenderingContext, window.WebGL2RenderingContext]) {
-  if (!kind) continue;
-  for (const name of ['texImage2D', 'texSubImage2D']) {
-    const original = kind.prototype[name];
-    kind.prototype[name] = function (...args) {
-      const picture = args[args.length - 1];
-      if (picture && picture.width > 32 && !ArrayBuffer.isView(picture))
-        window.__uploads.push([picture.width, picture.height]);
-      return original.apply(this, args);
-    };
-  }
-}
-"""
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,105 @@
+"""From `python launch.py` to the first frame that a browser shows, with warm and with cold caches.
+
+Chromium already runs, with software WebGL; the clock starts with the process and stops when the page has uploaded its
+first frame as a texture. Cold means: no compiled Numba kernel and no compiled Python (of any package) on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from tests.bench.report import ROOT, Results, Row
+from tests.bench.settings import Settings
+from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
+
+PATIENCE_S = 90.0
+
+
+def measure(settings: Settings, device: str = "cpu") -> Results:
+    """Starts the explorer several times; nothing where there is no browser."""
+    installed = Path(CHROMIUM).exists() and find_spec("playwright") is not None
+    if not settings.starts or not installed:
+        return Results()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        _start(browser, {})
+        warm = [_start(browser, {}) for _ in range(settings.starts)]
+        cold = []
+        for _ in range(max(settings.starts - 1, 1)):
+            with tempfile.TemporaryDirectory() as empty:
+                caches = {"NUMBA_CACHE_DIR": f"{empty}/numba", "PYTHONPYCACHEPREFIX": f"{empty}/py"}
+                cold.append(_start(browser, caches))
+        browser.close()
+    results = Results(details={"startup": {"warm": warm, "cold": cold}})
+    for name, runs, must, reach in (("cold", cold, 8.0, 4.0), ("warm", warm, 3.0, 1.5)):
+        seconds = statistics.median(run["first_frame"] for run in runs)
+        listening = statistics.median(run["listening"] for run in runs)
+        how = f"wall; listening after {listening:.1f} s; {len(runs)} starts"
+        results.top[f"first_frame_{name}_s"] = seconds
+        row = Row(f"first frame after start, caches {name}", seconds, must, reach, " s", how=how)
+        results.rows.append(row)
+    return results
+
+
+def _start(browser, environment: dict[str, str]) -> dict[str, float]:
+    """Seconds until the explorer listens and until the page shows a frame."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    try:
+        context.add_init_script(COUNT_UPLOADS)
+        page = context.new_page()
+        began = time.perf_counter()
+        with _explorer(environment) as url:
+            _until(lambda: _answers(url))
+            listening = time.perf_counter() - began
+            page.goto(url)
+            frame = page.wait_for_selector("#viewport-frame", timeout=1000 * PATIENCE_S)
+            view = frame.content_frame()
+            _until(lambda: view.evaluate("(window.__uploads || []).length"))
+            return {"listening": listening, "first_frame": time.perf_counter() - began}
+    finally:
+        context.close()
+
+
+@contextmanager
+def _explorer(environment: dict[str, str]) -> Iterator[str]:
+    """`launch.py` in a process of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "launch.py", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment)
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}healthz", timeout=1):
+            return True
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def _until(true) -> None:
+    deadline = time.perf_counter() + PATIENCE_S
+    while not true():
+        if time.perf_counter() > deadline:
+            raise TimeoutError(f"nothing happened within {PATIENCE_S:.0f} s.")
+        time.sleep(0.02)
