@@ -44,6 +44,16 @@ class Schedule:
         return self.betas * (1 - before) / (1 - self.alpha_bar)
 
     @cached_property
+    def _moved(self) -> dict[torch.device, tuple[Tensor, Tensor]]:
+        return {}
+
+    def _tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """`_signals` and `_sigmas` on a device, where they stay (a CUDA graph cannot fetch them)."""
+        if device not in self._moved:
+            self._moved[device] = self._signals.to(device), self._sigmas.to(device)
+        return self._moved[device]
+
+    @cached_property
     def _signals(self) -> Float[Tensor, " T1"]:
         """sqrt(alpha_bar) in float32, and last, where index -1 reads it, that of clean data."""
         return torch.cat([self.alpha_bar.sqrt(), self.alpha_bar.new_ones(1)]).float()
@@ -55,11 +65,11 @@ class Schedule:
 
     def signal(self, t: Int[Tensor, " b"]) -> Float[Tensor, "b 1 1 1"]:
         """sqrt(alpha_bar) of each timestep (1 at t = -1), float32, ready to broadcast over images."""
-        return self._signals.to(t.device)[t][:, None, None, None]
+        return self._tables(t.device)[0][t][:, None, None, None]
 
     def sigma(self, t: Int[Tensor, " b"]) -> Float[Tensor, "b 1 1 1"]:
         """sqrt(1 - alpha_bar) of each timestep (0 at t = -1), float32, ready to broadcast over images."""
-        return self._sigmas.to(t.device)[t][:, None, None, None]
+        return self._tables(t.device)[1][t][:, None, None, None]
 
     def sampling_steps(self, steps: int) -> list[tuple[int, int]]:
         """`(t, t_next)` pairs of a strided sampler, from T - 1 down to -1.

@@ -52,7 +52,7 @@ class LatentRecords:
     def adam(
         self,
         gradient: Tensor,
-        rate: float,
+        rate: float | Tensor,
         *,
         beta1: float = 0.9,
         beta2: float = 0.999,

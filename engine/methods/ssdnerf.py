@@ -123,6 +123,23 @@ class SSDNeRF(SSDNeRFModel):
         Returns:
             Numbers to log.
         """
+        report = self.learn(batch, records, optimizers, options, step, noise, options.latent_rate)
+        return {name: float(value) for name, value in report.items()}
+
+    def learn(
+        self,
+        batch: SceneBatch,
+        records: LatentRecords,
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        options: TrainOptions,
+        step: int,
+        noise: Noise,
+        rate: float | Tensor,
+    ) -> dict[str, Tensor]:
+        """`training_step` without waiting for its numbers, which a CUDA graph can hold.
+
+        The arguments are the same, but that the latents' rate is `rate`.
+        """
         prior, report = torch.zeros_like(records.raw), {}
         if options.stage != "fields":
             prior, report = self._diffusion_step(
@@ -131,7 +148,7 @@ class SSDNeRF(SSDNeRFModel):
         if options.stage == "denoiser":
             return report
         inner = scheduled(options.inner_steps, step)
-        total, rate = batch.num_pixels, options.latent_rate
+        total = batch.num_pixels
         for k in range(inner):
             if k % GRID_INTERVAL == 0:
                 occupied = self.refresh(records, noise, "inner", k)
@@ -151,7 +168,7 @@ class SSDNeRF(SSDNeRFModel):
             rate,
             decoder_optimizer=optimizers["decoder"],
         )
-        report["rendering_loss"] = float(loss)
+        report["rendering_loss"] = loss
         report["psnr"] = mean_psnr(mse)
         return report
 
@@ -163,7 +180,7 @@ class SSDNeRF(SSDNeRFModel):
         options: TrainOptions,
         step: int,
         noise: Noise,
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Update the denoiser; returns the prior's gradient on the raw latents, to be cached."""
         raw = records.raw.requires_grad_(True)
         latents = self.activation(raw, update=True)
@@ -178,8 +195,8 @@ class SSDNeRF(SSDNeRFModel):
         optimizer.step()
         prior, raw.grad = raw.grad, None
         records.raw = raw.detach()
-        rms = float(latents.detach().square().mean().sqrt())
-        return prior, {"diffusion_loss": float(loss.detach()), "latent_rms": rms}
+        rms = latents.detach().square().mean().sqrt()
+        return prior, {"diffusion_loss": loss.detach(), "latent_rms": rms}
 
     # -------------------------------------------------------------------------------- test time
 

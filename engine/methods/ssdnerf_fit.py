@@ -65,7 +65,7 @@ class Guide:
         self.evaluations += 1
         step = gradient * scale * options.guidance_gain
         scalars = {
-            "psnr": mean_psnr(mse),
+            "psnr": float(mean_psnr(mse)),
             "guidance_norm": float(step.flatten(1).norm(dim=1).mean()),
         }
         return (x0.detach() - step).clamp(-CLIP, CLIP), scalars
@@ -91,7 +91,7 @@ def finetune(
             index=outer + 1,
             total=options.finetune_steps,
             latent=latents,
-            scalars={"psnr": mean_psnr(mse)},
+            scalars={"psnr": float(mean_psnr(mse))},
         )
         yield finite(step)
     return latents

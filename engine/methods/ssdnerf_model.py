@@ -275,7 +275,7 @@ class SSDNeRFModel(nn.Module):
         num_rays: int,
         jitter: Tensor,
         prior: Tensor,
-        rate: float,
+        rate: float | Tensor,
         decoder_optimizer: torch.optim.Optimizer | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One Adam step of the latents on the rendering loss plus the cached prior gradient.
@@ -296,6 +296,6 @@ class SSDNeRFModel(nn.Module):
         return loss.detach(), mse
 
 
-def mean_psnr(mse: Float[Tensor, " scenes"]) -> float:
+def mean_psnr(mse: Float[Tensor, " scenes"]) -> Float[Tensor, ""]:
     """PSNR in dB, averaged over scenes."""
-    return float(-10 * torch.log10(mse + 1e-6).mean())
+    return -10 * torch.log10(mse + 1e-6).mean()

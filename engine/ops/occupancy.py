@@ -23,7 +23,9 @@ def cell_points(
     axes = [torch.arange(size, device=aabb.device, dtype=aabb.dtype) for size in shape]
     index = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     inside = 0.5 if jitter is None else jitter
-    return aabb[0] + (index + inside) * ((aabb[1] - aabb[0]) / index.new_tensor(shape))
+    widths = (aabb[1] - aabb[0]).unbind()
+    cell = torch.stack([width / size for width, size in zip(widths, shape, strict=True)])
+    return aabb[0] + (index + inside) * cell
 
 
 @torch.no_grad()

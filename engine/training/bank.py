@@ -1,4 +1,4 @@
-"""The scene bank: the latent records of all training scenes, in CPU memory."""
+"""The scene bank: the latent records of all training scenes, in CPU memory or on a GPU that has room for them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class SceneBank:
         """Write records back."""
         for f in fields(LatentRecords):
             stored = getattr(self.records, f.name)
-            stored[scenes] = narrowed(getattr(records, f.name).detach().cpu(), stored.dtype)
+            values = getattr(records, f.name).detach().to(stored.device)
+            stored[scenes] = narrowed(values, stored.dtype)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything, for resuming."""

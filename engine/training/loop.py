@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.config import to_json
 from engine.data.base import PackedDataset
@@ -28,6 +28,7 @@ from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.noise import Noise
 from engine.training.bank import SceneBank
 from engine.training.ema import ema_decay, update_ema
+from engine.training.graph import GraphedTraining
 from engine.types import Camera, SceneBatch
 
 
@@ -111,6 +112,7 @@ class TrainState:
     optimizers: dict[str, torch.optim.Optimizer]
     bank: SceneBank
     step: int = 0
+    graphed: GraphedTraining | None = None
 
     @classmethod
     def fresh(cls, recipe: Recipe, scenes: int, device: torch.device | str = "cpu") -> TrainState:
@@ -122,17 +124,16 @@ class TrainState:
         average = copy.deepcopy(method).eval().requires_grad_(False)
         if recipe.precision == "bf16":
             method.network_dtype = torch.bfloat16
-        fused = torch.device(device).type == "cuda"
-        optimizers: dict[str, torch.optim.Optimizer] = {
-            "unet": torch.optim.Adam(method.unet.parameters(), recipe.unet_rate, fused=fused),
-            "decoder": torch.optim.Adam(
-                method.decoder.parameters(), recipe.decoder_rate, fused=fused
-            ),
+        optimizers = {
+            "unet": _adam(method.unet, recipe.unet_rate),
+            "decoder": _adam(method.decoder, recipe.decoder_rate),
         }
         noise = Noise(recipe.seed)
         raw = torch.empty(scenes, *method.info.latent_shape)
         for scene in range(scenes):
             raw[scene] = (2 * noise.uniform(method.info.latent_shape, "latent", scene) - 1) * 1e-4
+        if _has_room(torch.device(device), 4 * raw.nbytes):
+            raw = raw.to(device)
         records = LatentRecords.fresh(raw, recipe.model.grid_shape, torch.float16)
         bank = SceneBank(records, half=recipe.half_bank)
         return cls(recipe, method, average, optimizers, bank)
@@ -164,7 +165,7 @@ class TrainState:
             self.method.load_state_dict(state["method"])
             self.average.load_state_dict(state["average"])
             for name, optimizer in self.optimizers.items():
-                optimizer.load_state_dict(state["optimizers"][name])
+                _load_adam(optimizer, state["optimizers"][name])
             self.bank.load_state_dict(state["bank"])
             self.step = state["step"]
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
@@ -217,25 +218,94 @@ def iterate(state: TrainState, data: PackedDataset) -> dict[str, float]:
         state.spread_mean()
     factor, warmup = rate_factor(recipe, step), min(1.0, (step + 1) / max(1, recipe.warmup))
     for name, rate in (("unet", recipe.unet_rate), ("decoder", recipe.decoder_rate)):
-        for group in state.optimizers[name].param_groups:
-            group["lr"] = rate * factor * max(warmup, 0.001)
-    options = replace(recipe.train, latent_rate=recipe.train.latent_rate * factor)
+        _set_rate(state.optimizers[name], rate * factor * max(warmup, 0.001))
     scenes = scene_order(recipe, len(data), step)
     method.train()
-    torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout, where a recipe has it
-    records = state.bank.fetch(scenes, method.device)
-    noise = Noise(recipe.seed * 1_000_003 + step)
-    report = method.training_step(
-        load_batch(data, scenes, method.device), records, state.optimizers, options, step, noise
-    )
+    torch.manual_seed(noise_seed(recipe, step))  # dropout, where a recipe has it
+    latent_rate = recipe.train.latent_rate * factor
+    graphed = _graphed(state, data)
+    if graphed is None:
+        report = _iterate_plainly(state, data, scenes, latent_rate)
+    else:
+        report = graphed.run(step, scenes, latent_rate)
     if not all(math.isfinite(value) for value in report.values()):
         raise EngineError(
             f"iteration {step}: found {report}, expected finite numbers; lower the rates."
         )
-    state.bank.store(scenes, records)
     update_ema(state.average, method, ema_decay(step, batch=recipe.batch))
     state.step += 1
     return report
+
+
+def _iterate_plainly(
+    state: TrainState, data: PackedDataset, scenes: Tensor, latent_rate: float
+) -> dict[str, float]:
+    """Fetch, step and store, one operation after the other."""
+    method, step = state.method, state.step
+    options = replace(state.recipe.train, latent_rate=latent_rate)
+    records = state.bank.fetch(scenes, method.device)
+    noise = Noise(noise_seed(state.recipe, step))
+    report = method.training_step(
+        load_batch(data, scenes, method.device), records, state.optimizers, options, step, noise
+    )
+    state.bank.store(scenes, records)
+    return report
+
+
+def _graphed(state: TrainState, data: PackedDataset) -> GraphedTraining | None:
+    """What runs iterations as CUDA graphs, or None where they run plainly."""
+    if state.graphed is not None and state.graphed.data is data:
+        return state.graphed
+    if not GraphedTraining.possible(state.method, state.bank, data):
+        return None
+    recipe = state.recipe
+    state.graphed = GraphedTraining(
+        state.method,
+        state.bank,
+        state.optimizers,
+        recipe.train,
+        data,
+        lambda step: noise_seed(recipe, step),
+    )
+    return state.graphed
+
+
+def noise_seed(recipe: Recipe, step: int) -> int:
+    """The seed of an iteration's noise."""
+    return recipe.seed * 1_000_003 + step
+
+
+ADAM_FLAGS = ("lr", "fused", "capturable")
+"""What an optimiser has from the device it runs on."""
+
+
+def _adam(module: nn.Module, rate: float) -> torch.optim.Optimizer:
+    """Adam; on a GPU such that a CUDA graph can hold its step."""
+    parameters = list(module.parameters())
+    if not parameters[0].is_cuda:
+        return torch.optim.Adam(parameters, rate)
+    held = torch.tensor(rate, device=parameters[0].device)
+    return torch.optim.Adam(parameters, held, fused=True, capturable=True)
+
+
+def _load_adam(optimizer: torch.optim.Optimizer, state: dict) -> None:
+    """Take over another optimiser's state, whatever device that one ran on."""
+    for group, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        group.update({name: own[name] for name in ADAM_FLAGS})
+    optimizer.load_state_dict(state)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def _has_room(device: torch.device, size: int) -> bool:
+    """Whether a GPU holds so many bytes in half of its free memory."""
+    return device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] // 2
 
 
 def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:

@@ -1,0 +1,236 @@
+"""Training iterations on a GPU as CUDA graphs: an iteration is some thousand small kernels, launched all at once.
+
+Everything that an iteration reads lies on the GPU: pictures as bytes, the scene bank, and the random draws, which
+threads make ahead on the CPU (so that a seed means the same with and without a GPU) and which arrive in one copy.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from engine.data.base import PackedDataset
+from engine.fields.radiance import on_triton
+from engine.methods.ssdnerf import SSDNeRF, TrainOptions, scheduled
+from engine.noise import Noise
+from engine.training.bank import SceneBank
+from engine.types import Camera, SceneBatch
+
+WARM_UP = 3
+"""Iterations of a kind that run before it is captured: they compile kernels and make the optimisers' state."""
+AHEAD = 6
+"""Iterations whose random numbers are drawn ahead."""
+DRAWERS = 3
+"""Threads that draw them."""
+ALIGNMENT = 256
+"""Bytes between the starts of two draws, as a multiple."""
+
+Draw = tuple
+"""A method of `Noise` and its arguments."""
+
+
+@dataclass(frozen=True)
+class Tape(Noise):
+    """Noise whose draws somebody else provides, by method and arguments."""
+
+    source: Callable[[Draw], Tensor] = field(kw_only=True)
+
+    def normal(self, shape, stage, step=0, *, device="cpu"):
+        """Standard normal draws."""
+        return self.source(("normal", tuple(shape), stage, step)).to(device)
+
+    def uniform(self, shape, stage, step=0, *, device="cpu"):
+        """Draws from [0, 1)."""
+        return self.source(("uniform", tuple(shape), stage, step)).to(device)
+
+    def integers(self, low, high, shape, stage, step=0, *, device="cpu"):
+        """Whole numbers from [low, high)."""
+        return self.source(("integers", low, high, tuple(shape), stage, step)).to(device)
+
+    def pixels(self, total, count, chunk, stage, step=0):
+        """A chunk of a random order of pixels."""
+        return self.source(("pixels", total, count, chunk, stage, step))
+
+
+def _make(seed: int, draw: Draw) -> Tensor:
+    return getattr(Noise(seed), draw[0])(*draw[1:])
+
+
+class Draws:
+    """The draws of one kind of iteration in one block of GPU memory.
+
+    Args:
+        examples: Every draw of such an iteration, with what it once gave.
+        seed_of: The seed of each iteration's noise.
+        device: The GPU.
+        threads: Where draws are made ahead.
+    """
+
+    def __init__(
+        self,
+        examples: Mapping[Draw, Tensor],
+        seed_of: Callable[[int], int],
+        device: torch.device,
+        threads: ThreadPoolExecutor,
+    ):
+        self._examples, self._seed_of, self._threads = dict(examples), seed_of, threads
+        size = sum(self._room(example) for example in examples.values())
+        self._host = torch.empty(
+            AHEAD + 1, size, dtype=torch.uint8, pin_memory=device.type == "cuda"
+        )
+        self._block = torch.empty(size, dtype=torch.uint8, device=device)
+        self._pending: dict[int, Future] = {}
+        self.views = self._in(self._block)
+
+    @staticmethod
+    def _room(example: Tensor) -> int:
+        return -(-example.nbytes // ALIGNMENT) * ALIGNMENT
+
+    def _in(self, block: Tensor) -> dict[Draw, Tensor]:
+        """Where each draw lies in a block of bytes."""
+        views, start = {}, 0
+        for draw, example in self._examples.items():
+            part = block[start : start + example.nbytes]
+            views[draw] = part.view(example.dtype).view(example.shape)
+            start += self._room(example)
+        return views
+
+    def _fill(self, step: int) -> None:
+        seed = self._seed_of(step)
+        for draw, view in self._in(self._host[step % len(self._host)]).items():
+            view.copy_(_make(seed, draw))
+
+    def load(self, step: int) -> None:
+        """Bring an iteration's draws to the GPU, and have those of later ones made."""
+        for later in range(step, step + AHEAD + 1):
+            if later not in self._pending:
+                self._pending[later] = self._threads.submit(self._fill, later)
+        self._pending.pop(step).result()
+        self._block.copy_(self._host[step % len(self._host)], non_blocking=True)
+
+
+@dataclass
+class _Held:
+    """A kind of iteration: what it draws while it warms up, then its graph."""
+
+    scenes: Int[Tensor, " batch"]
+    runs: int = 0
+    examples: dict[Draw, Tensor] = field(default_factory=dict)
+    draws: Draws | None = None
+    graph: torch.cuda.CUDAGraph | None = None
+    names: tuple[str, ...] = ()
+    values: Float[Tensor, " numbers"] | None = None
+
+
+class GraphedTraining:
+    """Iterations of SSDNeRF's training on a GPU. See `possible`.
+
+    Args:
+        method: What is trained.
+        bank: The scene bank, on the GPU.
+        optimizers: Of `unet` and `decoder`; capturable, with rates that are tensors.
+        options: Algorithm 1's settings; the latents' rate is given for each iteration.
+        data: The pictures.
+        seed_of: The seed of each iteration's noise.
+    """
+
+    def __init__(
+        self,
+        method: SSDNeRF,
+        bank: SceneBank,
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        options: TrainOptions,
+        data: PackedDataset,
+        seed_of: Callable[[int], int],
+    ):
+        self.data = data
+        self._method, self._bank, self._optimizers = method, bank, optimizers
+        self._options, self._seed_of = options, seed_of
+        device = method.device
+        self._images = torch.empty(data.images.shape, dtype=torch.uint8, device=device)
+        for scene in range(len(data)):
+            self._images[scene] = torch.from_numpy(data.raw(scene)).to(device)
+        self._camera = Camera.stack([data.cameras(k) for k in range(len(data))]).to(device)
+        self._rate = torch.zeros((), dtype=torch.float64, device=device)
+        self._stream = torch.cuda.Stream(device)
+        self._threads = ThreadPoolExecutor(DRAWERS, thread_name_prefix="draws")
+        self._key: tuple = ()
+        self._held: _Held | None = None
+
+    @staticmethod
+    def possible(method: SSDNeRF, bank: SceneBank, data: PackedDataset) -> bool:
+        """Whether everything is on a GPU, or fits there, and nothing in an iteration has a varying shape."""
+        raw = bank.records.raw
+        if not raw.is_cuda or not on_triton(method.decoder, raw[:1].float()):
+            return False
+        free, _ = torch.cuda.mem_get_info(raw.device)
+        return data.images.nbytes < free // 2
+
+    def run(self, step: int, scenes: Int[Tensor, " batch"], rate: float) -> dict[str, float]:
+        """One iteration, stored in the bank; returns its numbers.
+
+        Args:
+            step: Iteration, from 0.
+            scenes: Its scenes, ascending.
+            rate: The latents' rate.
+        """
+        options, device = self._options, self._method.device
+        frozen = options.freeze_norm is not None and step >= options.freeze_norm
+        key = (len(scenes), scheduled(options.inner_steps, step), frozen)
+        if self._held is None or key != self._key:
+            self._key, self._held = key, _Held(scenes.to(device))
+        held = self._held
+        self._stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(self._stream):
+            held.scenes.copy_(scenes)
+            self._rate.fill_(rate)
+            if held.runs < WARM_UP:
+                with warnings.catch_warnings():  # Adam would rather be captured from the start
+                    warnings.filterwarnings("ignore", message=".*capturable=True")
+                    self._learn(held, step, self._listener(held, step))
+            else:
+                if held.graph is None:
+                    self._capture(held, step)
+                held.draws.load(step)
+                held.graph.replay()
+            held.runs += 1
+            numbers = held.values.tolist()
+        torch.cuda.current_stream(device).wait_stream(self._stream)
+        return dict(zip(held.names, numbers, strict=True))
+
+    def _listener(self, held: _Held, step: int) -> Tape:
+        """Ordinary noise; what is asked for is remembered."""
+        seed = self._seed_of(step)
+
+        def source(draw: Draw) -> Tensor:
+            held.examples[draw] = _make(seed, draw)
+            return held.examples[draw]
+
+        return Tape(seed, source=source)
+
+    def _capture(self, held: _Held, step: int) -> None:
+        held.draws = Draws(held.examples, self._seed_of, self._method.device, self._threads)
+        held.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(held.graph, stream=self._stream):
+            self._learn(held, step, Tape(self._seed_of(step), source=held.draws.views.__getitem__))
+
+    def _learn(self, held: _Held, step: int, noise: Noise) -> None:
+        """One iteration: fetch, step, store."""
+        scenes = held.scenes
+        camera = replace(
+            self._camera, c2w=self._camera.c2w[scenes], intrinsics=self._camera.intrinsics[scenes]
+        )
+        batch = SceneBatch(self._images[scenes], camera)
+        records = self._bank.fetch(scenes, self._method.device)
+        report = self._method.learn(
+            batch, records, self._optimizers, self._options, step, noise, self._rate
+        )
+        self._bank.store(scenes, records)
+        held.names = tuple(report)
+        held.values = torch.stack([value.detach().float() for value in report.values()])
