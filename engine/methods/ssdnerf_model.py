@@ -12,18 +12,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from engine.diffusion.schedule import Schedule
-from engine.fields import merged
+from engine.fields import radiance
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder
 from engine.methods.latents import LatentRecords
 from engine.nets.unet2d import UNet2D, UNetConfig
 from engine.noise import Noise
 from engine.ops.activations import CLIP, LatentActivation, latent_activation
 from engine.ops.losses import pixel_scale, total_variation
-from engine.ops.march import MarchConfig, march
+from engine.ops.march import MarchConfig
 from engine.ops.occupancy import occupied_cells, update_grid
 from engine.ops.pixels import gather_rays
 from engine.ops.planes import stack_planes, unstack_planes
-from engine.ops.volume import composite
 from engine.types import RayBatch, SceneBatch
 
 BACKGROUND = 1.0
@@ -140,9 +139,7 @@ class SSDNeRFModel(nn.Module):
         """Update occupancy grids with the latents' densities; also which cells count as occupied."""
 
         def density(xyz: Tensor) -> Tensor:
-            if merged.on_triton(self.decoder, latents):
-                return merged.densities(self.decoder, latents, xyz)
-            return torch.stack([self.decoder.density(latent[None], xyz) for latent in latents])
+            return radiance.densities(self.decoder, latents, xyz)
 
         latents = latents.detach()
         grid = update_grid(grid, density, self.decoder.aabb, decay=decay, jitter=jitter)
@@ -163,24 +160,15 @@ class SSDNeRFModel(nn.Module):
         jitter: Float[Tensor, " rays"] | None,
     ) -> Float[Tensor, "rays 3"]:
         """Colours of rays on white, differentiable in latents and decoder."""
-        steps, dt_gamma = self.config.march, self.config.dt_gamma_scale / rays.focal
-        if merged.on_triton(self.decoder, latents):
-            image, opacity = merged.render_rays(
-                self.decoder, latents, occupied, rays, steps, jitter=jitter, dt_gamma=dt_gamma
-            )
-            return image + BACKGROUND * (1 - opacity[:, None])
-        samples = march(
-            rays.rays_o,
-            rays.rays_d,
+        image, opacity = radiance.render_rays(
+            self.decoder,
+            latents,
             occupied,
-            self.decoder.aabb,
-            steps,
-            scene=rays.scene,
+            rays,
+            self.config.march,
             jitter=jitter,
-            dt_gamma=dt_gamma,
+            dt_gamma=self.config.dt_gamma_scale / rays.focal,
         )
-        density, rgb = self.decoder(latents, samples.xyz, rays.rays_d, samples.ray, samples.scene)
-        image, opacity, _ = composite(density, rgb, samples)
         return image + BACKGROUND * (1 - opacity[:, None])
 
     # --------------------------------------------------------------------------------- the losses

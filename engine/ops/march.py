@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from engine.ops.rays import MISS, intersect_box
-from engine.ops.sample_fast import march_rays
 
 UNIT_DIAGONAL = 2 * math.sqrt(3)
 """Diagonal of the engine's [-1, 1]^3; `dt = UNIT_DIAGONAL / max_steps` whatever the field's box."""
@@ -117,9 +116,7 @@ def march(
         jitter=none if jitter is None else jitter[ray],
         dt_gamma=none + config.dt_gamma if dt_gamma is None else dt_gamma[ray],
     )
-    fast = rays_o.device.type == "cpu" and rays_o.dtype == torch.float32
-    sample = sample_fast if fast else sample_portable
-    xyz, hit, t_starts, dt, hit_counts = sample(hits, occupied, aabb, config)
+    xyz, hit, t_starts, dt, hit_counts = _sample(hits, occupied, aabb, config)
     counts = torch.zeros(len(rays_o), dtype=torch.long, device=rays_o.device)
     counts[ray] = hit_counts
     ray = ray[hit]
@@ -128,7 +125,7 @@ def march(
 
 @dataclass(frozen=True)
 class Hits:
-    """Rays that meet the box, one row each: what `march`'s two paths sample.
+    """Rays that meet the box, one row each.
 
     Attributes:
         near: Where they enter.
@@ -149,29 +146,10 @@ class Hits:
     dt_gamma: Float[Tensor, " hits"]
 
 
-def sample_fast(
+def _sample(
     hits: Hits, occupied: Tensor, aabb: Tensor, config: MarchConfig
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The Numba path, float32 on the CPU: xyz, hit, t_starts and dt of the samples, and samples per hit."""
-    limits = (config.dt_min, config.dt_max, config.max_steps)
-    return march_rays(
-        hits.near,
-        hits.far,
-        hits.rays_o,
-        hits.rays_d,
-        occupied,
-        aabb,
-        hits.scene,
-        hits.jitter,
-        hits.dt_gamma,
-        limits,
-    )
-
-
-def sample_portable(
-    hits: Hits, occupied: Tensor, aabb: Tensor, config: MarchConfig
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The same through torch, for any device and precision; the oracle of the other one."""
+    """xyz, hit, t_starts and dt of the samples, and samples per hit."""
     lattice, steps = _lattice(hits, config)
     xyz = hits.rays_o[:, None] + lattice[..., None] * hits.rays_d[:, None]
     xyz = torch.minimum(torch.maximum(xyz, aabb[0]), aabb[1])

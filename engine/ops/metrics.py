@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from engine.errors import EngineError
@@ -46,6 +45,8 @@ def ssim(
 
     Source: scikit-image's defaults, as in pixelNeRF and SSDNeRF (spec section 5.5).
     """
+    from skimage.metrics import structural_similarity  # skimage and scipy
+
     batch = render.shape[:-3]
     pairs = zip(
         quantised(render).reshape(-1, *render.shape[-3:]).cpu().numpy(),

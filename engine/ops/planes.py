@@ -12,8 +12,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from engine.ops.sample_fast import Lookup
-
 PLANE_AXES = ((0, 1), (0, 2), (1, 2))
 """(width axis, height axis) of each plane."""
 
@@ -58,28 +56,6 @@ def lookup_packed(
         xyz: Box coordinates.
         scene: Which triplane each point reads, ascending; None where there is one scene.
     """
-    scenes = triplanes.shape[0]
-    if _on_fast_path(triplanes, xyz):
-        starts = torch.zeros(scenes + 1, dtype=torch.long)
-        if scene is None:
-            starts[1:] = len(xyz)
-        else:
-            starts[1:] = torch.bincount(scene, minlength=scenes).cumsum(0)
-        return Lookup.apply(triplanes, xyz, starts)
-    return lookup_portable(triplanes, xyz, scene)
-
-
-def _on_fast_path(triplanes: Tensor, xyz: Tensor) -> bool:
-    floats = triplanes.dtype == xyz.dtype == torch.float32
-    return floats and xyz.device.type == "cpu" and not xyz.requires_grad
-
-
-def lookup_portable(
-    triplanes: Float[Tensor, "scenes 3 channels rows cols"],
-    xyz: Float[Tensor, "points 3"],
-    scene: Int[Tensor, " points"] | None = None,
-) -> Float[Tensor, "points features"]:
-    """`lookup_packed` through torch alone: any device and precision, differentiable in the points too."""
     scenes = triplanes.shape[0]
     if scenes == 1 or scene is None:
         return lookup(triplanes[:1], xyz[None])[0]

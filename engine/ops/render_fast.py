@@ -14,8 +14,6 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from engine.ops.trace_fast import TILE, trace_tiles
-
 MIN_BATCHES, MAX_BATCH = 24, 64
 """Batches of tiles in a picture, at least; tiles in a batch, at most."""
 
@@ -84,6 +82,8 @@ def trace(
     Returns:
         Colour over black (`height width 3`), opacity, opacity-weighted z-depth; or None if it was given up.
     """
+    from engine.ops.trace_fast import TILE, trace_tiles  # numba
+
     _, rows, cols, hidden = tables.planes.shape
     rgb = np.empty((height, width, 3), np.float32)
     opacity, depth = np.empty((2, height, width), np.float32)

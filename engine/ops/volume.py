@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from engine.ops.march import Samples
-from engine.ops.sample_fast import Composite
 
 STOP_TRANSMITTANCE = 1e-4
 """A ray ends once less than this passes."""
@@ -57,18 +56,6 @@ def composite(
 
     Depth is the weighted sum of the samples' start distances, not divided by opacity, and passes no gradient.
     """
-    if density.device.type == "cpu" and density.dtype == rgb.dtype == torch.float32:
-        return Composite.apply(density, rgb, samples.t_starts, samples.dt, samples.counts, stop)
-    return composite_portable(density, rgb, samples, stop)
-
-
-def composite_portable(
-    density: Float[Tensor, " n"],
-    rgb: Float[Tensor, "n 3"],
-    samples: Samples,
-    stop: float = STOP_TRANSMITTANCE,
-) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """`composite` through torch alone, for any device and precision."""
     weights, live = sample_weights(density, samples, stop)
     rgb = torch.where(live[:, None], rgb, rgb.detach())
     rays = len(samples.counts)

@@ -9,13 +9,9 @@ import torch
 from engine.ops.cameras import orbit_camera
 from engine.ops.march import MarchConfig, cell_of, march
 from engine.ops.rays import camera_rays
-from tests.engine.vectors import march_through_torch
 
 BOX = torch.tensor([[-0.5, -1.0, -0.25], [0.5, 1.0, 0.75]])
 SHAPE = (5, 12, 7)
-
-
-MARCHERS = [march, march_through_torch]
 
 
 @pytest.fixture
@@ -47,14 +43,13 @@ def by_hand(origin, direction, occupied, aabb, config, offset, gamma):
     return found
 
 
-@pytest.mark.parametrize("marcher", MARCHERS)
 @pytest.mark.parametrize("gamma", [0.0, 0.02])
-def test_samples_are_the_lattice_points_in_occupied_cells(marcher, gamma, rays):
+def test_samples_are_the_lattice_points_in_occupied_cells(gamma, rays):
     torch.manual_seed(0)
     occupied = torch.rand(1, *SHAPE) < 0.5
     jitter = torch.rand(81)
     config = MarchConfig(max_steps=64, dt_gamma=gamma, grid=16)
-    samples = marcher(*rays, occupied, BOX, config, jitter=jitter)
+    samples = march(*rays, occupied, BOX, config, jitter=jitter)
     expected = [
         by_hand(o, d, occupied[0].numpy(), BOX, config, float(j), gamma)
         for o, d, j in zip(*rays, jitter, strict=True)
@@ -74,14 +69,13 @@ def test_samples_are_the_lattice_points_in_occupied_cells(marcher, gamma, rays):
     assert occupied[0].flatten()[cell_of(samples.xyz, BOX, SHAPE)].all()
 
 
-@pytest.mark.parametrize("marcher", MARCHERS)
-def test_scenes_and_steps_of_their_own_are_marched_as_if_alone(marcher, rays):
+def test_scenes_and_steps_of_their_own_are_marched_as_if_alone(rays):
     torch.manual_seed(1)
     occupied = torch.rand(3, *SHAPE) < 0.4
     scene = torch.arange(3).repeat_interleave(27)
     gammas, jitter = torch.tensor([0.0, 0.01, 0.03]), torch.rand(81)
     config = MarchConfig(max_steps=64, grid=16)
-    together = marcher(
+    together = march(
         *rays, occupied, BOX, config, scene=scene, jitter=jitter, dt_gamma=gammas[scene]
     )
     for k in range(3):
@@ -100,42 +94,30 @@ def test_scenes_and_steps_of_their_own_are_marched_as_if_alone(marcher, rays):
         assert torch.equal(together.dt[part], alone.dt)
 
 
-def test_both_ways_of_marching_give_the_same_samples(rays):
-    torch.manual_seed(2)
-    occupied = torch.rand(1, *SHAPE) < 0.3
-    config = MarchConfig(max_steps=128, grid=16)
-    fast, portable = (marcher(*rays, occupied, BOX, config) for marcher in MARCHERS)
-    for name in ("xyz", "ray", "t_starts", "dt", "counts"):
-        assert torch.equal(getattr(fast, name), getattr(portable, name))
-
-
-@pytest.mark.parametrize("marcher", MARCHERS)
-def test_a_world_twice_as_large_has_the_same_samples_twice_as_far(marcher, rays):
+def test_a_world_twice_as_large_has_the_same_samples_twice_as_far(rays):
     occupied = torch.rand(1, *SHAPE) < 0.5
     config = MarchConfig(max_steps=64, grid=16, min_near=0.2)
     large = MarchConfig(max_steps=32, grid=8, min_near=0.4)
-    samples = marcher(*rays, occupied, BOX, config)
-    doubled = marcher(2 * rays[0], rays[1], occupied, 2 * BOX, large)
+    samples = march(*rays, occupied, BOX, config)
+    doubled = march(2 * rays[0], rays[1], occupied, 2 * BOX, large)
     assert torch.equal(doubled.counts, samples.counts)
     assert torch.equal(doubled.xyz, 2 * samples.xyz)
 
 
-@pytest.mark.parametrize("marcher", MARCHERS)
-def test_cameras_that_look_away_see_no_samples(marcher, rays):
+def test_cameras_that_look_away_see_no_samples(rays):
     occupied = torch.ones(1, *SHAPE, dtype=torch.bool)
-    samples = marcher(rays[0], -rays[1], occupied, BOX, MarchConfig())
+    samples = march(rays[0], -rays[1], occupied, BOX, MarchConfig())
     assert len(samples) == 0
     assert samples.counts.tolist() == [0] * 81
-    nothing = marcher(rays[0][:0], rays[1][:0], occupied, BOX, MarchConfig())
+    nothing = march(rays[0][:0], rays[1][:0], occupied, BOX, MarchConfig())
     assert len(nothing.counts) == 0
 
 
-@pytest.mark.parametrize("marcher", MARCHERS)
-def test_a_ray_has_no_more_samples_than_allowed(marcher):
+def test_a_ray_has_no_more_samples_than_allowed():
     occupied = torch.ones(1, 4, 4, 4, dtype=torch.bool)
     aabb = torch.tensor([[-9.0, -9, -9], [9, 9, 9]])
     config = MarchConfig(max_steps=16, grid=4)
-    samples = marcher(torch.zeros(1, 3), torch.tensor([[1.0, 0, 0]]), occupied, aabb, config)
+    samples = march(torch.zeros(1, 3), torch.tensor([[1.0, 0, 0]]), occupied, aabb, config)
     assert samples.counts.tolist() == [16]
 
 

@@ -7,6 +7,7 @@ import torch
 
 from engine.convert.official import decoder_name, unet_name
 from engine.events import finish
+from engine.fields import radiance
 from engine.methods.base import FitOptions, SampleOptions
 from engine.methods.latents import LatentRecords
 from engine.methods.ssdnerf import TrainOptions
@@ -14,8 +15,7 @@ from engine.methods.ssdnerf_fit import finetune
 from engine.ops.march import march
 from engine.ops.occupancy import occupied_cells
 from engine.ops.pixels import gather_rays
-from engine.ops.planes import lookup_portable
-from engine.ops.volume import composite, composite_portable
+from engine.ops.volume import composite
 from engine.types import Camera, SceneBatch
 from tests.engine.vectors import (
     TINY,
@@ -23,7 +23,6 @@ from tests.engine.vectors import (
     arrays,
     close,
     grids,
-    march_through_torch,
     occupancy,
     same_densities,
     settings,
@@ -192,9 +191,7 @@ GUIDE = FitOptions(mode="paper", steps=4, guidance_gain=1638.4, finetune_steps=0
 def path(request, monkeypatch):
     """The method with its kernels, and as it runs on devices that they do not know."""
     if request.param == "torch":
-        monkeypatch.setattr("engine.methods.ssdnerf_model.march", march_through_torch)
-        monkeypatch.setattr("engine.methods.ssdnerf_model.composite", composite_portable)
-        monkeypatch.setattr("engine.fields.triplane.lookup_packed", lookup_portable)
+        monkeypatch.setattr(radiance, "on_numba", lambda *args: False)
 
 
 @pytest.mark.usefixtures("path")

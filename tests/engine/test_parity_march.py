@@ -15,8 +15,8 @@ from engine.fields.triplane import UNIT_BOX
 from engine.ops.march import MarchConfig, march
 from engine.ops.occupancy import occupied_cells
 from engine.ops.rays import intersect_box
-from engine.ops.volume import composite, composite_portable
-from tests.engine.vectors import arrays, close, march_through_torch, under
+from engine.ops.volume import composite
+from tests.engine.vectors import arrays, close, under
 
 BOX = torch.tensor(UNIT_BOX)
 
@@ -59,14 +59,11 @@ def test_the_box_is_met_where_the_official_kernel_meets_it(values):
     close(far, values["far"])
 
 
-MARCHERS = {"numba": march, "torch": march_through_torch}
-
-
-@pytest.fixture(scope="module", params=[(c, m) for c in "abc" for m in MARCHERS], ids="-".join)
+@pytest.fixture(scope="module", params="abc")
 def case(request, values, occupied):
-    name, marcher = request.param
+    name = request.param
     perturbed, dt_gamma, max_steps = values[f"{name}::cfg"].tolist()
-    samples = MARCHERS[marcher](
+    samples = march(
         values["rays_o"],
         values["rays_d"],
         occupied,
@@ -93,12 +90,11 @@ def test_the_samples_are_the_official_ones_to_the_bit(case):
     assert torch.equal(samples.t_starts, expected["deltas"][order, 1])
 
 
-@pytest.mark.parametrize("compositor", [composite, composite_portable])
-def test_compositing_and_its_gradients_are_the_official_ones(case, compositor):
+def test_compositing_and_its_gradients_are_the_official_ones(case):
     samples, expected = case
     density = expected["sigma"].clone().requires_grad_(True)
     rgb = expected["rgb"].clone().requires_grad_(True)
-    image, opacity, depth = compositor(density, rgb, samples)
+    image, opacity, depth = composite(density, rgb, samples)
     close(image, expected["image"])
     close(opacity, expected["weights_sum"])
     close(depth, expected["depth"])

@@ -8,13 +8,11 @@ import torch
 from engine.ops.planes import (
     lookup,
     lookup_packed,
-    lookup_portable,
     stack_planes,
     unstack_planes,
 )
 
 AXES = ((0, 1), (0, 2), (1, 2))
-READERS = [lookup_packed, lookup_portable]
 
 
 def texel(plane, row, col):
@@ -34,12 +32,11 @@ def by_hand(plane: torch.Tensor, u: float, v: float) -> float:
     return (1 - down) * upper + down * lower
 
 
-@pytest.mark.parametrize("read", READERS)
-def test_features_are_bilinear_reads_channel_major_and_clamped_to_the_border(read):
+def test_features_are_bilinear_reads_channel_major_and_clamped_to_the_border():
     torch.manual_seed(0)
     triplane = torch.randn(1, 3, 2, 5, 7)
     xyz = torch.rand(40, 3) * 2.6 - 1.3
-    found = read(triplane, xyz)
+    found = lookup_packed(triplane, xyz)
     assert found.shape == (40, 6)
     for n, point in enumerate(xyz.tolist()):
         for channel in range(2):
@@ -48,49 +45,34 @@ def test_features_are_bilinear_reads_channel_major_and_clamped_to_the_border(rea
                 assert float(found[n, 3 * channel + plane]) == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("read", READERS)
-def test_a_linear_plane_is_read_back_exactly_between_its_outer_texels(read):
+def test_a_linear_plane_is_read_back_exactly_between_its_outer_texels():
     rows, cols = 6, 10
     x = (torch.arange(cols) + 0.5) / cols * 2 - 1
     y = (torch.arange(rows) + 0.5) / rows * 2 - 1
     plane = 2 * x + 3 * y[:, None] + 1
     xyz = (torch.rand(50, 3) * 2 - 1) * 0.8
-    found = read(plane.expand(1, 3, 1, rows, cols), xyz)
+    found = lookup_packed(plane.expand(1, 3, 1, rows, cols), xyz)
     for k, (wide, high) in enumerate(AXES):
         torch.testing.assert_close(found[:, k], 2 * xyz[:, wide] + 3 * xyz[:, high] + 1)
 
 
-@pytest.mark.parametrize("read", READERS)
-def test_points_of_several_scenes_read_each_its_own(read):
+def test_points_of_several_scenes_read_each_its_own():
     torch.manual_seed(1)
     triplanes = torch.randn(4, 3, 2, 6, 5)
     scene = torch.tensor([0] * 3 + [2] * 5 + [3] * 1)
     xyz = torch.rand(9, 3) * 2 - 1
-    found = read(triplanes, xyz, scene)
+    found = lookup_packed(triplanes, xyz, scene)
     for n in range(9):
         torch.testing.assert_close(
             found[n], lookup(triplanes[scene[n]][None], xyz[None, n, None])[0, 0]
         )
 
 
-@pytest.mark.parametrize("read", READERS)
-def test_no_points_give_no_features(read):
-    found = read(torch.randn(2, 3, 2, 4, 4), torch.zeros(0, 3), torch.zeros(0, dtype=torch.long))
+def test_no_points_give_no_features():
+    found = lookup_packed(
+        torch.randn(2, 3, 2, 4, 4), torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)
+    )
     assert found.shape == (0, 6)
-
-
-def test_both_ways_of_reading_have_the_same_gradient():
-    torch.manual_seed(2)
-    scene = torch.tensor([0] * 30 + [1] * 20)
-    xyz, weights = torch.rand(50, 3) * 2.4 - 1.2, torch.randn(50, 12)
-    gradients = []
-    for read in READERS:
-        triplanes = (
-            torch.linspace(0, 1, 2 * 3 * 4 * 7 * 5).reshape(2, 3, 4, 7, 5).requires_grad_(True)
-        )
-        (read(triplanes, xyz, scene) * weights).sum().backward()
-        gradients.append(triplanes.grad)
-    torch.testing.assert_close(*gradients)
 
 
 def test_the_gradient_of_reading_is_the_numerical_one():

@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from engine.methods.ssdnerf import SSDNeRF
 from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 from engine.noise import Noise
-from engine.ops.march import MarchConfig, march, sample_portable
+from engine.ops.march import MarchConfig
 from engine.types import Camera, SceneBatch
 
 FOLDER = Path(__file__).resolve().parent.parent / "fixtures" / "vectors"
@@ -62,9 +61,9 @@ def key_list(model: str) -> dict[str, tuple[int, ...]]:
     }
 
 
-def close(found: Tensor, expected: Tensor) -> None:
+def close(found: Tensor, expected: Tensor, rtol: float = RTOL, atol: float = ATOL) -> None:
     """Equal to the tolerance of the parity tests."""
-    torch.testing.assert_close(found, expected, rtol=RTOL, atol=ATOL)
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
 
 
 def grids(cells: Tensor) -> Tensor:
@@ -81,12 +80,6 @@ def same_densities(found: Tensor, expected: Tensor) -> None:
     """Equal grids but for the last bit of float16 where a float32 density lay between two of its values."""
     torch.testing.assert_close(found.float(), expected.float(), rtol=2**-10, atol=ATOL)
     assert (found != expected).float().mean() < 2e-3
-
-
-def march_through_torch(*args, **keywords):
-    """`march` without its Numba path, as it runs on other devices."""
-    with mock.patch("engine.ops.march.sample_fast", sample_portable):
-        return march(*args, **keywords)
 
 
 def toy(tiny: Mapping[str, Tensor]) -> SSDNeRF:
