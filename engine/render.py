@@ -2,9 +2,9 @@
 
 Rays are sampled on a fixed lattice (`t = near + (k + 1/2) * dt`, `dt` in engine units whatever the field's box);
 lattice points in empty cells are skipped, which changes nothing else, and a ray ends when hardly any light passes.
-Two implementations stand behind the one function. Triplane fields of the common shape on the CPU go through the
-Numba kernels of `engine.ops.render_fast`; everything else, and every field on a GPU, goes through torch in bands of
-rays. Nothing here is differentiable: training and fitting use `engine.ops` directly.
+Three implementations stand behind the one function. Triplane fields of the common shape go through the Numba kernels
+of `engine.ops.render_fast` on the CPU and through the Triton kernel behind `engine.fields.frames` on a GPU; everything
+else goes through torch in bands of rays. Nothing here is differentiable: training and fitting use `engine.ops` directly.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from engine.fields import frames
 from engine.fields.base import Field
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.ops import occupancy_fast, render_fast
@@ -99,17 +100,22 @@ class Baked:
         cell_density: Largest density found in each occupancy cell, x slowest.
         tables: What the CPU kernels read; None where they cannot render this field.
         leaps: Their leap grids, by density threshold; filled as qualities are asked for.
+        on_gpu: What the GPU's kernel reads; None where it cannot render this field.
     """
 
     field: Field
     cell_density: Float[Tensor, "gx gy gz"]
     tables: render_fast.Tables | None = None
     leaps: dict[float, np.ndarray] = field(default_factory=dict, compare=False)
+    on_gpu: frames.Tables | None = None
 
 
 @torch.no_grad()
 def bake(field: Field) -> Baked:
     """Prepare a field for rendering: find out where it is empty."""
+    if frames.on_triton(field):
+        on_gpu = frames.Tables.of(field)
+        return Baked(field, on_gpu.cell_density(GRID), on_gpu=on_gpu)
     tables = _tables(field)
     if tables is None:
         return Baked(field, _probe(field))
@@ -139,7 +145,9 @@ def render(
         ValueError: If `camera` holds several cameras, or one that is no camera.
     """
     camera = _checked(camera).to(baked.cell_density.device)
-    if baked.tables is None:
+    if baked.on_gpu is not None:
+        traced = _trace_gpu(baked, camera, TIERS[options.quality], stop)
+    elif baked.tables is None:
         traced = _trace_torch(baked, camera, TIERS[options.quality], stop)
     else:
         traced = _trace_fast(baked, camera, options, stop)
@@ -360,6 +368,23 @@ def _trace_fast(
         stop=stop,
     )
     return None if traced is None else tuple(torch.from_numpy(part) for part in traced)
+
+
+def _trace_gpu(
+    baked: Baked, camera: Camera, tier: Tier, stop: Callable[[], bool] | None
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Colour over black, opacity and opacity-weighted z-depth of every pixel."""
+    if stop is not None and stop():
+        return None
+    config = MarchConfig(max_steps=tier.max_steps)
+    return baked.on_gpu.draw(
+        baked.cell_density > tier.density,
+        camera,
+        step=config.dt_min,
+        min_near=config.min_near,
+        stop=tier.stop,
+        carry=tier.carry,
+    )
 
 
 PROBE_CHUNK = 1 << 17
