@@ -38,6 +38,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "skimage": "scikit-image",
     "imageio_ffmpeg": "imageio-ffmpeg",
+    "triton": "torch",  # whose CUDA builds bring it
 }
 """Where a package is installed under another name than it is imported by."""
 
