@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import torch
 from tests.bench import frames, reconstruct, startup, training
 from tests.bench.report import Results, commit, machine, markdown
 from tests.bench.settings import QUICK, Settings
+from tests.bench.timing import torch_threads
 
 GROUPS: dict[str, Callable[..., Results]] = {
     "frames": frames.measure,
@@ -33,20 +35,25 @@ ON_CUDA = ("frames", "training", "reconstruct")
 
 def run(groups: Sequence[str], settings: Settings) -> tuple[dict[str, Any], str]:
     """Measure some groups; returns what goes into the JSON, and the table."""
-    torch.set_num_threads(os.cpu_count() or 1)
-    results, seconds = Results(), {}
+    results, seconds, failed = Results(), {}, {}
     for name in groups:
         began = time.perf_counter()
-        results.add(GROUPS[name](settings))
-        if name in ON_CUDA and torch.cuda.is_available():
-            results.add(GROUPS[name](settings, "cuda"))
+        try:
+            with torch_threads(os.cpu_count() or 1):
+                results.add(GROUPS[name](settings))
+                if name in ON_CUDA and torch.cuda.is_available():
+                    results.add(GROUPS[name](settings, "cuda"))
+        except Exception as error:  # the other groups' figures are worth having all the same
+            traceback.print_exc()
+            failed[name] = f"{type(error).__name__}: {error}"
         seconds[name] = round(time.perf_counter() - began, 1)
         print(f"{name}: {seconds[name]} s", file=sys.stderr)
-    about = {"machine": machine(), "commit": commit(), "group_seconds": seconds}
+    about = {"machine": machine(), "commit": commit(), "group_seconds": seconds, "failed": failed}
     return results.json(about), markdown(results.rows)
 
 
-def main() -> None:
+def main() -> int:
+    """Measure and print; 1 if a group broke down."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP")
@@ -58,7 +65,8 @@ def main() -> None:
     print(table)
     if arguments.out:
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    return 1 if found["failed"] else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,6 +18,7 @@ from engine.checkpoint import open_checkpoint
 from engine.data.cameras import spiral_cameras, srn_intrinsics
 from engine.data.raster import composite_white
 from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
+from engine.methods.base import FitOptions
 from engine.methods.ssdnerf import SSDNeRF
 from engine.noise import Noise
 from engine.render import RenderOptions, render_views
@@ -70,11 +71,11 @@ def held_out_psnr(method: SSDNeRF, latent: Tensor, held: Views) -> float:
     return float(-10 * torch.log10((rgb - held.images).square().mean((1, 2, 3))).mean())
 
 
-def timed(method: SSDNeRF, index: int) -> Timed:
+def timed(method: SSDNeRF, index: int, options: FitOptions) -> Timed:
     """Reconstruct one test vehicle."""
     given, held = vehicle_views(index)
     began, steps = wall(), []
-    for step in method.reconstruct(given, method.fit_options, Noise(0)):
+    for step in method.reconstruct(given, options, Noise(0)):
         steps.append((wall() - began, f"{step.stage} {step.index}", step.latent[0]))
     seconds = wall() - began
     final = held_out_psnr(method, steps[-1][2], held)
@@ -90,7 +91,8 @@ def measure(settings: Settings, device: str = "cpu") -> Results:
     """Several vehicles, after one that warms up."""
     mark = "" if device == "cpu" else "cuda_"
     method = open_checkpoint(CHECKPOINT, device)
-    runs = [timed(method, index) for index in range(settings.reconstructions + 1)][1:]
+    options = settings.fit or method.fit_options
+    runs = [timed(method, index, options) for index in range(settings.reconstructions + 1)][1:]
     seconds = statistics.median(run.seconds for run in runs)
     first = statistics.median(run.first_3d for run in runs)
     db, mean = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -112,7 +113,7 @@ def machine() -> dict[str, Any]:
     flags = facts.get("flags", "").split()
     return {
         "cpu": f"{facts.get('model name')}, family {facts.get('cpu family')} model {facts.get('model')}",
-        "cores": torch.get_num_threads(),
+        "cores": os.cpu_count(),
         "avx512": "avx512f" in flags,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),

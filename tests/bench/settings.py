@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.methods.base import FitOptions, RenoiseOptions
 from tests.bench import fields
 
 
@@ -29,6 +30,8 @@ class Settings:
     """Rays of each scene in the render part of a training step."""
     reconstructions: int = 3
     """Reconstructions, after one that warms up."""
+    fit: FitOptions | None = None
+    """How to reconstruct; None takes the checkpoint's settings."""
     starts: int = 3
     """Starts of the explorer with warm caches (with cold ones: one fewer)."""
 
@@ -54,6 +57,9 @@ TINY = Settings(
     train_scenes=2,
     rays=64,
     reconstructions=1,
+    fit=FitOptions(
+        steps=2, renoise=RenoiseOptions(steps=1), finetune_steps=1, inner_steps=1, rays=256
+    ),
     starts=0,
 )
 """What the tests run: nothing it says about speed means anything."""

@@ -14,9 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +23,7 @@ from tests.bench.report import ROOT, Results, Row
 from tests.bench.settings import Settings
 from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
 
-PATIENCE_S = 90.0
+PATIENCE_S = 40.0
 
 
 def measure(settings: Settings, device: str = "cpu") -> Results:
@@ -57,49 +55,61 @@ def measure(settings: Settings, device: str = "cpu") -> Results:
 
 
 def _start(browser, environment: dict[str, str]) -> dict[str, float]:
-    """Seconds until the explorer listens and until the page shows a frame."""
+    """Seconds until the explorer accepts connections and until the page, opened then, shows a frame."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     try:
         context.add_init_script(COUNT_UPLOADS)
         page = context.new_page()
         began = time.perf_counter()
-        with _explorer(environment) as url:
-            _until(lambda: _answers(url))
+        with _explorer(environment) as address:
+            _until(lambda: _accepts(address))
             listening = time.perf_counter() - began
-            page.goto(url)
-            frame = page.wait_for_selector("#viewport-frame", timeout=1000 * PATIENCE_S)
-            view = frame.content_frame()
-            _until(lambda: view.evaluate("(window.__uploads || []).length"))
+            page.goto("http://{}:{}/".format(*address), wait_until="commit")
+            _until(lambda: _uploads(page), lambda: page.wait_for_timeout(10))
             return {"listening": listening, "first_frame": time.perf_counter() - began}
     finally:
         context.close()
 
 
+def _uploads(page) -> int:
+    """Frames that the page's view has shown; 0 while it is still being opened."""
+    from playwright.sync_api import Error
+
+    count = "(window.__uploads || []).length"
+    try:
+        return sum(frame.evaluate(count) for frame in page.frames if "/viewport/" in frame.url)
+    except Error:
+        return 0
+
+
 @contextmanager
-def _explorer(environment: dict[str, str]) -> Iterator[str]:
-    """`launch.py` in a process of its own."""
+def _explorer(environment: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """`launch.py` in a process of its own; yields where it will listen."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "launch.py", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment)
     try:
-        yield f"http://127.0.0.1:{port}/"
+        yield "127.0.0.1", port
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(30)
 
 
-def _answers(url: str) -> bool:
+def _accepts(address: tuple[str, int]) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}healthz", timeout=1):
-            return True
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        socket.create_connection(address, timeout=1).close()
+    except OSError:
         return False
+    return True
 
 
-def _until(true) -> None:
+def _until(
+    true: Callable[[], object], pause: Callable[[], None] = lambda: time.sleep(0.01)
+) -> None:
+    """Wait; `pause` must be the browser's own where its events are waited for."""
     deadline = time.perf_counter() + PATIENCE_S
     while not true():
         if time.perf_counter() > deadline:
             raise TimeoutError(f"nothing happened within {PATIENCE_S:.0f} s.")
-        time.sleep(0.02)
+        pause()
