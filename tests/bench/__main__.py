@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 import traceback
@@ -39,7 +38,7 @@ def run(groups: Sequence[str], settings: Settings) -> tuple[dict[str, Any], str]
     for name in groups:
         began = time.perf_counter()
         try:
-            with torch_threads(os.cpu_count() or 1):
+            with torch_threads(settings.threads):
                 results.add(GROUPS[name](settings))
                 if name in ON_CUDA and torch.cuda.is_available():
                     results.add(GROUPS[name](settings, "cuda"))

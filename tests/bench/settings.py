@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from engine.methods.base import FitOptions, RenoiseOptions
@@ -32,6 +33,8 @@ class Settings:
     """Reconstructions, after one that warms up."""
     fit: FitOptions | None = None
     """How to reconstruct; None takes the checkpoint's settings."""
+    threads: int = os.cpu_count() or 1
+    """Torch's threads where all cores are used."""
     starts: int = 3
     """Starts of the explorer with warm caches (with cold ones: one fewer)."""
 
@@ -60,6 +63,7 @@ TINY = Settings(
     fit=FitOptions(
         steps=2, renoise=RenoiseOptions(steps=1), finetune_steps=1, inner_steps=1, rays=256
     ),
+    threads=1,
     starts=0,
 )
 """What the tests run: nothing it says about speed means anything."""
