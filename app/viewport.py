@@ -68,8 +68,8 @@ class Viewport:
     def __init__(self, session: Session, slot: FairSlot):
         rich.get_console().quiet = True
         self.session = session
-        self.frames = 0
-        """Frames delivered so far."""
+        self.sent = self.frames = 0
+        """Frames sent, and frames delivered, so far."""
         self._slot = slot
         self._pace = Pace()
         self._client: viser.ClientHandle | None = None
@@ -224,6 +224,7 @@ class Viewport:
     def _send(self, task: Task, drawn: Drawn, jpeg_quality: int, depth_rows: int) -> None:
         """Put a frame on its way, once the one before has arrived or was given up."""
         self._arrived()
+        self.sent += 1
         depth = reduced(drawn.depth, depth_rows) if _composes(task.snapshot) else None
         self._delivery = self._courier.submit(
             self._deliver, task.client, drawn.rgb, depth, jpeg_quality
@@ -242,6 +243,8 @@ class Viewport:
         depth: np.ndarray | None,
         jpeg_quality: int,
     ) -> bool:
+        if self._client is not client:
+            return False
         before = time.monotonic()
         client.scene.set_background_image(
             rgb, format="jpeg", jpeg_quality=jpeg_quality, depth=depth

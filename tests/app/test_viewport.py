@@ -12,6 +12,7 @@ import viser.transforms
 
 from app.drawing import FAR, Pose, draw, to_camera
 from app.pacing import FairSlot, Size
+from app.records import Display
 from engine.ops.cameras import orbit_camera
 from engine.render import bake
 from tests.waiting import until
