@@ -1,7 +1,7 @@
 """`python -m tests.bench [--out FILE.json] [--only GROUP ...] [--quick]`: every figure of the goals' table, in minutes.
 
 Groups: `frames` (the renderer against peer, torch and limit), `training` (the step against the published one),
-`reconstruct` and `startup`. Run it on an idle machine; nothing is asserted.
+`reconstruct`, `startup` and `drag` (frames a second in a browser). Run it on an idle machine; nothing is asserted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from tests.bench import frames, reconstruct, startup, training
+from tests.bench import dragging, frames, reconstruct, startup, training
 from tests.bench.report import Results, commit, machine, markdown
 from tests.bench.settings import QUICK, Settings
 from tests.bench.timing import torch_threads
@@ -27,6 +27,7 @@ GROUPS: dict[str, Callable[..., Results]] = {
     "training": training.measure,
     "reconstruct": reconstruct.measure,
     "startup": startup.measure,
+    "drag": dragging.measure,
 }
 ON_CUDA = ("frames", "training", "reconstruct")
 """Groups that are measured on the GPU too, where there is one."""

@@ -26,7 +26,7 @@ import uvicorn
 from app import pacing
 from app.server import create_app
 from app.settings import AppSettings
-from tests.browser.conftest import CHROMIUM, COUNT_UPLOADS, FLAGS
+from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
 from tests.scripted_viewer import ScriptedViewer, look_together
 
 CANVAS_ROWS, CANVAS_COLUMNS = 538, 852

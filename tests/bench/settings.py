@@ -37,6 +37,8 @@ class Settings:
     """Torch's threads where all cores are used."""
     starts: int = 3
     """Starts of the explorer with warm caches (with cold ones: one fewer)."""
+    drag_s: float = 4.0
+    """Seconds of each drag."""
 
 
 QUICK = Settings(
@@ -49,6 +51,7 @@ QUICK = Settings(
     rays=1024,
     reconstructions=1,
     starts=1,
+    drag_s=2.0,
 )
 TINY = Settings(
     scenes=1,
@@ -65,5 +68,6 @@ TINY = Settings(
     ),
     threads=1,
     starts=0,
+    drag_s=0.0,
 )
 """What the tests run: nothing it says about speed means anything."""

@@ -84,7 +84,8 @@ def _render_part(
         times = ms[clock]
         how = (
             f"{times[rival]:.1f} : {times['ours']:.1f} ms, {settings.train_scenes} x {settings.rays} rays, "
-            f"{len(known.xyz)} samples; colours differ by {error['colors']:.0e}, gradients by {error['gradients']:.0e}"
+            f"{len(known.xyz)} samples; colours differ by {error['colors']:.0e}, gradients by {error['gradients']:.0e} "
+            f"({error['worst']} by {error['by_tensor'][error['worst']]:.0e})"
         )
         title = f"{mark}render part of a training step, {name}, against {rival}; {clock}"
         ratio = times[rival] / times["ours"]
@@ -104,11 +105,22 @@ def _disagreement(method: SSDNeRF, train: Callable) -> dict[str, Any]:
     for layer in order:
         wanted += [name for name in (f"{layer}.weight", f"{layer}.bias") if name in found]
     errors = {
-        name: float((found[name] - expected).norm() / expected.norm().clamp_min(1e-12))
-        for name, expected in zip(wanted, plain, strict=True)
+        name: _relative(found[name], expected) for name, expected in zip(wanted, plain, strict=True)
     }
-    colors = float((image - other).norm() / other.norm())
-    return {"colors": colors, "gradients": max(errors.values()), "by_tensor": errors}
+    return {
+        "colors": _relative(image, other),
+        "gradients": _relative(
+            torch.cat([found[name].flatten() for name in wanted]),
+            torch.cat([expected.flatten() for expected in plain]),
+        ),
+        "worst": max(errors, key=errors.__getitem__),
+        "by_tensor": errors,
+    }
+
+
+def _relative(a: Tensor, b: Tensor) -> float:
+    """Norm of the difference over the norm of the second."""
+    return float((a - b).norm() / b.norm())
 
 
 def _both_clocks(works: dict, settings: Settings, device: str) -> dict[str, dict[str, float]]:
