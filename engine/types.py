@@ -116,14 +116,15 @@ class SceneBatch:
     """Pictures of several scenes, as many views of each.
 
     Attributes:
-        images: uint8 or float [0, 1] colours on white.
+        images: uint8 or float [0, 1] colours on white, of these scenes or of a whole data set.
         camera: One camera per picture (`scenes views`).
+        scene: Where in `images` each scene's pictures are; None for the same order. A training step reads so few pixels
+            that copying whole scenes would take longer than rendering.
     """
 
-    images: (
-        UInt8[Tensor, "scenes views height width 3"] | Float[Tensor, "scenes views height width 3"]
-    )
+    images: UInt8[Tensor, "all views height width 3"] | Float[Tensor, "all views height width 3"]
     camera: Camera
+    scene: Int[Tensor, " scenes"] | None = None
 
     @classmethod
     def of(cls, views: Views) -> SceneBatch:
@@ -133,7 +134,7 @@ class SceneBatch:
     @property
     def num_scenes(self) -> int:
         """Scenes in the batch."""
-        return self.images.shape[0]
+        return self.camera.c2w.shape[0]
 
     @property
     def num_pixels(self) -> int:
@@ -142,7 +143,8 @@ class SceneBatch:
 
     def to(self, device: torch.device | str) -> SceneBatch:
         """The same batch on `device`."""
-        return SceneBatch(self.images.to(device), self.camera.to(device))
+        scene = None if self.scene is None else self.scene.to(device)
+        return SceneBatch(self.images.to(device), self.camera.to(device), scene)
 
 
 @dataclass(frozen=True)

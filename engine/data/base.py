@@ -72,7 +72,7 @@ class PackedDataset:
             )
         self.meta: dict[str, Any] = meta
         self._file = (self.folder / "images.npy").open("rb")
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
         self.images: UInt8[np.ndarray, "scenes views h w 3"] = _array_in(self._file, self._map)
         self.c2w = np.load(self.folder / "c2w.npy")
         self.intrinsics = np.load(self.folder / "intrinsics.npy")

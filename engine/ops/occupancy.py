@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -76,6 +75,16 @@ def occupied_cells(
     )
     occupied = values > torch.clamp(mean, max=threshold)
     if dilate:
-        pooled = F.max_pool3d(occupied[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
-        occupied = pooled | ~pooled.flatten(1).any(1)[:, None, None, None]
+        occupied = _dilated(occupied)
+        occupied |= ~occupied.flatten(1).any(1)[:, None, None, None]
     return occupied
+
+
+def _dilated(cells: Bool[Tensor, "scenes gx gy gz"]) -> Bool[Tensor, "scenes gx gy gz"]:
+    """Cells that are set or have a neighbour that is."""
+    for axis in (1, 2, 3):
+        last, grown = cells.shape[axis] - 1, cells.clone()
+        grown.narrow(axis, 1, last).logical_or_(cells.narrow(axis, 0, last))
+        grown.narrow(axis, 0, last).logical_or_(cells.narrow(axis, 1, last))
+        cells = grown
+    return cells

@@ -205,10 +205,11 @@ class TrainState:
 
 
 def load_batch(data: PackedDataset, scenes: Tensor, device: torch.device | str) -> SceneBatch:
-    """All views of some scenes."""
-    index = scenes.tolist()
-    images = torch.stack([torch.from_numpy(data.raw(i)) for i in index])
-    return SceneBatch(images, Camera.stack([data.cameras(i) for i in index])).to(device)
+    """All views of some scenes; on the CPU their pictures stay where they are."""
+    camera = Camera.stack([data.cameras(i) for i in scenes.tolist()])
+    if torch.device(device).type == "cpu":
+        return SceneBatch(torch.from_numpy(data.images), camera, scenes)
+    return SceneBatch(torch.from_numpy(data.images[scenes.numpy()]), camera).to(device)
 
 
 def iterate(state: TrainState, data: PackedDataset) -> dict[str, float]:
