@@ -19,6 +19,7 @@ from torch import Tensor
 
 from engine.config import from_json, to_json
 from engine.convert.official import load_official
+from engine.device import network_dtype
 from engine.errors import CheckpointError, ConfigError, one_line
 from engine.files import replacing, write_json
 from engine.methods import METHODS
@@ -122,6 +123,7 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
     if Path(name).suffix == ".pth":
         method = load_official(name, device)
         method.checkpoint = Path(name).name
+        method.network_dtype = network_dtype(device)
         return method
     folder = find_checkpoint(name)
     try:
@@ -162,6 +164,7 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
     method = method.to(device).eval().requires_grad_(False)
     method.unet.to(memory_format=torch.channels_last)
     method.checkpoint = folder.name
+    method.network_dtype = network_dtype(device)
     return method
 
 

@@ -30,6 +30,15 @@ def pick_device(name: str) -> str:
     return name
 
 
+def network_dtype(device: torch.device | str) -> torch.dtype | None:
+    """Precision of trained networks: bfloat16 where the device multiplies in it natively, None for float32."""
+    if torch.device(device).type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return torch.bfloat16 if native else None
+
+
 @lru_cache
 def _has_triton() -> bool:
     return find_spec("triton") is not None

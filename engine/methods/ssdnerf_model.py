@@ -15,6 +15,7 @@ from engine.diffusion.schedule import Schedule
 from engine.fields import radiance
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder
 from engine.methods.latents import LatentRecords
+from engine.nets.frozen import frozen, may_freeze
 from engine.nets.unet2d import UNet2D, UNetConfig
 from engine.noise import Noise
 from engine.ops.activations import CLIP, LatentActivation, latent_activation
@@ -93,7 +94,7 @@ class SSDNeRFModel(nn.Module):
         self.register_buffer("norm_factor", torch.ones(1))
         self.latent_shape = (3, config.decoder.channels, config.rows, config.cols)
         self.network_dtype: torch.dtype | None = None
-        """Precision of the denoiser's arithmetic (autocast); None for float32."""
+        """Precision of the denoiser's arithmetic; None for float32."""
 
     @property
     def device(self) -> torch.device:
@@ -117,8 +118,10 @@ class SSDNeRFModel(nn.Module):
     def predict_v(
         self, x_t: Float[Tensor, "b c h w"], t: Int[Tensor, " b"]
     ) -> Float[Tensor, "b c h w"]:
-        """The denoiser's answer, float32."""
+        """The denoiser's answer, float32; weights that need no gradient are used frozen where that is faster."""
         kind, dtype = self.device.type, self.network_dtype
+        if may_freeze(self.unet):
+            return frozen(self.unet, dtype or torch.float32)(x_t, t)
         with torch.autocast(kind, dtype=dtype, enabled=dtype is not None):
             v = self.unet(x_t.contiguous(memory_format=torch.channels_last), t)
         return v.float()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from engine.device import runs_triton
 from engine.nets.norm_fast import ROW, normalise, normalise_backward
 
 Modulation = tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]
@@ -28,6 +31,10 @@ def group_norm(
         modulation: Scale and shift of each image's channels.
         silu: Whether the activation follows.
     """
+    if x.is_cuda and runs_triton(norm.weight):
+        from engine.nets import norm_triton
+
+        return norm_triton.group_norm(x, norm, modulation, silu=silu)
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
         return group_norm_portable(x, norm, modulation, silu=silu)
     if modulation is None:
@@ -57,10 +64,53 @@ def group_norm_portable(
 def _rows(x: Tensor):
     """A channels-last image as `items rows width` for the kernels."""
     batch, channels, height, width = x.shape
-    pixels = height * width
-    together = max(k for k in range(1, max(1, ROW // channels) + 1) if pixels % k == 0)
-    flat = x.permute(0, 2, 3, 1).reshape(batch, pixels // together, together * channels)
+    together = _pixels_in_a_row(height * width, channels)
+    flat = x.permute(0, 2, 3, 1).reshape(batch, -1, together * channels)
     return (flat.view(torch.int16) if x.dtype == torch.bfloat16 else flat).numpy()
+
+
+@lru_cache
+def _pixels_in_a_row(pixels: int, channels: int) -> int:
+    """How many pixels the kernels take at a time: a divisor of their number."""
+    return max(k for k in range(1, max(1, ROW // channels) + 1) if pixels % k == 0)
+
+
+def push_norm(
+    x: Float[Tensor, "b c h w"],
+    weight: Float[Tensor, " c"],
+    bias: Float[Tensor, " c"],
+    modulation: Modulation,
+    groups: int,
+    eps: float,
+    silu: bool,
+) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "2 b groups"]]:
+    """The kernels' result, and the mean and inverse deviation of each group; `x` is channels-last."""
+    out = torch.empty_like(x)
+    moments = torch.empty(2, len(x), groups)
+    numbers = [part.numpy() for part in (weight, bias, *modulation)]
+    normalise(0, len(x), _rows(x), *numbers, eps, silu, *moments.numpy(), _rows(out))
+    return out, moments
+
+
+def pull_norm(
+    gradient: Float[Tensor, "b c h w"],
+    x: Float[Tensor, "b c h w"],
+    weight: Float[Tensor, " c"],
+    bias: Float[Tensor, " c"],
+    modulation: Modulation,
+    moments: Float[Tensor, "2 b groups"],
+    silu: bool,
+) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c"], Float[Tensor, "b c"]]:
+    """Gradients of `x`, of the factor on the normalised values and of what is added to them."""
+    gradient = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
+    out = torch.empty_like(x)
+    sums = torch.empty(2, *x.shape[:2])
+    numbers = [part.numpy() for part in (weight, bias, *modulation)]
+    statistics = moments.numpy()
+    normalise_backward(
+        0, len(x), _rows(x), *numbers, silu, *statistics, _rows(gradient), *sums.numpy(), _rows(out)
+    )  # fmt: skip
+    return out, sums[0], sums[1]
 
 
 class _GroupNorm(torch.autograd.Function):
@@ -69,34 +119,18 @@ class _GroupNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, scale, shift, groups, eps, silu):
         x = x.contiguous(memory_format=torch.channels_last)
-        out = torch.empty_like(x)
-        mean, rstd = x.new_empty((2, x.shape[0], groups), dtype=torch.float32)
-        numbers = [part.detach().numpy() for part in (weight, bias, scale, shift)]
-        normalise(0, len(x), _rows(x), *numbers, eps, silu, mean.numpy(), rstd.numpy(), _rows(out))
-        ctx.save_for_backward(x, weight, bias, scale, shift, mean, rstd)
+        weight, bias, scale, shift = (part.detach() for part in (weight, bias, scale, shift))
+        out, moments = push_norm(x, weight, bias, (scale, shift), groups, eps, silu)
+        ctx.save_for_backward(x, weight, bias, scale, shift, moments)
         ctx.silu = silu
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
-        x, weight, bias, scale, shift, mean, rstd = ctx.saved_tensors
-        gradient = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
-        out = torch.empty_like(x)
-        d_gain, d_level = x.new_empty((2, *x.shape[:2]), dtype=torch.float32)
-        numbers = [part.detach().numpy() for part in (weight, bias, scale, shift)]
-        normalise_backward(
-            0,
-            len(x),
-            _rows(x),
-            *numbers,
-            ctx.silu,
-            mean.numpy(),
-            rstd.numpy(),
-            _rows(gradient),
-            d_gain.numpy(),
-            d_level.numpy(),
-            _rows(out),
+        x, weight, bias, scale, shift, moments = ctx.saved_tensors
+        out, d_gain, d_level = pull_norm(
+            gradient, x, weight, bias, (scale, shift), moments, ctx.silu
         )
         factor = 1 + scale
         d_weight = (d_gain * factor).sum(0)

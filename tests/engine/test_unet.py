@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from engine.nets.frozen import frozen
 from engine.nets.unet2d import Attention, ResidualBlock, UNet2D, UNetConfig, timestep_embedding
 
 SMALL = UNetConfig(
@@ -113,3 +114,43 @@ def test_dropout_acts_in_training_only():
     x, t = torch.randn(1, 6, 8, 8), torch.tensor([400])
     assert not torch.equal(net.train()(x, t), net(x, t))
     assert torch.equal(net.eval()(x, t), net(x, t))
+
+
+def result_and_pull(net, x, t):
+    x = x.clone().requires_grad_(True)
+    y = net(x, t)
+    return y.detach(), *torch.autograd.grad((y.float() * torch.cos(y.float())).sum(), x)
+
+
+FROZEN = [SMALL, replace(SMALL, attention_factors=(), blocks=2, multipliers=(1, 3))]
+
+
+@pytest.mark.parametrize("config", FROZEN, ids=["attention", "plain"])
+@pytest.mark.parametrize(("batch", "size"), [(1, (8, 8)), (3, (4, 12))])
+def test_the_frozen_network_is_the_network_and_so_is_its_gradient(config, batch, size):
+    net = randomised(UNet2D(config)).eval().requires_grad_(False)
+    x, t = torch.randn(batch, 6, *size), torch.randint(0, 1000, (batch,))
+    expected = result_and_pull(net, x, t)
+    twin = frozen(net, torch.float32)
+    for _ in range(2):  # laid out in the first call, used in the second
+        for a, b in zip(result_and_pull(twin, x, t), expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
+
+
+def test_the_frozen_network_in_bfloat16_stays_close():
+    net = randomised(UNet2D(SMALL)).eval().requires_grad_(False)
+    x, t = torch.randn(2, 6, 8, 8), torch.tensor([3, 700])
+    expected = result_and_pull(net, x, t)
+    found = result_and_pull(frozen(net, torch.bfloat16), x, t)
+    assert float((found[0] - expected[0]).norm() / expected[0].norm()) < 0.05
+
+
+def test_a_frozen_network_follows_its_weights():
+    net = randomised(UNet2D(SMALL)).eval().requires_grad_(False)
+    x, t = torch.randn(1, 6, 8, 8), torch.tensor([3])
+    first = frozen(net, torch.float32)
+    assert frozen(net, torch.float32) is first
+    net.out.bias.add_(1)
+    moved = frozen(net, torch.float32)
+    assert moved is not first
+    torch.testing.assert_close(moved(x, t), net(x, t), rtol=1e-3, atol=1e-3)
