@@ -506,10 +506,12 @@ def parse(arguments: Sequence[str]):
 
 def open_explorer(settings) -> None:
     """Serve the page until interrupted."""
-    from app.server import serve
-    from engine.device import pick_device
+    from app.preload import preload
 
-    serve(dataclasses.replace(settings, device=pick_device(settings.device)))
+    preload()
+    from app.server import serve
+
+    serve(settings)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

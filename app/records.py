@@ -16,6 +16,8 @@ from engine.ops.cameras import orbit_camera
 from engine.types import Camera, Views
 
 Channel = Literal["colour", "depth", "normals", "opacity"]
+PAPER = {False: (1.0, 1.0, 1.0), True: (0.071, 0.082, 0.106)}
+"""Behind the object in the light and the dark theme."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Display:
     ground: bool = True
     overlay: bool = False
     """Whether an input picture is laid over the render when one stands at its camera."""
-    background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    background: tuple[float, float, float] = PAPER[False]
 
 
 @dataclass(frozen=True)

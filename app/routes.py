@@ -1,4 +1,4 @@
-"""What the page fetches beside Gradio: the viewport's page and socket, thumbnails, downloads, health.
+"""What needs the engine and not Gradio: the viewports' sockets, thumbnails, downloads, health.
 
 viser's own server listens on a loopback port that nobody else sees; its socket is pumped through here, so that the
 explorer is one process on one port.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from functools import lru_cache
-from importlib import resources
-from pathlib import Path
 
 import msgspec
-from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
-from fastapi.responses import FileResponse, HTMLResponse
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -34,20 +33,11 @@ EXPIRED = 4404
 CACHED = {"Cache-Control": "private, max-age=3600"}
 
 
-def make_router(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> APIRouter:
+def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> list[BaseRoute]:
     """The routes of one explorer."""
-    router = APIRouter()
 
-    @router.get("/viewport/{token}/")
-    def viewport_page(token: str) -> HTMLResponse:
-        if sessions.of_token(token) is None:
-            return HTMLResponse(asset("expired.html"), status_code=404)
-        return HTMLResponse(viewport_html())
-
-    @router.websocket("/viewport/{token}")
-    @router.websocket("/viewport/{token}/")
-    async def viewport_socket(socket: WebSocket, token: str) -> None:
-        session = sessions.of_token(token)
+    async def viewport_socket(socket: WebSocket) -> None:
+        session = sessions.of_token(socket.path_params["token"])
         if session is None:
             await socket.close(EXPIRED)
             return
@@ -57,59 +47,70 @@ def make_router(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
         finally:
             viewports.release(session)
 
-    @router.get("/film/{token}/{number}/input/{view}.png")
-    def input_picture(token: str, number: int, view: int) -> Response:
-        _, record = find(sessions, token, number)
-        if record is None or record.views is None or not 0 <= view < len(record.views):
+    def input_picture(request: Request) -> Response:
+        _, record = find(sessions, request)
+        view = request.path_params["view"]
+        if record is None or record.views is None or view >= len(record.views):
             return Response(status_code=404)
         picture = to_uint8(record.views.images[view]).numpy()
         return Response(present.encode(picture, ".png"), media_type="image/png", headers=CACHED)
 
-    @router.get("/film/{token}/{number}/render/{view}.png")
-    def render_picture(token: str, number: int, view: int) -> Response:
-        session, record = find(sessions, token, number)
-        if record is None or record.views is None or not 0 <= view < len(record.views):
+    def render_picture(request: Request) -> Response:
+        session, record = find(sessions, request)
+        view = request.path_params["view"]
+        if record is None or record.views is None or view >= len(record.views):
             return Response(status_code=404)
         baked = session.baked(record, len(record.frames) - 1)
         picture = present.picture(baked, record.views.camera[view])
         return Response(present.encode(picture, ".png"), media_type="image/png", headers=CACHED)
 
-    @router.get("/film/{token}/{number}/last.jpg")
-    def last_thumbnail(token: str, number: int) -> Response:
-        session, record = find(sessions, token, number)
+    def last_thumbnail(request: Request) -> Response:
+        session, record = find(sessions, request)
         if record is None or not record.frames:
             return Response(status_code=404)
         return thumbnail(session, record, len(record.frames) - 1)
 
-    @router.get("/film/{token}/{number}/{place}.jpg")
-    def frame_thumbnail(token: str, number: int, place: int) -> Response:
-        session, record = find(sessions, token, number)
-        if record is None or not 0 <= place < len(record.frames) or record.latent(place) is None:
+    def frame_thumbnail(request: Request) -> Response:
+        session, record = find(sessions, request)
+        place = request.path_params["place"]
+        if record is None or place >= len(record.frames) or record.latent(place) is None:
             return Response(status_code=404)
         return thumbnail(session, record, place)
 
-    @router.get("/download/{token}/{number}/{name}")
-    def download(token: str, number: int, name: str) -> Response:
-        session, record = find(sessions, token, number)
+    def download(request: Request) -> Response:
+        session, record = find(sessions, request)
+        name = request.path_params["name"]
         if record is None or not record.frames or name not in present.DOWNLOADS:
             return Response(status_code=404)
         return FileResponse(export(session, record, name), filename=name)
 
-    @router.get("/healthz")
-    def health() -> dict[str, int | float]:
-        return {
-            "sessions": len(sessions.all()),
-            "viewports": len(viewports),
-            "queued": runner.waiting,
-            "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        }
+    def health(request: Request) -> Response:
+        return JSONResponse(
+            {
+                "sessions": len(sessions.all()),
+                "viewports": len(viewports),
+                "queued": runner.waiting,
+                "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            }
+        )
 
-    return router
+    film = "/film/{token}/{number:int}"
+    return [
+        WebSocketRoute("/viewport/{token}", viewport_socket),
+        WebSocketRoute("/viewport/{token}/", viewport_socket),
+        Route(film + "/input/{view:int}.png", input_picture),
+        Route(film + "/render/{view:int}.png", render_picture),
+        Route(film + "/last.jpg", last_thumbnail),
+        Route(film + "/{place:int}.jpg", frame_thumbnail),
+        Route("/download/{token}/{number:int}/{name}", download),
+        Route("/healthz", health),
+    ]
 
 
-def find(sessions: Sessions, token: str, number: int) -> tuple[Session | None, Record | None]:
-    """A session and one of its records; None for what does not exist."""
-    session = sessions.of_token(token)
+def find(sessions: Sessions, request: Request) -> tuple[Session | None, Record | None]:
+    """The session and the record that a path names; None for what does not exist."""
+    session = sessions.of_token(request.path_params["token"])
+    number = request.path_params["number"]
     return session, None if session is None else session.record(number)
 
 
@@ -119,19 +120,6 @@ def thumbnail(session: Session, record: Record, place: int) -> Response:
     background = session.snapshot().display.background
     data = present.encode(present.picture(session.baked(record, place), camera, background))
     return Response(data, media_type="image/jpeg", headers=CACHED)
-
-
-def asset(name: str) -> str:
-    """A text file of app/assets."""
-    return (Path(__file__).parent / "assets" / name).read_text(encoding="utf-8")
-
-
-@lru_cache(maxsize=1)
-def viewport_html() -> str:
-    """Viser's client, which is one file, with our style sheet and script."""
-    page = (resources.files("viser") / "client" / "build" / "index.html").read_text("utf-8")
-    ours = f"<style>{asset('viewport.css')}</style><script>{asset('viewport.js')}</script>"
-    return page.replace("</head>", f"{ours}</head>", 1)
 
 
 async def pump(socket: WebSocket, port: int) -> None:

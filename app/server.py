@@ -1,107 +1,45 @@
-"""One process, one port: sessions, worker, viewports and the page put together."""
+"""One process, one port: a server that listens at once, and what is loaded behind it."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
-import gradio as gr
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
-from app.examples import FOLDER as EXAMPLES_FOLDER
-from app.jobs import JobRunner
-from app.outlines import Outlines
-from app.panel.layout import HEAD, build_panel, stylesheet, theme
-from app.routes import make_router
-from app.session import Sessions
+from app.front import Front
+from app.preload import settle
 from app.settings import AppSettings
-from app.viewports import Viewports
-from engine.checkpoint import open_checkpoint
-from engine.device import pick_device
 from engine.errors import ConfigError
-from engine.methods.base import Method
-from engine.methods.toy import ToyMethod
-from engine.render import warm_up
+from engine.ops import compiled
+
+if TYPE_CHECKING:
+    from app.explorer import Explorer
+    from engine.methods.base import Method
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Explorer:
-    """The parts of one explorer, as `create_app` leaves them in `app.state.explorer`."""
-
-    method: Method
-    settings: AppSettings
-    sessions: Sessions
-    runner: JobRunner
-    viewports: Viewports
-    outlines: Outlines
-
-    def warm_up(self) -> None:
-        """Compile and find out what the first picture would otherwise wait for."""
-        warm_up()
-        self.outlines()
-
-    def close(self) -> None:
-        """Cancel what runs, close every viewport and session."""
-        self.runner.close()
-        self.viewports.close()
+FIRST_FRAME_S = 2.0
+"""How long Gradio waits for the first frame of a page that is already open: importing it would hold the frame up."""
 
 
-def open_method(settings: AppSettings) -> Method:
-    """The method that the settings ask for.
-
-    Raises:
-        CheckpointError: If the checkpoint cannot be used.
-        ConfigError: If there is no such device.
-    """
-    if settings.checkpoint == "toy":
-        return ToyMethod()
-    return open_checkpoint(settings.checkpoint, pick_device(settings.device))
-
-
-def create_app(settings: AppSettings, method: Method | None = None) -> FastAPI:
-    """The explorer as an ASGI application.
+def create_app(settings: AppSettings, method: Method | None = None) -> Starlette:
+    """The explorer as an ASGI application, all of it loaded.
 
     Args:
         settings: What to serve.
         method: Used instead of opening `settings.checkpoint`.
     """
-    method = method or open_method(settings)
-    sessions = Sessions(method, settings)
-    runner = JobRunner(settings.max_queue)
-    viewports = Viewports(sessions, runner, settings)
-    explorer = Explorer(method, settings, sessions, runner, viewports, Outlines(method))
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        explorer.close()
-
-    app = FastAPI(title="SSDNeRF Explorer", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.explorer = explorer
-    app.include_router(make_router(sessions, viewports, runner))
-    return gr.mount_gradio_app(
-        app,
-        build_panel(method, sessions, runner, explorer.outlines),
-        path="/",
-        theme=theme(),
-        css=stylesheet(),
-        head=HEAD,
-        root_path=settings.root_path or None,
-        allowed_paths=[str(EXAMPLES_FOLDER)],
-        max_file_size=f"{settings.max_upload_mb}mb",
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        show_error=True,
-    )
+    loading = Loading(settings, method)
+    loading.open_engine()
+    loading.open_panel()
+    loading.front.app.state.explorer = loading.explorer
+    return loading.front.app
 
 
 def serve(settings: AppSettings) -> None:
@@ -109,30 +47,113 @@ def serve(settings: AppSettings) -> None:
 
     Raises:
         CheckpointError: If the checkpoint cannot be used.
-        ConfigError: If the address cannot be listened on.
+        ConfigError: If the address cannot be listened on, or there is no such device.
     """
     logging.getLogger("websockets").setLevel(logging.WARNING)
     listening = listen(settings.host, settings.port)
-    app = create_app(settings)
-    threading.Thread(target=app.state.explorer.warm_up, name="warm-up", daemon=True).start()
+    loading = Loading(settings)
     config = uvicorn.Config(
-        app,
+        loading.front.app,
         log_level="warning",
         ws_per_message_deflate=False,
         ws_max_size=64 << 20,
         timeout_graceful_shutdown=3,
     )
+    server = Server(config, loading)
     port = listening.getsockname()[1]
     log.info("SSDNeRF Explorer: http://%s:%d", settings.host, port)
-    Server(config).run(sockets=[listening])
+    loader = threading.Thread(target=server.load, name="load", daemon=True)
+    loader.start()
+    try:
+        server.run(sockets=[listening])
+    finally:
+        loader.join()
+    if loading.failure is not None:
+        raise loading.failure
+
+
+class Loading:
+    """An explorer on its way, in the order in which visitors need its parts.
+
+    Attributes:
+        front: What listens.
+        explorer: The explorer, once it is there.
+        failure: Why there is none.
+        stopped: Set when nobody needs the parts that are still missing.
+    """
+
+    def __init__(self, settings: AppSettings, method: Method | None = None):
+        self.front = Front(self._close)
+        self.explorer: Explorer | None = None
+        self.failure: Exception | None = None
+        self.stopped = threading.Event()
+        self._settings = settings
+        self._method = method
+
+    def open_engine(self) -> None:
+        """Load what draws."""
+        from app.explorer import Explorer, open_method
+
+        method = self._method or open_method(self._settings)
+        self.explorer = Explorer.open(method, self._settings, self.front.tokens)
+        self.front.engine.set(self.explorer.routes(self.front.panel))
+
+    def open_panel(self) -> None:
+        """Load what surrounds the view."""
+        self.front.open_panel(self.explorer.panel())
+
+    def run(self) -> None:
+        """Load everything; the kernels come last, and torch stands in for them until then."""
+        compiled.postpone()
+        for part in (self.open_engine, self._await_frame, self.open_panel, settle):
+            if self.stopped.is_set():
+                return
+            part()
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+
+    def _await_frame(self) -> None:
+        deadline = time.monotonic() + FIRST_FRAME_S
+        explorer = self.explorer
+        while self.front.opened and not explorer.viewports.drawn and time.monotonic() < deadline:
+            if self.stopped.wait(0.01):
+                return
+
+    def _warm_up(self) -> None:
+        try:
+            self.explorer.warm_up()
+        except Exception:
+            log.exception("the compiled kernels could not be prepared; torch stands in for them")
+
+    def _close(self) -> None:
+        self.stopped.set()
+        if self.explorer is not None:
+            self.explorer.close()
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, but without tracebacks about the pages whose streams end when it is told to stop."""
+    """Uvicorn around an explorer that is still loading.
+
+    It stops when the loading fails, and ends without tracebacks about the pages whose streams end then.
+    """
+
+    def __init__(self, config: uvicorn.Config, loading: Loading):
+        super().__init__(config)
+        self._loading = loading
+
+    def load(self) -> None:
+        """Load the explorer."""
+        try:
+            self._loading.run()
+        except Exception as error:
+            self._loading.failure = error
+            self.should_exit = True
+            self._loading.front.give_up()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ctrl-C or a kill."""
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self._loading.stopped.set()
+        self._loading.front.give_up()
         super().handle_exit(sig, frame)
 
 

@@ -7,7 +7,6 @@ immutable snapshots. Everything here returns in milliseconds except `baked`, whi
 from __future__ import annotations
 
 import math
-import secrets
 import tempfile
 import threading
 import time
@@ -21,8 +20,9 @@ import numpy as np
 from torch import Tensor
 
 from app.jobs import Job, JobRunner, Plan, State
-from app.records import Display, Flight, Frame, Record, Snapshot, final_frame, half, home
+from app.records import PAPER, Display, Flight, Frame, Record, Snapshot, final_frame, half, home
 from app.settings import AppSettings
+from app.tokens import Tokens
 from engine.events import Run, Step
 from engine.methods.base import Method
 from engine.ops.metrics import psnr
@@ -37,8 +37,15 @@ BAKES = 4
 class Session:
     """The state of one tab."""
 
-    def __init__(self, method: Method, settings: AppSettings):
-        self.token = secrets.token_urlsafe(16)
+    def __init__(
+        self,
+        method: Method,
+        settings: AppSettings,
+        token: str = "",
+        display: Display | None = None,
+    ):
+        """`token` opens the session's view."""
+        self.token = token
         self.method = method
         self.settings = settings
         self.cv = threading.Condition()
@@ -51,7 +58,7 @@ class Session:
         """Painted masks by slot, `height width` bool at the picture's size."""
         self._records: OrderedDict[int, Record] = OrderedDict()
         self._slots: dict[int, Views] = {}
-        self._display = Display()
+        self._display = display or Display()
         self._flight = Flight(0, home())
         self._bakes: OrderedDict[tuple[int, int], Future[Baked]] = OrderedDict()
         self._bake_lock = threading.RLock()
@@ -102,8 +109,10 @@ class Session:
     def show(self, **changes) -> None:
         """Change the display, e.g. `show(channel="depth")`."""
         with self.cv:
-            self._display = replace(self._display, **changes)
-            self._changed()
+            display = replace(self._display, **changes)
+            if display != self._display:
+                self._display = display
+                self._changed()
 
     def fly(self, camera: Camera) -> None:
         """Ask the viewport's camera to go to `camera`."""
@@ -168,7 +177,7 @@ class Session:
         key = (record.id, index)
         with self._bake_lock:
             known = self._bakes.get(key)
-            if known is None or (known.done() and known.exception()):
+            if known is None or (known.done() and (known.exception() or known.result().outdated)):
                 self._bakes[key] = self._baker.submit(lambda: bake(self.scene(record, index).field))
                 while len(self._bakes) > BAKES:
                     self._bakes.popitem(last=False)
@@ -281,9 +290,10 @@ class Session:
 class Sessions:
     """All sessions by token and by the page load they belong to."""
 
-    def __init__(self, method: Method, settings: AppSettings):
+    def __init__(self, method: Method, settings: AppSettings, tokens: Tokens | None = None):
         self.method = method
         self.settings = settings
+        self._tokens = tokens or Tokens()
         self._lock = threading.RLock()
         self._by_page: dict[str, Session] = {}
         self._by_token: dict[str, Session] = {}
@@ -293,19 +303,32 @@ class Sessions:
         with self._lock:
             session = self._by_page.get(page)
             if session is None:
-                session = self._by_page[page] = Session(self.method, self.settings)
-                self._by_token[session.token] = session
+                session = self.open_page(page, self._tokens.issue())
             session.touch()
             return session
 
-    def of_token(self, token: str) -> Session | None:
-        """The session with this token, if it lives."""
+    def open_page(self, page: str, token: str) -> Session:
+        """The session of a page that came with `token`; one of its own if nobody knows the token (any more)."""
         with self._lock:
-            return self._by_token.get(token)
+            session = self.of_token(token) or self.of_token(self._tokens.issue())
+            self._by_page[page] = session
+            return session
+
+    def of_token(self, token: str) -> Session | None:
+        """The session with this token: one that lives, or a new one if the token was given out and never used."""
+        with self._lock:
+            session = self._by_token.get(token)
+            if session is None and (dark := self._tokens.claim(token)) is not None:
+                session = Session(
+                    self.method, self.settings, token, Display(background=PAPER[dark])
+                )
+                self._by_token[token] = session
+            return session
 
     def drop(self, session: Session) -> None:
         """Forget and close a session."""
         with self._lock:
+            self._tokens.revoke(session.token)
             self._by_token.pop(session.token, None)
             self._by_page = {page: s for page, s in self._by_page.items() if s is not session}
         session.close()

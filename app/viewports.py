@@ -65,6 +65,12 @@ class Viewports:
     def __len__(self) -> int:
         return len(self._live)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether a browser has shown a frame."""
+        with self._lock:
+            return any(live.viewport.frames for live in self._live.values())
+
     def sweep(self, now: float) -> None:
         """Close viewports past their grace and sessions past their life."""
         with self._lock:

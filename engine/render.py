@@ -4,7 +4,9 @@ Rays are sampled on a fixed lattice (`t = near + (k + 1/2) * dt`, `dt` in engine
 lattice points in empty cells are skipped, which changes nothing else, and a ray ends when hardly any light passes.
 Three implementations stand behind the one function. Triplane fields of the common shape go through the Numba kernels
 of `engine.ops.render_fast` on the CPU and through the Triton kernel behind `engine.fields.frames` on a GPU; everything
-else goes through torch in bands of rays. Nothing here is differentiable: training and fitting use `engine.ops` directly.
+else goes through torch in bands of rays, and so does everything while the kernels are still being prepared
+(`engine.ops.compiled`): nobody waits for a compiler. Nothing here is differentiable: training and fitting use
+`engine.ops` directly.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from torch import Tensor
 from engine.fields import frames
 from engine.fields.base import Field
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
-from engine.ops import occupancy_fast, render_fast
+from engine.ops import compiled, render_fast
 from engine.ops.cameras import orbit_camera
 from engine.ops.march import MarchConfig, Samples, march
 from engine.ops.rays import camera_rays
@@ -98,7 +100,7 @@ class Baked:
     Attributes:
         field: What is rendered.
         cell_density: Largest density found in each occupancy cell, x slowest.
-        tables: What the CPU kernels read; None where they cannot render this field.
+        tables: What the CPU kernels read; None where they cannot render this field, or could not yet.
         leaps: Their leap grids, by density threshold; filled as qualities are asked for.
         on_gpu: What the GPU's kernel reads; None where it cannot render this field.
     """
@@ -109,6 +111,11 @@ class Baked:
     leaps: dict[float, np.ndarray] = field(default_factory=dict, compare=False)
     on_gpu: frames.Tables | None = None
 
+    @property
+    def outdated(self) -> bool:
+        """Whether the field was baked before its kernels were ready; baked again, it renders faster."""
+        return self.tables is None and _has_kernel(self.field) and compiled.usable()
+
 
 @torch.no_grad()
 def bake(field: Field) -> Baked:
@@ -116,9 +123,11 @@ def bake(field: Field) -> Baked:
     if frames.on_triton(field):
         on_gpu = frames.Tables.of(field)
         return Baked(field, on_gpu.cell_density(GRID), on_gpu=on_gpu)
-    tables = _tables(field)
-    if tables is None:
+    if not (_has_kernel(field) and compiled.usable()):
         return Baked(field, _probe(field))
+    from engine.ops import occupancy_fast  # numba
+
+    tables = _tables(field)
     density = occupancy_fast.cell_density(tables.planes, tables.density_head, GRID)
     return Baked(field, torch.from_numpy(density), tables)
 
@@ -147,7 +156,7 @@ def render(
     camera = _checked(camera).to(baked.cell_density.device)
     if baked.on_gpu is not None:
         traced = _trace_gpu(baked, camera, TIERS[options.quality], stop)
-    elif baked.tables is None:
+    elif baked.tables is None or not compiled.usable():
         traced = _trace_torch(baked, camera, TIERS[options.quality], stop)
     else:
         traced = _trace_fast(baked, camera, options, stop)
@@ -171,12 +180,13 @@ def to_uint8(rgb: Float[Tensor, "*b"]) -> UInt8[Tensor, "*b"]:
 def warm_up(field: Field | None = None) -> None:
     """Compile the kernels that `field` needs (by default those of all plain triplanes) before the first frame does.
 
-    Takes seconds the first time on a machine and a fraction of one afterwards.
+    Takes seconds the first time on a machine and a fraction of one afterwards; meanwhile others render through torch.
     """
     if field is None:
         decoder = TriplaneDecoder(DecoderConfig(base_widths=(32,), direction_widths=(32,)))
         field = TriplaneField(decoder.eval(), torch.zeros(3, decoder.config.channels, 8, 8))
-    render(bake(field), orbit_camera(0.0, 0.0, size=8))
+    with compiled.preparing():
+        render(bake(field), orbit_camera(0.0, 0.0, size=8))
 
 
 class TimeModel:
@@ -299,10 +309,8 @@ def _slope(
     return both[..., :3] / both[..., 3:].clamp_min(1e-12)
 
 
-def _tables(field: Field) -> render_fast.Tables | None:
-    """What the CPU kernels need of a field, or None where they cannot render it."""
-    if not isinstance(field, TriplaneField) or not _has_kernel(field):
-        return None
+def _tables(field: TriplaneField) -> render_fast.Tables:
+    """What the CPU kernels need of a field."""
     decoder = field.decoder
     hidden, planes = decoder.base[0].out_features, field.triplane
     layer = decoder.base[0].weight.reshape(hidden, -1, 3)
@@ -321,8 +329,10 @@ def _tables(field: Field) -> render_fast.Tables | None:
     )
 
 
-def _has_kernel(field: TriplaneField) -> bool:
+def _has_kernel(field: Field) -> bool:
     """Whether a field has the shape that the CPU kernels are written for."""
+    if not isinstance(field, TriplaneField):
+        return False
     config, planes = field.decoder.config, field.triplane
     shallow = all(
         len(widths) == 1
@@ -350,6 +360,8 @@ def _trace_fast(
     baked: Baked, camera: Camera, options: RenderOptions, stop: Callable[[], bool] | None
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """Colour over black, opacity and opacity-weighted z-depth of every pixel."""
+    from engine.ops import occupancy_fast  # numba
+
     tier = TIERS[options.quality]
     if tier.density not in baked.leaps:
         occupied = (baked.cell_density > tier.density).numpy()

@@ -5,19 +5,24 @@ from __future__ import annotations
 import html
 
 import gradio as gr
+from starlette.applications import Starlette
 
+from app.examples import FOLDER as EXAMPLES_FOLDER
 from app.jobs import JobRunner
 from app.outlines import Outlines
 from app.panel import about, generate, reconstruct, watch
 from app.panel.parts import script
-from app.panel.stage import Page, build_stage, toolbar_html, viewport_html, wire_stage
+from app.panel.stage import Page, build_stage, toolbar_html, wire_stage
+from app.records import PAPER
 from app.session import Sessions
+from app.settings import AppSettings
 from engine.methods.base import Method
 
 TITLE = "SSDNeRF Explorer"
-HEAD = '<meta name="color-scheme" content="light dark">'
-BACKGROUNDS = {False: (1.0, 1.0, 1.0), True: (0.071, 0.082, 0.106)}
-"""Behind the object in the light and the dark theme."""
+WHERE = """() => [
+  document.body.classList.contains('dark'), document.getElementById('viewport-frame').dataset.token
+]"""
+"""What only the browser knows of a page: its theme, and the token that it was sent with."""
 
 
 def theme() -> gr.themes.Base:
@@ -49,11 +54,6 @@ def theme() -> gr.themes.Base:
     )
 
 
-def stylesheet() -> str:
-    """The page's style sheet."""
-    return script("page.css")
-
-
 def build_panel(
     method: Method, sessions: Sessions, runner: JobRunner, outlines: Outlines
 ) -> gr.Blocks:
@@ -64,8 +64,8 @@ def build_panel(
             with gr.Column(elem_id="panel", min_width=360):
                 panel = gr.Tabs(elem_id="tabs")
             with gr.Column(elem_id="stage", min_width=480):
-                toolbar, viewport, timeline = build_stage()
-        page = Page(method, sessions, runner, toolbar, viewport, timeline, outlines)
+                toolbar, timeline = build_stage()
+        page = Page(method, sessions, runner, toolbar, timeline, outlines)
         with panel:
             with gr.Tab("Reconstruct", elem_id="tab-reconstruct"):
                 reconstruct_slot = gr.Column()
@@ -77,11 +77,10 @@ def build_panel(
             reconstruct.build(page, made)
         wire_stage(page, made.history)
 
-        def open_page(dark: bool, request: gr.Request) -> tuple[str, str, str, str]:
-            session = sessions.of_page(request.session_hash)
-            session.show(background=BACKGROUNDS[bool(dark)])
+        def open_page(dark: bool, token: str, request: gr.Request) -> tuple[str, str, str]:
+            session = sessions.open_page(request.session_hash, token)
+            session.show(background=PAPER[bool(dark)])
             return (
-                viewport_html(session.token, bool(dark)),
                 toolbar_html(session),
                 watch.timeline(session, runner),
                 watch.history(session),
@@ -95,12 +94,12 @@ def build_panel(
                 runner.cancel(session.job)
             session.leave()
 
-        dark = gr.Checkbox(visible=False)
+        dark, token = gr.Checkbox(visible=False), gr.Textbox(visible=False)
         demo.load(
             open_page,
-            dark,
-            [viewport, toolbar, timeline, made.history],
-            js="() => [document.body.classList.contains('dark')]",
+            [dark, token],
+            [toolbar, timeline, made.history],
+            js=WHERE,
             queue=False,
             show_progress="hidden",
             api_visibility="private",
@@ -116,4 +115,28 @@ def header_html(method: Method) -> str:
     return (
         f'<div class="masthead"><span class="mark"></span><h1>{TITLE}</h1><span class="tag">{html.escape(method.info.title)}</span>'
         f'<span class="chips"><i>prior <b>{prior}</b></i><i>device <b>{device}</b></i></span></div>'
+    )
+
+
+def mount_panel(
+    method: Method,
+    sessions: Sessions,
+    runner: JobRunner,
+    outlines: Outlines,
+    settings: AppSettings,
+) -> Starlette:
+    """The page as an application of its own."""
+    return gr.mount_gradio_app(
+        Starlette(),
+        build_panel(method, sessions, runner, outlines),
+        path="/",
+        theme=theme(),
+        css=script("page.css"),
+        root_path=settings.root_path or None,
+        allowed_paths=[str(EXAMPLES_FOLDER)],
+        max_file_size=f"{settings.max_upload_mb}mb",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        show_error=True,
     )

@@ -33,7 +33,6 @@ class Page:
     sessions: Sessions
     runner: JobRunner
     toolbar: gr.HTML
-    viewport: gr.HTML
     timeline: gr.HTML
     outlines: Outlines
 
@@ -45,12 +44,12 @@ class Page:
         return watch.timeline(session, self.runner)
 
 
-def build_stage() -> tuple[gr.HTML, gr.HTML, gr.HTML]:
-    """Toolbar, viewport and filmstrip, in this order."""
+def build_stage() -> tuple[gr.HTML, gr.HTML]:
+    """Toolbar and filmstrip, and between them room for the view, which the page had before them."""
     toolbar = clickable("toolbar")
-    viewport = gr.HTML("", elem_id="viewport", apply_default_css=False, js_on_load=None)
+    gr.HTML("", elem_id="viewport", apply_default_css=False, js_on_load=None)
     timeline = clickable("timeline", name="filmstrip.js")
-    return toolbar, viewport, timeline
+    return toolbar, timeline
 
 
 def wire_stage(page: Page, history: gr.HTML) -> None:
@@ -112,13 +111,4 @@ def _button(value: str, label: str, hint: str, pressed: bool) -> str:
     return (
         f'<button type="button" data-pick="{value}" title="{hint}" '
         f'aria-pressed="{str(pressed).lower()}">{label}</button>'
-    )
-
-
-def viewport_html(token: str, dark: bool) -> str:
-    """The frame that holds the live view; written once per page."""
-    theme = "&darkMode" if dark else ""
-    return (
-        f'<iframe id="viewport-frame" title="3D view" '
-        f'src="viewport/{token}/?hideViserLogo{theme}"></iframe>'
     )

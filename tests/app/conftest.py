@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import pytest
 import uvicorn
 
+from app.explorer import Explorer
 from app.jobs import JobRunner
-from app.server import Explorer, create_app
+from app.server import create_app
 from app.session import Session
 from app.settings import AppSettings
 from engine.methods.toy import ToyConfig, ToyMethod

@@ -25,7 +25,7 @@ for (const kind of [window.WebGLRenderingContext, window.WebGL2RenderingContext]
     const original = kind.prototype[name];
     kind.prototype[name] = function (...args) {
       const picture = args[args.length - 1];
-      if (picture && picture.width > 32 && !ArrayBuffer.isView(picture))
+      if (picture instanceof HTMLImageElement && picture.width > 32)
         window.__uploads.push([picture.width, picture.height]);
       return original.apply(this, args);
     };

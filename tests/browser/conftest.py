@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from app.server import Explorer, create_app
+from app.explorer import Explorer
+from app.server import create_app
 from app.settings import AppSettings
 from engine.methods.toy import ToyConfig, ToyMethod
 from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS

@@ -1,0 +1,37 @@
+"""The first thing the explorer does: what makes the imports that follow shorter. Standard library only."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib.util
+import os
+import threading
+
+LIBRARIES = ("libtorch_cpu.so", "libtorch_python.so")
+"""torch's largest libraries. Linking them is a fifth of its import and needs no Python."""
+
+
+def preload() -> None:
+    """Put the collector to rest until `settle`, and link torch's libraries beside the imports that need no torch."""
+    gc.disable()
+    threading.Thread(target=_link, name="link", daemon=True).start()
+
+
+def settle() -> None:
+    """Once all is imported: what lives now lives on, so that the collector need never look at it again."""
+    gc.freeze()
+    gc.enable()
+
+
+def _link() -> None:
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None or os.name != "posix":
+        return
+    folder = os.path.join(os.path.dirname(torch.origin), "lib")
+    link = ctypes.CDLL(
+        None
+    ).dlopen  # unlike `ctypes.CDLL` itself, a call of it lets other threads run
+    link.restype, link.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int)
+    for name in LIBRARIES:
+        link(os.path.join(folder, name).encode(), os.RTLD_LAZY)
