@@ -1,7 +1,8 @@
 """`python -m tests.bench [--out FILE.json] [--only GROUP ...] [--quick]`: every figure of the goals' table, in minutes.
 
 Groups: `frames` (the renderer against peer, torch and limit), `training` (the step against the published one),
-`reconstruct`, `startup` and `drag` (frames a second in a browser). Run it on an idle machine; nothing is asserted.
+`reconstruct`, `startup`, `drag` (frames a second in a browser) and `cuda` (details that only a GPU has). Run it on an
+idle machine; nothing is asserted.
 """
 
 from __future__ import annotations
@@ -17,10 +18,17 @@ from typing import Any
 
 import torch
 
-from tests.bench import dragging, frames, reconstruct, startup, training
+from tests.bench import cuda, dragging, frames, reconstruct, startup, training
 from tests.bench.report import Results, commit, machine, markdown
 from tests.bench.settings import QUICK, Settings
 from tests.bench.timing import torch_threads
+
+
+def gpu(settings: Settings) -> Results:
+    """What only a GPU has (`cuda.py`), where there is one."""
+    found = cuda.measure(quick=settings.scenes == 1)
+    return Results(details={"cuda": found} if found else {})
+
 
 GROUPS: dict[str, Callable[..., Results]] = {
     "frames": frames.measure,
@@ -28,6 +36,7 @@ GROUPS: dict[str, Callable[..., Results]] = {
     "reconstruct": reconstruct.measure,
     "startup": startup.measure,
     "drag": dragging.measure,
+    "cuda": gpu,
 }
 ON_CUDA = ("frames", "training", "reconstruct")
 """Groups that are measured on the GPU too, where there is one."""

@@ -30,7 +30,7 @@ PAPER_WIDTH = 64
 
 
 def trained_method(device: str = "cpu", *, paper: bool = False) -> SSDNeRF:
-    """The bundled prior, ready to train on.
+    """A method with the bundled prior's weights, as training makes it.
 
     Args:
         device: Where to put it.
@@ -38,11 +38,14 @@ def trained_method(device: str = "cpu", *, paper: bool = False) -> SSDNeRF:
             units, as many again that densities ignore, and directions that change colours a little. Densities, and so
             the samples of rays, stay the bundled ones.
     """
-    method = open_checkpoint(CHECKPOINT, device)
+    opened = open_checkpoint(CHECKPOINT)
+    method = SSDNeRF(opened.config)
+    method.load_state_dict(opened.state_dict())
+    method.gallery = opened.gallery
     if paper:
-        method.decoder = _widened(method.decoder).to(device)
+        method.decoder = _widened(method.decoder)
         method.config = replace(method.config, decoder=method.decoder.config)
-    return method.train().requires_grad_(True)
+    return method.train().to(device)
 
 
 @torch.no_grad()

@@ -8,7 +8,6 @@ the browser uploaded a texture.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import math
 import multiprocessing
 import statistics
@@ -27,7 +26,7 @@ from app import pacing
 from app.server import create_app
 from app.settings import AppSettings
 from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
-from tests.scripted_viewer import ScriptedViewer, look_together
+from tests.scripted_viewer import ScriptedViewer, count_together
 
 CANVAS_ROWS, CANVAS_COLUMNS = 538, 852
 """What the page gives the view in a window of 1280 x 800."""
@@ -114,9 +113,8 @@ def _scripted(explorer: _Remote, viewers: int, seconds: float) -> list[float]:
         ScriptedViewer(explorer.url, explorer.new_token(), CANVAS_ROWS, CANVAS_COLUMNS)
         for _ in range(viewers)
     ]
-    asyncio.run(look_together(together, 1.0))  # until the sizes have settled
-    counts = asyncio.run(look_together(together, seconds))
-    return [count / seconds for count in counts]
+    count_together(together, 1.0)  # until the sizes have settled
+    return [count / seconds for count in count_together(together, seconds)]
 
 
 def _browser(explorer: _Remote, seconds: float) -> tuple[float, float]:

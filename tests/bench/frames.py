@@ -18,11 +18,12 @@ import torch
 
 from engine.render import TIERS, Baked, RenderOptions, bake, render, warm_up
 from tests.bench import counts, fields, peer
+from tests.bench.counts import Needs
 from tests.bench.fields import Subject
 from tests.bench.peak import fma_gflops, gemm_gflops
 from tests.bench.plain import PlainField
 from tests.bench.reference import Reference, psnr
-from tests.bench.report import Results, Row
+from tests.bench.report import Results, Row, machine
 from tests.bench.settings import Settings
 from tests.bench.timing import Work, cpu, interleaved, torch_threads, wall
 
@@ -80,6 +81,47 @@ class Stage:
         return high * LADDER_STEP
 
 
+@dataclass(frozen=True)
+class Limit:
+    """What the machine can do, and what the pictures need.
+
+    Attributes:
+        peak_gflops: Of one core's fused multiply-adds.
+        gemm_gflops: Of a matrix product on one core.
+        needs: Of each timed view, by quality.
+    """
+
+    peak_gflops: float
+    gemm_gflops: float
+    needs: dict[str, list[Needs]]
+
+    @classmethod
+    def of(cls, scenes: list[Stage]) -> Limit:
+        """Measure and count."""
+        needs = {
+            quality: [
+                counts.count(scene.baked, scene.camera(view), quality)
+                for scene in scenes
+                for view in range(scene.settings.timed_views)
+            ]
+            for quality in TIERS
+        }
+        return cls(fma_gflops(), gemm_gflops(), needs)
+
+    def per_pixel(self, quality: str) -> float:
+        """Density samples a pixel."""
+        return statistics.median(needs.samples_per_pixel for needs in self.needs[quality])
+
+    def scaled(self, ms: float, quality: str) -> float | None:
+        """Milliseconds on the machine and with the samples that the goals suppose; None where nothing differs.
+
+        They suppose an AVX-512 core, or else one of `PROTOTYPE_GFLOPS`, and at most `PROTOTYPE_SAMPLES` a pixel.
+        """
+        slower = 1.0 if machine()["avx512"] else self.peak_gflops / PROTOTYPE_GFLOPS
+        more = max(self.per_pixel(quality) / PROTOTYPE_SAMPLES, 1.0)
+        return None if slower == more == 1.0 else ms * slower / more
+
+
 def stages(settings: Settings, device: str) -> list[Stage]:
     """The scenes, compiled code warm."""
     found = [
@@ -99,11 +141,12 @@ def measure(settings: Settings, device: str = "cpu") -> Results:
     compared, quickest = _nearest(means, COMPARED_DB), _nearest(means, LEAST_DB)
     results = Results()
     mark = "" if device == "cpu" else f" ({torch.cuda.get_device_name()})"
-    results.add(_frames(scenes, quality_db, quickest, mark))
+    limit = Limit.of(scenes) if device == "cpu" else None
+    results.add(_frames(scenes, quality_db, quickest, mark, limit))
     results.add(_against_peer(scenes, compared, means[compared], mark))
     results.add(_bake(scenes, mark))
-    if device == "cpu":
-        results.add(_limit(scenes, quickest))
+    if limit is not None:
+        results.add(_share(scenes, quickest, limit))
     return results
 
 
@@ -121,7 +164,13 @@ def _about(values: list[float]) -> str:
     return f"{statistics.mean(values):.1f} dB (least {min(values):.1f})"
 
 
-def _frames(scenes: list[Stage], db: dict[str, list[float]], quickest: str, mark: str) -> Results:
+def _frames(
+    scenes: list[Stage],
+    db: dict[str, list[float]],
+    quickest: str,
+    mark: str,
+    limit: Limit | None,
+) -> Results:
     """Milliseconds of every quality and size: wall on all cores, CPU on one."""
     settings, device = scenes[0].settings, scenes[0].device
     every, one = {}, {}
@@ -155,7 +204,10 @@ def _frames(scenes: list[Stage], db: dict[str, list[float]], quickest: str, mark
             must, reach = goals.get(size, (None, None)) if goal else (None, None)
             core = f", {statistics.median(one[name]):.1f} ms CPU on one core" if one else ""
             how = f"{_about(db[quality])}{core}"
-            found.rows.append(Row(f"{size} px, {quality}{mark}", ms, must, reach, " ms", how=how))
+            row = Row(f"{size} px, {quality}{mark}", ms, must, reach, " ms", how=how)
+            if must is not None:
+                row = replace(row, scaled=limit.scaled(ms, quality))
+            found.rows.append(row)
             if quality == quickest:
                 found.top[_key(f"frame_{size}_ms", mark)] = ms
     return found
@@ -227,7 +279,7 @@ def _contest(
 ) -> dict[str, Work]:
     """The works that take turns on one view."""
     camera, options = scene.camera(view), RenderOptions(quality, threads=threads)
-    portable, equal, cube = replace(scene.baked, tables=None), *samples
+    portable, equal, cube = replace(scene.baked, tables=None, on_gpu=None), *samples
     return {
         "ours": lambda: render(scene.baked, camera, options),
         "torch": lambda: render(portable, camera, options),
@@ -255,26 +307,25 @@ def _bake(scenes: list[Stage], mark: str) -> Results:
     return Results({_key("bake_ms", mark): ms}, [row])
 
 
-def _limit(scenes: list[Stage], quality: str) -> Results:
-    """Needed arithmetic over what the core could do meanwhile, and milliseconds as the goals count them."""
+def _share(scenes: list[Stage], quality: str, limit: Limit) -> Results:
+    """Needed arithmetic over what the core could do meanwhile."""
     settings, size = scenes[0].settings, scenes[0].settings.psnr_size
-    peak, gemm = fma_gflops(), gemm_gflops()
-    shares, samples, flops = [], [], []
-    for scene in scenes:
-        for view in range(settings.timed_views):
-            needs = counts.count(scene.baked, scene.camera(view), quality)
-            work = {"ours": lambda s=scene, v=view: s.ours(v, quality, threads=1)}
-            with torch_threads(1):
-                ms = interleaved(work, settings.repeats, cpu)["ours"]
-            shares.append(needs.flops / (1e6 * ms * peak))
-            samples.append(needs.samples_per_pixel)
-            flops.append(needs.flops)
-    share, per_pixel = statistics.median(shares), statistics.median(samples)
+    shares: dict[str, list[float]] = {name: [] for name in TIERS}
+    views = [(scene, view) for scene in scenes for view in range(settings.timed_views)]
+    for number, (scene, view) in enumerate(views):
+        works = {name: lambda q=name, s=scene, v=view: s.ours(v, q, threads=1) for name in TIERS}
+        with torch_threads(1):
+            ms = interleaved(works, settings.repeats, cpu)
+        for name, needs in limit.needs.items():
+            shares[name].append(needs[number].flops / (1e6 * ms[name] * limit.peak_gflops))
+    share = {name: statistics.median(values) for name, values in shares.items()}
+    flops = statistics.median(needs.flops for needs in limit.needs[quality])
+    others = ", ".join(f"{name} {100 * share[name]:.1f} %" for name in TIERS if name != quality)
     how = (
-        f"{statistics.median(flops) / 1e6:.1f} MFLOP needed ({size} px, {quality}), peak {peak:.0f} GFLOP/s a core "
-        f"(matrix product {gemm:.0f}), {per_pixel:.2f} density samples a pixel"
+        f"{flops / 1e6:.1f} MFLOP needed ({size} px, {quality}), peak {limit.peak_gflops:.0f} GFLOP/s a core "
+        f"(matrix product {limit.gemm_gflops:.0f}), {limit.per_pixel(quality):.2f} density samples a pixel; {others}"
     )
-    row = Row("share of FMA peak, one core", 100 * share, 21.0, 35.0, " %", "more", how)
-    limit = {"peak_gflops": peak, "gemm_gflops": gemm, "samples_per_pixel": samples}
-    limit |= {"flops": flops, "shares": shares, "prototype_gflops": PROTOTYPE_GFLOPS}
-    return Results({"fma_share": share}, [row], {"limit": limit})
+    row = Row("share of FMA peak, one core", 100 * share[quality], 21.0, 35.0, " %", "more", how)
+    details = {"peak_gflops": limit.peak_gflops, "gemm_gflops": limit.gemm_gflops}
+    details |= {"shares": shares, "samples_per_pixel": {q: limit.per_pixel(q) for q in TIERS}}
+    return Results({"fma_share": share[quality]}, [row], {"limit": details})

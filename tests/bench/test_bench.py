@@ -131,3 +131,6 @@ def test_a_row_says_whether_it_meets_its_goal():
     assert [replace(less, measured=m).verdict for m in (7, 5, 3)] == ["MISSED", "met", "reached"]
     assert Row("time", 5.0).verdict == ""
     assert "| **5 ms** | met |" in markdown([less])
+    slow = replace(less, measured=9.0, scaled=4.0)
+    assert slow.verdict == "met"
+    assert "| **9 ms** (scaled 4 ms) | met |" in markdown([slow])
