@@ -7,6 +7,7 @@ for clean data.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -70,6 +71,11 @@ class Schedule:
     def sigma(self, t: Int[Tensor, " b"]) -> Float[Tensor, "b 1 1 1"]:
         """sqrt(1 - alpha_bar) of each timestep (0 at t = -1), float32, ready to broadcast over images."""
         return self._tables(t.device)[1][t][:, None, None, None]
+
+    def half_log_snr(self, t: int) -> float:
+        """log(signal / sigma) of a timestep: the time in which samplers take their steps."""
+        kept = float(self.alpha_bar[t])
+        return 0.5 * math.log(kept / (1 - kept))
 
     def sampling_steps(self, steps: int) -> list[tuple[int, int]]:
         """`(t, t_next)` pairs of a strided sampler, from T - 1 down to -1.

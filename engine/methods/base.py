@@ -11,6 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from engine.diffusion.sample import Sampler
 from engine.events import Run
 from engine.noise import Noise
 from engine.scene import Scene
@@ -40,10 +41,12 @@ class SampleOptions:
 
     mode: Mode = "ours"
     """`paper`: DDIM alone; `ours`: DDIM, then renoise-averaging."""
+    sampler: Sampler = "ddim"
+    """How noise levels are walked."""
     steps: int = 20
     """Denoising steps."""
     eta: float = 0.0
-    """Noise added back at each step: 0 is DDIM, 1 is ancestral."""
+    """Noise that DDIM adds back at each step: 0 is deterministic, 1 ancestral."""
     renoise: RenoiseOptions = RenoiseOptions()
     """Used in mode `ours`."""
 
@@ -54,6 +57,8 @@ class FitOptions:
 
     mode: Mode = "ours"
     """`paper`: guidance and finetuning as published; `ours`: with guided renoising and averaged finetuning."""
+    sampler: Sampler = "ddim"
+    """How noise levels are walked; only DDIM takes Langevin corrections."""
     steps: int = 24
     """Guided denoising steps; 0 starts the finetuning from the mean latent."""
     guidance_gain: float = 2.5e4

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from engine.diffusion.sample import ddim, renoise_average
+from engine.diffusion.sample import renoise_average, solve
 from engine.errors import UnsupportedTaskError
 from engine.events import Run
 from engine.fields.triplane import TriplaneField
@@ -211,7 +211,15 @@ class SSDNeRF(SSDNeRFModel):
         def estimate(x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
             return self.predict_x0(x_t, t), {}
 
-        run = ddim(x, estimate, self.schedule, draws, steps=options.steps, eta=options.eta)
+        run = solve(
+            options.sampler,
+            x,
+            estimate,
+            self.schedule,
+            draws,
+            steps=options.steps,
+            eta=options.eta,
+        )
         x = yield from self._in_latents(run)
         if options.mode == "ours":
             renoise = dataclasses.asdict(options.renoise)
@@ -239,7 +247,8 @@ class SSDNeRF(SSDNeRFModel):
         if options.steps:
             x = noise.normal((1, *self.latent_shape), "x_T", device=self.device)
             x = self.to_images(x.expand(batch.num_scenes, -1, -1, -1, -1))
-            run = ddim(
+            run = solve(
+                options.sampler,
                 x,
                 guide,
                 self.schedule,

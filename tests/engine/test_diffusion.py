@@ -9,8 +9,16 @@ import math
 import pytest
 import torch
 
-from engine.diffusion.sample import ddim, ddim_update, langevin_update, renoise_average, times
+from engine.diffusion.sample import (
+    ddim,
+    ddim_update,
+    langevin_update,
+    renoise_average,
+    solve,
+    times,
+)
 from engine.diffusion.schedule import Schedule
+from engine.errors import ConfigError
 from engine.events import finish
 from engine.noise import Noise
 
@@ -176,3 +184,53 @@ def test_renoise_averaging_pulls_by_what_the_prior_cannot_explain():
     kept = a**2 * SPREAD**2 / (a**2 * SPREAD**2 + s**2)
     expected = (0.75 + 0.25 * kept) ** 3 * (x - MEAN)
     torch.testing.assert_close(finish(run) - MEAN, expected, rtol=1e-4, atol=1e-5)
+
+
+def exact(x_T: torch.Tensor, t: int) -> torch.Tensor:
+    """Where the probability-flow ODE takes `x_T`: the distance from the mean, in deviations, stays."""
+    (a, s), (a_T, s_T) = scales(t), scales(999)
+    spread = math.hypot(a * SPREAD, s) / math.hypot(a_T * SPREAD, s_T)
+    return a * MEAN + spread * (x_T - a_T * MEAN)
+
+
+def error_at(sampler: str, steps: int, t: int) -> float:
+    """Largest distance from the exact solution where a run passes timestep `t`."""
+    x_T = torch.linspace(-3, 3, 16).reshape(1, 1, 4, 4)
+    seen = []
+    finish(solve(sampler, x_T, known(), SCHEDULE, Noise(0), steps=steps), seen.append)
+    (x_t,) = [step.x_t for step in seen if step.t == t]
+    return float((x_t - exact(x_T, t)).abs().max())
+
+
+@pytest.mark.parametrize(("sampler", "order"), [("ddim", 1), ("dpm++2m", 2), ("unipc", 3)])
+def test_samplers_converge_at_their_order_to_the_exact_solution(sampler, order):
+    coarse, fine = error_at(sampler, 10, 199), error_at(sampler, 20, 199)
+    assert coarse / fine > 0.9 * 2**order
+
+
+def test_higher_orders_are_nearer_at_equal_steps():
+    errors = [error_at(sampler, 10, 199) for sampler in ("ddim", "dpm++2m", "unipc")]
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
+
+
+@pytest.mark.parametrize("sampler", ["dpm++2m", "unipc"])
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_multistep_samplers_estimate_once_at_each_level_and_end_at_the_estimate(sampler, steps):
+    calls, seen = [], []
+
+    def estimate(x_t, t):
+        calls.append(int(t[0]))
+        return known()(x_t, t)
+
+    x_T = torch.randn(2, 1, 4, 4)
+    result = finish(solve(sampler, x_T, estimate, SCHEDULE, Noise(0), steps=steps), seen.append)
+    assert calls == [t for t, _ in SCHEDULE.sampling_steps(steps)]
+    assert torch.equal(result, seen[-1].latent)
+    again = finish(solve(sampler, x_T, known(), SCHEDULE, Noise(5), steps=steps))
+    assert torch.equal(result, again)
+
+
+def test_only_ddim_adds_noise():
+    x_T = torch.randn(1, 1, 2, 2)
+    with pytest.raises(ConfigError, match="use ddim"):
+        solve("unipc", x_T, known(), SCHEDULE, Noise(0), steps=4, eta=1.0)
