@@ -226,7 +226,7 @@ class GraphedTraining:
         camera = replace(
             self._camera, c2w=self._camera.c2w[scenes], intrinsics=self._camera.intrinsics[scenes]
         )
-        batch = SceneBatch(self._images[scenes], camera)
+        batch = SceneBatch(self._images, camera, scenes)
         records = self._bank.fetch(scenes, self._method.device)
         report = self._method.learn(
             batch, records, self._optimizers, self._options, step, noise, self._rate

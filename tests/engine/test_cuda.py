@@ -11,6 +11,7 @@ from engine.data.pack import pack_vehicles
 from engine.events import finish
 from engine.fields import frames, radiance
 from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
+from engine.nets.norm import group_norm, group_norm_portable
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.march import MarchConfig
@@ -146,6 +147,36 @@ def test_densities_of_many_scenes_are_those_of_each(name):
     expected = torch.stack([decoder.density(planes[None], xyz) for planes in triplanes])
     found = radiance.densities(decoder.to("cuda"), triplanes.cuda(), xyz.cuda())
     torch.testing.assert_close(found.cpu(), expected.detach(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("modulated", [True, False])
+@pytest.mark.parametrize(("channels", "groups"), [(32, 8), (60, 4), (288, 8)])
+def test_norms_and_their_gradients_are_torchs(channels, groups, modulated):
+    torch.manual_seed(0)
+    norm = torch.nn.GroupNorm(groups, channels).double()
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x, pull = (torch.randn(2, channels, 20, 28, dtype=torch.float64) for _ in range(2))
+    modulation = torch.randn(2, 2 * channels, dtype=torch.float64).chunk(2, 1)
+
+    def run(device, dtype, norm):
+        norm = norm.to(device, dtype)
+        parts = [part.to(device, dtype).requires_grad_(True) for part in (x, *modulation)]
+        y = group_norm(parts[0], norm, tuple(parts[1:]) if modulated else None, silu=modulated)
+        wanted = [*parts[: 3 if modulated else 1], norm.weight, norm.bias]
+        return [y, *torch.autograd.grad(y, wanted, pull.to(device, dtype))]
+
+    expected = run("cpu", torch.float64, norm)
+    for found, truth in zip(run("cuda", torch.float32, norm), expected, strict=True):
+        assert (found.cpu() - truth).norm() < 1e-5 * truth.norm()
+    half = norm.float().cuda()
+    with torch.no_grad():
+        image = x.bfloat16().cuda().contiguous(memory_format=torch.channels_last)
+        found = group_norm(image, half, silu=False)
+        wanted = group_norm_portable(image.float(), half, silu=False)
+    assert found.dtype == torch.bfloat16
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert (found - wanted).norm() < 5e-3 * wanted.norm()
 
 
 @pytest.mark.parametrize("quality", TIERS)
