@@ -20,14 +20,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.fields import frames
 from engine.fields.base import Field
+from engine.fields.merged import mergeable, merged_heads, merged_planes
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.ops import compiled, render_fast
 from engine.ops.cameras import orbit_camera
 from engine.ops.march import MarchConfig, Samples, march
+from engine.ops.planes import HIDDEN_MULTIPLE
 from engine.ops.rays import camera_rays
 from engine.types import Camera
 
@@ -128,7 +130,7 @@ def bake(field: Field) -> Baked:
     from engine.ops import occupancy_fast  # numba
 
     tables = _tables(field)
-    density = occupancy_fast.cell_density(tables.planes, tables.density_head, GRID)
+    density = occupancy_fast.cell_density(tables.planes, tables.heads, GRID)
     return Baked(field, torch.from_numpy(density), tables)
 
 
@@ -312,44 +314,29 @@ def _slope(
 def _tables(field: TriplaneField) -> render_fast.Tables:
     """What the CPU kernels need of a field."""
     decoder = field.decoder
-    hidden, planes = decoder.base[0].out_features, field.triplane
-    layer = decoder.base[0].weight.reshape(hidden, -1, 3)
-    planes = torch.einsum("pcrw,hcp->prwh", planes, layer).contiguous()
-    planes[0] += decoder.base[0].bias
-    direction = np.zeros(17 * hidden, np.float32)
-    if decoder.direction is not None:
-        direction = _flat(decoder.direction[0].weight.T, decoder.direction[0].bias)
     return render_fast.Tables(
-        planes=planes.numpy(),
-        density_head=_flat(decoder.density_head[0].weight, decoder.density_head[0].bias),
-        color_head=_flat(decoder.color_head[0].weight, decoder.color_head[0].bias),
-        direction=direction,
+        planes=merged_planes(decoder, field.triplane[None])[0].numpy(),
+        heads=merged_heads(decoder).numpy(),
+        direction=None if decoder.direction is None else _direction(decoder.direction[0]),
         saturation=decoder.config.saturation,
         box=_flat(field.aabb),
     )
+
+
+def _direction(layer: nn.Linear) -> np.ndarray:
+    """The direction's layer as the kernels read it, padded like the planes."""
+    rows = torch.cat([layer.weight.T, layer.bias[None]])
+    return _flat(F.pad(rows, (0, -rows.shape[1] % HIDDEN_MULTIPLE)))
 
 
 def _has_kernel(field: Field) -> bool:
     """Whether a field has the shape that the CPU kernels are written for."""
     if not isinstance(field, TriplaneField):
         return False
-    config, planes = field.decoder.config, field.triplane
-    shallow = all(
-        len(widths) == 1
-        for widths in (config.base_widths, config.density_widths, config.color_widths)
-    )
-    directed = config.direction == "add" and len(config.direction_widths) == 1
-    return (
-        planes.device.type == "cpu"
-        and planes.dtype == torch.float32
-        and min(planes.shape[-2:]) >= 2
-        and shallow
-        and config.base_widths[0] % 8 == 0
-        and (directed or config.direction == "none")
-        and (config.activation, config.density_activation) == ("silu", "trunc_exp")
-        and not config.flip_z
-        and config.scene_base is None
-    )
+    planes = field.triplane
+    plain = planes.device.type == "cpu" and planes.dtype == torch.float32
+    shallow = field.decoder.direction is None or len(field.decoder.direction) == 1
+    return plain and shallow and min(planes.shape[-2:]) >= 2 and mergeable(field.decoder)
 
 
 def _flat(*tensors: Tensor) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.fields.triplane import TriplaneDecoder
 from engine.ops.harmonics import spherical_harmonics
-from engine.ops.lanes import WIDTH
+from engine.ops.planes import HIDDEN_MULTIPLE
 
 
 def mergeable(decoder: TriplaneDecoder) -> bool:
@@ -37,7 +37,7 @@ def merged_planes(
     if decoder.config.flip_z:
         triplanes = torch.cat([triplanes[:, :1], triplanes[:, 1:].flip(-2)], 1)
     layer = decoder.base[0].weight
-    layer = F.pad(layer, (0, 0, 0, -len(layer) % WIDTH)).unflatten(1, (-1, 3))
+    layer = F.pad(layer, (0, 0, 0, -len(layer) % HIDDEN_MULTIPLE)).unflatten(1, (-1, 3))
     merged = triplanes.flatten(3).transpose(2, 3) @ layer.permute(2, 1, 0)
     return merged.unflatten(2, triplanes.shape[-2:])
 
@@ -59,4 +59,4 @@ def direction_terms(
 
 
 def _padded(rows: Float[Tensor, "n width"]) -> Float[Tensor, "n hidden"]:
-    return F.pad(rows, (0, -rows.shape[1] % WIDTH))
+    return F.pad(rows, (0, -rows.shape[1] % HIDDEN_MULTIPLE))

@@ -16,8 +16,10 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 
-WIDTH = 16
-"""Lanes; hidden layers are padded to a multiple of it."""
+from engine.ops.planes import HIDDEN_MULTIPLE
+
+WIDTH = HIDDEN_MULTIPLE
+"""Lanes."""
 FLOAT, INDEX = ir.FloatType(), ir.IntType(64)
 VECTOR = ir.VectorType(FLOAT, WIDTH)
 _INTS = ir.VectorType(ir.IntType(32), WIDTH)

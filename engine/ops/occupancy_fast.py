@@ -76,7 +76,7 @@ def leap_grid(occupied: Bool[np.ndarray, "gx gy gz"]) -> UInt8[np.ndarray, "gx g
 
 def cell_density(
     planes: Float32[np.ndarray, "3 rows cols hidden"],
-    density_head: Float32[np.ndarray, " density_values"],
+    heads: Float32[np.ndarray, " head_values"],
     cells: int,
 ) -> Float32[np.ndarray, "gx gy gz"]:
     """The largest density found in each of `cells`^3 cells of a field's box.
@@ -85,15 +85,16 @@ def cell_density(
 
     Args:
         planes: Planes times the first layer, as in `engine.ops.render_fast.Tables`.
-        density_head: `hidden` weights, then the bias.
+        heads: The decoder's other numbers, as there.
         cells: Cells along each axis.
     """
     _, rows, cols, hidden = planes.shape
     per_cell = math.ceil(max(rows, cols) / cells)
     count = cells * per_cell + 1
     features = [_on_lattice(plane, count).ravel() for plane in planes]
+    features[0] = (features[0].reshape(-1, hidden) + heads[:hidden]).ravel()
     raw = np.empty((count, count, count), np.float32)
-    _probe(*features, hidden, density_head, raw)
+    _probe(*features, hidden, np.append(heads[hidden : 2 * hidden], heads[5 * hidden]), raw)
     for _ in range(3):
         slices = [raw[i : i + count - per_cell : per_cell] for i in range(per_cell + 1)]
         raw = np.moveaxis(reduce(np.maximum, slices), 0, -1)

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+HIDDEN_MULTIPLE = 16
+"""Kernels work through hidden layers so many channels at a time; layers are padded to a multiple."""
 PLANE_AXES = ((0, 1), (0, 2), (1, 2))
 """(width axis, height axis) of each plane."""
 

@@ -23,18 +23,16 @@ class Tables:
     """A triplane field as the kernels read it.
 
     Attributes:
-        planes: Planes times the first layer, bias included: `3 rows cols hidden`.
-        density_head: `hidden` weights, then the bias.
-        color_head: Three rows of `hidden` weights, then three biases.
-        direction: 16 rows of `hidden` weights, then `hidden` biases; zeros where colour ignores the direction.
+        planes: Planes times the first layer: `3 rows cols hidden`.
+        heads: Bias of the first layer, weights of density and colours (`hidden` each), then their four biases.
+        direction: 16 rows of `hidden` weights, then `hidden` biases; None where colour ignores the direction.
         saturation: How far colours reach beyond [0, 1].
         box: Lower and upper corner, engine units.
     """
 
     planes: Float32[np.ndarray, "3 rows cols hidden"]
-    density_head: Float32[np.ndarray, " density_values"]
-    color_head: Float32[np.ndarray, " color_values"]
-    direction: Float32[np.ndarray, " direction_values"]
+    heads: Float32[np.ndarray, " head_values"]
+    direction: Float32[np.ndarray, " direction_values"] | None
     saturation: float
     box: Float32[np.ndarray, " 6"]
 
@@ -94,7 +92,7 @@ def trace(
     lengths = (march.step, march.min_near, march.stop, march.carry)
     fixed = (
         *(tables.planes.ravel(), rows, cols, hidden),
-        *(tables.density_head, tables.color_head, tables.direction),
+        *(tables.heads, tables.direction),
         *(march.leaps.ravel(), march.leaps.shape, tables.box, camera),
         *(np.float32(length) for length in lengths),
     )

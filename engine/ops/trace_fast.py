@@ -4,10 +4,9 @@ The first layer is linear and the lookup bilinear, so the planes are multiplied 
 three bilinear reads that are added, one activation and one dot product. Rays leap through empty space on a grid of
 Chebyshev distances. A colour is evaluated only when enough weight has gathered since the last one.
 
-Kernels keep three rules, each worth a factor of two or more: loops over `hidden` (the width of the base feature) store
-nothing, since stores alias; they read at unsigned offsets; and they call no library exponential. Each phase is a
-function of its own, or the compiler gives up on its inner loop. `no_type_check` keeps the tests' run-time type checker
-out of compiled code. What kernels call lives in their own file where it can: Numba's disk cache watches no other.
+The loops over the decoder's hidden layer are intrinsics (`engine.ops.decode_fast`); exponentials are our own, since a
+library's is a call. `no_type_check` keeps the tests' run-time type checker out of compiled code. What kernels call lives
+in their own file where it can: Numba's disk cache watches no other.
 """
 
 from __future__ import annotations
@@ -17,7 +16,9 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
+
+from engine.ops.decode_fast import color_at, density_at
 
 TILE = 8
 """Rays are traced in square tiles of this many pixels, for the sake of the caches."""
@@ -138,18 +139,6 @@ def _corners(col, row, beside, below, across, hidden, start):
 
 @njit(**_options)
 @no_type_check
-def _blend(values, at, by, j):
-    """Component `j` of the weighted sum of four rows."""
-    return (
-        by[0] * values[at[0] + j]
-        + by[1] * values[at[1] + j]
-        + by[2] * values[at[2] + j]
-        + by[3] * values[at[3] + j]
-    )
-
-
-@njit(**_options)
-@no_type_check
 def _harmonics(x, y, z, out):
     """The 16 harmonics of `engine.ops.harmonics`, in place."""
     xx, yy, zz = x * x, y * y, z * z
@@ -178,9 +167,8 @@ class _Layers(NamedTuple):
     rows: int
     cols: int
     hidden: int
-    density_head: np.ndarray
-    color_head: np.ndarray
-    direction: np.ndarray
+    heads: np.ndarray
+    direction: np.ndarray | None
 
 
 class _Lattice(NamedTuple):
@@ -199,7 +187,8 @@ class _Rays(NamedTuple):
     """The rays of one tile.
 
     `waiting` is weight that has no colour yet, `colored` weight that has, `reached` the weighted distance; `next` and
-    `end` are lattice indices; `term` holds the direction's share of the hidden layer where `has_term`.
+    `end` are lattice indices; `term` holds the direction's share of the hidden layer where `has_term`, and is None where
+    directions have none.
     """
 
     direction: np.ndarray
@@ -213,7 +202,7 @@ class _Rays(NamedTuple):
     reached: np.ndarray
     rgb: np.ndarray
     has_term: np.ndarray
-    term: np.ndarray
+    term: np.ndarray | None
 
 
 class _Samples(NamedTuple):
@@ -330,30 +319,30 @@ def _place(layers, lattice, samples, count):
 @njit(**_options)
 @no_type_check
 def _reads(layers, samples, i):
-    """Offsets and weights of the texels around a sample, plane by plane."""
+    """Offsets and weights of the twelve texels around a sample."""
     hidden = np.uintp(layers.hidden)
     across = np.uintp(layers.cols) * hidden
     plane = np.uintp(layers.rows) * across
     low, share = samples.low, samples.share
-    return (
-        _corners(low[0, i], low[1, i], share[0, i], share[1, i], across, hidden, np.uintp(0)),
-        _corners(low[0, i], low[3, i], share[0, i], share[3, i], across, hidden, plane),
-        _corners(low[2, i], low[3, i], share[2, i], share[3, i], across, hidden, plane + plane),
+    at_0, by_0 = _corners(
+        low[0, i], low[1, i], share[0, i], share[1, i], across, hidden, np.uintp(0)
     )
+    at_1, by_1 = _corners(low[0, i], low[3, i], share[0, i], share[3, i], across, hidden, plane)
+    at_2, by_2 = _corners(
+        low[2, i], low[3, i], share[2, i], share[3, i], across, hidden, plane + plane
+    )
+    return (*at_0, *at_1, *at_2), (*by_0, *by_1, *by_2)
 
 
 @njit(**_options)
 @no_type_check
 def _absorb(layers, samples, count, step):
     """The share of light that passes each sample."""
-    planes, head, hidden = layers.planes, layers.density_head, np.uintp(layers.hidden)
+    hidden, heads = np.uintp(layers.hidden), layers.heads
+    bias = heads[5 * hidden]
     for i in range(count):
-        (at_0, by_0), (at_1, by_1), (at_2, by_2) = _reads(layers, samples, i)
-        raw = head[hidden]
-        for j in range(hidden):
-            base = _blend(planes, at_0, by_0, j) + _blend(planes, at_1, by_1, j)
-            raw += head[j] * silu(base + _blend(planes, at_2, by_2, j))
-        samples.passing[i] = raw
+        at, by = _reads(layers, samples, i)
+        samples.passing[i] = density_at(layers.planes, heads, at, by, hidden) + bias
     for i in range(count):
         samples.passing[i] = exp(-exp(samples.passing[i]) * step)
 
@@ -387,44 +376,52 @@ def _composite(rays, samples, picks, alive, still, ends, stop, carry):
     return living, wanted
 
 
+@no_type_check
+def _room_for_terms(direction, size):
+    """Where the shares of a tile's directions go; None where they have none."""
+    return None if direction is None else np.empty(size, np.float32)
+
+
+@overload(_room_for_terms)
+@no_type_check
+def _typed_room_for_terms(direction, size):
+    if isinstance(direction, types.NoneType):
+        return lambda direction, size: None
+    return lambda direction, size: np.empty(size, np.float32)
+
+
 @njit(**_options)
 @no_type_check
-def _turn(layers, rays, ray, basis):
-    """The direction's share of a ray's hidden layer, four harmonics at a time."""
-    weights, hidden = layers.direction, np.uintp(layers.hidden)
-    start = np.uintp(ray) * hidden
-    _harmonics(rays.direction[0, ray], rays.direction[1, ray], rays.direction[2, ray], basis)
-    for j in range(hidden):
-        rays.term[start + j] = weights[np.uintp(16) * hidden + j]
-    for n in range(np.uintp(0), np.uintp(16), np.uintp(4)):
-        at = n * hidden
-        rows = (at, at + hidden, at + hidden + hidden, at + hidden + hidden + hidden)
-        shares = (basis[n], basis[n + 1], basis[n + 2], basis[n + 3])
+def _turn(direction, hidden, rays, ray, basis):
+    """The direction's share of a ray's hidden layer, where it has one."""
+    if direction is not None:
+        start = np.uintp(ray) * hidden
+        _harmonics(rays.direction[0, ray], rays.direction[1, ray], rays.direction[2, ray], basis)
         for j in range(hidden):
-            rays.term[start + j] += _blend(weights, rows, shares, j)
-    rays.has_term[ray] = True
+            rays.term[start + j] = direction[np.uintp(16) * hidden + j]
+        for n in range(16):
+            at = np.uintp(n) * hidden
+            for j in range(hidden):
+                rays.term[start + j] += basis[n] * direction[at + j]
+        rays.has_term[ray] = True
 
 
 @njit(**_options)
 @no_type_check
 def _paint(layers, rays, samples, picks, wanted, basis):
     """Add the colours of the picked samples to their rays."""
-    planes, head, hidden = layers.planes, layers.color_head, np.uintp(layers.hidden)
-    green_at, blue_at, bias_at = hidden, hidden + hidden, hidden + hidden + hidden
+    hidden, heads, term = np.uintp(layers.hidden), layers.heads, rays.term
+    bias = 5 * hidden
     for pick in range(wanted):
         i, ray = picks.sample[pick], picks.ray[pick]
         if not rays.has_term[ray]:
-            _turn(layers, rays, ray, basis)
-        term, term_at = rays.term, np.uintp(ray) * hidden
-        (at_0, by_0), (at_1, by_1), (at_2, by_2) = _reads(layers, samples, i)
-        red, green, blue = head[bias_at], head[bias_at + np.uintp(1)], head[bias_at + np.uintp(2)]
-        for j in range(hidden):
-            base = _blend(planes, at_0, by_0, j) + _blend(planes, at_1, by_1, j)
-            unit = silu(base + _blend(planes, at_2, by_2, j) + term[term_at + j])
-            red += head[j] * unit
-            green += head[green_at + j] * unit
-            blue += head[blue_at + j] * unit
-        picks.rgb[0, pick], picks.rgb[1, pick], picks.rgb[2, pick] = red, green, blue
+            _turn(layers.direction, hidden, rays, ray, basis)
+        at, by = _reads(layers, samples, i)
+        start = np.uintp(ray) * hidden
+        red, green, blue = color_at(layers.planes, heads, term, start, at, by, hidden)
+        picks.rgb[0, pick] = red + heads[bias + np.uintp(1)]
+        picks.rgb[1, pick] = green + heads[bias + np.uintp(2)]
+        picks.rgb[2, pick] = blue + heads[bias + np.uintp(3)]
     for channel in range(3):
         colors = picks.rgb[channel]
         for pick in range(wanted):
@@ -458,12 +455,12 @@ def _write(rays, tile, stop, rgb, opacity, depth):
 @njit(nogil=True, **_options)
 @no_type_check
 def trace_tiles(
-    planes, rows, cols, hidden, density_head, color_head, direction,
+    planes, rows, cols, hidden, heads, direction,
     leaps, cells, box, camera, step, min_near, stop, carry,
     first, last, rgb, opacity, depth,
 ):  # fmt: skip
     """Trace some tiles of a picture, in rounds: gather samples, absorb, composite, paint."""
-    layers = _Layers(planes, rows, cols, hidden, density_head, color_head, direction)
+    layers = _Layers(planes, rows, cols, hidden, heads, direction)
     gx, gy, gz = np.float32(cells[0]), np.float32(cells[1]), np.float32(cells[2])
     wide, deep, tall = box[3] - box[0], box[4] - box[1], box[5] - box[2]
     sx, sy, sz = gx / wide, gy / deep, gz / tall
@@ -483,7 +480,7 @@ def trace_tiles(
         reached=np.empty(size, np.float32),
         rgb=np.empty((3, size), np.float32),
         has_term=np.empty(size, np.bool_),
-        term=np.empty(size * layers.hidden, np.float32),
+        term=_room_for_terms(direction, size * hidden),
     )
     samples = _Samples(
         np.empty(capacity, np.float32),
