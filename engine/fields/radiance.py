@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.device import runs_triton
 from engine.fields.merged import direction_terms, mergeable, merged_heads, merged_planes
 from engine.fields.triplane import TriplaneDecoder
-from engine.ops import radiance_fast
+from engine.ops import compiled
 from engine.ops.march import MarchConfig, march
 from engine.ops.volume import STOP_TRANSMITTANCE, composite
 from engine.types import RayBatch
@@ -27,7 +27,7 @@ def on_triton(decoder: TriplaneDecoder, triplanes: Tensor) -> bool:
 def on_numba(decoder: TriplaneDecoder, triplanes: Tensor) -> bool:
     """Whether the Numba kernels render these planes."""
     on_cpu = triplanes.device.type == "cpu" and triplanes.dtype == torch.float32
-    return on_cpu and mergeable(decoder)
+    return on_cpu and mergeable(decoder) and compiled.usable()
 
 
 def render_rays(
@@ -103,6 +103,8 @@ def _render_rays_numba(
     jitter: Tensor,
     dt_gamma: Tensor,
 ) -> tuple[Tensor, Tensor]:
+    from engine.ops import radiance_fast
+
     terms = direction_terms(decoder, rays.rays_d)
     lattice = radiance_fast.Lattice(
         rays_o=rays.rays_o,
@@ -163,6 +165,8 @@ def densities(
         planes, heads = merged_planes(decoder, triplanes), merged_heads(decoder)
         return rays_triton.densities(planes, heads, decoder.aabb, xyz)
     if on_numba(decoder, triplanes):
+        from engine.ops import radiance_fast
+
         planes, heads = merged_planes(decoder, triplanes), merged_heads(decoder)
         return radiance_fast.densities(planes, heads, xyz, decoder.aabb)
     return torch.stack([decoder.density(planes[None], xyz) for planes in triplanes])

@@ -24,6 +24,7 @@ from engine.nets.unet2d import (
     Upsample,
     timestep_embedding,
 )
+from engine.ops import compiled
 
 Pull = Callable[[Tensor], Tensor]
 """From the gradient of a layer's result to the gradient of its input."""
@@ -111,10 +112,10 @@ _known: WeakKeyDictionary[UNet2D, FrozenUNet] = WeakKeyDictionary()
 
 
 def may_freeze(unet: UNet2D) -> bool:
-    """Whether a network's weights stay as they are, on a CPU whose torch has oneDNN."""
+    """Whether a network's weights stay as they are, on a CPU whose torch has oneDNN and whose kernels are ready."""
     weight = unet.out.weight
     still = weight.device.type == "cpu" and not weight.requires_grad
-    return still and torch.backends.mkldnn.is_available()
+    return still and torch.backends.mkldnn.is_available() and compiled.usable()
 
 
 def frozen(unet: UNet2D, dtype: torch.dtype) -> FrozenUNet:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from engine.device import runs_triton
-from engine.nets.norm_fast import ROW, normalise, normalise_backward
+from engine.ops import compiled
 
 Modulation = tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]
 """Scale and shift: normalised values are multiplied by 1 + scale, then shift is added."""
@@ -35,7 +35,8 @@ def group_norm(
         from engine.nets import norm_triton
 
         return norm_triton.group_norm(x, norm, modulation, silu=silu)
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
+    fast = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+    if not (fast and compiled.usable()):
         return group_norm_portable(x, norm, modulation, silu=silu)
     if modulation is None:
         zero = norm.weight.new_zeros(x.shape[:2])
@@ -72,6 +73,8 @@ def _rows(x: Tensor):
 @lru_cache
 def _pixels_in_a_row(pixels: int, channels: int) -> int:
     """How many pixels the kernels take at a time: a divisor of their number."""
+    from engine.nets.norm_fast import ROW
+
     return max(k for k in range(1, max(1, ROW // channels) + 1) if pixels % k == 0)
 
 
@@ -85,6 +88,8 @@ def push_norm(
     silu: bool,
 ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "2 b groups"]]:
     """The kernels' result, and the mean and inverse deviation of each group; `x` is channels-last."""
+    from engine.nets.norm_fast import normalise
+
     out = torch.empty_like(x)
     moments = torch.empty(2, len(x), groups)
     numbers = [part.numpy() for part in (weight, bias, *modulation)]
@@ -102,6 +107,8 @@ def pull_norm(
     silu: bool,
 ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c"], Float[Tensor, "b c"]]:
     """Gradients of `x`, of the factor on the normalised values and of what is added to them."""
+    from engine.nets.norm_fast import normalise_backward
+
     gradient = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
     out = torch.empty_like(x)
     sums = torch.empty(2, *x.shape[:2])

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from engine.ops import pixels_fast
+from engine.ops import compiled
 from engine.ops.rays import pixel_rays
 from engine.types import RayBatch, SceneBatch
 
@@ -19,7 +19,8 @@ def gather_rays(batch: SceneBatch, pixels: Int[Tensor, "scenes n"]) -> RayBatch:
         batch: The pictures.
         pixels: For each scene, flat indices into its (view, row, column) pixels.
     """
-    gather = _gather_torch if batch.images.device.type != "cpu" else _gather_fast
+    fast = batch.images.device.type == "cpu" and compiled.usable()
+    gather = _gather_fast if fast else _gather_torch
     rays_o, rays_d, rgb = gather(batch, pixels)
     scenes, count = pixels.shape
     focal = batch.camera.intrinsics[..., :2].mean((1, 2))
@@ -53,6 +54,8 @@ def _gather_torch(batch: SceneBatch, pixels: Tensor) -> tuple[Tensor, Tensor, Te
 
 def _gather_fast(batch: SceneBatch, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The same, pixel by pixel."""
+    from engine.ops import pixels_fast
+
     total = pixels.numel()
     rays_o, rays_d, rgb = (torch.empty(total, 3) for _ in range(3))
     scene = torch.arange(len(pixels)) if batch.scene is None else batch.scene
