@@ -44,7 +44,7 @@ ON_CUDA = ("frames", "training", "reconstruct")
 
 def run(groups: Sequence[str], settings: Settings) -> tuple[dict[str, Any], str]:
     """Measure some groups; returns what goes into the JSON, and the table."""
-    results, seconds, failed = Results(), {}, {}
+    results, seconds, failed, place = Results(), {}, {}, machine()
     for name in groups:
         began = time.perf_counter()
         try:
@@ -57,7 +57,7 @@ def run(groups: Sequence[str], settings: Settings) -> tuple[dict[str, Any], str]
             failed[name] = f"{type(error).__name__}: {error}"
         seconds[name] = round(time.perf_counter() - began, 1)
         print(f"{name}: {seconds[name]} s", file=sys.stderr)
-    about = {"machine": machine(), "commit": commit(), "group_seconds": seconds, "failed": failed}
+    about = {"machine": place, "commit": commit(), "group_seconds": seconds, "failed": failed}
     return results.json(about), markdown(results.rows)
 
 
@@ -70,7 +70,10 @@ def main() -> int:
     arguments = parser.parse_args()
     found, table = run(arguments.only, QUICK if arguments.quick else Settings())
     about = found["machine"]
-    print(f"{about['cpu']}, {about['cores']} cores, torch {about['torch']}, {found['commit']}\n")
+    print(
+        f"{about['cpu']}, {about['cores']} cores, torch {about['torch']}, commit {found['commit']}, "
+        f"load average {about['load_average']:.1f} at the start (0 is an idle machine)\n"
+    )
     print(table)
     if arguments.out:
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")

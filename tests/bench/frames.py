@@ -23,7 +23,7 @@ from tests.bench.fields import Subject
 from tests.bench.peak import fma_gflops, gemm_gflops
 from tests.bench.plain import PlainField
 from tests.bench.reference import Reference, psnr
-from tests.bench.report import Results, Row, machine
+from tests.bench.report import Results, Row, key, machine, on
 from tests.bench.settings import Settings
 from tests.bench.timing import Work, cpu, interleaved, torch_threads, wall
 
@@ -57,6 +57,11 @@ class Stage:
 
     def camera(self, index: int, size: int | None = None):
         return fields.view(index, size or self.settings.psnr_size, self.device)
+
+    @property
+    def contest_size(self) -> int:
+        """Side of the pictures on which we and the peer compete: a GPU is idle with small ones."""
+        return self.settings.psnr_size if self.device == "cpu" else self.settings.sizes[-1]
 
     def ours(self, index: int, quality: str, size: int | None = None, threads: int | None = None):
         return render(self.baked, self.camera(index, size), RenderOptions(quality, threads=threads))
@@ -140,11 +145,10 @@ def measure(settings: Settings, device: str = "cpu") -> Results:
     means = {quality: statistics.mean(values) for quality, values in quality_db.items()}
     compared, quickest = _nearest(means, COMPARED_DB), _nearest(means, LEAST_DB)
     results = Results()
-    mark = "" if device == "cpu" else f" ({torch.cuda.get_device_name()})"
     limit = Limit.of(scenes) if device == "cpu" else None
-    results.add(_frames(scenes, quality_db, quickest, mark, limit))
-    results.add(_against_peer(scenes, compared, means[compared], mark))
-    results.add(_bake(scenes, mark))
+    results.add(_frames(scenes, quality_db, quickest, limit))
+    results.add(_against_peer(scenes, compared, means[compared]))
+    results.add(_bake(scenes))
     if limit is not None:
         results.add(_share(scenes, quickest, limit))
     return results
@@ -156,10 +160,6 @@ def _nearest(means: dict[str, float], least: float) -> str:
     return min(enough, key=means.__getitem__) if enough else max(means, key=means.__getitem__)
 
 
-def _key(name: str, mark: str) -> str:
-    return name if not mark else f"cuda_{name}"
-
-
 def _about(values: list[float]) -> str:
     return f"{statistics.mean(values):.1f} dB (least {min(values):.1f})"
 
@@ -168,7 +168,6 @@ def _frames(
     scenes: list[Stage],
     db: dict[str, list[float]],
     quickest: str,
-    mark: str,
     limit: Limit | None,
 ) -> Results:
     """Milliseconds of every quality and size: wall on all cores, CPU on one."""
@@ -194,22 +193,22 @@ def _frames(
                     timed = interleaved(works, settings.repeats, cpu)
                 for name, ms in timed.items():
                     one.setdefault(name, []).append(ms)
-    found = Results(details={_key("frames", mark): {"wall_ms": every, "cpu_ms": one, "db": db}})
-    found.top[_key("frame_psnr", mark)] = statistics.mean(db[quickest])
+    found = Results(details={key("frames", device): {"wall_ms": every, "cpu_ms": one, "db": db}})
+    found.top[key("frame_psnr", device)] = statistics.mean(db[quickest])
     goals = {128: (6.0, 3.5), 256: (22.0, 14.0), 512: (85.0, 60.0)}
     for size in settings.sizes:
         for quality in TIERS:
             name = f"{quality} {size}"
-            ms, goal = statistics.median(every[name]), quality == quickest and not mark
+            ms, goal = statistics.median(every[name]), quality == quickest and device == "cpu"
             must, reach = goals.get(size, (None, None)) if goal else (None, None)
             core = f", {statistics.median(one[name]):.1f} ms CPU on one core" if one else ""
             how = f"{_about(db[quality])}{core}"
-            row = Row(f"{size} px, {quality}{mark}", ms, must, reach, " ms", how=how)
+            row = Row(f"{size} px, {quality}{on(device)}", ms, must, reach, " ms", how=how)
             if must is not None:
                 row = replace(row, scaled=limit.scaled(ms, quality))
             found.rows.append(row)
             if quality == quickest:
-                found.top[_key(f"frame_{size}_ms", mark)] = ms
+                found.top[key(f"frame_{size}_ms", device)] = ms
     return found
 
 
@@ -221,7 +220,7 @@ RIVALS = {
 }
 
 
-def _against_peer(scenes: list[Stage], quality: str, decibels: float, mark: str) -> Results:
+def _against_peer(scenes: list[Stage], quality: str, decibels: float) -> Results:
     """Speed-up over the peer and over the torch path."""
     settings, device = scenes[0].settings, scenes[0].device
     threads = torch.get_num_threads()
@@ -241,7 +240,9 @@ def _against_peer(scenes: list[Stage], quality: str, decibels: float, mark: str)
     chunks, runs = {}, {}
     for mode, (threads, clock) in modes.items():
         with torch_threads(threads):
-            chunks[mode] = peer.best_chunk(scenes[0].plain, scenes[0].camera(0))
+            chunks[mode] = peer.best_chunk(
+                scenes[0].plain, scenes[0].camera(0, scenes[0].contest_size)
+            )
             runs[mode] = [
                 interleaved(
                     _contest(scene, view, quality, both, chunks[mode], threads),
@@ -253,13 +254,13 @@ def _against_peer(scenes: list[Stage], quality: str, decibels: float, mark: str)
             ]
     found = Results()
     details = {"quality": quality, "samples": samples, "peer_db": reached, "chunk": chunks}
-    found.details[_key("peer", mark)] = {**details, "ms": runs}
+    found.details[key("peer", device)] = {**details, "ms": runs}
     for mode, times in runs.items():
         for rival, name in RIVALS.items():
             ratio = statistics.median(run[rival] / run["ours"] for run in times)
-            goal = (mode, rival, mark) == ("one core", "peer", "")
+            goal = (mode, rival) == ("one core", "peer")
             ours, theirs = (statistics.median(run[n] for run in times) for n in ("ours", rival))
-            how = f"{theirs:.1f} : {ours:.2f} ms, {settings.psnr_size} px"
+            how = f"{theirs:.1f} : {ours:.2f} ms, {scenes[0].contest_size} px"
             if rival in samples:
                 shown = "/".join(map(str, samples[rival]))
                 how = (
@@ -267,10 +268,12 @@ def _against_peer(scenes: list[Stage], quality: str, decibels: float, mark: str)
                     f"({shown} samples a ray), {how}"
                 )
             must, reach = (40.0, 60.0) if goal else (None, None)
-            row = Row(f"speed-up over {name}, {mode}{mark}", ratio, must, reach, "x", "more", how)
+            row = Row(
+                f"speed-up over {name}, {mode}{on(device)}", ratio, must, reach, "x", "more", how
+            )
             found.rows.append(row)
             if rival == "peer" and mode != "all cores":
-                found.top[_key("speedup_equal_psnr", mark)] = ratio
+                found.top[key("speedup_equal_psnr", device)] = ratio
     return found
 
 
@@ -278,7 +281,8 @@ def _contest(
     scene: Stage, view: int, quality: str, samples: list[int], chunk: int, threads: int
 ) -> dict[str, Work]:
     """The works that take turns on one view."""
-    camera, options = scene.camera(view), RenderOptions(quality, threads=threads)
+    camera = scene.camera(view, scene.contest_size)
+    options = RenderOptions(quality, threads=threads)
     portable, equal, cube = replace(scene.baked, tables=None, on_gpu=None), *samples
     return {
         "ours": lambda: render(scene.baked, camera, options),
@@ -289,7 +293,7 @@ def _contest(
     }
 
 
-def _bake(scenes: list[Stage], mark: str) -> Results:
+def _bake(scenes: list[Stage]) -> Results:
     """A new scene made ready, up to and with the first leap grid."""
     settings, device = scenes[0].settings, scenes[0].device
 
@@ -301,10 +305,10 @@ def _bake(scenes: list[Stage], mark: str) -> Results:
 
     works = {scene.subject.name: lambda s=scene: ready(s) for scene in scenes}
     ms = statistics.median(interleaved(works, settings.repeats).values())
-    must, reach = (None, None) if mark else (60.0, 20.0)
+    must, reach = (60.0, 20.0) if device == "cpu" else (None, None)
     how = "occupancy, tables and the leap grids of two qualities, wall"
-    row = Row(f"bake a new scene{mark}", ms, must, reach, " ms", how=how)
-    return Results({_key("bake_ms", mark): ms}, [row])
+    row = Row(f"bake a new scene{on(device)}", ms, must, reach, " ms", how=how)
+    return Results({key("bake_ms", device): ms}, [row])
 
 
 def _share(scenes: list[Stage], quality: str, limit: Limit) -> Results:

@@ -24,7 +24,7 @@ from engine.noise import Noise
 from engine.render import RenderOptions, render_views
 from engine.types import Camera, Views
 from tests.bench.fields import CHECKPOINT
-from tests.bench.report import Results, Row
+from tests.bench.report import Results, Row, key, on
 from tests.bench.settings import Settings
 from tests.bench.timing import wall
 
@@ -89,7 +89,6 @@ def timed(method: SSDNeRF, index: int, options: FitOptions) -> Timed:
 
 def measure(settings: Settings, device: str = "cpu") -> Results:
     """Several vehicles, after one that warms up."""
-    mark = "" if device == "cpu" else "cuda_"
     method = open_checkpoint(CHECKPOINT, device)
     options = settings.fit or method.fit_options
     runs = [timed(method, index, options) for index in range(settings.reconstructions + 1)][1:]
@@ -100,17 +99,17 @@ def measure(settings: Settings, device: str = "cpu") -> Results:
     )
     how = f"{db:.1f} dB on {len(HELD_OUT)} held-out views of {len(runs)} vehicles (mean scene {mean:.1f} dB), wall"
     stages = ", ".join(run.first_stage for run in runs)
-    goals = ((4.0, 1.5), (1.0, 1.0)) if not mark else ((None, None),) * 2
+    goals = ((4.0, 1.5), (1.0, 1.0)) if device == "cpu" else ((None, None),) * 2
     rows = [
-        Row(f"{mark}single-view reconstruction", seconds, *goals[0], " s", how=how),
+        Row(f"single-view reconstruction{on(device)}", seconds, *goals[0], " s", how=how),
         Row(
-            f"{mark}first recognisable 3D of it",
+            f"first recognisable 3D of it{on(device)}",
             first,
             *goals[1],
             " s",
             how=f"first step within {NEAR_DB:.0f} dB of the result and better than the mean scene ({stages})",
         ),
     ]
-    top = {f"{mark}reconstruct_s": seconds, f"{mark}reconstruct_first_3d_s": first}
-    details = {f"{mark}reconstruct": [vars(run) for run in runs]}
+    top = {key("reconstruct_s", device): seconds, key("reconstruct_first_3d_s", device): first}
+    details = {key("reconstruct", device): [vars(run) for run in runs]}
     return Results(top, rows, details)

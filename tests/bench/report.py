@@ -94,6 +94,16 @@ class Results:
         return {**missing, **self.top, **about, "table": rows, "details": self.details}
 
 
+def on(device: str) -> str:
+    """What rows of a device other than the CPU say after their goal."""
+    return "" if device == "cpu" else f" ({torch.cuda.get_device_name()})"
+
+
+def key(name: str, device: str) -> str:
+    """A key of a device's figures."""
+    return name if device == "cpu" else f"{device}_{name}"
+
+
 def markdown(rows: list[Row]) -> str:
     """The table."""
     lines = ["| goal | must | reach for | measured | | PSNR / how |", "|---|---|---|---|---|---|"]
@@ -119,6 +129,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": f"{facts.get('model name')}, family {facts.get('cpu family')} model {facts.get('model')}",
         "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
         "avx512": "avx512f" in flags,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),

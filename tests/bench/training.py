@@ -22,7 +22,7 @@ from engine.noise import Noise
 from engine.types import SceneBatch
 from tests.bench import batches
 from tests.bench.published import Published, PublishedScenes
-from tests.bench.report import Results, Row
+from tests.bench.report import Results, Row, key, on
 from tests.bench.settings import Settings
 from tests.bench.timing import cpu, interleaved, torch_threads, wall
 from train.recipes.vehicles import VEHICLES
@@ -35,21 +35,18 @@ LATE = 1000
 
 def measure(settings: Settings, device: str = "cpu") -> Results:
     """Both on one device."""
-    mark = "" if device == "cpu" else "cuda_"
     batch = batches.gallery_batch(settings.train_scenes, device)
     results = Results()
     for paper in (False, True):
-        results.add(_render_part(settings, batch, device, mark, paper))
-    results.add(_whole_step(settings, batch, device, mark))
+        results.add(_render_part(settings, batch, device, paper))
+    results.add(_whole_step(settings, batch, device))
     return results
 
 
 # ---------------------------------------------------------------------------------- render part
 
 
-def _render_part(
-    settings: Settings, batch: SceneBatch, device: str, mark: str, paper: bool
-) -> Results:
+def _render_part(settings: Settings, batch: SceneBatch, device: str, paper: bool) -> Results:
     """March, decode and composite, forward and backward."""
     method = batches.trained_method(device, paper=paper)
     work = batches.render_work(method, batch, settings.rays)
@@ -73,10 +70,10 @@ def _render_part(
     ms = _both_clocks({name: lambda n=name: train(n) for name in renders}, settings, device)
     details = {"ms": ms, "samples": len(known.xyz), "rays": len(work.jitter), **error}
     name = "paper's decoder" if paper else "bundled decoder"
-    found = Results(details={f"{mark}train_render, {name}": details})
+    found = Results(details={key(f"train_render, {name}", device): details})
     counted = CPU if CPU in ms else WALL
     if not paper:
-        found.top[f"{mark}train_render_speedup"] = ms[counted][PLAIN] / ms[counted]["ours"]
+        found.top[key("train_render_speedup", device)] = ms[counted][PLAIN] / ms[counted]["ours"]
     for clock, rival in ((CPU, PLAIN), (CPU, GIVEN), (WALL, PLAIN)):
         if clock not in ms:
             continue
@@ -87,7 +84,7 @@ def _render_part(
             f"{len(known.xyz)} samples; colours differ by {error['colors']:.0e}, gradients by {error['gradients']:.0e} "
             f"({error['worst']} by {error['by_tensor'][error['worst']]:.0e})"
         )
-        title = f"{mark}render part of a training step, {name}, against {rival}; {clock}"
+        title = f"render part of a training step, {name}, against {rival}; {clock}{on(device)}"
         ratio = times[rival] / times["ours"]
         found.rows.append(Row(title, ratio, must, reach, "x", "more", how))
     return found
@@ -147,7 +144,7 @@ class Side:
         return self.run(self.turns)
 
 
-def _whole_step(settings: Settings, batch: SceneBatch, device: str, mark: str) -> Results:
+def _whole_step(settings: Settings, batch: SceneBatch, device: str) -> Results:
     """One outer iteration of the bundled recipe."""
     rays = min(VEHICLES.train.rays, settings.rays)
     options = replace(VEHICLES.train, rays=rays)
@@ -159,16 +156,16 @@ def _whole_step(settings: Settings, batch: SceneBatch, device: str, mark: str) -
     )
     first = {"ours": ours(), "plain": plain()}
     ms = _both_clocks({"ours": ours, "plain": plain}, settings, device)
-    key, counted = f"{mark}train_step", CPU if CPU in ms else WALL
-    found = Results(details={key: {"ms": ms, "first_reports": first}})
-    found.top[f"{key}_speedup"] = ms[counted]["plain"] / ms[counted]["ours"]
+    name, counted = key("train_step", device), CPU if CPU in ms else WALL
+    found = Results(details={name: {"ms": ms, "first_reports": first}})
+    found.top[f"{name}_speedup"] = ms[counted]["plain"] / ms[counted]["ours"]
     for clock, times in ms.items():
         must, reach = (1.6, 2.5) if clock == CPU else (None, None)
         how = (
             f"{times['plain']:.0f} : {times['ours']:.0f} ms, {batch.num_scenes} scenes, {rays} rays each; first "
             f"step's rendering loss {first['ours']['rendering_loss']:.5f} : {first['plain']['rendering_loss']:.5f}"
         )
-        title = f"{mark}whole step of the recipe against the published one; {clock}"
+        title = f"whole step of the recipe against the published one; {clock}{on(device)}"
         row = Row(title, times["plain"] / times["ours"], must, reach, "x", "more", how)
         found.rows.append(row)
     return found
