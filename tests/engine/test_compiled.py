@@ -1,0 +1,116 @@
+"""Nobody waits for a compiler: what happens while another thread prepares the kernels."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from engine.fields.radiance import densities
+from engine.nets.norm import group_norm
+from engine.ops import compiled
+from engine.ops.cameras import orbit_camera
+from engine.ops.metrics import psnr
+from engine.render import bake, render
+from tests.engine.render_fields import soft_car
+
+CAMERA = orbit_camera(40.0, 20.0, 1.4, 48)
+
+
+@contextmanager
+def a_compiler_at_work() -> Iterator[Callable[[], None]]:
+    """Another thread is busy with the kernels; yields what lets it finish."""
+    started, enough = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with compiled.preparing():
+            started.set()
+            assert enough.wait(60)
+
+    thread = threading.Thread(target=work)
+
+    def finish() -> None:
+        enough.set()
+        thread.join()
+
+    thread.start()
+    assert started.wait(60)
+    try:
+        yield finish
+    finally:
+        finish()
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("this kernel is still being compiled")
+
+
+@pytest.fixture
+def blocked_kernels(monkeypatch) -> pytest.MonkeyPatch:
+    """Every way into a compiled kernel, blocked."""
+    monkeypatch.setattr("engine.ops.render_fast.trace", refuse)
+    monkeypatch.setattr("engine.ops.occupancy_fast.cell_density", refuse)
+    monkeypatch.setattr("engine.ops.radiance_fast.densities", refuse)
+    monkeypatch.setattr("engine.nets.norm_fast.normalise", refuse)
+    return monkeypatch
+
+
+def test_pictures_do_not_wait_and_are_the_same(blocked_kernels):
+    field = soft_car()
+    with a_compiler_at_work() as finish:
+        early = bake(field)
+        picture = render(early, CAMERA)
+        assert not early.outdated
+        finish()
+        blocked_kernels.undo()
+        assert early.outdated
+        again = bake(field)
+        assert not again.outdated
+        assert float(psnr(picture.rgb, render(again, CAMERA).rgb)) > 45
+
+
+def test_a_field_baked_before_is_drawn_without_kernels_too(blocked_kernels):
+    blocked_kernels.undo()
+    baked = bake(soft_car())
+    truth = render(baked, CAMERA)
+    blocked_kernels.setattr("engine.ops.render_fast.trace", refuse)
+    with a_compiler_at_work():
+        assert float(psnr(render(baked, CAMERA).rgb, truth.rgb)) > 45
+
+
+@torch.no_grad()
+def test_neither_do_fits(blocked_kernels):
+    field, xyz = soft_car(), torch.rand(50, 3) * 0.4
+    norm, images = torch.nn.GroupNorm(4, 16), torch.randn(2, 16, 8, 8)
+    with a_compiler_at_work() as finish:
+        density = densities(field.decoder, field.triplane[None], xyz)
+        normalised = group_norm(images, norm)
+        finish()
+    blocked_kernels.undo()
+    torch.testing.assert_close(
+        density, densities(field.decoder, field.triplane[None], xyz), rtol=1e-3, atol=1e-4
+    )
+    torch.testing.assert_close(normalised, group_norm(images, norm), rtol=1e-3, atol=1e-4)
+
+
+def test_who_prepares_may_use_kernels_and_nobody_else():
+    with compiled.preparing():
+        assert compiled.usable()
+        seen: list[bool] = []
+        thread = threading.Thread(target=lambda: seen.append(compiled.usable()))
+        thread.start()
+        thread.join()
+        assert seen == [False]
+    assert compiled.usable()
+
+
+def test_kernels_whose_preparation_failed_stay_unused():
+    with pytest.raises(RuntimeError, match="no compiler"), compiled.preparing():
+        raise RuntimeError("no compiler")
+    assert not compiled.usable()
+    with compiled.preparing():
+        pass
+    assert compiled.usable()
