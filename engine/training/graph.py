@@ -172,8 +172,8 @@ class GraphedTraining:
         free, _ = torch.cuda.mem_get_info(raw.device)
         return data.images.nbytes < free // 2
 
-    def run(self, step: int, scenes: Int[Tensor, " batch"], rate: float) -> dict[str, float]:
-        """One iteration, stored in the bank; returns its numbers.
+    def launch(self, step: int, scenes: Int[Tensor, " batch"], rate: float) -> None:
+        """Have the GPU run one iteration and store it in the bank.
 
         Args:
             step: Iteration, from 0.
@@ -200,9 +200,11 @@ class GraphedTraining:
                 held.draws.load(step)
                 held.graph.replay()
             held.runs += 1
-            numbers = held.values.tolist()
         torch.cuda.current_stream(device).wait_stream(self._stream)
-        return dict(zip(held.names, numbers, strict=True))
+
+    def numbers(self) -> dict[str, float]:
+        """What the last iteration reports; waits for it."""
+        return dict(zip(self._held.names, self._held.values.tolist(), strict=True))
 
     def _listener(self, held: _Held, step: int) -> Tape:
         """Ordinary noise; what is asked for is remembered."""

@@ -224,16 +224,18 @@ def iterate(state: TrainState, data: PackedDataset) -> dict[str, float]:
     method.train()
     torch.manual_seed(noise_seed(recipe, step))  # dropout, where a recipe has it
     latent_rate = recipe.train.latent_rate * factor
-    graphed = _graphed(state, data)
+    graphed, decay = _graphed(state, data), ema_decay(step, batch=recipe.batch)
     if graphed is None:
         report = _iterate_plainly(state, data, scenes, latent_rate)
+        update_ema(state.average, method, decay)
     else:
-        report = graphed.run(step, scenes, latent_rate)
+        graphed.launch(step, scenes, latent_rate)
+        update_ema(state.average, method, decay)
+        report = graphed.numbers()
     if not all(math.isfinite(value) for value in report.values()):
         raise EngineError(
             f"iteration {step}: found {report}, expected finite numbers; lower the rates."
         )
-    update_ema(state.average, method, ema_decay(step, batch=recipe.batch))
     state.step += 1
     return report
 
