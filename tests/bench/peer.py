@@ -52,7 +52,8 @@ def picture(
         length, dirs = rays.far[part] - rays.near[part], rays.dirs[part]
         t = rays.near[part, None] + length[:, None] * share
         xyz = rays.origin + t[..., None] * dirs[:, None]
-        along = dirs[:, None].expand_as(xyz).reshape(-1, 3)
+        directed = field.decoder.direction is not None
+        along = dirs[:, None].expand_as(xyz).reshape(-1, 3) if directed else None
         density, color = field.query(xyz.reshape(-1, 3), along)
         depth = density.reshape(t.shape) * (length / samples)[:, None]
         if cube:

@@ -92,9 +92,12 @@ class PlainDecoder:
         return torch.exp(F.linear(hidden, *self.density))[:, 0]
 
     def __call__(
-        self, features: Float[Tensor, "n features"], dirs: Float[Tensor, "n 3"]
+        self, features: Float[Tensor, "n features"], dirs: Float[Tensor, "n 3"] | None
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
-        """Density and colour of every point, its direction's term computed anew for each."""
+        """Density and colour of every point, its direction's term computed anew for each.
+
+        `dirs` may be None where the decoder has no direction layer.
+        """
         base = F.linear(features, *self.base)
         hidden = F.silu(base)
         density = self._density(hidden)
@@ -126,7 +129,7 @@ class PlainField:
         return self.decoder.density_of(self.decoder.read(self.planes, xyz))
 
     def query(
-        self, xyz: Float[Tensor, "n 3"], dirs: Float[Tensor, "n 3"]
+        self, xyz: Float[Tensor, "n 3"], dirs: Float[Tensor, "n 3"] | None
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
         """Density and colour of points seen along unit directions."""
         return self.decoder(self.decoder.read(self.planes, xyz), dirs)
