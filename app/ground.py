@@ -46,15 +46,18 @@ def lay_ground(
     """
     if float(camera.c2w[2, 3]) <= height:
         return rgb
+    paper = np.round(np.array(background, np.float32) * 255)
     drawn = np.empty_like(rgb)
-    drawn[:] = np.round(np.array(background) * 255)
-    paper = drawn.astype(np.float32)
+    cv2.rectangle(drawn, (0, 0), (camera.width, camera.height), paper.tolist(), cv2.FILLED)
     points, colors = lines(background)
     for (start, end), color in zip(*_seen(points, colors, camera, height), strict=True):
         cv2.line(drawn, start, end, color, 1, cv2.LINE_AA, shift=4)
+    inked = np.flatnonzero(cv2.inRange(drawn, paper, paper) == 0)
     strength = min(camera.height / SHARP_ROWS, 1.0)
-    ground = strength * (drawn - paper) * (1 - opacity[..., None])
-    return (rgb + ground).round().clip(0, 255).astype(np.uint8)
+    ground = strength * (drawn.reshape(-1, 3)[inked] - paper) * (1 - opacity.ravel()[inked, None])
+    laid = rgb.reshape(-1, 3).copy()
+    laid[inked] = (laid[inked] + ground).round().clip(0, 255)
+    return laid.reshape(rgb.shape)
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -18,6 +20,8 @@ from websockets.exceptions import ConnectionClosed
 
 from app.drawing import field_of_view
 from engine.ops.cameras import orbit_camera
+from engine.types import Camera
+from tests.waiting import until
 
 MOVE_S = 1 / 60
 """Between two positions of the mouse."""
@@ -33,6 +37,8 @@ class ScriptedViewer:
         rows: Height of the canvas it claims to have, pixels.
         columns: Its width.
         dragging: Whether the camera moves; may be changed while it looks.
+        answering: Whether questions are answered at once, or kept until they are; likewise.
+        moves: Positions of the camera sent so far.
         frames: When each picture arrived, seconds since the first moment of `look`.
         picture: The last one, as it was sent.
     """
@@ -42,10 +48,13 @@ class ScriptedViewer:
     rows: int = 540
     columns: int = 850
     dragging: bool = True
+    answering: bool = True
+    moves: int = 0
     frames: list[float] = field(default_factory=list)
     picture: bytes = b""
+    unanswered: list[bytes] = field(default_factory=list)
 
-    async def look(self, until: asyncio.Event) -> None:
+    async def look(self, over: asyncio.Event) -> None:
         """Look, and drag while `dragging`, until the event is set."""
         start = time.monotonic()
         address = f"{self.url.replace('http', 'ws', 1).rstrip('/')}/viewport/{self.token}"
@@ -61,7 +70,7 @@ class ScriptedViewer:
                 asyncio.create_task(self._move(socket)),
                 asyncio.create_task(self._watch(socket, start)),
             ]
-            await until.wait()
+            await over.wait()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -73,16 +82,20 @@ class ScriptedViewer:
         return cv2.imdecode(data, cv2.IMREAD_COLOR).shape[:2]
 
     async def _move(self, socket: ClientConnection) -> None:
-        moves = 0
         while True:
-            if self.dragging or not moves:
-                moves += 1
-                await socket.send(self._camera(moves))
+            if self.dragging or not self.moves:
+                await socket.send(self._camera(self.moves))
+                self.moves += 1
+            await self._answer(socket)
             await asyncio.sleep(MOVE_S)
 
-    def _camera(self, moves: int) -> bytes:
-        """The message of a mouse that goes round the object."""
-        camera = orbit_camera(2.0 * moves, 20.0 + 10 * math.sin(moves / 20), 1.3)
+    async def _answer(self, socket: ClientConnection) -> None:
+        while self.answering and self.unanswered:
+            await socket.send(self.unanswered.pop(0))
+
+    def _camera(self, move: int) -> bytes:
+        """What the browser sends when its camera has moved."""
+        camera = position(move)
         c2w = camera.srn_c2w().double().numpy()
         message = {
             "type": "ViewerCameraMessage",
@@ -102,11 +115,17 @@ class ScriptedViewer:
         with contextlib.suppress(ConnectionClosed):
             async for window in socket:
                 for message in messages(window):
-                    if message["type"] == "BackgroundImageMessage":
+                    if message["type"] == "BackgroundImageMessage" and message["rgb_data"]:
                         self.picture = message["rgb_data"]
                         self.frames.append(time.monotonic() - start)
                     elif message["type"] == "LocalStorageGetItemRequestMessage":
-                        await socket.send(answer(message))
+                        self.unanswered.append(answer(message))
+                        await self._answer(socket)
+
+
+def position(move: int) -> Camera:
+    """Where a mouse that goes round the object has brought the camera."""
+    return orbit_camera(2.0 * move, 20.0 + 10 * math.sin(move / 20), 1.3)
 
 
 def messages(window: bytes) -> list[dict]:
@@ -122,15 +141,28 @@ def answer(question: dict) -> bytes:
     return msgspec.msgpack.encode({**reply, "request_uuid": question["request_uuid"]})
 
 
-async def look_together(viewers: list[ScriptedViewer], seconds: float) -> list[int]:
+@contextlib.contextmanager
+def looking(*viewers: ScriptedViewer) -> Iterator[None]:
+    """Some viewers look, until the end of the block."""
+    loop, over = asyncio.new_event_loop(), asyncio.Event()
+
+    async def look() -> None:
+        await asyncio.gather(*(viewer.look(over) for viewer in viewers))
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(look()))
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(20)
+        loop.close()
+
+
+def count_together(viewers: list[ScriptedViewer], seconds: float) -> list[int]:
     """Pictures that each of several viewers sees in the same `seconds`, once all of them see one."""
-    over = asyncio.Event()
-    looking = [asyncio.create_task(viewer.look(over)) for viewer in viewers]
-    while not all(viewer.frames for viewer in viewers):
-        await asyncio.sleep(0.01)
-    before = [len(viewer.frames) for viewer in viewers]
-    await asyncio.sleep(seconds)
-    counts = [len(viewer.frames) - first for viewer, first in zip(viewers, before, strict=True)]
-    over.set()
-    await asyncio.gather(*looking)
-    return counts
+    with looking(*viewers):
+        until(lambda: all(viewer.frames for viewer in viewers), "a first frame")
+        before = [len(viewer.frames) for viewer in viewers]
+        time.sleep(seconds)
+        return [len(viewer.frames) - seen for viewer, seen in zip(viewers, before, strict=True)]

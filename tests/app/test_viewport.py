@@ -1,68 +1,183 @@
-"""What the viewport draws, and its fairness; the browser tests see it live."""
+"""The live view with scripted viewers; `tests.browser` sees it in a real browser."""
 
 from __future__ import annotations
 
-import math
+import contextlib
 import threading
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import torch
-import viser.transforms
 
-from app.drawing import FAR, Pose, draw, to_camera
+from app import pacing, viewport
+from app.drawing import Drawn
 from app.pacing import FairSlot, Size
-from app.records import Display
-from engine.ops.cameras import orbit_camera
-from engine.render import bake
+from app.records import Record, final_frame
+from app.session import Session
+from app.settings import AppSettings
+from app.viewport import Viewport
+from engine.types import Camera
+from tests.scripted_viewer import ScriptedViewer, looking, position
 from tests.waiting import until
 
 
-@pytest.fixture(scope="module")
-def baked(method):
-    return bake(method.scene(method.gallery[0]).field)
+@pytest.fixture
+def open_view(method) -> Iterator[Callable[[], tuple[Session, ScriptedViewer]]]:
+    """Sessions with a live view each, and somebody to look at it; they share one slot."""
+    slot = FairSlot()
+    with contextlib.ExitStack() as stack:
+
+        def make() -> tuple[Session, ScriptedViewer]:
+            session = Session(method, AppSettings())
+            stack.callback(session.close)
+            view = Viewport(session, slot)
+            stack.callback(view.close)
+            return session, ScriptedViewer(f"http://127.0.0.1:{view.port}", "", 120, 160)
+
+        yield make
 
 
-def test_a_viser_camera_becomes_the_engines():
-    wanted = orbit_camera(40.0, 20.0, 1.3, 96)
-    c2w = wanted.srn_c2w().numpy().astype(float)
-    fov = 2 * math.atan(48 / float(wanted.intrinsics[1]))
-    wxyz = viser.transforms.SO3.from_matrix(c2w[:3, :3]).wxyz
-    camera = to_camera(Pose(wxyz, c2w[:3, 3], fov, 1.5, 400), 96)
-    assert (camera.height, camera.width) == (96, 144)
-    torch.testing.assert_close(camera.c2w, wanted.c2w, atol=1e-5, rtol=0)
-    torch.testing.assert_close(camera.intrinsics[:2], wanted.intrinsics[:2])
-    torch.testing.assert_close(camera.intrinsics[2:], torch.tensor([72.0, 48.0]))
+class Painter:
+    """Draws nothing, at a known speed, and keeps in mind what it was asked for."""
+
+    def __init__(self, seconds: float = 0.0):
+        self.seconds = seconds
+        self.asked: list[tuple[object, Camera, Size]] = []
+
+    def __call__(self, baked, camera, display, slots, size, turn, stop) -> Drawn | None:
+        for _ in range(size.bands):
+            with turn:
+                time.sleep(self.seconds)
+            if stop():
+                return None
+        self.asked.append((baked, camera, size))
+        rgb = np.zeros((camera.height, camera.width, 3), np.uint8)
+        return Drawn(rgb, np.zeros(rgb.shape[:2], np.float32), self.seconds * size.bands)
 
 
-def test_depth_is_in_srn_units_and_far_where_nothing_is(baked):
-    drawn = draw(baked, orbit_camera(0.0, 0.0, 1.3, 64), Display(), {}, Size("standard", 64))
-    assert drawn.rgb.shape == (64, 64, 3)
-    assert drawn.rgb.dtype == np.uint8
-    assert drawn.depth[0, 0] == FAR
-    assert 0.7 < drawn.depth[36, 32] < 1.3
+@pytest.fixture
+def painter(monkeypatch) -> Painter:
+    painter = Painter()
+    monkeypatch.setattr(viewport, "draw", painter)
+    return painter
 
 
-def test_a_stopped_frame_is_given_up(baked):
-    camera = orbit_camera(0.0, 0.0, 1.3, 256)
-    assert draw(baked, camera, Display(), {}, Size("standard", 256), stop=lambda: True) is None
+def same_place(one: Camera, other: Camera) -> bool:
+    return torch.allclose(one.c2w, other.c2w, atol=1e-4)
 
 
-def test_the_slot_is_handed_out_in_the_order_of_asking():
-    slot, order, threads = FairSlot(), [], []
+def test_a_camera_at_rest_gets_the_canvas_own_pixels_in_high_quality(open_view, painter):
+    _, viewer = open_view()
+    viewer.dragging = False
+    with looking(viewer):
+        until(lambda: painter.asked and painter.asked[-1][2].quality == "high")
+        until(lambda: viewer.picture and viewer.size == (120, 160), "the refined picture")
+        seen = len(viewer.frames)
+        time.sleep(0.3)
+        assert len(viewer.frames) == seen, "there is nothing left to draw"
 
-    def ask(number: int, asked: threading.Event) -> None:
-        asked.set()
-        with slot:
-            order.append(number)
 
-    with slot:
-        for number in range(5):
-            asked = threading.Event()
-            threads.append(threading.Thread(target=ask, args=(number, asked)))
-            threads[-1].start()
-            asked.wait(5)
-            until(lambda: slot._next == len(threads) + 1, "the ticket")
-    for thread in threads:
-        thread.join(5)
-    assert order == [0, 1, 2, 3, 4]
+def test_no_frame_is_refined_while_the_camera_moves(open_view, painter):
+    _, viewer = open_view()
+    with looking(viewer):
+        until(lambda: len(viewer.frames) > 30, "frames")
+        qualities = {size.quality for _, _, size in painter.asked}
+    assert "high" not in qualities
+
+
+def test_one_frame_is_on_its_way_and_one_is_ready(open_view, painter, monkeypatch):
+    monkeypatch.setattr(viewport, "ACK_TIMEOUT_S", 60.0)
+    _, viewer = open_view()
+    viewer.answering = False
+    with looking(viewer):
+        until(lambda: viewer.moves > 40, "movements")
+        assert len(viewer.frames) == 1
+        assert len(painter.asked) == 2
+        viewer.answering = True
+        until(lambda: len(viewer.frames) > 3, "frames")
+
+
+def test_after_a_wait_the_newest_camera_is_drawn_and_those_before_are_not(
+    open_view, painter, monkeypatch
+):
+    monkeypatch.setattr(viewport, "ACK_TIMEOUT_S", 60.0)
+    _, viewer = open_view()
+    viewer.answering = False
+    with looking(viewer):
+        until(lambda: viewer.moves > 40 and len(painter.asked) == 2, "movements")
+        viewer.dragging = False
+        last = position(viewer.moves - 1)
+        viewer.answering = True
+        until(lambda: same_place(painter.asked[-1][1], last), "the newest camera's frame")
+    places = [camera for _, camera, size in painter.asked if size.quality != "high"]
+    assert len(places) <= 4
+
+
+def test_a_browser_that_never_answers_is_asked_again_when_something_moves(
+    open_view, painter, monkeypatch
+):
+    monkeypatch.setattr(viewport, "ACK_TIMEOUT_S", 0.05)
+    _, viewer = open_view()
+    viewer.answering = viewer.dragging = False
+    with looking(viewer):
+        until(lambda: viewer.frames, "a frame")
+        time.sleep(0.4)
+        assert len(viewer.frames) == 1, "nobody looks, nothing is refined"
+        viewer.dragging = True
+        until(lambda: len(viewer.frames) > 3, "more frames")
+
+
+def test_four_who_drag_get_their_fair_shares(open_view, painter):
+    painter.seconds = 0.005
+    viewers = [open_view()[1] for _ in range(4)]
+    with looking(*viewers):
+        until(lambda: all(len(viewer.frames) > 5 for viewer in viewers), "first frames")
+        before = [len(viewer.frames) for viewer in viewers]
+        counts = [0]
+        while sum(counts) < 200:
+            time.sleep(0.02)
+            counts = [len(v.frames) - seen for v, seen in zip(viewers, before, strict=True)]
+    mean = sum(counts) / 4
+    assert max(abs(count - mean) for count in counts) <= 0.2 * mean, counts
+
+
+def test_a_refinement_neither_starves_those_who_drag_nor_is_starved(
+    open_view, painter, monkeypatch
+):
+    def in_bands(self, aspect: float, canvas_rows: int, shown: Size) -> list[Size]:
+        return [Size("high", canvas_rows, bands=60)]
+
+    monkeypatch.setattr(pacing.Pace, "resting", in_bands)
+    painter.seconds = 0.01
+    (_, rests), (_, drags) = open_view(), open_view()
+    rests.dragging = False
+    with looking(rests, drags):
+        until(lambda: rests.frames and drags.frames, "first frames")
+        before = len(drags.frames)
+        until(lambda: len(rests.frames) > 1, "the refined picture")
+        assert len(drags.frames) - before > 10
+
+
+def test_the_old_object_is_turned_while_a_new_one_is_prepared(open_view, painter, monkeypatch):
+    from app import session as session_module
+
+    go_on, bake = threading.Event(), session_module.bake
+    session, viewer = open_view()
+    with looking(viewer):
+        until(lambda: painter.asked, "a frame")
+        old = painter.asked[-1][0]
+        monkeypatch.setattr(session_module, "bake", lambda field: go_on.wait(60) and bake(field))
+        record = Record("prior", "", {}, [final_frame(session.method.mean_latent[None])])
+        with session.cv:
+            session._records[record.id] = record
+        session.select(record.id)
+        before = len(viewer.frames)
+        until(lambda: len(viewer.frames) > before + 5, "frames of the old object")
+        assert painter.asked[-1][0] is old
+        viewer.dragging = False
+        go_on.set()
+        until(lambda: painter.asked[-1][0] is not old, "the new object")
+        wanted = session.baked(record, 0)
+        until(lambda: painter.asked[-1][0] is wanted, "the new object in the end")
