@@ -4,8 +4,8 @@ Equal PSNR means: scene by scene, the peer has the fewest samples a ray (in step
 PSNR of its pictures is no less than ours. The speed-up is the peer's milliseconds over ours, one view at a time, both
 in turn on one core in CPU time, where neither scheduling nor idle helpers count; `speedup_equal_psnr` is the median
 over scenes and views. The same in wall time on all cores is given beside it. So is a peer that samples all of
-[-1, 1]^3, as the public projects do whose planes span a cube: here the planes span a tighter box, and the peer that
-counts knows it.
+[-1, 1]^3, as the public projects do whose planes span a cube, and as the prototype's peer did. Here the planes span a
+box of a quarter of that space; the peer that counts knows it, which makes it about four times as fast.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def _frames(
 
 RIVALS = {
     "peer": "the tuned peer at equal PSNR",
-    "cube": "the same peer in the cube [-1, 1]^3",
+    "cube": "the same peer in the cube [-1, 1]^3 (as the prototype's 35-48x were measured)",
     "peer 96": "the peer with 96 samples a ray",
     "torch": "the culled torch path",
 }
@@ -272,8 +272,9 @@ def _against_peer(scenes: list[Stage], quality: str, decibels: float) -> Results
                 f"speed-up over {name}, {mode}{on(device)}", ratio, must, reach, "x", "more", how
             )
             found.rows.append(row)
-            if rival == "peer" and mode != "all cores":
-                found.top[key("speedup_equal_psnr", device)] = ratio
+            if rival in samples and mode != "all cores":
+                name = "speedup_equal_psnr" + ("_cube" if rival == "cube" else "")
+                found.top[key(name, device)] = ratio
     return found
 
 
