@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from engine.nets.norm import Modulation, pull_norm, push_norm
+from engine.nets.norm import pull_norm, push_norm
 from engine.nets.unet2d import (
     Attention,
     Downsample,
@@ -28,7 +29,7 @@ from engine.ops import compiled
 
 Pull = Callable[[Tensor], Tensor]
 """From the gradient of a layer's result to the gradient of its input."""
-Layer = Callable[[Tensor, Tensor], tuple[Tensor, Pull]]
+Layer = Callable[[Tensor, np.ndarray], tuple[Tensor, Pull]]
 """From images, and what all residual blocks see of the timestep, to a result and its pull."""
 
 LAST = torch.channels_last
@@ -78,7 +79,7 @@ class FrozenUNet:
         seen = timestep_embedding(t, self._width)
         for layer in self._time:
             seen = F.silu(layer(seen))
-        seen = F.linear(seen, *self._embed)
+        seen = F.linear(seen, *self._embed).numpy()
         x = x.to(self.dtype, memory_format=LAST)
         skips, down, up = [], [], []
         for stage in self._encoder:
@@ -140,7 +141,7 @@ class _Whole(torch.autograd.Function):
         return ctx.pull(gradient), None, None
 
 
-def _run(layers: Sequence[Layer], x: Tensor, seen: Tensor) -> tuple[Tensor, Pull]:
+def _run(layers: Sequence[Layer], x: Tensor, seen: np.ndarray) -> tuple[Tensor, Pull]:
     pulls = []
     for layer in layers:
         x, pull = layer(x, seen)
@@ -173,7 +174,7 @@ class _Convolution:
         self.padding, self.stride = list(layer.padding), list(layer.stride)
         self._forward = self._backward = None
 
-    def __call__(self, x: Tensor, seen: Tensor | None = None) -> tuple[Tensor, Pull]:
+    def __call__(self, x: Tensor, seen: np.ndarray | None = None) -> tuple[Tensor, Pull]:
         if self._forward is None:
             self._forward = self._pack(self.weight, x)
         y = self._apply(x, self._forward, self.bias)
@@ -204,7 +205,7 @@ class _Convolution:
 class _Upsample(_Convolution):
     """Each texel four times, then convolved."""
 
-    def __call__(self, x: Tensor, seen: Tensor | None = None) -> tuple[Tensor, Pull]:
+    def __call__(self, x: Tensor, seen: np.ndarray | None = None) -> tuple[Tensor, Pull]:
         y, pull = super().__call__(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return y, lambda g: F.avg_pool2d(pull(g), 2, divisor_override=1)
 
@@ -213,15 +214,18 @@ class _Norm:
     """Group norm, modulation and activation."""
 
     def __init__(self, norm: nn.GroupNorm, silu: bool = True):
-        self.weights = norm.weight.detach(), norm.bias.detach()
+        self.weights = norm.weight.detach().numpy(), norm.bias.detach().numpy()
         self.groups, self.eps, self.silu = norm.num_groups, norm.eps, silu
 
-    def __call__(self, x: Tensor, modulation: Modulation | None = None) -> tuple[Tensor, Pull]:
+    def __call__(
+        self, x: Tensor, modulation: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> tuple[Tensor, Pull]:
         if modulation is None:
-            zero = torch.zeros(x.shape[:2])
+            zero = np.zeros(x.shape[:2], np.float32)
             modulation = zero, zero
-        y, moments = push_norm(x, *self.weights, modulation, self.groups, self.eps, self.silu)
-        return y, lambda g: pull_norm(g, x, *self.weights, modulation, moments, self.silu)[0]
+        numbers = *self.weights, *modulation
+        y, moments = push_norm(x, numbers, self.groups, self.eps, self.silu)
+        return y, lambda g: pull_norm(g, x, numbers, moments, self.silu)[0]
 
 
 class _Residual:
@@ -231,13 +235,14 @@ class _Residual:
         self.norm1, self.conv1 = _Norm(block.norm1), _Convolution(block.conv1, dtype)
         self.norm2, self.conv2 = _Norm(block.norm2), _Convolution(block.conv2, dtype)
         self.shortcut = None if block.shortcut is None else _Convolution(block.shortcut, dtype)
-        self.width, self.start = len(block.conv1.bias), start
+        self.edges = start, start + len(block.conv1.bias), start + len(block.embed.bias)
 
-    def __call__(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Pull]:
-        scale, shift = seen[:, self.start :].split(self.width, 1)[:2]
+    def __call__(self, x: Tensor, seen: np.ndarray) -> tuple[Tensor, Pull]:
+        start, middle, end = self.edges
+        scale, shift = seen[:, start:middle], seen[:, middle:end]
         h, pull_norm1 = self.norm1(x)
         h, pull_conv1 = self.conv1(h)
-        h, pull_norm2 = self.norm2(h, (scale.contiguous(), shift.contiguous()))
+        h, pull_norm2 = self.norm2(h, (np.ascontiguousarray(scale), np.ascontiguousarray(shift)))
         h, pull_conv2 = self.conv2(h)
         beside, pull_beside = (x, None) if self.shortcut is None else self.shortcut(x)
 
@@ -258,7 +263,7 @@ class _Attention:
             for layer in (module.qkv, module.proj)
         )
 
-    def __call__(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Pull]:
+    def __call__(self, x: Tensor, seen: np.ndarray) -> tuple[Tensor, Pull]:
         rows = x.shape[2]
         h, pull_norm = self.norm(x)
         qkv = F.linear(_texels(h), *self.qkv)

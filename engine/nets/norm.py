@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -14,6 +16,8 @@ from engine.ops import compiled
 
 Modulation = tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]
 """Scale and shift: normalised values are multiplied by 1 + scale, then shift is added."""
+Numbers = Sequence[np.ndarray]
+"""Weight and bias, `c`, then scale and shift, `b c`: float32."""
 
 
 def group_norm(
@@ -79,45 +83,34 @@ def _pixels_in_a_row(pixels: int, channels: int) -> int:
 
 
 def push_norm(
-    x: Float[Tensor, "b c h w"],
-    weight: Float[Tensor, " c"],
-    bias: Float[Tensor, " c"],
-    modulation: Modulation,
-    groups: int,
-    eps: float,
-    silu: bool,
-) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "2 b groups"]]:
+    x: Float[Tensor, "b c h w"], numbers: Numbers, groups: int, eps: float, silu: bool
+) -> tuple[Float[Tensor, "b c h w"], Float[np.ndarray, "2 b groups"]]:
     """The kernels' result, and the mean and inverse deviation of each group; `x` is channels-last."""
     from engine.nets.norm_fast import normalise
 
     out = torch.empty_like(x)
-    moments = torch.empty(2, len(x), groups)
-    numbers = [part.numpy() for part in (weight, bias, *modulation)]
-    normalise(0, len(x), _rows(x), *numbers, eps, silu, *moments.numpy(), _rows(out))
+    moments = np.empty((2, len(x), groups), np.float32)
+    normalise(0, len(x), _rows(x), *numbers, eps, silu, *moments, _rows(out))
     return out, moments
 
 
 def pull_norm(
     gradient: Float[Tensor, "b c h w"],
     x: Float[Tensor, "b c h w"],
-    weight: Float[Tensor, " c"],
-    bias: Float[Tensor, " c"],
-    modulation: Modulation,
-    moments: Float[Tensor, "2 b groups"],
+    numbers: Numbers,
+    moments: Float[np.ndarray, "2 b groups"],
     silu: bool,
-) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c"], Float[Tensor, "b c"]]:
-    """Gradients of `x`, of the factor on the normalised values and of what is added to them."""
+) -> tuple[Float[Tensor, "b c h w"], Float[np.ndarray, "2 b c"]]:
+    """Gradients of `x`, and of the factor on the normalised values and of what is added to them."""
     from engine.nets.norm_fast import normalise_backward
 
     gradient = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
     out = torch.empty_like(x)
-    sums = torch.empty(2, *x.shape[:2])
-    numbers = [part.numpy() for part in (weight, bias, *modulation)]
-    statistics = moments.numpy()
+    sums = np.empty((2, *x.shape[:2]), np.float32)
     normalise_backward(
-        0, len(x), _rows(x), *numbers, silu, *statistics, _rows(gradient), *sums.numpy(), _rows(out)
-    )  # fmt: skip
-    return out, sums[0], sums[1]
+        0, len(x), _rows(x), *numbers, silu, *moments, _rows(gradient), *sums, _rows(out)
+    )
+    return out, sums
 
 
 class _GroupNorm(torch.autograd.Function):
@@ -126,19 +119,19 @@ class _GroupNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, scale, shift, groups, eps, silu):
         x = x.contiguous(memory_format=torch.channels_last)
-        weight, bias, scale, shift = (part.detach() for part in (weight, bias, scale, shift))
-        out, moments = push_norm(x, weight, bias, (scale, shift), groups, eps, silu)
-        ctx.save_for_backward(x, weight, bias, scale, shift, moments)
+        numbers = [part.detach().numpy() for part in (weight, bias, scale, shift)]
+        out, ctx.moments = push_norm(x, numbers, groups, eps, silu)
+        ctx.save_for_backward(x, weight, bias, scale, shift)
         ctx.silu = silu
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
-        x, weight, bias, scale, shift, moments = ctx.saved_tensors
-        out, d_gain, d_level = pull_norm(
-            gradient, x, weight, bias, (scale, shift), moments, ctx.silu
-        )
+        x, weight, bias, scale, shift = ctx.saved_tensors
+        numbers = [part.detach().numpy() for part in (weight, bias, scale, shift)]
+        out, sums = pull_norm(gradient, x, numbers, ctx.moments, ctx.silu)
+        d_gain, d_level = torch.from_numpy(sums)
         factor = 1 + scale
         d_weight = (d_gain * factor).sum(0)
         d_bias = (d_level * factor).sum(0)
