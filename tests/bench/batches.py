@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from engine.checkpoint import open_checkpoint
+from engine.data.base import PackedDataset
 from engine.data.pack import pack_vehicles
 from engine.data.vehicles import scene_seed
 from engine.events import finish
@@ -73,13 +74,17 @@ def _widened(decoder: TriplaneDecoder) -> TriplaneDecoder:
     return wide
 
 
-def gallery_batch(scenes: int, device: str = "cpu") -> SceneBatch:
-    """Pictures of the first `scenes` of the gallery, rendered into a temporary folder and read as training reads them."""
+def gallery_data(scenes: int) -> PackedDataset:
+    """Pictures of the first `scenes` of the gallery, rendered into a folder that is gone again but still mapped."""
     of_gallery = torch.linspace(0, VEHICLES.scenes - 1, 16).long().tolist()
     seeds = [scene_seed("train", index) for index in of_gallery[:scenes]]
     with tempfile.TemporaryDirectory() as folder:
-        data = finish(pack_vehicles(Path(folder) / "data", seeds, VIEWS, VEHICLES.size))
-        return load_batch(data, torch.arange(scenes), device)
+        return finish(pack_vehicles(Path(folder) / "data", seeds, VIEWS, VEHICLES.size))
+
+
+def gallery_batch(scenes: int, device: str = "cpu") -> SceneBatch:
+    """The same as training reads them."""
+    return load_batch(gallery_data(scenes), torch.arange(scenes), device)
 
 
 def settled(method: SSDNeRF, scenes: int) -> LatentRecords:

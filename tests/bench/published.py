@@ -51,6 +51,11 @@ class Published:
         self.unet = copy.deepcopy(method.unet).requires_grad_(True)
         self.unet.to(memory_format=torch.contiguous_format)
         self.norm_factor = method.norm_factor.clone()
+        self.average = [weight.detach().clone() for weight in self.weights()]
+
+    def weights(self) -> list[Tensor]:
+        """Of both networks."""
+        return [*self.unet.parameters(), *self.decoder.parameters()]
 
     def learn_decoder(self, learn: bool) -> None:
         """Whether losses pull at the decoder too; it is frozen in the inner steps."""
@@ -198,6 +203,12 @@ class Published:
         report["rendering_loss"] = float(loss.detach())
         report["psnr"] = float(-10 * torch.log10(mse + 1e-6).mean())
         return report
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """Move the averaged weights towards the live ones."""
+        for average, weight in zip(self.average, self.weights(), strict=True):
+            average.lerp_(weight, 1 - decay)
 
     def _diffusion_step(
         self, scenes: PublishedScenes, optimizer: torch.optim.Optimizer, noise: Noise
