@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import torch
 from starlette.applications import Starlette
 from starlette.routing import Router
 from starlette.types import ASGIApp
@@ -17,8 +19,13 @@ from app.tokens import Tokens
 from app.viewports import Viewports
 from engine.checkpoint import open_checkpoint
 from engine.device import pick_device
+from engine.events import finish
 from engine.methods.base import Method
+from engine.noise import Noise
+from engine.ops import compiled
+from engine.ops.cameras import orbit_camera
 from engine.render import warm_up
+from engine.types import Views
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,23 @@ class Explorer:
 
         return mount_panel(self.method, self.sessions, self.runner, self.outlines, self.settings)
 
-    def warm_up(self) -> None:
-        """Compile and find out what somebody would otherwise wait for."""
-        warm_up()
-        self.outlines()
+    def warm_up(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Compile and find out what somebody would otherwise wait for; `stopped` is asked now and then."""
+        with compiled.preparing():
+            for prepare in (warm_up, self._fit_once):
+                if stopped():
+                    return
+                prepare()
+        if not stopped():
+            self.outlines()
+
+    def _fit_once(self) -> None:
+        """A reconstruction of nothing, which needs every kernel of a real one."""
+        camera = orbit_camera(torch.zeros(1), 0.0, 1.3, 8)
+        views = Views(torch.ones(1, 8, 8, 3), camera)
+        once = {"mode": "paper", "steps": 1, "finetune_steps": 1, "inner_steps": 1}
+        options = replace(self.method.fit_options, **once)
+        finish(self.method.reconstruct(views, options, Noise(0)))
 
     def close(self) -> None:
         """Cancel what runs, close every viewport and session."""

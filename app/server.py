@@ -105,11 +105,10 @@ class Loading:
     def run(self) -> None:
         """Load everything; the kernels come last, and torch stands in for them until then."""
         compiled.postpone()
-        for part in (self.open_engine, self._await_frame, self.open_panel, settle):
+        for part in (self.open_engine, self._await_frame, self.open_panel, settle, self._warm_up):
             if self.stopped.is_set():
                 return
             part()
-        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def _await_frame(self) -> None:
         deadline = time.monotonic() + FIRST_FRAME_S
@@ -120,7 +119,7 @@ class Loading:
 
     def _warm_up(self) -> None:
         try:
-            self.explorer.warm_up()
+            self.explorer.warm_up(self.stopped.is_set)
         except Exception:
             log.exception("the compiled kernels could not be prepared; torch stands in for them")
 

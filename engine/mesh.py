@@ -15,11 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import trimesh
 from jaxtyping import Float, Int, UInt8
 from scipy import ndimage
 from skimage.measure import marching_cubes
-from trimesh.exchange.gltf import export_glb
 
 from engine.errors import ExportError, one_line
 from engine.events import Run, Step, finish
@@ -104,6 +102,20 @@ def extract_mesh(
     Source: marching cubes on a regular lattice as in SSDNeRF (spec section 7.3), here on the logarithm of density,
     which is what the decoder makes linear.
     """
+    vertices, faces, steps = yield from _surface(field, resolution, threshold)
+    normals = _vertex_normals(vertices, faces)
+    colors = _surface_colors(field, vertices, normals)
+    yield Step(stage="mesh", index=steps, total=steps)
+    return Mesh(
+        (vertices / WORLD_PER_SRN).astype(np.float32), faces.astype(np.int32), colors, normals
+    )
+
+
+@torch.no_grad()
+def _surface(
+    field: Field, resolution: int, threshold: float | int | None = None
+) -> Run[tuple[np.ndarray, np.ndarray, int]]:
+    """Vertices (engine units), faces, and the number of steps that `extract_mesh` takes."""
     low, high = (corner.double().cpu().numpy() for corner in field.aabb)
     counts = np.maximum(2, np.round((high - low) / (high - low).max() * (resolution - 1)) + 1)
     counts = counts.astype(int)
@@ -128,13 +140,7 @@ def extract_mesh(
     vertices, faces, _, _ = marching_cubes(
         solid, np.log(level), spacing=tuple(spacing), gradient_direction="ascent"
     )
-    vertices = np.clip(vertices - spacing + low, low, high)
-    normals = _vertex_normals(vertices, faces)
-    colors = _surface_colors(field, vertices, normals)
-    yield Step(stage="mesh", index=len(slabs) + 1, total=len(slabs) + 1)
-    return Mesh(
-        (vertices / WORLD_PER_SRN).astype(np.float32), faces.astype(np.int32), colors, normals
-    )
+    return np.clip(vertices - spacing + low, low, high), faces, len(slabs) + 1
 
 
 def framing_objects(fields: Iterable[Field]) -> Float[np.ndarray, "n points 3"]:
@@ -147,10 +153,10 @@ def framing_objects(fields: Iterable[Field]) -> Float[np.ndarray, "n points 3"]:
     objects = []
     for field in fields:
         try:
-            mesh = finish(extract_mesh(field, FRAMING_RESOLUTION))
+            vertices, _, _ = finish(_surface(field, FRAMING_RESOLUTION))
         except ExportError:
             continue
-        objects.append(extreme_points(mesh.vertices))
+        objects.append(extreme_points((vertices / WORLD_PER_SRN).astype(np.float32)))
     return np.stack(objects) if objects else generic_objects()
 
 
@@ -176,6 +182,8 @@ def load_mesh(path: Path | str) -> Mesh:
     Raises:
         ExportError: If the file is missing or is not a mesh.
     """
+    import trimesh  # takes half a second
+
     path = Path(path)
     _check_ending(path)
     try:
@@ -273,6 +281,8 @@ def _check_ending(path: Path) -> None:
 
 
 def _encode(mesh: Mesh, path: Path) -> bytes:
+    import trimesh  # takes half a second
+
     _check_ending(path)
     ending = path.suffix.lower()
     if ending == ".glb":
@@ -293,6 +303,9 @@ def _encode(mesh: Mesh, path: Path) -> bytes:
 
 
 def _encode_glb(mesh: Mesh) -> bytes:
+    import trimesh  # takes half a second
+    from trimesh.exchange.gltf import export_glb
+
     body = trimesh.Trimesh(
         mesh.vertices @ GLTF_FROM_SRN.T,
         mesh.faces,

@@ -182,13 +182,12 @@ def to_uint8(rgb: Float[Tensor, "*b"]) -> UInt8[Tensor, "*b"]:
 def warm_up(field: Field | None = None) -> None:
     """Compile the kernels that `field` needs (by default those of all plain triplanes) before the first frame does.
 
-    Takes seconds the first time on a machine and a fraction of one afterwards; meanwhile others render through torch.
+    Takes seconds the first time on a machine and a fraction of one afterwards.
     """
     if field is None:
         decoder = TriplaneDecoder(DecoderConfig(base_widths=(32,), direction_widths=(32,)))
         field = TriplaneField(decoder.eval(), torch.zeros(3, decoder.config.channels, 8, 8))
-    with compiled.preparing():
-        render(bake(field), orbit_camera(0.0, 0.0, size=8))
+    render(bake(field), orbit_camera(0.0, 0.0, size=8))
 
 
 class TimeModel:
