@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from engine.diffusion.schedule import Schedule
@@ -23,6 +23,9 @@ Estimate = Callable[[Tensor, Tensor], tuple[Tensor, Mapping[str, float]]]
 
 Sampler = Literal["ddim", "dpm++2m", "unipc"]
 """First order; second order from the last two estimates; the same with each step corrected by the next estimate."""
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""The golden section: its multiples, modulo 1, are spread evenly however many are taken."""
 
 
 def times(t: int, x: Tensor) -> Tensor:
@@ -259,6 +262,23 @@ def solve(
     return multistep(x_T, estimate, schedule, steps=steps, correct=correct, stage=stage)
 
 
+def even_times(
+    x: Float[Tensor, "b c h w"],
+    low: int,
+    high: int,
+    noise: Noise | BatchNoise,
+    stage: str,
+    index: int,
+) -> Int[Tensor, " b"]:
+    """The `index`-th of each item's timesteps in [low, high), however many there will be.
+
+    They start anywhere and go round by the golden section, so that few of them cover the range evenly; as many
+    independent ones leave gaps, and results differ more from seed to seed.
+    """
+    first = noise.integers(low, high, x.shape[:1], stage, device=x.device)
+    return low + (first - low + round(index * GOLDEN * (high - low))) % (high - low)
+
+
 @torch.no_grad()
 def renoise_average(
     x: Float[Tensor, "b c h w"],
@@ -278,7 +298,7 @@ def renoise_average(
     prior cannot tell from signal. Ours (measured in the model card).
     """
     for index in range(steps):
-        t = noise.integers(t_low, t_high, x.shape[:1], f"{stage}/t", index, device=x.device)
+        t = even_times(x, t_low, t_high, noise, f"{stage}/t", index)
         eps = noise.normal(x.shape, f"{stage}/eps", index, device=x.device)
         x0, scalars = estimate(schedule.diffuse(x, eps, t), t)
         x = torch.lerp(x, x0, mix)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from engine.diffusion.sample import even_times
 from engine.errors import EngineError
 from engine.events import Run, Step
 from engine.methods.base import FitOptions
@@ -135,7 +136,7 @@ def _renoise_once(
     """Mix in the prior's estimate of the renoised latents."""
     x, stage = method.to_images(latents), "finetune/renoise"
     low, high = options.renoise.t_low, options.renoise.t_high
-    t = noise.integers(low, high, x.shape[:1], f"{stage}/t", outer, device=x.device)
+    t = even_times(x, low, high, noise, f"{stage}/t", outer)
     eps = noise.normal(x.shape, f"{stage}/eps", outer, device=x.device)
     x0 = method.predict_x0(method.schedule.diffuse(x, eps, t), t)
     return method.from_images(torch.lerp(x, x0, options.finetune_mix))

@@ -12,6 +12,7 @@ import torch
 from engine.diffusion.sample import (
     ddim,
     ddim_update,
+    even_times,
     langevin_update,
     renoise_average,
     solve,
@@ -168,7 +169,7 @@ def test_renoise_averaging_contracts_to_a_known_mean():
 
 
 class Silent(Noise):
-    """No gaussian noise and one timestep."""
+    """No gaussian noise, and timesteps that start at 300."""
 
     def normal(self, shape, stage, step=0, *, device="cpu"):
         return torch.zeros(*shape)
@@ -180,10 +181,26 @@ class Silent(Noise):
 def test_renoise_averaging_pulls_by_what_the_prior_cannot_explain():
     x = torch.randn(1, 1, 4, 4)
     run = renoise_average(x, known(), SCHEDULE, Silent(0), steps=3, mix=0.25, t_low=0, t_high=1000)
-    a, s = scales(300)
-    kept = a**2 * SPREAD**2 / (a**2 * SPREAD**2 + s**2)
-    expected = (0.75 + 0.25 * kept) ** 3 * (x - MEAN)
-    torch.testing.assert_close(finish(run) - MEAN, expected, rtol=1e-4, atol=1e-5)
+    seen = []
+    found = finish(run, seen.append)
+    assert [step.t for step in seen] == [300, 918, 536]
+    expected = x - MEAN
+    for t in (300, 918, 536):
+        a, s = scales(t)
+        kept = a**2 * SPREAD**2 / (a**2 * SPREAD**2 + s**2)
+        expected = (0.75 + 0.25 * kept) * expected
+    torch.testing.assert_close(found - MEAN, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [8, 13, 40])
+def test_renoise_timesteps_cover_their_range_evenly(count):
+    x = torch.zeros(3, 1, 1, 1)
+    drawn = [even_times(x, 30, 600, Noise(0), "t", index) for index in range(count)]
+    for times_of_item in torch.stack(drawn, 1):
+        assert 30 <= int(times_of_item.min()) < int(times_of_item.max()) < 600
+        around = times_of_item.sort().values
+        gaps = torch.cat([around[1:], around[:1] + 570]) - around
+        assert int(gaps.max()) < 2.7 * 570 / count
 
 
 def exact(x_T: torch.Tensor, t: int) -> torch.Tensor:
