@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
+TILE = 8
+"""Rays are traced in square tiles of this many pixels, for the sake of the caches."""
 MIN_BATCHES, MAX_BATCH = 24, 64
 """Batches of tiles in a picture, at least; tiles in a batch, at most."""
 
@@ -80,13 +82,13 @@ def trace(
     Returns:
         Colour over black (`height width 3`), opacity, opacity-weighted z-depth; or None if it was given up.
     """
-    from engine.ops.trace_fast import TILE, trace_tiles  # numba
+    from engine.ops.trace_fast import trace_tiles  # numba
 
     _, rows, cols, hidden = tables.planes.shape
-    rgb = np.empty((height, width, 3), np.float32)
-    opacity, depth = np.empty((2, height, width), np.float32)
-    tiles = math.ceil(height / TILE) * math.ceil(width / TILE)
-    batch = min(math.ceil(tiles / MIN_BATCHES), MAX_BATCH)
+    rgb = np.zeros((height, width, 3), np.float32)
+    opacity, depth = np.zeros((2, height, width), np.float32)
+    tiles = tiles_in_view(tables.box, camera, height, width)
+    batch = min(math.ceil(len(tiles) / MIN_BATCHES), MAX_BATCH)
     turn = itertools.count()
     given_up = threading.Event()
     lengths = (march.step, march.min_near, march.stop, march.carry)
@@ -103,9 +105,10 @@ def trace(
                 given_up.set()
                 return
             first = next(turn) * batch
-            if first >= tiles:
+            if first >= len(tiles):
                 return
-            trace_tiles(*fixed, first, min(first + batch, tiles), rgb, opacity, depth)
+            last = min(first + batch, len(tiles))
+            trace_tiles(*fixed, tiles, first, last, rgb, opacity, depth)
 
     helpers = [_pool().submit(work, None) for _ in range(threads - 1)]
     work(stop)
@@ -117,6 +120,21 @@ def trace(
     rgb *= 1 + 2 * saturation
     rgb -= saturation * opacity[..., None]
     return rgb, opacity, depth
+
+
+def tiles_in_view(
+    box: Float32[np.ndarray, " 6"], camera: Float32[np.ndarray, "16"], height: int, width: int
+) -> Int64[np.ndarray, " tiles"]:
+    """Tiles that may show the box, row by row; all of them where a corner is beside or behind the camera."""
+    corners = np.stack(np.meshgrid(*box.reshape(2, 3).T, indexing="ij"), -1).reshape(-1, 3)
+    c2w, (fx, fy, cx, cy) = camera[:12].reshape(3, 4), camera[12:]
+    x, y, z = ((corners - c2w[:, 3]) @ c2w[:, :3]).T
+    rows, cols = np.arange(math.ceil(height / TILE)), np.arange(math.ceil(width / TILE))
+    if z.min() > 1e-3:
+        u, v = fx * x / z + cx, fy * y / z + cy
+        rows = rows[((rows + 1) * TILE >= v.min() - 1) & (rows * TILE <= v.max() + 1)]
+        cols = cols[((cols + 1) * TILE >= u.min() - 1) & (cols * TILE <= u.max() + 1)]
+    return (rows[:, None] * math.ceil(width / TILE) + cols).ravel()
 
 
 @lru_cache

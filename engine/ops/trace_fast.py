@@ -18,12 +18,14 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-from engine.ops.decode_fast import color_at, density_at
+from engine.ops.decode_fast import color_at, decode_at, density_at
+from engine.ops.lattice_fast import RUN, occupied_points, texels_around
+from engine.ops.render_fast import TILE
 
-TILE = 8
-"""Rays are traced in square tiles of this many pixels, for the sake of the caches."""
-ROUND = 8
-"""Samples of a ray in one round. All rays of a tile take turns: without data-dependent branches between the evaluations
+NEAR = 2
+"""Where the next occupied cell is no further than this, lattice points are looked at one run after the other."""
+ROUND = RUN
+"""Samples of a ray in one round, at most. All rays of a tile take turns: without data-dependent branches between the evaluations
 the processor overlaps them."""
 FIRST_SHARE = np.float32(0.125)
 """A ray's first colour is evaluated at this share of the usual weight, so that thin silhouettes have one."""
@@ -116,29 +118,6 @@ def _leave(x, cell, reach, inverse):
 
 @njit(**_options)
 @no_type_check
-def _locate(x, count, texels, cells, low, share):
-    """The texel before each position along one axis of a plane, and the share of the texel after it."""
-    per_cell, last = np.float32(texels) / np.float32(cells), np.float32(texels - 1)
-    for i in range(count):
-        u = min(max(x[i] * per_cell - _HALF, _ZERO), last)
-        before = min(np.floor(u), last - _ONE)
-        low[i] = np.int32(before)
-        share[i] = u - before
-
-
-@njit(**_options)
-@no_type_check
-def _corners(col, row, beside, below, across, hidden, start):
-    """Offsets and weights of the four texels around a point of one plane."""
-    top = start + np.uintp(row) * across + np.uintp(col) * hidden
-    bottom = top + across
-    before, above = _ONE - beside, _ONE - below
-    weights = (above * before, above * beside, below * before, below * beside)
-    return (top, top + hidden, bottom, bottom + hidden), weights
-
-
-@njit(**_options)
-@no_type_check
 def _harmonics(x, y, z, out):
     """The 16 harmonics of `engine.ops.harmonics`, in place."""
     xx, yy, zz = x * x, y * y, z * z
@@ -206,18 +185,19 @@ class _Rays(NamedTuple):
 
 
 class _Samples(NamedTuple):
-    """Samples of one round: distance, position, where that is on the planes, and the light that passes.
+    """Samples of one round: distance, position, texels and their weights, the light that passes, colour.
 
-    `low` and `share` have four rows: x along the columns, y along the rows, y along the columns, z along the rows.
+    Colours are there only where directions have no part in them; `at` and `by` are `lattice_fast.texels_around`'s.
     """
 
     t: np.ndarray
     x: np.ndarray
     y: np.ndarray
     z: np.ndarray
-    low: np.ndarray
-    share: np.ndarray
+    at: np.ndarray
+    by: np.ndarray
     passing: np.ndarray
+    rgb: np.ndarray
 
 
 class _Picks(NamedTuple):
@@ -280,26 +260,28 @@ def _gather(rays, lattice, samples, alive, living, ends):
         vx, vy = rays.direction[0, ray] * sx, rays.direction[1, ray] * sy
         vz = rays.direction[2, ray] * sz
         ix, iy, iz = _inverse(vx), _inverse(vy), _inverse(vz)
-        first, full = count, count + ROUND
-        while k < end and count < full:
+        found = 0
+        while k < end and found == 0:
             t = near + (np.float32(k) + _HALF) * lattice.step
             x, cx = _clamped_cell(ox + t * vx, np.float32(gx))
             y, cy = _clamped_cell(oy + t * vy, np.float32(gy))
             z, cz = _clamped_cell(oz + t * vz, np.float32(gz))
             cell = (np.uintp(cx) * np.uintp(gy) + np.uintp(cy)) * np.uintp(gz) + np.uintp(cz)
             leap = lattice.leaps[cell]
-            k += 1
-            if leap > 0:
+            if leap > NEAR:
                 reach = np.float32(leap) - _ONE
                 away = min(_leave(x, cx, reach, ix), _leave(y, cy, reach, iy))
                 away = min(away, _leave(z, cz, reach, iz))
-                k = max(k, int(np.ceil((t + away - near) * per_step - _HALF)))
+                k = max(k + 1, int(np.ceil((t + away - near) * per_step - _HALF)))
             else:
-                samples.t[count], samples.x[count] = t, x
-                samples.y[count], samples.z[count] = y, z
-                count += 1
+                found = occupied_points(
+                    lattice.leaps, lattice.cells, k, end, near, lattice.step, lattice.origin, (vx, vy, vz),
+                    samples.t, samples.x, samples.y, samples.z, count,
+                )  # fmt: skip
+                k += RUN
         rays.next[ray] = k
-        if count > first:
+        if found > 0:
+            count += found
             alive[still], ends[still] = ray, count
             still += 1
     return still
@@ -309,40 +291,46 @@ def _gather(rays, lattice, samples, alive, living, ends):
 @no_type_check
 def _place(layers, lattice, samples, count):
     """Find all samples on the planes."""
-    gx, gy, gz = lattice.cells
-    _locate(samples.x, count, layers.cols, gx, samples.low[0], samples.share[0])
-    _locate(samples.y, count, layers.rows, gy, samples.low[1], samples.share[1])
-    _locate(samples.y, count, layers.cols, gy, samples.low[2], samples.share[2])
-    _locate(samples.z, count, layers.rows, gz, samples.low[3], samples.share[3])
+    texels_around(
+        samples.x, samples.y, samples.z, count, lattice.cells,
+        layers.rows, layers.cols, layers.hidden, samples.at, samples.by,
+    )  # fmt: skip
 
 
 @njit(**_options)
 @no_type_check
 def _reads(layers, samples, i):
     """Offsets and weights of the twelve texels around a sample."""
-    hidden = np.uintp(layers.hidden)
-    across = np.uintp(layers.cols) * hidden
-    plane = np.uintp(layers.rows) * across
-    low, share = samples.low, samples.share
-    at_0, by_0 = _corners(
-        low[0, i], low[1, i], share[0, i], share[1, i], across, hidden, np.uintp(0)
+    at, by, hidden = samples.at, samples.by, np.uintp(layers.hidden)
+    below = np.uintp(layers.cols) * hidden
+    a, b, c = np.uintp(at[0, i]), np.uintp(at[1, i]), np.uintp(at[2, i])
+    places = (
+        *(a, a + hidden, a + below, a + below + hidden),
+        *(b, b + hidden, b + below, b + below + hidden),
+        *(c, c + hidden, c + below, c + below + hidden),
     )
-    at_1, by_1 = _corners(low[0, i], low[3, i], share[0, i], share[3, i], across, hidden, plane)
-    at_2, by_2 = _corners(
-        low[2, i], low[3, i], share[2, i], share[3, i], across, hidden, plane + plane
+    weights = (
+        *(by[0, i], by[1, i], by[2, i], by[3, i]),
+        *(by[4, i], by[5, i], by[6, i], by[7, i]),
+        *(by[8, i], by[9, i], by[10, i], by[11, i]),
     )
-    return (*at_0, *at_1, *at_2), (*by_0, *by_1, *by_2)
+    return places, weights
 
 
 @njit(**_options)
 @no_type_check
-def _absorb(layers, samples, count, step):
-    """The share of light that passes each sample."""
-    hidden, heads = np.uintp(layers.hidden), layers.heads
-    bias = heads[5 * hidden]
+def _absorb(direction, layers, samples, count, step):
+    """The share of light that passes each sample; where there are no directions, its colour is had for little more."""
+    hidden, heads, rgb = np.uintp(layers.hidden), layers.heads, samples.rgb
+    bias = 5 * hidden
     for i in range(count):
         at, by = _reads(layers, samples, i)
-        samples.passing[i] = density_at(layers.planes, heads, at, by, hidden) + bias
+        if direction is None:
+            raw, red, green, blue = decode_at(layers.planes, heads, None, bias, at, by, hidden)
+            rgb[0, i], rgb[1, i], rgb[2, i] = red, green, blue
+        else:
+            raw = density_at(layers.planes, heads, at, by, hidden)
+        samples.passing[i] = raw + heads[bias]
     for i in range(count):
         samples.passing[i] = exp(-exp(samples.passing[i]) * step)
 
@@ -408,14 +396,19 @@ def _turn(direction, hidden, rays, ray, basis):
 
 @njit(**_options)
 @no_type_check
-def _paint(layers, rays, samples, picks, wanted, basis):
+def _paint(direction, layers, rays, samples, picks, wanted, basis):
     """Add the colours of the picked samples to their rays."""
     hidden, heads, term = np.uintp(layers.hidden), layers.heads, rays.term
     bias = 5 * hidden
     for pick in range(wanted):
         i, ray = picks.sample[pick], picks.ray[pick]
+        if direction is None:
+            for channel in range(3):
+                raw = samples.rgb[channel, i] + heads[bias + np.uintp(1 + channel)]
+                picks.rgb[channel, pick] = raw
+            continue
         if not rays.has_term[ray]:
-            _turn(layers.direction, hidden, rays, ray, basis)
+            _turn(direction, hidden, rays, ray, basis)
         at, by = _reads(layers, samples, i)
         start = np.uintp(ray) * hidden
         red, green, blue = color_at(layers.planes, heads, term, start, at, by, hidden)
@@ -457,9 +450,9 @@ def _write(rays, tile, stop, rgb, opacity, depth):
 def trace_tiles(
     planes, rows, cols, hidden, heads, direction,
     leaps, cells, box, camera, step, min_near, stop, carry,
-    first, last, rgb, opacity, depth,
+    tiles, first, last, rgb, opacity, depth,
 ):  # fmt: skip
-    """Trace some tiles of a picture, in rounds: gather samples, absorb, composite, paint."""
+    """Trace `tiles[first:last]` of a picture, in rounds: gather samples, absorb, composite, paint."""
     layers = _Layers(planes, rows, cols, hidden, heads, direction)
     gx, gy, gz = np.float32(cells[0]), np.float32(cells[1]), np.float32(cells[2])
     wide, deep, tall = box[3] - box[0], box[4] - box[1], box[5] - box[2]
@@ -487,9 +480,10 @@ def trace_tiles(
         np.empty(capacity, np.float32),
         np.empty(capacity, np.float32),
         np.empty(capacity, np.float32),
-        np.empty((4, capacity), np.int32),
-        np.empty((4, capacity), np.float32),
+        np.empty((3, capacity), np.int32),
+        np.empty((12, capacity), np.float32),
         np.empty(capacity, np.float32),
+        np.empty((3, capacity), np.float32),
     )
     picks = _Picks(
         np.empty(capacity, np.int64),
@@ -500,7 +494,8 @@ def trace_tiles(
     alive, ends = np.empty(size, np.int64), np.empty(size, np.int64)
     basis = np.empty(16, np.float32)
     height, width = opacity.shape
-    for tile in range(first, last):
+    for n in range(first, last):
+        tile = tiles[n]
         living = _aim(rays, lattice, camera, tile, height, width, alive)
         while living > 0:
             still = _gather(rays, lattice, samples, alive, living, ends)
@@ -508,7 +503,7 @@ def trace_tiles(
                 break
             count = ends[still - 1]
             _place(layers, lattice, samples, count)
-            _absorb(layers, samples, count, step)
+            _absorb(direction, layers, samples, count, step)
             living, wanted = _composite(rays, samples, picks, alive, still, ends, stop, carry)
-            _paint(layers, rays, samples, picks, wanted, basis)
+            _paint(direction, layers, rays, samples, picks, wanted, basis)
         _write(rays, tile, stop, rgb, opacity, depth)
