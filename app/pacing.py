@@ -25,7 +25,7 @@ AT_ONCE_S = 0.2
 """At rest a picture in high quality that takes longer is announced by one in standard quality."""
 TURN_S = 0.03
 """A picture at rest that takes longer to draw is drawn in bands, and others have their turns in between."""
-LEAST_ROWS, MOVING_ROWS, RESTING_ROWS = 96, 512, 1200
+LEAST_ROWS, MOVING_ROWS, RESTING_ROWS = 128, 512, 1200
 """Fewest rows of a frame, most while the camera moves, most at rest."""
 ROW_STEP = 16
 """Frames grow and shrink by this many rows while the camera moves, lest their size flickers."""

@@ -21,3 +21,10 @@
     return `data:${blob.type};base64,${btoa(text)}`;
   };
 }
+
+// viser's client draws with fewer pixels after it was busy for a while, and keeps to them at rest, when they are missed.
+{
+  const address = new URL(location.href);
+  address.searchParams.set('fixedDpr', Math.min(devicePixelRatio, 2));
+  history.replaceState(null, '', address);
+}

@@ -108,9 +108,11 @@ def test_after_a_wait_the_newest_camera_is_drawn_and_those_before_are_not(
     with looking(viewer):
         until(lambda: viewer.moves > 40 and len(painter.asked) == 2, "movements")
         viewer.dragging = False
-        last = position(viewer.moves - 1)
         viewer.answering = True
-        until(lambda: same_place(painter.asked[-1][1], last), "the newest camera's frame")
+        until(
+            lambda: same_place(painter.asked[-1][1], position(viewer.moves - 1)),
+            "the newest camera's frame",
+        )
     places = [camera for _, camera, size in painter.asked if size.quality != "high"]
     assert len(places) <= 4
 
