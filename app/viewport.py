@@ -36,7 +36,7 @@ QUIET_S = 0.12
 BAKE_S = 0.015
 """How long a frame waits for a new object; if that takes longer, the old one can be turned meanwhile."""
 ACK_TIMEOUT_S = 2.0
-JPEG_MOVING, JPEG_RESTING = 72, 93
+JPEG_MOVING, JPEG_RESTING = 80, 93
 DEPTH_MOVING, DEPTH_RESTING = 128, 256
 """Most rows of a frame's depth."""
 FRUSTUM_COLOR = (79, 110, 247)
