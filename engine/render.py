@@ -58,7 +58,7 @@ class Tier:
 
 
 TIERS: dict[str, Tier] = {
-    "preview": Tier(max_steps=128, density=1.0, stop=1e-2, carry=0.03),
+    "preview": Tier(max_steps=160, density=1.0, stop=1e-2, carry=0.03),
     "standard": Tier(max_steps=256, density=0.1, stop=3e-3, carry=0.01),
     "high": Tier(max_steps=512, density=0.01, stop=1e-3, carry=1e-3),
 }
@@ -103,20 +103,27 @@ class Baked:
         field: What is rendered.
         cell_density: Largest density found in each occupancy cell, x slowest.
         tables: What the CPU kernels read; None where they cannot render this field, or could not yet.
-        leaps: Their leap grids, by density threshold; filled as qualities are asked for.
+        leaps: Their leap grids and what these span, by density threshold; filled as qualities are asked for.
         on_gpu: What the GPU's kernel reads; None where it cannot render this field.
     """
 
     field: Field
     cell_density: Float[Tensor, "gx gy gz"]
     tables: render_fast.Tables | None = None
-    leaps: dict[float, np.ndarray] = field(default_factory=dict, compare=False)
+    leaps: dict[float, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(
+        default_factory=dict, compare=False
+    )
     on_gpu: frames.Tables | None = None
 
     @property
     def outdated(self) -> bool:
         """Whether the field was baked before its kernels were ready; baked again, it renders faster."""
-        return self.tables is None and _has_kernel(self.field) and compiled.usable()
+        return self.tables is None and _has_kernel(self.field) and compiled.usable("frames")
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it is drawn through torch only because its kernels are not ready yet."""
+        return _has_kernel(self.field) and not compiled.usable("frames")
 
 
 @torch.no_grad()
@@ -125,7 +132,7 @@ def bake(field: Field) -> Baked:
     if frames.on_triton(field):
         on_gpu = frames.Tables.of(field)
         return Baked(field, on_gpu.cell_density(GRID), on_gpu=on_gpu)
-    if not (_has_kernel(field) and compiled.usable()):
+    if not (_has_kernel(field) and compiled.usable("frames")):
         return Baked(field, _probe(field))
     from engine.ops import occupancy_fast  # numba
 
@@ -158,7 +165,7 @@ def render(
     camera = _checked(camera).to(baked.cell_density.device)
     if baked.on_gpu is not None:
         traced = _trace_gpu(baked, camera, TIERS[options.quality], stop)
-    elif baked.tables is None or not compiled.usable():
+    elif baked.tables is None or not compiled.usable("frames"):
         traced = _trace_torch(baked, camera, TIERS[options.quality], stop)
     else:
         traced = _trace_fast(baked, camera, options, stop)
@@ -270,11 +277,11 @@ def _finish(
     opacity: Float[Tensor, "height width"],
     depth: Float[Tensor, "height width"],
 ) -> RenderOutput:
-    """Colours over the background, depths where something is seen, normals."""
+    """Colours over the background, depths where something is seen, normals; works in place, since frames are many."""
     background = rgb.new_tensor(options.background)
-    rgb = (rgb + (1 - opacity[..., None]) * background).clamp(0, 1)
+    rgb.addcmul_((1 - opacity)[..., None], background).clamp_(0, 1)
     seen = opacity >= EMPTY_OPACITY
-    depth = torch.where(seen, depth / opacity.clamp_min(EMPTY_OPACITY), EMPTY_DEPTH)
+    depth = depth.div_(opacity.clamp_min(EMPTY_OPACITY)).masked_fill_(~seen, EMPTY_DEPTH)
     normal = _normals(camera, depth, opacity * seen) if options.normals else None
     return RenderOutput(rgb, opacity, depth, normal)
 
@@ -351,10 +358,11 @@ def _trace_fast(
     tier = TIERS[options.quality]
     if tier.density not in baked.leaps:
         occupied = (baked.cell_density > tier.density).numpy()
-        baked.leaps[tier.density] = occupancy_fast.leap_grid(occupied)
+        leaps = occupancy_fast.leap_grid(occupied)
+        baked.leaps[tier.density] = (leaps, *occupancy_fast.extent(leaps))
     config = MarchConfig(max_steps=tier.max_steps)
     march = render_fast.March(
-        baked.leaps[tier.density], config.dt_min, tier.stop, tier.carry, config.min_near
+        *baked.leaps[tier.density], config.dt_min, tier.stop, tier.carry, config.min_near
     )
     traced = render_fast.trace(
         baked.tables,

@@ -1,7 +1,7 @@
 """When compiled kernels may be used, and torch stands in for them.
 
-Numba takes seconds to compile a kernel and a third of one to load it from its cache. Programs without an audience wait
-for that. One with an audience calls `postpone` first and prepares the kernels in a thread of its own: until they are
+Numba takes seconds to compile a kernel and half a one to load it from its cache. Programs without an audience wait for
+that. One with an audience calls `postpone` first and prepares the kernels in threads of their own: until they are
 ready, every other thread goes without.
 """
 
@@ -10,32 +10,32 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
-_lock = threading.Lock()
-_missing = False
-_thread: int | None = None
+Kind = Literal["frames", "fits"]
+"""What kernels are for: pictures without gradients, or sampling, fitting and training."""
+
+_missing: set[Kind] = set()
+_preparing: dict[Kind, int] = {}
 
 
-def usable() -> bool:
+def usable(kind: Kind) -> bool:
     """Whether the caller may use compiled kernels now; if not, torch computes the same."""
-    return not _missing or _thread == threading.get_ident()
+    return kind not in _missing or _preparing.get(kind) == threading.get_ident()
 
 
 def postpone() -> None:
-    """Let everybody go without kernels until a `preparing` block has ended."""
-    global _missing
-    _missing = True
+    """Let everybody go without kernels until they have been prepared."""
+    _missing.update(("frames", "fits"))
 
 
 @contextmanager
-def preparing() -> Iterator[None]:
+def preparing(kind: Kind) -> Iterator[None]:
     """Use kernels in this block, and let all other threads go without until it has ended well."""
-    global _missing, _thread
-    with _lock:
-        postpone()
-        _thread = threading.get_ident()
-        try:
-            yield
-        finally:
-            _thread = None
-        _missing = False
+    _missing.add(kind)
+    _preparing[kind] = threading.get_ident()
+    try:
+        yield
+    finally:
+        del _preparing[kind]
+    _missing.discard(kind)

@@ -74,6 +74,17 @@ def leap_grid(occupied: Bool[np.ndarray, "gx gy gz"]) -> UInt8[np.ndarray, "gx g
     return leaps.astype(np.uint8)
 
 
+def extent(
+    leaps: UInt8[np.ndarray, "gx gy gz"],
+) -> tuple[Float32[np.ndarray, " 3"], Float32[np.ndarray, " 3"]]:
+    """Lowest and highest corner of what is occupied, in cells; the same corner twice where nothing is."""
+    occupied = leaps == 0
+    sides = [np.flatnonzero(occupied.any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
+    low = [side[0] if len(side) else 0 for side in sides]
+    high = [side[-1] + 1 if len(side) else 0 for side in sides]
+    return np.array(low, np.float32), np.array(high, np.float32)
+
+
 def cell_density(
     planes: Float32[np.ndarray, "3 rows cols hidden"],
     heads: Float32[np.ndarray, " head_values"],

@@ -19,7 +19,7 @@ def gather_rays(batch: SceneBatch, pixels: Int[Tensor, "scenes n"]) -> RayBatch:
         batch: The pictures.
         pixels: For each scene, flat indices into its (view, row, column) pixels.
     """
-    fast = batch.images.device.type == "cpu" and compiled.usable()
+    fast = batch.images.device.type == "cpu" and compiled.usable("fits")
     gather = _gather_fast if fast else _gather_torch
     rays_o, rays_d, rgb = gather(batch, pixels)
     scenes, count = pixels.shape

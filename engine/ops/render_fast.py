@@ -45,6 +45,8 @@ class March:
 
     Attributes:
         leaps: From `engine.ops.occupancy_fast.leap_grid`, over the field's box.
+        low: Lowest corner of what is occupied, in cells.
+        high: Its highest corner.
         step: Distance between lattice points, engine units.
         stop: A ray ends once less than this share of light passes.
         carry: A colour is evaluated whenever this much weight has gathered.
@@ -52,6 +54,8 @@ class March:
     """
 
     leaps: UInt8[np.ndarray, "gx gy gz"]
+    low: Float32[np.ndarray, " 3"]
+    high: Float32[np.ndarray, " 3"]
     step: float
     stop: float
     carry: float
@@ -87,7 +91,7 @@ def trace(
     _, rows, cols, hidden = tables.planes.shape
     rgb = np.zeros((height, width, 3), np.float32)
     opacity, depth = np.zeros((2, height, width), np.float32)
-    tiles = tiles_in_view(tables.box, camera, height, width)
+    tiles = tiles_in_view(_occupied_box(tables, march), camera, height, width)
     batch = min(math.ceil(len(tiles) / MIN_BATCHES), MAX_BATCH)
     turn = itertools.count()
     given_up = threading.Event()
@@ -95,7 +99,8 @@ def trace(
     fixed = (
         *(tables.planes.ravel(), rows, cols, hidden),
         *(tables.heads, tables.direction),
-        *(march.leaps.ravel(), march.leaps.shape, tables.box, camera),
+        *(march.leaps.ravel(), march.leaps.shape, tuple(march.low), tuple(march.high)),
+        *(tables.box, camera, np.float32(tables.saturation)),
         *(np.float32(length) for length in lengths),
     )
 
@@ -116,10 +121,13 @@ def trace(
         helper.result()
     if given_up.is_set():
         return None
-    saturation = np.float32(tables.saturation)
-    rgb *= 1 + 2 * saturation
-    rgb -= saturation * opacity[..., None]
     return rgb, opacity, depth
+
+
+def _occupied_box(tables: Tables, march: March) -> Float32[np.ndarray, " 6"]:
+    low, high = tables.box.reshape(2, 3)
+    cell = (high - low) / np.array(march.leaps.shape, np.float32)
+    return np.concatenate([low + march.low * cell, low + march.high * cell])
 
 
 def tiles_in_view(

@@ -151,10 +151,15 @@ class _Layers(NamedTuple):
 
 
 class _Lattice(NamedTuple):
-    """Where samples may lie. Positions are counted in cells from the box's lower corner, distances in engine units."""
+    """Where samples may lie. Positions are counted in cells from the box's lower corner, distances in engine units.
+
+    What is occupied lies between `low` and `high`.
+    """
 
     leaps: np.ndarray
     cells: tuple[int, int, int]
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
     scale: tuple[float, float, float]
     origin: tuple[float, float, float]
     longest: float
@@ -233,12 +238,21 @@ def _aim(rays, lattice, camera, tile, height, width, alive):
         rays.through[ray], rays.has_term[ray] = _ONE, False
         rays.waiting[ray], rays.colored[ray], rays.reached[ray] = _ZERO, _ZERO, _ZERO
         rays.rgb[0, ray], rays.rgb[1, ray], rays.rgb[2, ray] = _ZERO, _ZERO, _ZERO
-        rays.next[ray] = 0
         if far > near and row < height and col < width:
             chord = min(far - near, lattice.longest)
-            rays.end[ray] = int(np.ceil(chord / lattice.step - _HALF))
-            alive[living] = ray
-            living += 1
+            (lx, ly, lz), (hx, hy, hz) = lattice.low, lattice.high
+            x0, x1 = (lx - ox) * ix, (hx - ox) * ix
+            y0, y1 = (ly - oy) * iy, (hy - oy) * iy
+            z0, z1 = (lz - oz) * iz, (hz - oz) * iz
+            enter = max(max(min(x0, x1), min(y0, y1)), min(z0, z1)) - near
+            leave = min(min(max(x0, x1), max(y0, y1)), max(z0, z1)) - near
+            # a point more at either end: what is occupied has been rounded
+            first = max(int(enter / lattice.step - _HALF), 0)
+            last = int(np.ceil(min(chord, leave + lattice.step) / lattice.step - _HALF))
+            if enter <= leave and first < last:
+                rays.next[ray], rays.end[ray] = first, last
+                alive[living] = ray
+                living += 1
     return living
 
 
@@ -425,8 +439,9 @@ def _paint(direction, layers, rays, samples, picks, wanted, basis):
 
 @njit(**_options)
 @no_type_check
-def _write(rays, tile, stop, rgb, opacity, depth):
+def _write(rays, tile, stop, saturation, rgb, opacity, depth):
     """Put a finished tile into the picture. A ray that ended counts as opaque."""
+    wide = _ONE + saturation + saturation
     height, width = opacity.shape
     tiles_across = (width + TILE - 1) // TILE
     for ray in range(TILE * TILE):
@@ -440,7 +455,9 @@ def _write(rays, tile, stop, rgb, opacity, depth):
             covered = _ONE if rays.through[ray] < stop else total
             per_color, per_weight = covered / rays.colored[ray], covered / total
         for channel in range(3):
-            rgb[row, col, channel] = rays.rgb[channel, ray] * per_color
+            rgb[row, col, channel] = (
+                wide * rays.rgb[channel, ray] * per_color - saturation * covered
+            )
         opacity[row, col] = covered
         depth[row, col] = rays.reached[ray] * per_weight * rays.along[ray]
 
@@ -449,7 +466,7 @@ def _write(rays, tile, stop, rgb, opacity, depth):
 @no_type_check
 def trace_tiles(
     planes, rows, cols, hidden, heads, direction,
-    leaps, cells, box, camera, step, min_near, stop, carry,
+    leaps, cells, low, high, box, camera, saturation, step, min_near, stop, carry,
     tiles, first, last, rgb, opacity, depth,
 ):  # fmt: skip
     """Trace `tiles[first:last]` of a picture, in rounds: gather samples, absorb, composite, paint."""
@@ -459,7 +476,7 @@ def trace_tiles(
     sx, sy, sz = gx / wide, gy / deep, gz / tall
     ox, oy, oz = (camera[3] - box[0]) * sx, (camera[7] - box[1]) * sy, (camera[11] - box[2]) * sz
     longest = np.sqrt(wide * wide + deep * deep + tall * tall)
-    lattice = _Lattice(leaps, cells, (sx, sy, sz), (ox, oy, oz), longest, step, min_near)
+    lattice = _Lattice(leaps, cells, low, high, (sx, sy, sz), (ox, oy, oz), longest, step, min_near)
     size, capacity = TILE * TILE, TILE * TILE * ROUND
     rays = _Rays(
         direction=np.empty((3, size), np.float32),
@@ -506,4 +523,4 @@ def trace_tiles(
             _absorb(direction, layers, samples, count, step)
             living, wanted = _composite(rays, samples, picks, alive, still, ends, stop, carry)
             _paint(direction, layers, rays, samples, picks, wanted, basis)
-        _write(rays, tile, stop, rgb, opacity, depth)
+        _write(rays, tile, stop, saturation, rgb, opacity, depth)

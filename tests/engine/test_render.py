@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from engine.ops.cameras import orbit_camera
-from engine.ops.occupancy_fast import leap_grid
+from engine.ops.occupancy_fast import extent, leap_grid
 from engine.render import (
     EMPTY_DEPTH,
     GRID,
@@ -134,7 +134,8 @@ def test_leaps_visit_the_same_lattice_points_as_single_steps():
     baked = bake(soft_car(sharpness=0.05))
     scattered = torch.rand(GRID, GRID, GRID, generator=torch.Generator().manual_seed(1)) < 2e-3
     leaping = dataclasses.replace(baked, cell_density=scattered.float() * 9, leaps={})
-    stepping = dataclasses.replace(leaping, leaps={0.1: leap_grid(scattered.numpy()).clip(0, 1)})
+    leaps = leap_grid(scattered.numpy()).clip(0, 1)
+    stepping = dataclasses.replace(leaping, leaps={0.1: (leaps, *extent(leaps))})
     torch_path = dataclasses.replace(leaping, tables=None)
     a, b, c = (render(each, VIEW) for each in (leaping, stepping, torch_path))
     assert a.opacity.max() > 0.2
