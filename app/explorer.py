@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,10 +14,7 @@ from app.outlines import Outlines
 from app.routes import make_routes
 from app.session import Sessions
 from app.settings import AppSettings
-from app.tokens import Tokens
 from app.viewports import Viewports
-from engine.checkpoint import open_checkpoint
-from engine.device import pick_device
 from engine.events import finish
 from engine.methods.base import Method
 from engine.noise import Noise
@@ -40,9 +36,9 @@ class Explorer:
     outlines: Outlines
 
     @classmethod
-    def open(cls, method: Method, settings: AppSettings, tokens: Tokens) -> Explorer:
-        """Everything but the panel; `tokens` are the pages' that may already wait."""
-        sessions = Sessions(method, settings, tokens)
+    def open(cls, sessions: Sessions) -> Explorer:
+        """Everything but the panel."""
+        method, settings = sessions.method, sessions.settings
         runner = JobRunner(settings.max_queue)
         viewports = Viewports(sessions, runner, settings)
         return cls(method, settings, sessions, runner, viewports, Outlines(method))
@@ -57,15 +53,23 @@ class Explorer:
 
         return mount_panel(self.method, self.sessions, self.runner, self.outlines, self.settings)
 
-    def warm_up(self, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Compile and find out what somebody would otherwise wait for; `stopped` is asked now and then."""
-        with compiled.preparing():
-            for prepare in (warm_up, self._fit_once):
-                if stopped():
-                    return
-                prepare()
-        if not stopped():
-            self.outlines()
+    def prepare_frames(self) -> None:
+        """Compile what draws; what is shown by then is drawn again."""
+        with compiled.preparing("frames"):
+            warm_up()
+        for session in self.sessions.all():
+            session.refresh()
+
+    def prepare_fits(self) -> None:
+        """Compile what reconstructs."""
+        with compiled.preparing("fits"):
+            self._fit_once()
+
+    def warm_up(self) -> None:
+        """Compile and find out all that somebody would otherwise wait for."""
+        self.prepare_frames()
+        self.prepare_fits()
+        self.outlines()
 
     def _fit_once(self) -> None:
         """A reconstruction of nothing, which needs every kernel of a real one."""
@@ -79,17 +83,3 @@ class Explorer:
         """Cancel what runs, close every viewport and session."""
         self.runner.close()
         self.viewports.close()
-
-
-def open_method(settings: AppSettings) -> Method:
-    """The method that the settings ask for.
-
-    Raises:
-        CheckpointError: If the checkpoint cannot be used.
-        ConfigError: If there is no such device.
-    """
-    if settings.checkpoint == "toy":
-        from engine.methods.toy import ToyMethod
-
-        return ToyMethod()
-    return open_checkpoint(settings.checkpoint, pick_device(settings.device))

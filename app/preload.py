@@ -6,20 +6,26 @@ import ctypes
 import gc
 import importlib.util
 import os
+import sys
 import threading
 
 LIBRARIES = ("libtorch_cpu.so", "libtorch_python.so")
 """torch's largest libraries. Linking them is a fifth of its import and needs no Python."""
+TURN_S = 5e-4
+"""How long a thread may keep the others waiting while everything is imported."""
+USUAL_TURN_S = sys.getswitchinterval()
 
 
 def preload() -> None:
-    """Put the collector to rest until `settle`, and link torch's libraries beside the imports that need no torch."""
+    """Until `settle`, let the collector rest and threads take short turns; link torch's libraries meanwhile."""
     gc.disable()
+    sys.setswitchinterval(TURN_S)
     threading.Thread(target=_link, name="link", daemon=True).start()
 
 
 def settle() -> None:
     """Once all is imported: what lives now lives on, so that the collector need never look at it again."""
+    sys.setswitchinterval(USUAL_TURN_S)
     gc.freeze()
     gc.enable()
 
@@ -29,9 +35,7 @@ def _link() -> None:
     if torch is None or torch.origin is None or os.name != "posix":
         return
     folder = os.path.join(os.path.dirname(torch.origin), "lib")
-    link = ctypes.CDLL(
-        None
-    ).dlopen  # unlike `ctypes.CDLL` itself, a call of it lets other threads run
+    link = ctypes.CDLL(None).dlopen  # unlike `CDLL` itself, a call of it lets other threads run
     link.restype, link.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int)
     for name in LIBRARIES:
         link(os.path.join(folder, name).encode(), os.RTLD_LAZY)

@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -92,10 +93,13 @@ class Loading:
 
     def open_engine(self) -> None:
         """Load what draws."""
-        from app.explorer import Explorer, open_method
+        from app.session import Sessions, open_method
 
         method = self._method or open_method(self._settings)
-        self.explorer = Explorer.open(method, self._settings, self.front.tokens)
+        sessions = Sessions(method, self._settings, self.front.tokens)
+        from app.explorer import Explorer  # its imports run while the first object is baked
+
+        self.explorer = Explorer.open(sessions)
         self.front.engine.set(self.explorer.routes(self.front.panel))
 
     def open_panel(self) -> None:
@@ -103,12 +107,22 @@ class Loading:
         self.front.open_panel(self.explorer.panel())
 
     def run(self) -> None:
-        """Load everything; the kernels come last, and torch stands in for them until then."""
+        """Load everything, and prepare the kernels; torch stands in for them until then."""
         compiled.postpone()
-        for part in (self.open_engine, self._await_frame, self.open_panel, settle, self._warm_up):
+        for part in (self.open_engine, self._await_frame):
             if self.stopped.is_set():
                 return
             part()
+        frames = threading.Thread(target=self._try, args=(self.explorer.prepare_frames,))
+        frames.start()
+        try:
+            self.open_panel()
+        finally:
+            frames.join()
+            settle()
+        for prepare in (self.explorer.prepare_fits, self.explorer.outlines):
+            if not self.stopped.is_set():
+                self._try(prepare)
 
     def _await_frame(self) -> None:
         deadline = time.monotonic() + FIRST_FRAME_S
@@ -117,11 +131,11 @@ class Loading:
             if self.stopped.wait(0.01):
                 return
 
-    def _warm_up(self) -> None:
+    def _try(self, prepare: Callable[[], object]) -> None:
         try:
-            self.explorer.warm_up(self.stopped.is_set)
+            prepare()
         except Exception:
-            log.exception("the compiled kernels could not be prepared; torch stands in for them")
+            log.exception("something could not be prepared; it will be slower, or be tried again")
 
     def _close(self) -> None:
         self.stopped.set()

@@ -23,6 +23,8 @@ from app.jobs import Job, JobRunner, Plan, State
 from app.records import PAPER, Display, Flight, Frame, Record, Snapshot, final_frame, half, home
 from app.settings import AppSettings
 from app.tokens import Tokens
+from engine.checkpoint import open_checkpoint
+from engine.device import pick_device
 from engine.events import Run, Step
 from engine.methods.base import Method
 from engine.ops.metrics import psnr
@@ -43,8 +45,9 @@ class Session:
         settings: AppSettings,
         token: str = "",
         display: Display | None = None,
+        greeting: Future[Baked] | None = None,
     ):
-        """`token` opens the session's view."""
+        """`token` opens the session's view; `greeting` is its first object if that is being baked already."""
         self.token = token
         self.method = method
         self.settings = settings
@@ -65,12 +68,13 @@ class Session:
         self._baker = ThreadPoolExecutor(1, thread_name_prefix="bake")
         self._asked: Future[Baked] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-")
-        start = method.gallery[0] if len(method.gallery) else method.mean_latent
-        greeting = Record(
-            "prior", "From the training set", {}, [final_frame(start[None])], state="done"
+        first = Record(
+            "prior", "From the training set", {}, [final_frame(_first(method)[None])], state="done"
         )
-        self._records[greeting.id] = greeting
-        self._selected: tuple[int, int | None] = (greeting.id, None)
+        self._records[first.id] = first
+        self._selected: tuple[int, int | None] = (first.id, None)
+        if greeting is not None:
+            self._bakes[first.id, 0] = greeting
 
     # -- what is shown ---------------------------------------------------------------------------
 
@@ -133,6 +137,11 @@ class Session:
         """The framed input pictures by slot, in order."""
         with self.cv:
             return dict(sorted(self._slots.items()))
+
+    def refresh(self) -> None:
+        """Let what is shown be drawn again."""
+        with self.cv:
+            self._changed()
 
     def touch(self) -> None:
         """Note a sign of life."""
@@ -287,6 +296,11 @@ class Session:
                 record.frames[:-1] = [replace(frame, latent=None) for frame in record.frames[:-1]]
 
 
+def _first(method: Method) -> Tensor:
+    """The latent that a session shows first."""
+    return method.gallery[0] if len(method.gallery) else method.mean_latent
+
+
 class Sessions:
     """All sessions by token and by the page load they belong to."""
 
@@ -297,6 +311,9 @@ class Sessions:
         self._lock = threading.RLock()
         self._by_page: dict[str, Session] = {}
         self._by_token: dict[str, Session] = {}
+        baker = ThreadPoolExecutor(1, thread_name_prefix="bake")
+        self._greeting = baker.submit(lambda: bake(method.scene(_first(method)).field))
+        baker.shutdown(wait=False)
 
     def of_page(self, page: str) -> Session:
         """The session of one page load (or API client); made on its first call."""
@@ -319,9 +336,8 @@ class Sessions:
         with self._lock:
             session = self._by_token.get(token)
             if session is None and (dark := self._tokens.claim(token)) is not None:
-                session = Session(
-                    self.method, self.settings, token, Display(background=PAPER[dark])
-                )
+                display = Display(background=PAPER[dark])
+                session = Session(self.method, self.settings, token, display, self._greeting)
                 self._by_token[token] = session
             return session
 
@@ -342,3 +358,17 @@ class Sessions:
         """Every session that lives."""
         with self._lock:
             return list(self._by_token.values())
+
+
+def open_method(settings: AppSettings) -> Method:
+    """The method that the settings ask for.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be used.
+        ConfigError: If there is no such device.
+    """
+    if settings.checkpoint == "toy":
+        from engine.methods.toy import ToyMethod
+
+        return ToyMethod()
+    return open_checkpoint(settings.checkpoint, pick_device(settings.device))

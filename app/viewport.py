@@ -187,7 +187,8 @@ class Viewport:
         self._send(task, drawn, JPEG_MOVING, DEPTH_MOVING)
         drawing_s = self._pace.drawing_s(size, pose.aspect)
         self._due = time.monotonic() + self._pace.delivery_s(drawn.depth.size) - drawing_s
-        self._refinements = self._pace.resting(pose.aspect, pose.rows, size)
+        if not self._baked.provisional:  # it will be drawn again, and faster, when its kernels are ready
+            self._refinements = self._pace.resting(pose.aspect, pose.rows, size)
 
     def _refine(self, task: Task, size: Size) -> None:
         """Draw the same again, better; once the browser does not answer it is not asked for more."""

@@ -27,7 +27,7 @@ def on_triton(decoder: TriplaneDecoder, triplanes: Tensor) -> bool:
 def on_numba(decoder: TriplaneDecoder, triplanes: Tensor) -> bool:
     """Whether the Numba kernels render these planes."""
     on_cpu = triplanes.device.type == "cpu" and triplanes.dtype == torch.float32
-    return on_cpu and mergeable(decoder) and compiled.usable()
+    return on_cpu and mergeable(decoder) and compiled.usable("fits")
 
 
 def render_rays(

@@ -116,7 +116,7 @@ def may_freeze(unet: UNet2D) -> bool:
     """Whether a network's weights stay as they are, on a CPU whose torch has oneDNN and whose kernels are ready."""
     weight = unet.out.weight
     still = weight.device.type == "cpu" and not weight.requires_grad
-    return still and torch.backends.mkldnn.is_available() and compiled.usable()
+    return still and torch.backends.mkldnn.is_available() and compiled.usable("fits")
 
 
 def frozen(unet: UNet2D, dtype: torch.dtype) -> FrozenUNet:

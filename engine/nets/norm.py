@@ -40,7 +40,7 @@ def group_norm(
 
         return norm_triton.group_norm(x, norm, modulation, silu=silu)
     fast = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
-    if not (fast and compiled.usable()):
+    if not (fast and compiled.usable("fits")):
         return group_norm_portable(x, norm, modulation, silu=silu)
     if modulation is None:
         zero = norm.weight.new_zeros(x.shape[:2])

@@ -26,7 +26,7 @@ def a_compiler_at_work() -> Iterator[Callable[[], None]]:
     started, enough = threading.Event(), threading.Event()
 
     def work() -> None:
-        with compiled.preparing():
+        with compiled.preparing("frames"), compiled.preparing("fits"):
             started.set()
             assert enough.wait(60)
 
@@ -63,12 +63,14 @@ def test_pictures_do_not_wait_and_are_the_same(blocked_kernels):
     with a_compiler_at_work() as finish:
         early = bake(field)
         picture = render(early, CAMERA)
+        assert early.provisional
         assert not early.outdated
         finish()
         blocked_kernels.undo()
         assert early.outdated
         again = bake(field)
         assert not again.outdated
+        assert not again.provisional
         assert float(psnr(picture.rgb, render(again, CAMERA).rgb)) > 45
 
 
@@ -97,20 +99,20 @@ def test_neither_do_fits(blocked_kernels):
 
 
 def test_who_prepares_may_use_kernels_and_nobody_else():
-    with compiled.preparing():
-        assert compiled.usable()
+    with compiled.preparing("fits"):
+        assert compiled.usable("fits")
         seen: list[bool] = []
-        thread = threading.Thread(target=lambda: seen.append(compiled.usable()))
+        thread = threading.Thread(target=lambda: seen.append(compiled.usable("fits")))
         thread.start()
         thread.join()
         assert seen == [False]
-    assert compiled.usable()
+    assert compiled.usable("fits")
 
 
 def test_kernels_whose_preparation_failed_stay_unused():
-    with pytest.raises(RuntimeError, match="no compiler"), compiled.preparing():
+    with pytest.raises(RuntimeError, match="no compiler"), compiled.preparing("fits"):
         raise RuntimeError("no compiler")
-    assert not compiled.usable()
-    with compiled.preparing():
+    assert not compiled.usable("fits")
+    with compiled.preparing("fits"):
         pass
-    assert compiled.usable()
+    assert compiled.usable("fits")
