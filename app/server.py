@@ -51,6 +51,8 @@ def serve(settings: AppSettings) -> None:
         ConfigError: If the address cannot be listened on, or there is no such device.
     """
     logging.getLogger("websockets").setLevel(logging.WARNING)
+    logging.captureWarnings(True)  # what packages tell programmers is not for visitors
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)
     listening = listen(settings.host, settings.port)
     loading = Loading(settings)
     config = uvicorn.Config(
