@@ -151,8 +151,10 @@ def _data(command: Command, folder: Path):
             check_srn(command.data, CHECKED_PICTURES)
         data = finish(pack_dataset(SRNDataset(command.data), packed), progress)
     else:
-        seeds = [scene_seed("train", k) for k in range(recipe.scenes)]
+        first = recipe.first_scene
+        seeds = [scene_seed("train", first + k) for k in range(recipe.scenes)]
         name = f"vehicles-{recipe.scenes}x{recipe.views}-{recipe.size}"
+        name = f"{name}-from-{first}" if first else name
         run = pack_vehicles(Path("data") / name, seeds, recipe.views, recipe.size)
         data = finish(run, progress)
     progress.close()

@@ -43,7 +43,9 @@ class Recipe:
     train: TrainOptions = field(default_factory=TrainOptions)
     """Algorithm 1's settings."""
     scenes: int = 1000
-    """Training scenes: seeds 0 .. scenes-1 of the procedural data (a folder of pictures is taken whole)."""
+    """Training scenes of the procedural data (a folder of pictures is taken whole)."""
+    first_scene: int = 0
+    """Which of the procedural training scenes is the first."""
     views: int = 50
     """Views of each procedural scene."""
     size: int = 128

@@ -1,5 +1,5 @@
 """Recipes by name: what `python -m train NAME` can train."""
 
-from train.recipes.vehicles import SMOKE, VEHICLES
+from train.recipes.vehicles import SMOKE, VEHICLES, VEHICLES_GPU, VEHICLES_GPU_2
 
-RECIPES = {"vehicles": VEHICLES, "smoke": SMOKE}
+RECIPES = {recipe.name: recipe for recipe in (VEHICLES, VEHICLES_GPU, VEHICLES_GPU_2, SMOKE)}

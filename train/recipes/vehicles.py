@@ -1,4 +1,6 @@
-"""SSDNeRF on the procedural vehicles: the bundled prior, and a smoke test that learns in under a minute."""
+"""SSDNeRF on the procedural vehicles: priors for two cores and for a GPU, and a smoke test that learns in a minute."""
+
+import dataclasses
 
 from engine.fields.triplane import DecoderConfig
 from engine.methods.ssdnerf import TrainOptions
@@ -31,7 +33,29 @@ VEHICLES = Recipe(
         inner_steps=((0, 12), (60, 6)), rays=1024, latent_rate=4e-2, freeze_norm=None
     ),
 )
-"""The prior in checkpoints/vehicles."""
+"""What two cores reach in an hour."""
+
+VEHICLES_GPU = dataclasses.replace(
+    VEHICLES,
+    name="vehicles-gpu",
+    scenes=2000,
+    batch=32,
+    iterations=15_147,
+    first_scenes=256,
+    first_iterations=100,
+    log_every=100,
+    tune_scenes=0,
+)
+"""The first half of the prior in checkpoints/vehicles: seven minutes of an H200."""
+
+VEHICLES_GPU_2 = dataclasses.replace(
+    VEHICLES_GPU,
+    name="vehicles-gpu-2",
+    first_scene=2000,
+    iterations=14_376,
+    unet_rate=7e-4,
+)
+"""The second half, on other scenes: `--from` the first's checkpoint."""
 
 SMOKE = Recipe(
     name="smoke",
