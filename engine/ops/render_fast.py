@@ -16,7 +16,7 @@ from jaxtyping import Float32, Int64, UInt8
 
 TILE = 8
 """Rays are traced in square tiles of this many pixels, for the sake of the caches."""
-MIN_BATCHES, MAX_BATCH = 24, 64
+MIN_BATCHES, MAX_BATCH = 12, 64
 """Batches of tiles in a picture, at least; tiles in a batch, at most."""
 
 
