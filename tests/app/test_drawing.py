@@ -71,13 +71,6 @@ def test_a_stopped_frame_is_given_up(baked):
     assert draw(baked, camera, Display(), {}, size, stop=lambda: True) is None
 
 
-def test_a_large_frame_asks_hundreds_of_times_whether_it_is_still_wanted(baked):
-    asked = []
-    camera = orbit_camera(0.0, 0.0, 1.3, 900)
-    draw(baked, camera, Display(), {}, Size("high", 900), stop=lambda: bool(asked.append(0)))
-    assert len(asked) > 50  # by this thread; others trace tiles meanwhile
-
-
 def test_a_frame_stops_soon_after_it_is_told(baked):
     asked = []
 
