@@ -325,7 +325,10 @@ class Sessions:
             return session
 
     def open_page(self, page: str, token: str) -> Session:
-        """The session of a page that came with `token`; one of its own if nobody knows the token (any more)."""
+        """The session of a page that came with `token`; one of its own if nobody knows the token (any more).
+
+        Nothing else of the page may come before: the view has the token's session.
+        """
         with self._lock:
             session = self.of_token(token) or self.of_token(self._tokens.issue())
             self._by_page[page] = session

@@ -82,6 +82,7 @@ class Tab:
         self.frame_element = page.wait_for_selector("#viewport-frame", timeout=60_000)
         self.view = self.frame_element.content_frame()
         self.view.wait_for_selector("canvas", timeout=60_000)
+        page.wait_for_selector(".tools", timeout=60_000)
         self.settled()
 
     @property

@@ -42,6 +42,7 @@ def test_frames_come_before_the_panel_and_stay_when_it_comes(loading, chromium):
     page = context.new_page()
     page.goto(url, wait_until="commit")
     view = page.wait_for_selector("#viewport-frame").content_frame()
+    view.wait_for_selector("canvas", timeout=60_000)
     until(lambda: view.evaluate("(window.__uploads || []).length"), "a frame")
     assert page.locator("#tabs").count() == 0
     assert page.locator("#opening").is_visible()
