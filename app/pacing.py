@@ -19,10 +19,9 @@ MOVING_S = 0.025
 """What drawing a frame may take while the camera moves; shared by all who look at that time."""
 DELIVERY_S = 0.05
 """What delivering a frame may take while the camera moves, if its size can help it."""
-RESTING_S = 1.5
-"""What drawing the picture at rest may take."""
-AT_ONCE_S = 0.2
-"""At rest a picture in high quality that takes longer is announced by one in standard quality."""
+AT_ONCE_S, SOON_S, RESTING_S = 0.2, 1.5, 6.0
+"""At rest: a picture in high quality may take this long before one in standard quality is shown first, which may take
+this long, and this long in all; both are given up as soon as something moves."""
 TURN_S = 0.03
 """A picture at rest that takes longer to draw is drawn in bands, and others have their turns in between."""
 LEAST_ROWS, MOVING_ROWS, RESTING_ROWS = 128, 512, 1200
@@ -122,21 +121,22 @@ class Pace:
     def resting(self, aspect: float, canvas_rows: int, shown: Size) -> list[Size]:
         """The frames that follow `shown` once the camera rests.
 
-        The last one is in high quality with the canvas's own pixels where time allows; another comes before it only
-        where it is soon there, long before the last, and better than what is shown.
+        The last one is in high quality with the canvas's own pixels where time allows. One in standard quality comes
+        before it where it is there long before, and better than what is shown; it is the last where high quality would
+        cost pixels.
         """
-        last = self._resting("high", aspect, canvas_rows)
+        last = self._resting("high", RESTING_S, aspect, canvas_rows)
         if self.drawing_s(last, aspect) <= AT_ONCE_S:
             return [last]
-        first = self._resting("standard", aspect, canvas_rows)
+        first = self._resting("standard", SOON_S, aspect, canvas_rows)
         seen = shown.quality == "standard" and shown.rows >= first.rows
-        return [last] if seen else [first, last]
+        return [first] * (not seen) + [last] * (last.rows >= first.rows)
 
-    def _resting(self, quality: Quality, aspect: float, canvas_rows: int) -> Size:
+    def _resting(self, quality: Quality, seconds: float, aspect: float, canvas_rows: int) -> Size:
         most = max(min(RESTING_ROWS, canvas_rows), 1)
-        rows = min(max(self._rows(quality, RESTING_S, aspect), LEAST_ROWS), most)
-        seconds = self.drawing_s(Size(quality, rows), aspect)
-        return Size(quality, rows, math.ceil(seconds / TURN_S))
+        rows = min(max(self._rows(quality, seconds, aspect), LEAST_ROWS), most)
+        expected_s = self.drawing_s(Size(quality, rows), aspect)
+        return Size(quality, rows, math.ceil(expected_s / TURN_S))
 
     def _rows(self, quality: Quality, seconds: float, aspect: float) -> int:
         return int(math.sqrt(self._drawing[quality].rays(seconds) / aspect))

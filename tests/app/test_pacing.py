@@ -88,6 +88,13 @@ def test_what_is_seen_already_is_not_drawn_again_before_the_best():
     assert last.quality == "high"
 
 
+@pytest.mark.parametrize("per_pixel", [1e-6, 1e-5, 1e-4])
+def test_no_refinement_has_fewer_rows_than_the_one_before_it(per_pixel):
+    rows = [size.rows for size in experienced(per_pixel).resting(ASPECT, 540, Size("preview", 128))]
+    assert rows == sorted(rows)
+    assert rows[0] >= 128
+
+
 def test_a_canvas_beyond_the_limit_gets_the_limit():
     *_, last = experienced(1e-10).resting(ASPECT, 5000, Size("preview", 256))
     assert last.rows == pacing.RESTING_ROWS
