@@ -1,9 +1,11 @@
 """The explorer: everything a user sees, and the only place with gradio, viser and plotly.
 
 `server.serve(AppSettings(...))` opens it and stays; `server.create_app` is the same as an ASGI application. One process
-serves one port: the page (`panel`), the live views (`viewport`, one per browser tab, reached through `routes`) and the
-files. A `Session` is one tab's state and knows neither gradio nor viser; `jobs` pulls the engine's runs on one worker
-thread; `present` turns steps and arrays into text and pictures. Handlers only change sessions and watch jobs.
+serves one port. `front` answers at once, with a page that holds the live view; what that waits for is loaded behind it in
+the order of need: the views (`viewport`, one per browser tab, reached through `routes`) and the files, then the `panel`,
+which is Gradio's, then what is compiled. A `Session` is one tab's state and knows neither gradio nor viser; `jobs` pulls
+the engine's runs on one worker thread; `present` turns steps and arrays into text and pictures. Handlers only change
+sessions and watch jobs.
 
 app imports train and engine; nothing imports app but `launch.py`.
 """
