@@ -59,7 +59,7 @@ class FitOptions:
     """`paper`: guidance and finetuning as published; `ours`: with guided renoising and averaged finetuning."""
     sampler: Sampler = "ddim"
     """How noise levels are walked; only DDIM takes Langevin corrections."""
-    steps: int = 24
+    steps: int = 16
     """Guided denoising steps; 0 starts the finetuning from the mean latent."""
     guidance_gain: float = 2.5e4
     """lambda_gd: how hard each step is pulled towards the views."""
@@ -71,9 +71,9 @@ class FitOptions:
     """Langevin corrections after each denoising step."""
     langevin_delta: float = 0.4
     """Size of a Langevin correction."""
-    renoise: RenoiseOptions = RenoiseOptions(steps=10, mix=0.3)
+    renoise: RenoiseOptions = RenoiseOptions(steps=20, mix=0.3)
     """Guided renoise steps after the guided sampling (mode `ours`)."""
-    finetune_steps: int = 16
+    finetune_steps: int = 10
     """Outer finetuning steps; the prior's gradient is computed once in each."""
     inner_steps: int = 4
     """Rendering steps in each outer step."""
@@ -83,7 +83,7 @@ class FitOptions:
     """`exponential` is the paper's 0.998 per inner step; `linear` runs to 0."""
     prior_weight: float = 1.0
     """c'_diff: weight of the diffusion loss while finetuning; 0 leaves the rendering loss alone."""
-    finetune_mix: float = 0.15
+    finetune_mix: float = 0.08
     """Renoise-averaging share before each inner block (mode `ours`)."""
     rays: int = 4096
     """Rays for each gradient. The guidance counts them (spec 2.7), so fewer rays want a larger gain."""
