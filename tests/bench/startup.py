@@ -88,7 +88,8 @@ def _explorer(environment: dict[str, str]) -> Iterator[tuple[str, int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "launch.py", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment)
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command, cwd=ROOT, env=inherited | environment)
     try:
         yield "127.0.0.1", port
     finally:
