@@ -51,7 +51,7 @@ def build(page: Page) -> GenerateTab:
         )
         steps = gr.Slider(
             1, 100, options.steps, step=1, label="Denoising steps",
-            info="DDIM steps from noise to object.", elem_id="generate-steps", buttons=[],
+            info="Steps from noise to object.", elem_id="generate-steps", buttons=[],
         )  # fmt: skip
     with gr.Row(elem_classes="actions"):
         go = gr.Button("Generate", variant="primary", elem_id="generate")
