@@ -65,12 +65,11 @@ def serve(settings: AppSettings) -> None:
     server = Server(config, loading)
     port = listening.getsockname()[1]
     log.info("SSDNeRF Explorer: http://%s:%d", settings.host, port)
-    loader = threading.Thread(target=server.load, name="load", daemon=True)
-    loader.start()
     try:
         server.run(sockets=[listening])
     finally:
-        loader.join()
+        if server.loader.is_alive():
+            server.loader.join()
     if loading.failure is not None:
         raise loading.failure
 
@@ -154,8 +153,14 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, loading: Loading):
         super().__init__(config)
         self._loading = loading
+        self.loader = threading.Thread(target=self._load, name="load", daemon=True)
 
-    def load(self) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and load only then: the first page must not wait for an import."""
+        await super().startup(sockets)
+        self.loader.start()
+
+    def _load(self) -> None:
         """Load the explorer."""
         try:
             self._loading.run()
