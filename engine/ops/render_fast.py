@@ -17,7 +17,8 @@ from jaxtyping import Float32, Int64, UInt8
 TILE = 8
 """Rays are traced in square tiles of this many pixels, for the sake of the caches."""
 MIN_BATCHES, MAX_BATCH = 12, 64
-"""Batches of tiles in a picture, at least; tiles in a batch, at most."""
+"""Batches of tiles in a picture, at least; tiles in a batch, at most. Nobody waits for a picture that one thread makes
+without asking whether to stop: that is one batch."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def trace(
     rgb = np.zeros((height, width, 3), np.float32)
     opacity, depth = np.zeros((2, height, width), np.float32)
     tiles = tiles_in_view(_occupied_box(tables, march), camera, height, width)
-    batch = min(math.ceil(len(tiles) / MIN_BATCHES), MAX_BATCH)
+    alone = threads == 1 and stop is None
+    batch = len(tiles) if alone else min(math.ceil(len(tiles) / MIN_BATCHES), MAX_BATCH)
     turn = itertools.count()
     given_up = threading.Event()
     lengths = (march.step, march.min_near, march.stop, march.carry)
