@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,12 +170,12 @@ class Session:
         prepared at a time: of the frames that come meanwhile, only the last will be asked for again.
         """
         with self._bake_lock:
-            known = self._bakes.get((record.id, index))
-            ready = known is not None and known.done()
-            if not ready and self._asked is not None and not self._asked.done():
-                return None
-            baking = self._bake(record, index)
-            self._asked = self._asked if ready else baking
+            known, busy = self._bakes.get((record.id, index)), self._asked
+        ready = known is not None and known.done()
+        if not ready and busy is not None and wait([busy], patience_s).not_done:
+            return None
+        baking = self._bake(record, index)
+        self._asked = self._asked if ready else baking
         try:
             return baking.result(patience_s)
         except TimeoutError:

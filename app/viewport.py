@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 QUIET_S = 0.12
 """Rest after which the picture is refined."""
-BAKE_S = 0.015
+BAKE_MOVING_S, BAKE_RESTING_S = 0.015, 0.5
 """How long a frame waits for a new object; if that takes longer, the old one can be turned meanwhile."""
 ACK_TIMEOUT_S = 2.0
 JPEG_MOVING, JPEG_RESTING = 80, 93
@@ -176,8 +176,9 @@ class Viewport:
 
     def _follow(self, task: Task) -> None:
         """Draw what has just changed."""
+        moved = task.key[1] != self._drawn[1]
         self._drawn, self._drawn_at, self._refinements = task.key, time.monotonic(), []
-        self._baked = self._object(task.snapshot)
+        self._baked = self._object(task.snapshot, BAKE_MOVING_S if moved else BAKE_RESTING_S)
         self._arrange(task.client, task.snapshot)
         pose = _pose(task.client)
         size = self._pace.moving(pose.aspect, pose.rows, self._slot.crowd)
@@ -187,7 +188,9 @@ class Viewport:
         self._send(task, drawn, JPEG_MOVING, DEPTH_MOVING)
         drawing_s = self._pace.drawing_s(size, pose.aspect)
         self._due = time.monotonic() + self._pace.delivery_s(drawn.depth.size) - drawing_s
-        if not self._baked.provisional:  # it will be drawn again, and faster, when its kernels are ready
+        if (
+            not self._baked.provisional
+        ):  # it will be drawn again, and faster, when its kernels are ready
             self._refinements = self._pace.resting(pose.aspect, pose.rows, size)
 
     def _refine(self, task: Task, size: Size) -> None:
@@ -200,11 +203,11 @@ class Viewport:
         if drawn is not None:
             self._send(task, drawn, JPEG_RESTING, DEPTH_RESTING)
 
-    def _object(self, snapshot: Snapshot) -> Baked:
+    def _object(self, snapshot: Snapshot, patience_s: float) -> Baked:
         """The object of a snapshot, or the one before it while it is being prepared."""
         if self._baked is None:
             return self.session.baked(snapshot.record, snapshot.index)
-        return self.session.prepared(snapshot.record, snapshot.index, BAKE_S) or self._baked
+        return self.session.prepared(snapshot.record, snapshot.index, patience_s) or self._baked
 
     def _draw(self, task: Task, pose: Pose, size: Size) -> Drawn | None:
         """Draw a frame; None if it was given up."""

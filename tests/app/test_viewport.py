@@ -73,7 +73,8 @@ def test_a_camera_at_rest_gets_the_canvas_own_pixels_in_high_quality(open_view, 
     viewer.dragging = False
     with looking(viewer):
         until(lambda: painter.asked and painter.asked[-1][2].quality == "high")
-        until(lambda: viewer.picture and viewer.size == (120, 160), "the refined picture")
+        until(lambda: len(viewer.frames) == len(painter.asked), "the refined picture")
+        assert viewer.size == (120, 160)
         seen = len(viewer.frames)
         time.sleep(0.3)
         assert len(viewer.frames) == seen, "there is nothing left to draw"

@@ -20,6 +20,8 @@ from engine.methods.toy import ToyConfig, ToyMethod
 from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
 from tests.waiting import until
 
+CANVASES = "[...document.querySelectorAll('canvas')].map(c => [c.width, c.height])"
+
 
 @pytest.fixture(scope="session")
 def explorer() -> Iterator[tuple[str, Explorer]]:
@@ -90,14 +92,24 @@ class Tab:
         """Sizes of the textures uploaded so far."""
         return self.view.evaluate("window.__uploads")
 
+    @property
+    def canvas(self) -> list[int]:
+        """Width and height of the canvas that shows the scene, in its own pixels."""
+        return max(self.view.evaluate(CANVASES))
+
     def settled(self) -> int:
-        """Wait until the view shows a refined frame and rests; the number of uploads by then."""
-        until(lambda: self.uploads)
-        while True:
-            seen = len(self.uploads)
+        """Wait until the view shows its best frame and rests; the number of uploads by then."""
+
+        def rests() -> bool:
+            seen, (width, height) = len(self.uploads), self.canvas
             self.page.wait_for_timeout(500)
-            if len(self.uploads) == seen:
-                return seen
+            uploads = self.uploads
+            frames = [size for size in uploads if abs(size[0] / size[1] - width / height) < 0.05]
+            colour_and_depth = frames[-2:]
+            return len(uploads) == seen and [width, height] in colour_and_depth
+
+        until(rests, "the best frame")
+        return len(self.uploads)
 
     def drag(self, steps: int = 12) -> None:
         """Turn the object."""
