@@ -288,7 +288,7 @@ def _adam(module: nn.Module, rate: float) -> torch.optim.Optimizer:
     """Adam; on a GPU such that a CUDA graph can hold its step."""
     parameters = list(module.parameters())
     if not parameters[0].is_cuda:
-        return torch.optim.Adam(parameters, rate)
+        return torch.optim.Adam(parameters, rate, fused=True)
     held = torch.tensor(rate, device=parameters[0].device)
     return torch.optim.Adam(parameters, held, fused=True, capturable=True)
 
