@@ -122,7 +122,7 @@ class Generate:
     steps: int | None = None
     """Denoising steps (default: the checkpoint's)."""
     mode: Mode = "ours"
-    """`paper`: DDIM alone; `ours`: with renoise-averaging."""
+    """`paper`: the sampler alone; `ours`: with renoise-averaging."""
     checkpoint: str = "vehicles"
     """Name under checkpoints/, or a folder."""
     device: str = "auto"

@@ -1,7 +1,8 @@
 """One browser tab's state: pictures, runs, what is shown. No gradio and no viser.
 
 Whoever changes something does so under `cv`, raises `revision` and wakes the others; the viewport draws from
-immutable snapshots. Everything here returns in milliseconds except `baked`, which prepares a scene for rendering.
+immutable snapshots. Everything here returns in milliseconds except `baked`, which prepares a scene for rendering, and
+`prepared`, which waits for that as long as it is told to.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class SampleOptions:
     """Unconditional sampling."""
 
     mode: Mode = "ours"
-    """`paper`: DDIM alone; `ours`: DDIM, then renoise-averaging."""
+    """`paper`: the sampler alone; `ours`: then renoise-averaging."""
     sampler: Sampler = "ddim"
     """How noise levels are walked."""
     steps: int = 20

@@ -1,4 +1,6 @@
-"""Ray marching through occupied cells: the packed samples that training and inference share.
+"""Ray marching through occupied cells: packed samples for the torch paths of training and inference.
+
+The fused kernels of both march for themselves; these samples are their oracle.
 
 Each ray has a fixed lattice of sample distances, `t = near + jitter * dt` and on by `dt(t)`; culling drops the
 lattice points that lie in empty cells and changes nothing else. Source: torch-ngp's marcher as used by SSDNeRF
