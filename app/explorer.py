@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from app.jobs import JobRunner
 from app.outlines import Outlines
 from app.routes import make_routes
-from app.session import Sessions
+from app.session import Sessions, first_latent
 from app.settings import AppSettings
 from app.viewports import Viewports
 from engine.events import finish
@@ -62,7 +62,7 @@ class Explorer:
     def prepare_frames(self) -> None:
         """Compile what draws; what is shown by then is drawn again."""
         with compiled.preparing("frames"):
-            warm_up()
+            warm_up(self.method.scene(first_latent(self.method)).field)
         for session in self.sessions.all():
             session.refresh()
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import logging
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from functools import lru_cache
 from pathlib import Path
 from string import Template
@@ -24,6 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from app.tokens import Tokens
+
+log = logging.getLogger(__name__)
 
 PRIVATE = {"Cache-Control": "no-store"}
 """A page holds its own token."""
@@ -39,7 +42,7 @@ class Later:
 
     def set(self, app: ASGIApp | None) -> None:
         """Say what answers; None if nothing ever will."""
-        if not self._app.done():
+        with contextlib.suppress(InvalidStateError):  # whoever comes second is too late
             self._app.set_result(app)
 
     async def wait(self) -> ASGIApp | None:
@@ -100,9 +103,13 @@ class Front:
     async def _run_panel(self, ending: asyncio.Event) -> None:
         panel = await self._built.wait()
         if panel is not None:
-            async with panel.router.lifespan_context(panel):
-                self.panel.set(panel)
-                await ending.wait()
+            try:
+                async with panel.router.lifespan_context(panel):
+                    self.panel.set(panel)
+                    await ending.wait()
+            except Exception:
+                log.exception("the panel could not be opened")
+                self.give_up()
 
     async def _page(self, request: Request) -> StreamingResponse:
         return StreamingResponse(

@@ -70,7 +70,11 @@ class Session:
         self._asked: Future[Baked] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-")
         first = Record(
-            "prior", "From the training set", {}, [final_frame(_first(method)[None])], state="done"
+            "prior",
+            "From the training set",
+            {},
+            [final_frame(first_latent(method)[None])],
+            state="done",
         )
         self._records[first.id] = first
         self._selected: tuple[int, int | None] = (first.id, None)
@@ -297,7 +301,7 @@ class Session:
                 record.frames[:-1] = [replace(frame, latent=None) for frame in record.frames[:-1]]
 
 
-def _first(method: Method) -> Tensor:
+def first_latent(method: Method) -> Tensor:
     """The latent that a session shows first."""
     return method.gallery[0] if len(method.gallery) else method.mean_latent
 
@@ -313,7 +317,7 @@ class Sessions:
         self._by_page: dict[str, Session] = {}
         self._by_token: dict[str, Session] = {}
         baker = ThreadPoolExecutor(1, thread_name_prefix="bake")
-        self._greeting = baker.submit(lambda: bake(method.scene(_first(method)).field))
+        self._greeting = baker.submit(lambda: bake(method.scene(first_latent(method)).field))
         baker.shutdown(wait=False)
 
     def of_page(self, page: str) -> Session:

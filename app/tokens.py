@@ -49,8 +49,3 @@ class Tokens:
     def __contains__(self, token: str) -> bool:
         with self._lock:
             return token in self._waiting or token in self._claimed
-
-    @property
-    def waiting(self) -> int:
-        """Pages whose view has not asked for its session yet."""
-        return len(self._waiting)

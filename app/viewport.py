@@ -181,6 +181,8 @@ class Viewport:
         self._baked = self._object(task.snapshot, BAKE_MOVING_S if moved else BAKE_RESTING_S)
         self._arrange(task.client, task.snapshot)
         pose = _pose(task.client)
+        if pose.aspect <= 0 or pose.rows <= 0:
+            return  # the canvas has no size, so nobody looks
         size = self._pace.moving(pose.aspect, pose.rows, self._slot.crowd)
         drawn = self._draw(task, pose, size)
         if drawn is None:
@@ -188,9 +190,8 @@ class Viewport:
         self._send(task, drawn, JPEG_MOVING, DEPTH_MOVING)
         drawing_s = self._pace.drawing_s(size, pose.aspect)
         self._due = time.monotonic() + self._pace.delivery_s(drawn.depth.size) - drawing_s
-        if (
-            not self._baked.provisional
-        ):  # it will be drawn again, and faster, when its kernels are ready
+        # while it is provisional it will be drawn again anyway, and faster, when its kernels are ready
+        if not self._baked.provisional:
             self._refinements = self._pace.resting(pose.aspect, pose.rows, size)
 
     def _refine(self, task: Task, size: Size) -> None:
@@ -250,10 +251,15 @@ class Viewport:
         if self._client is not client:
             return False
         before = time.monotonic()
-        client.scene.set_background_image(
-            rgb, format="jpeg", jpeg_quality=jpeg_quality, depth=depth
-        )
-        if not _acknowledged(client):
+        try:
+            client.scene.set_background_image(
+                rgb, format="jpeg", jpeg_quality=jpeg_quality, depth=depth
+            )
+            answered = _acknowledged(client)
+        except Exception:
+            log.exception("a frame could not be sent")
+            return False
+        if not answered:
             return False
         self._pace.delivered(rgb.shape[0] * rgb.shape[1], time.monotonic() - before)
         self.frames += 1

@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass
 
 from app.jobs import JobRunner
+from app.pacing import FairSlot
 from app.session import Session, Sessions
 from app.settings import AppSettings
-from app.viewport import FairSlot, Viewport
+from app.viewport import Viewport
 
 log = logging.getLogger(__name__)
 

@@ -20,16 +20,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.fields import frames
 from engine.fields.base import Field
-from engine.fields.merged import mergeable, merged_heads, merged_planes
-from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
+from engine.fields.merged import drawable, merged_direction, merged_heads, merged_planes
+from engine.fields.triplane import TriplaneField
 from engine.ops import compiled, render_fast
 from engine.ops.cameras import orbit_camera
 from engine.ops.march import MarchConfig, Samples, march
-from engine.ops.planes import HIDDEN_MULTIPLE
 from engine.ops.rays import camera_rays
 from engine.types import Camera
 
@@ -59,7 +58,7 @@ class Tier:
 
 TIERS: dict[str, Tier] = {
     "preview": Tier(max_steps=160, density=1.0, stop=1e-2, carry=0.03),
-    "standard": Tier(max_steps=256, density=0.1, stop=3e-3, carry=0.01),
+    "standard": Tier(max_steps=320, density=0.1, stop=3e-3, carry=0.01),
     "high": Tier(max_steps=512, density=0.01, stop=1e-3, carry=1e-3),
 }
 
@@ -123,7 +122,7 @@ class Baked:
     @property
     def provisional(self) -> bool:
         """Whether it is drawn through torch only because its kernels are not ready yet."""
-        return _has_kernel(self.field) and not compiled.usable("frames")
+        return _has_kernel(self.field) and compiled.pending("frames")
 
 
 @torch.no_grad()
@@ -186,14 +185,11 @@ def to_uint8(rgb: Float[Tensor, "*b"]) -> UInt8[Tensor, "*b"]:
     return (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def warm_up(field: Field | None = None) -> None:
-    """Compile the kernels that `field` needs (by default those of all plain triplanes) before the first frame does.
+def warm_up(field: Field) -> None:
+    """Compile the kernels that a field needs before the first frame does.
 
     Takes seconds the first time on a machine and a fraction of one afterwards.
     """
-    if field is None:
-        decoder = TriplaneDecoder(DecoderConfig(base_widths=(32,), direction_widths=(32,)))
-        field = TriplaneField(decoder.eval(), torch.zeros(3, decoder.config.channels, 8, 8))
     render(bake(field), orbit_camera(0.0, 0.0, size=8))
 
 
@@ -320,19 +316,14 @@ def _slope(
 def _tables(field: TriplaneField) -> render_fast.Tables:
     """What the CPU kernels need of a field."""
     decoder = field.decoder
+    direction = merged_direction(decoder)
     return render_fast.Tables(
         planes=merged_planes(decoder, field.triplane[None])[0].numpy(),
         heads=merged_heads(decoder).numpy(),
-        direction=None if decoder.direction is None else _direction(decoder.direction[0]),
+        direction=None if direction is None else direction.numpy(),
         saturation=decoder.config.saturation,
         box=_flat(field.aabb),
     )
-
-
-def _direction(layer: nn.Linear) -> np.ndarray:
-    """The direction's layer as the kernels read it, padded like the planes."""
-    rows = torch.cat([layer.weight.T, layer.bias[None]])
-    return _flat(F.pad(rows, (0, -rows.shape[1] % HIDDEN_MULTIPLE)))
 
 
 def _has_kernel(field: Field) -> bool:
@@ -341,8 +332,7 @@ def _has_kernel(field: Field) -> bool:
         return False
     planes = field.triplane
     plain = planes.device.type == "cpu" and planes.dtype == torch.float32
-    shallow = field.decoder.direction is None or len(field.decoder.direction) == 1
-    return plain and shallow and min(planes.shape[-2:]) >= 2 and mergeable(field.decoder)
+    return plain and min(planes.shape[-2:]) >= 2 and drawable(field.decoder)
 
 
 def _flat(*tensors: Tensor) -> np.ndarray:

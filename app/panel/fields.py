@@ -35,7 +35,7 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("steps", "Denoising steps", "Guided DDIM steps from noise to object.", 0, 100, 1),
+    Setting("steps", "Denoising steps", "Guided steps from noise to object.", 0, 100, 1),
     Setting(
         "guidance_gain",
         "Guidance gain λ",

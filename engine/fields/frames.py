@@ -12,17 +12,15 @@ from torch import Tensor
 
 from engine.device import runs_triton
 from engine.fields.base import Field
-from engine.fields.merged import mergeable, merged_heads, merged_planes
+from engine.fields.merged import drawable, merged_direction, merged_heads, merged_planes
 from engine.fields.triplane import TriplaneField
 from engine.types import Camera
 
 
 def on_triton(field: Field) -> bool:
     """Whether the Triton kernel draws a field."""
-    if not isinstance(field, TriplaneField) or not runs_triton(field.triplane):
-        return False
-    layers = field.decoder.direction
-    return mergeable(field.decoder) and (layers is None or len(layers) == 1)
+    known = isinstance(field, TriplaneField)
+    return known and runs_triton(field.triplane) and drawable(field.decoder)
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,8 @@ class Tables:
         """What the kernel needs of a field that `on_triton` accepts."""
         decoder = field.decoder
         planes = merged_planes(decoder, field.triplane[None]).contiguous()
-        direction = planes.new_zeros(0)
-        if decoder.direction is not None:
-            layer = decoder.direction[0]
-            rows = torch.cat([layer.weight.T, layer.bias[None]])
-            direction = F.pad(rows, (0, planes.shape[-1] - rows.shape[1])).flatten()
+        direction = merged_direction(decoder)
+        direction = planes.new_zeros(0) if direction is None else direction
         box = field.aabb.flatten().contiguous()
         return cls(planes, merged_heads(decoder), direction, box, decoder.config.saturation)
 

@@ -58,5 +58,18 @@ def direction_terms(
     return _padded(decoder.direction(spherical_harmonics(rays_d)))
 
 
+def merged_direction(decoder: TriplaneDecoder) -> Float[Tensor, " values"] | None:
+    """The direction's layer as the frames' kernels read it, 16 rows of `hidden` weights and one of biases; or None."""
+    if decoder.direction is None:
+        return None
+    layer = decoder.direction[0]
+    return _padded(torch.cat([layer.weight.T, layer.bias[None]])).flatten()
+
+
+def drawable(decoder: TriplaneDecoder) -> bool:
+    """Whether the frames' kernels are written for its shape: `mergeable`, and at most one layer for the direction."""
+    return mergeable(decoder) and (decoder.direction is None or len(decoder.direction) == 1)
+
+
 def _padded(rows: Float[Tensor, "n width"]) -> Float[Tensor, "n hidden"]:
     return F.pad(rows, (0, -rows.shape[1] % HIDDEN_MULTIPLE))

@@ -88,7 +88,7 @@ def push_norm(
     """The kernels' result, and the mean and inverse deviation of each group; `x` is channels-last."""
     from engine.nets.norm_fast import normalise
 
-    out = torch.empty_like(x)
+    out = torch.empty_like(x, memory_format=torch.channels_last)
     moments = np.empty((2, len(x), groups), np.float32)
     normalise(0, len(x), _rows(x), *numbers, eps, silu, *moments, _rows(out))
     return out, moments
@@ -105,7 +105,7 @@ def pull_norm(
     from engine.nets.norm_fast import normalise_backward
 
     gradient = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
-    out = torch.empty_like(x)
+    out = torch.empty_like(x, memory_format=torch.channels_last)
     sums = np.empty((2, *x.shape[:2]), np.float32)
     normalise_backward(
         0, len(x), _rows(x), *numbers, silu, *moments, _rows(gradient), *sums, _rows(out)

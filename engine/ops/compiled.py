@@ -17,11 +17,17 @@ Kind = Literal["frames", "fits"]
 
 _missing: set[Kind] = set()
 _preparing: dict[Kind, int] = {}
+_given_up: set[Kind] = set()
 
 
 def usable(kind: Kind) -> bool:
     """Whether the caller may use compiled kernels now; if not, torch computes the same."""
     return kind not in _missing or _preparing.get(kind) == threading.get_ident()
+
+
+def pending(kind: Kind) -> bool:
+    """Whether kernels that are not usable now will be."""
+    return kind in _missing and kind not in _given_up
 
 
 def postpone() -> None:
@@ -31,11 +37,18 @@ def postpone() -> None:
 
 @contextmanager
 def preparing(kind: Kind) -> Iterator[None]:
-    """Use kernels in this block, and let all other threads go without until it has ended well."""
+    """Use kernels in this block, and let all other threads go without until it has ended well.
+
+    Where it ends badly they go without for good.
+    """
     _missing.add(kind)
     _preparing[kind] = threading.get_ident()
+    _given_up.discard(kind)
     try:
         yield
+    except BaseException:
+        _given_up.add(kind)
+        raise
     finally:
         del _preparing[kind]
     _missing.discard(kind)

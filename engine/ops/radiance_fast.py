@@ -330,6 +330,7 @@ class _Radiance(torch.autograd.Function):
         return results
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx, d_image, d_opacity):
         texels, heads, term, image, opacity = ctx.saved_tensors
         edges, paths, box, saturation, stop, kept, counts = ctx.given

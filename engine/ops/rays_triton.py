@@ -430,6 +430,7 @@ class RenderRays(torch.autograd.Function):
         return image, opacity
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx, g_image, g_opacity):
         """Gradients of features, heads and terms."""
         features, heads, terms, image, opacity, *rays = ctx.saved_tensors

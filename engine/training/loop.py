@@ -340,6 +340,7 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
             window.append(report)
             now = time.monotonic()
             if state.step % recipe.log_every == 0:
+                data.release()
                 line = {key: round(_mean([r[key] for r in window]), 6) for key in report}
                 line |= {"step": state.step, "rate": round(rate_factor(recipe, state.step), 5)}
                 line |= {"seconds": round(now - began, 1), "time": round(time.time(), 1)}

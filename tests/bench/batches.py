@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from engine.checkpoint import open_checkpoint
+from engine.checkpoint import find_checkpoint, open_checkpoint
 from engine.data.base import PackedDataset
 from engine.data.pack import pack_vehicles
 from engine.data.vehicles import scene_seed
@@ -76,8 +77,11 @@ def _widened(decoder: TriplaneDecoder) -> TriplaneDecoder:
 
 def gallery_data(scenes: int) -> PackedDataset:
     """Pictures of the first `scenes` of the gallery, rendered into a folder that is gone again but still mapped."""
-    of_gallery = torch.linspace(0, VEHICLES.scenes - 1, 16).long().tolist()
-    seeds = [scene_seed("train", index) for index in of_gallery[:scenes]]
+    recipe = json.loads((find_checkpoint("vehicles") / "config.json").read_text())["provenance"][
+        "recipe"
+    ]
+    of_gallery = torch.linspace(0, recipe["scenes"] - 1, 16).long().tolist()
+    seeds = [scene_seed("train", recipe["first_scene"] + index) for index in of_gallery[:scenes]]
     with tempfile.TemporaryDirectory() as folder:
         return finish(pack_vehicles(Path(folder) / "data", seeds, VIEWS, VEHICLES.size))
 

@@ -66,7 +66,7 @@ def test_samples_are_counted_on_the_lattice():
 
 def test_the_peak_loop_multiplies_and_adds():
     assert peak._multiply_and_add(100, 0.5) == peak.CHAINS
-    assert peak.fma_gflops(repeats=1, turns=100_000) > 1
+    assert peak.fma_gflops(repeats=1, turns=100_000) > 0
 
 
 @pytest.mark.parametrize("paper", [False, True])

@@ -55,7 +55,9 @@ def test_frames_come_before_the_panel_and_stay_when_it_comes(loading, chromium):
     context.close()
 
 
-@pytest.mark.parametrize("size", [(1280, 800), (1800, 1000)], ids=["laptop", "large"])
+@pytest.mark.parametrize(
+    "size", [(1280, 800), (1800, 1000), (700, 900)], ids=["laptop", "large", "tablet"]
+)
 def test_the_view_fills_the_room_that_the_panel_leaves_for_it(explorer, chromium, size):
     context = chromium.new_context(viewport=dict(zip(("width", "height"), size, strict=True)))
     page = context.new_page()

@@ -9,6 +9,7 @@ import torch
 
 from engine.ops.cameras import orbit_camera
 from engine.ops.occupancy_fast import extent, leap_grid
+from engine.ops.trace_fast import trace_tiles
 from engine.render import (
     EMPTY_DEPTH,
     GRID,
@@ -269,7 +270,14 @@ def test_bytes_are_clamped_and_rounded():
     assert to_uint8(rgb).dtype == torch.uint8
 
 
-def test_warming_up_renders_any_field():
-    warm_up()
-    warm_up(soft_car(hidden=16, direction="none"))
+@pytest.mark.parametrize("direction", ["none", "add"])
+def test_a_field_that_is_warm_needs_no_other_kernel(direction):
+    field = soft_car(hidden=16, direction=direction)
+    warm_up(field)
+    known = list(trace_tiles.signatures)
+    render(bake(field), VIEW)
+    assert trace_tiles.signatures == known
+
+
+def test_warming_up_takes_fields_without_kernels():
     warm_up(Ball())

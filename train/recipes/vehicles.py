@@ -10,7 +10,7 @@ from engine.ops.march import MarchConfig
 from engine.training.loop import Recipe
 
 VEHICLES_BOX = ((-0.5, -0.95, -0.49), (0.5, 0.95, 0.49))
-"""Holds every one of the first 2,000 training scenes (engine units)."""
+"""Holds every one of the first 4,000 training scenes (engine units)."""
 
 VEHICLES = Recipe(
     name="vehicles",
