@@ -58,7 +58,7 @@ class Tier:
 
 TIERS: dict[str, Tier] = {
     "preview": Tier(max_steps=160, density=1.0, stop=1e-2, carry=0.03),
-    "standard": Tier(max_steps=320, density=0.1, stop=3e-3, carry=0.01),
+    "standard": Tier(max_steps=256, density=0.03, stop=3e-3, carry=0.01),
     "high": Tier(max_steps=512, density=0.01, stop=1e-3, carry=1e-3),
 }
 

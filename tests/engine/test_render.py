@@ -13,6 +13,7 @@ from engine.ops.trace_fast import trace_tiles
 from engine.render import (
     EMPTY_DEPTH,
     GRID,
+    TIERS,
     RenderOptions,
     bake,
     render,
@@ -136,7 +137,9 @@ def test_leaps_visit_the_same_lattice_points_as_single_steps():
     scattered = torch.rand(GRID, GRID, GRID, generator=torch.Generator().manual_seed(1)) < 2e-3
     leaping = dataclasses.replace(baked, cell_density=scattered.float() * 9, leaps={})
     leaps = leap_grid(scattered.numpy()).clip(0, 1)
-    stepping = dataclasses.replace(leaping, leaps={0.1: (leaps, *extent(leaps))})
+    stepping = dataclasses.replace(
+        leaping, leaps={TIERS["standard"].density: (leaps, *extent(leaps))}
+    )
     torch_path = dataclasses.replace(leaping, tables=None)
     a, b, c = (render(each, VIEW) for each in (leaping, stepping, torch_path))
     assert a.opacity.max() > 0.2
