@@ -159,14 +159,14 @@ def densities(
     xyz: Float[Tensor, "points 3"],
 ) -> Float[Tensor, "scenes points"]:
     """Extinction of the same points, engine units, in every scene."""
-    if on_triton(decoder, triplanes):
+    on_gpu = on_triton(decoder, triplanes)
+    if not on_gpu and not on_numba(decoder, triplanes):
+        return torch.stack([decoder.density(planes[None], xyz) for planes in triplanes])
+    planes, heads = merged_planes(decoder, triplanes), merged_heads(decoder)
+    if on_gpu:
         from engine.ops import rays_triton
 
-        planes, heads = merged_planes(decoder, triplanes), merged_heads(decoder)
         return rays_triton.densities(planes, heads, decoder.aabb, xyz)
-    if on_numba(decoder, triplanes):
-        from engine.ops import radiance_fast
+    from engine.ops import radiance_fast
 
-        planes, heads = merged_planes(decoder, triplanes), merged_heads(decoder)
-        return radiance_fast.densities(planes, heads, xyz, decoder.aabb)
-    return torch.stack([decoder.density(planes[None], xyz) for planes in triplanes])
+    return radiance_fast.densities(planes, heads, xyz, decoder.aabb)
