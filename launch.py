@@ -2,7 +2,8 @@
 
 `python launch.py` opens the explorer.
 
-`python launch.py COMMAND --help` tells about one of the commands: dataset vehicles, dataset mesh, generate,
+`python launch.py COMMAND --help` tells about one of the commands: dataset vehicles, dataset chairs,
+dataset tables, dataset mesh, generate,
 reconstruct, render, export, evaluate.
 
 Angles are in degrees, distances in SRN units: azimuth 0 stands in front of the object and grows counter-clockwise seen
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"
 
@@ -52,8 +53,8 @@ Mode = Literal["ours", "paper"]
 
 
 @dataclass(frozen=True)
-class Vehicles:
-    """Write procedural vehicles as an SRN folder; test scenes with --spiral, training scenes without."""
+class Procedural:
+    """Write procedural scenes as an SRN folder; test scenes with --spiral, training scenes without."""
 
     out: Path
     """Folder to write; finished scenes in it are kept."""
@@ -68,14 +69,42 @@ class Vehicles:
     seed: int = 0
     """First scene of the split."""
 
+    category: ClassVar[str]
+
     def run(self, progress: Progress) -> None:
         """Write the folder."""
-        from engine.data.write import write_vehicles
+        from engine.data.procedural import find_category
+        from engine.data.write import write_scenes
         from engine.events import finish
 
-        views = number_of_views(self.views, self.spiral)
-        run = write_vehicles(self.out, self.scenes, views, self.spiral, self.size, self.seed)
+        run = write_scenes(
+            find_category(self.category),
+            self.out,
+            self.scenes,
+            number_of_views(self.views, self.spiral),
+            self.spiral,
+            self.size,
+            self.seed,
+        )
         finish(run, progress)
+
+
+class Vehicles(Procedural):
+    """Write procedural vehicles as an SRN folder; test scenes with --spiral, training scenes without."""
+
+    category = "vehicles"
+
+
+class Chairs(Procedural):
+    """Write procedural chairs as an SRN folder; test scenes with --spiral, training scenes without."""
+
+    category = "chairs"
+
+
+class Tables(Procedural):
+    """Write procedural tables as an SRN folder; test scenes with --spiral, training scenes without."""
+
+    category = "tables"
 
 
 @dataclass(frozen=True)
@@ -475,6 +504,8 @@ def write_result(
 
 COMMANDS = {
     "dataset vehicles": Vehicles,
+    "dataset chairs": Chairs,
+    "dataset tables": Tables,
     "dataset mesh": Meshes,
     "generate": Generate,
     "reconstruct": Reconstruct,

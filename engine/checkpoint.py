@@ -23,7 +23,7 @@ from engine.device import network_dtype
 from engine.errors import CheckpointError, ConfigError, one_line
 from engine.files import replacing, write_json
 from engine.methods import METHODS
-from engine.methods.base import FitOptions, SampleOptions
+from engine.methods.base import FitOptions, SampleOptions, TrainingData
 from engine.methods.ssdnerf import SSDNeRF
 
 FORMAT = "ssdnerf-explorer-checkpoint/1"
@@ -76,6 +76,7 @@ def save_checkpoint(folder: Path | str, method: SSDNeRF, *, provenance: Mapping[
             "paper_sample": to_json(method.paper_sample_options),
             "paper_fit": to_json(method.paper_fit_options),
         },
+        "data": to_json(method.data),
         "provenance": dict(provenance),
     }
     write_json(folder / "config.json", config)
@@ -153,6 +154,7 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
         method.paper_fit_options = from_json(
             FitOptions, settings["paper_fit"], "settings.paper_fit"
         )
+        method.data = from_json(TrainingData, config.get("data", {}), "config.data")
         tensors = _read_tensors(folder)
         for extra in EXTRAS:
             setattr(method, extra, tensors.pop(f"latents.{extra}").float().to(device))

@@ -36,7 +36,7 @@ def pytest_runtest_makereport(item, call):
 def tiny_checkpoint(tmp_path_factory) -> Path:
     """A checkpoint of untrained networks, small enough for tests: what it draws is a coloured brick."""
     from engine.checkpoint import save_checkpoint
-    from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
+    from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions, TrainingData
     from engine.methods.ssdnerf import SSDNeRF
     from train.recipes import RECIPES
 
@@ -54,6 +54,7 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
     method.paper_fit_options = FitOptions(
         mode="paper", steps=2, finetune_steps=1, inner_steps=2, rays=256, rate_decay="exponential"
     )
+    method.data = TrainingData("vehicles")
     method.gallery = 0.3 * torch.randn(2, *method.info.latent_shape)
     method.directions = 0.1 * torch.randn(8, *method.info.latent_shape)
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"

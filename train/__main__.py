@@ -32,7 +32,7 @@ class Command:
     out: Path | None = None
     """Folder of the run (default: runs/NAME)."""
     data: Path | None = None
-    """An SRN folder to train on instead of the procedural vehicles: all its scenes, whatever the recipe's numbers."""
+    """An SRN folder to train on instead of procedural scenes: all its scenes, whatever the recipe's numbers."""
     from_: Annotated[str | None, tyro.conf.arg(name="from")] = None
     """Checkpoint to start from: its weights are kept, latents are fitted anew."""
     checkpoint: Path | None = None
@@ -126,6 +126,7 @@ def _train(command: Command) -> int:
     progress.close()
     target = command.checkpoint or folder / "checkpoint"
     provenance = {"recipe": to_json(recipe), "iterations": state.step, "from": command.from_}
+    provenance["cpu_seconds"] = round(state.cpu_seconds)
     save_checkpoint(target, method, provenance=provenance)
     print(f"wrote {target}", file=sys.stderr)
     if recipe.tune_scenes and command.data is None:
@@ -136,10 +137,11 @@ def _train(command: Command) -> int:
 
 
 def _data(command: Command, folder: Path):
-    from engine.data.pack import pack_dataset, pack_vehicles
+    from engine.data.pack import pack_dataset, pack_scenes
+    from engine.data.procedural import find_category
+    from engine.data.shape import scene_seed
     from engine.data.srn import SRNDataset
     from engine.data.srn_check import check_srn
-    from engine.data.vehicles import scene_seed
     from engine.events import finish
 
     recipe = command.recipe
@@ -153,9 +155,17 @@ def _data(command: Command, folder: Path):
     else:
         first = recipe.first_scene
         seeds = [scene_seed("train", first + k) for k in range(recipe.scenes)]
-        name = f"vehicles-{recipe.scenes}x{recipe.views}-{recipe.size}"
+        name = f"{recipe.category}-{recipe.scenes}x{recipe.views}-{recipe.size}"
         name = f"{name}-from-{first}" if first else name
-        run = pack_vehicles(Path("data") / name, seeds, recipe.views, recipe.size)
+        name = f"{name}-augmented" if recipe.augment else name
+        run = pack_scenes(
+            Path("data") / name,
+            find_category(recipe.category),
+            seeds,
+            recipe.views,
+            recipe.size,
+            augment=recipe.augment,
+        )
         data = finish(run, progress)
     progress.close()
     return data

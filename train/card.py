@@ -19,8 +19,9 @@ import tyro
 from torch import Tensor
 
 from engine.checkpoint import find_checkpoint, open_checkpoint
+from engine.data.procedural import Category
 from engine.data.raster import composite_white
-from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
+from engine.data.shape import render_shape, scene_seed
 from engine.errors import EngineError
 from engine.events import finish
 from engine.mesh import THRESHOLD
@@ -31,7 +32,7 @@ from engine.ops.components import largest_component_share
 from engine.ops.metrics import plaid, psnr_matrix
 from engine.ops.occupancy import cell_points
 from engine.render import RenderOptions, render_views, to_uint8
-from engine.training.baselines import NUM_TRAINING_SCENES, unseen_views
+from engine.training.baselines import NUM_TRAINING_SCENES, category_of
 from engine.training.tune import PLAID_DISTANCE, PLAID_SIZE, PLAID_VIEWS, add_metrics, sample_plaid
 from engine.types import Camera
 from engine.video import contact_sheet, save_picture
@@ -102,18 +103,17 @@ def measure_samples(method: SSDNeRF, options: CardOptions, folder: Path) -> dict
     )
     fields = [method.scene(latent).field for latent in latents]
     side, top = (torch.tensor(values) for values in zip(*SIDES, strict=True))
-    cameras = orbit_camera(side, top, 1.3, 128)
+    cameras = orbit_camera(side, top, method.data.distance, 128)
     renders = [render_views(field, cameras) for field in fields]
     tiles = [to_uint8(picture[24:-24, 8:-8]).numpy() for views in renders for picture in views]
     save_picture(folder / "samples.png", contact_sheet(tiles, columns=16, gap=0))
 
     ours = sample_plaid(method, method.sample_options, options.samples, options.seed)
     paper = sample_plaid(method, method.paper_sample_options, options.samples, options.seed)
-    truth = plaid(*true_looks(options.samples))
+    truth = plaid(*true_looks(category_of(method), options.samples))
     shares = [largest_component_share(occupied(method, latent)) for latent in latents]
-    nearest = nearest_training_psnr(
-        torch.stack([views[0] for views in renders]), cameras[0:1], options
-    )
+    pictures = torch.stack([views[0] for views in renders])
+    nearest = nearest_training_psnr(pictures, cameras[0:1], category_of(method), options)
     return {
         "count": options.samples,
         "plaid": _round(ours.luminance),
@@ -145,14 +145,14 @@ def occupied(method: SSDNeRF, latent: Tensor, resolution: int = 64) -> np.ndarra
     return (density > THRESHOLD).reshape(shape).cpu().numpy()
 
 
-def true_looks(count: int) -> tuple[Tensor, Tensor]:
+def true_looks(category: Category, count: int) -> tuple[Tensor, Tensor]:
     """Small pictures of validation scenes and their alpha, from where samples are measured."""
     side, top = (torch.tensor(values) for values in zip(*PLAID_VIEWS, strict=True))
     camera = orbit_camera(side, top, PLAID_DISTANCE, PLAID_SIZE)
     rgba = np.concatenate(
         [
-            render_vehicle(
-                build_vehicle(scene_seed("val", k)),
+            render_shape(
+                category.build(scene_seed("val", k)),
                 camera.srn_c2w().numpy(),
                 camera.intrinsics[0].numpy(),
                 PLAID_SIZE,
@@ -164,12 +164,14 @@ def true_looks(count: int) -> tuple[Tensor, Tensor]:
     return images, torch.from_numpy(rgba[..., 3]).float() / 255
 
 
-def nearest_training_psnr(pictures: Tensor, camera: Camera, options: CardOptions) -> Tensor:
+def nearest_training_psnr(
+    pictures: Tensor, camera: Camera, category: Category, options: CardOptions
+) -> Tensor:
     """PSNR of each sample's picture to the most similar training scene from the same place."""
     truth = [
         composite_white(
-            render_vehicle(
-                build_vehicle(scene_seed("train", k)),
+            render_shape(
+                category.build(scene_seed("train", k)),
                 camera.srn_c2w().numpy(),
                 camera.intrinsics[0].numpy(),
                 camera.width,
@@ -185,7 +187,7 @@ def draw_reconstructions(method: SSDNeRF, count: int, folder: Path) -> None:
     """Rows of input, then truth and prediction from places that were not given."""
     tiles = []
     for index in range(count):
-        views = unseen_views("test", index, which=SHOWN)
+        views = category_of(method).views("test", index, which=SHOWN)
         latent = finish(method.reconstruct(views[[0]], method.fit_options, Noise(0)))[0]
         renders = render_views(method.scene(latent).field, views.camera, RenderOptions("high"))
         row = [views.images[0], renders[0]]

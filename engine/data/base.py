@@ -102,6 +102,16 @@ class PackedDataset:
         """Rows and columns of a picture."""
         return self.images.shape[2], self.images.shape[3]
 
+    @property
+    def category(self) -> str | None:
+        """Name of the procedural category; None for other data."""
+        return self.meta["request"]["kind"] if "generator" in self.meta["request"] else None
+
+    @property
+    def distance(self) -> float:
+        """Of the cameras from the origin, SRN units: the median."""
+        return float(np.median(np.linalg.norm(self.c2w[..., :3, 3], axis=-1)))
+
     def cameras(self, index: int) -> Camera:
         """A scene's cameras, in engine units."""
         c2w = torch.from_numpy(self.c2w[index])

@@ -41,23 +41,26 @@ def orbit_cameras(
     return c2w
 
 
-def training_cameras(seed: int, count: int = 50) -> Float[np.ndarray, "n 4 4"]:
+def training_cameras(
+    seed: int, count: int = 50, distance: float = SRN_DISTANCE
+) -> Float[np.ndarray, "n 4 4"]:
     """Random cameras: azimuth uniform, elevation -5 to 90 degrees uniform in its sine.
 
     Args:
         seed: Scene seed; the same seed gives the same cameras.
         count: Number of cameras.
+        distance: From the origin.
     """
     noise = np.random.default_rng([seed, 0xCA])
     azimuth = noise.uniform(0, 2 * np.pi, count)
     elevation = np.arcsin(noise.uniform(np.sin(np.deg2rad(-5)), 1.0, count))
-    return orbit_cameras(azimuth, elevation, SRN_DISTANCE)
+    return orbit_cameras(azimuth, elevation, distance)
 
 
-def spiral_cameras() -> Float[np.ndarray, "251 4 4"]:
+def spiral_cameras(distance: float = SRN_DISTANCE) -> Float[np.ndarray, "251 4 4"]:
     """SRN's test path: ten thirds of a turn while climbing from the horizon to the top."""
     part = np.arange(SPIRAL_VIEWS) / (SPIRAL_VIEWS - 1)
-    return orbit_cameras(20 * (1 - part), np.deg2rad(90 * part), SRN_DISTANCE)
+    return orbit_cameras(20 * (1 - part), np.deg2rad(90 * part), distance)
 
 
 def srn_intrinsics(size: int) -> Float[np.ndarray, "4"]:

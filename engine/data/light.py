@@ -1,25 +1,46 @@
-"""The light of every rendered data set: one fixed sun and a sky, diffuse only, so colour does not depend on the view."""
+"""The light of every rendered data set: a sun and a sky, diffuse only, so colour does not depend on the view."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
 
-SUN = np.array([0.42, 0.50, 0.76]) / np.linalg.norm([0.42, 0.50, 0.76])
-"""Direction towards the sun: above, from the front right."""
 
-AMBIENT, SKY, DIFFUSE = 0.60, 0.09, 0.36
+@dataclass(frozen=True)
+class Light:
+    """A sun and a sky.
+
+    Attributes:
+        sun: Direction towards the sun, any length.
+        ambient: Brightness of a vertical surface in shadow.
+        sky: What facing up adds, and facing down takes away.
+        diffuse: What facing the sun adds.
+    """
+
+    sun: tuple[float, float, float] = (0.42, 0.50, 0.76)
+    ambient: float = 0.60
+    sky: float = 0.09
+    diffuse: float = 0.36
+
+
+DAYLIGHT = Light()
+"""The light of every data set that is not augmented: the sun above, from the front right."""
 
 SMOOTH_COSINE = np.cos(np.deg2rad(48))
 """Faces that meet at a smaller angle than 48 degrees share a normal."""
 
 
-def brightness(normals: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
-    """Lambert's law plus a sky that is brighter above; about 0.51 to 1.03."""
-    return AMBIENT + SKY * normals[..., 2] + DIFFUSE * np.maximum(normals @ SUN, 0)
+def brightness(
+    normals: Float[np.ndarray, "*n 3"], light: Light = DAYLIGHT
+) -> Float[np.ndarray, "*n"]:
+    """Lambert's law plus a sky that is brighter above; in daylight about 0.51 to 1.03."""
+    sun = np.asarray(light.sun) / np.linalg.norm(light.sun)
+    facing = np.maximum(normals @ sun, 0)
+    return light.ambient + light.sky * normals[..., 2] + light.diffuse * facing
 
 
 def corner_normals(

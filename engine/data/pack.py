@@ -18,46 +18,53 @@ from typing import Any
 import numpy as np
 
 from engine.data.base import PackedDataset, SceneDataset, read_meta
-from engine.data.cameras import spiral_cameras, srn_intrinsics, training_cameras
+from engine.data.cameras import SPIRAL_VIEWS, srn_intrinsics
 from engine.data.parallel import in_parallel
-from engine.data.raster import composite_white
-from engine.data.vehicles import build_vehicle, render_vehicle
+from engine.data.procedural import Category
 from engine.errors import DataError
 from engine.events import Run, Step
 
 GENERATOR = 1
-"""Version of the procedural vehicles; a new one makes packed folders stale."""
+"""Version of the procedural categories; a new one makes packed folders stale."""
 
 Scene = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 """Pictures, SRN poses, intrinsics and a scene's entry in `meta.json`."""
 
 
-def pack_vehicles(
+def pack_scenes(
     folder: str | Path,
+    category: Category,
     seeds: Sequence[int],
     views: int = 50,
     size: int = 128,
     *,
     spiral: bool = False,
+    augment: bool = False,
 ) -> Run[PackedDataset]:
-    """Renders vehicles into a packed folder; a finished folder of the same request is reused.
+    """Renders procedural scenes into a packed folder; a finished folder of the same request is reused.
 
     Args:
         folder: Where to; must not hold anything else.
+        category: What to draw.
         seeds: Scene seeds (`scene_seed(split, index)`).
         views: Random pictures per scene.
         size: Rows and columns.
         spiral: The 251 pictures of SRN's test path instead of random ones.
+        augment: Whether half of the scenes get other colours, light and proportions.
 
     Raises:
         DataError: Where the folder holds something else.
     """
     seeds = [int(seed) for seed in seeds]
-    request = {"kind": "vehicles", "generator": GENERATOR, "seeds": seeds, "size": size}
-    request |= {"views": len(spiral_cameras()) if spiral else views, "spiral": spiral}
+    request = {"kind": category.name, "generator": GENERATOR, "seeds": seeds, "size": size}
+    request |= {"views": SPIRAL_VIEWS if spiral else views, "spiral": spiral, "augment": augment}
 
     def scene(seed: int) -> Scene:
-        return _vehicle_scene(seed, views, size, spiral)
+        shape = category.shape(seed, augment)
+        c2w = category.cameras(seed, None if spiral else views)
+        entry = {"id": f"{category.word}-{seed:07d}", "seed": seed}
+        entry |= {"caption": shape.caption, "attributes": shape.attributes}
+        return category.pictures(shape, c2w, size), c2w, srn_intrinsics(size), entry
 
     return (yield from _pack(Path(folder), request, in_parallel(scene, seeds), len(seeds)))
 
@@ -84,16 +91,6 @@ def pack_dataset(dataset: SceneDataset, folder: str | Path) -> Run[PackedDataset
 
     scenes = in_parallel(scene, range(len(dataset)))
     return (yield from _pack(Path(folder), request, scenes, len(dataset)))
-
-
-def _vehicle_scene(seed: int, views: int, size: int, spiral: bool) -> Scene:
-    vehicle = build_vehicle(seed)
-    c2w = spiral_cameras() if spiral else training_cameras(seed, views)
-    intrinsics = srn_intrinsics(size)
-    pictures = composite_white(render_vehicle(vehicle, c2w, intrinsics, size))
-    entry = {"id": f"vehicle-{seed:07d}", "seed": seed}
-    entry |= {"caption": vehicle.caption, "attributes": vehicle.attributes}
-    return pictures, c2w, intrinsics, entry
 
 
 def _pack(

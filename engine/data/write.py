@@ -1,4 +1,4 @@
-"""The command line's data sets: vehicles and meshes, written in the SRN layout."""
+"""The command line's data sets: procedural scenes and meshes, written in the SRN layout."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 from engine.data.cameras import SPIRAL_VIEWS, spiral_cameras, srn_intrinsics, training_cameras
 from engine.data.meshes import load_mesh, mesh_ids
 from engine.data.pack import GENERATOR
+from engine.data.procedural import Category
 from engine.data.raster import rasterise
+from engine.data.shape import render_shape, scene_seed
 from engine.data.srn import SRNDataset, SRNScene, write_srn
-from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
 from engine.errors import DataError
 from engine.events import Run
 
 
-def write_vehicles(
+def write_scenes(
+    category: Category,
     out: str | Path,
     scenes: int,
     views: int = 50,
@@ -25,9 +27,10 @@ def write_vehicles(
     seed: int = 0,
     split: str | None = None,
 ) -> Run[SRNDataset]:
-    """Writes procedural vehicles as RGBA pictures in the SRN layout.
+    """Writes procedural scenes as RGBA pictures in the SRN layout.
 
     Args:
+        category: What to draw.
         out: Folder; finished scenes in it are kept.
         scenes: How many.
         views: Random pictures per scene.
@@ -45,13 +48,17 @@ def write_vehicles(
     intrinsics = srn_intrinsics(size)
 
     def make(index: int) -> SRNScene:
-        vehicle = build_vehicle(seeds[index])
-        c2w = spiral_cameras() if spiral else training_cameras(seeds[index], views)
-        about = {"seed": seeds[index], "caption": vehicle.caption, "attributes": vehicle.attributes}
-        return SRNScene(render_vehicle(vehicle, c2w, intrinsics, size), c2w, intrinsics, about)
+        shape = category.build(seeds[index])
+        c2w = category.cameras(seeds[index], None if spiral else views)
+        about = {"seed": seeds[index], "caption": shape.caption, "attributes": shape.attributes}
+        return SRNScene(render_shape(shape, c2w, intrinsics, size), c2w, intrinsics, about)
 
-    request = {"kind": "vehicles", "generator": GENERATOR, **_picture_request(views, spiral, size)}
-    ids = [f"vehicle-{value:07d}" for value in seeds]
+    request = {
+        "kind": category.name,
+        "generator": GENERATOR,
+        **_picture_request(views, spiral, size),
+    }
+    ids = [f"{category.word}-{value:07d}" for value in seeds]
     return (yield from write_srn(out, ids, make, request))
 
 

@@ -6,12 +6,13 @@ activated scene latents.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from engine.diffusion.sample import Sampler
+from engine.errors import ConfigError
 from engine.events import Run
 from engine.noise import Noise
 from engine.scene import Scene
@@ -107,6 +108,16 @@ class MethodInfo:
     """Most views `reconstruct` accepts."""
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """What a prior was trained on."""
+
+    category: str | None = None
+    """Name of the procedural category; None for other data."""
+    distance: float = 1.3
+    """Of the training cameras from the object's centre, SRN units."""
+
+
 @runtime_checkable
 class Method(Protocol):
     """A trained method, ready to generate and reconstruct."""
@@ -118,6 +129,8 @@ class Method(Protocol):
     paper_sample_options: SampleOptions
     """The same for mode `paper`."""
     paper_fit_options: FitOptions
+    data: TrainingData
+    """What it was trained on."""
     checkpoint: str | None
     """Name of the checkpoint the method was opened from."""
     mean_latent: Tensor
@@ -153,5 +166,64 @@ def sample_options_of(method: Method, mode: Mode) -> SampleOptions:
 
 
 def fit_options_of(method: Method, mode: Mode) -> FitOptions:
-    """The method's tuned reconstruction settings of a mode."""
+    """The method's tuned reconstruction settings of a mode, for one view."""
     return method.paper_fit_options if mode == "paper" else method.fit_options
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What more views multiply the finetuning's settings by."""
+
+    outer: float
+    """Of the outer steps."""
+    inner: float = 1.0
+    """Of the rendering steps in each."""
+    rate: float = 1.0
+    """Of the learning rate."""
+    prior: float = 1.0
+    """Of the prior's weight."""
+    mix: float = 1.0
+    """Of the renoise-averaging share."""
+
+
+GROWTH: dict[Mode, dict[int, Growth]] = {
+    "paper": {
+        1: Growth(outer=1),
+        2: Growth(outer=2, rate=2),
+        4: Growth(outer=4, rate=4),
+        8: Growth(outer=6.4, inner=1.25, rate=8),
+        16: Growth(outer=8, inner=2, rate=16),
+        32: Growth(outer=8, inner=2, rate=16),
+    },
+    "ours": {
+        1: Growth(outer=1),
+        2: Growth(outer=1.5),
+    },
+}
+"""By number of views; numbers between take the row below. The paper's are those of spec section 5.3, ours were found on
+validation scenes: more steps at one rate, and less and less of the prior."""
+
+
+def for_views(options: FitOptions, num_views: int) -> FitOptions:
+    """Settings for one view made fit for several.
+
+    Raises:
+        ConfigError: Where there is no view.
+    """
+    if num_views < 1:
+        raise ConfigError(f"Found {num_views} views, expected at least one; give a picture.")
+    rows = GROWTH[options.mode]
+    growth = rows[max(count for count in rows if count <= num_views)]
+    return replace(
+        options,
+        finetune_steps=round(options.finetune_steps * growth.outer),
+        inner_steps=round(options.inner_steps * growth.inner),
+        learning_rate=options.learning_rate * growth.rate,
+        prior_weight=options.prior_weight * growth.prior,
+        finetune_mix=options.finetune_mix * growth.mix,
+    )
+
+
+def fit_options_for(method: Method, mode: Mode, num_views: int) -> FitOptions:
+    """The method's tuned reconstruction settings of a mode, for a number of views."""
+    return for_views(fit_options_of(method, mode), num_views)

@@ -20,7 +20,7 @@ from engine.diffusion.sample import renoise_average, solve
 from engine.errors import UnsupportedTaskError
 from engine.events import Run
 from engine.fields.triplane import TriplaneField
-from engine.methods.base import FitOptions, MethodInfo, SampleOptions
+from engine.methods.base import FitOptions, MethodInfo, SampleOptions, TrainingData
 from engine.methods.latents import LatentRecords
 from engine.methods.ssdnerf_fit import Guide, finetune, finite
 from engine.methods.ssdnerf_model import GRID_INTERVAL, SSDNeRFConfig, SSDNeRFModel, mean_psnr
@@ -29,14 +29,17 @@ from engine.ops.activations import CLIP
 from engine.scene import Scene
 from engine.types import SceneBatch, Views
 
+TrainingStage = Literal["joint", "fields", "denoiser"]
+"""`joint` is Algorithm 1. The paper's two-stage ablation fits latents and decoder without a prior (`fields`),
+then trains the prior on latents that stay (`denoiser`)."""
+
 
 @dataclass(frozen=True)
 class TrainOptions:
     """Algorithm 1's settings; schedules are `((from_step, value), ...)`."""
 
-    stage: Literal["joint", "fields", "denoiser"] = "joint"
-    """`joint` is Algorithm 1. The paper's two-stage ablation fits latents and decoder without a prior (`fields`),
-    then trains the prior on latents that stay (`denoiser`)."""
+    stage: TrainingStage = "joint"
+    """Which part of Algorithm 1 is taken."""
     inner_steps: tuple[tuple[int, int], ...] = ((0, 15), (2000, 3), (100_000, 1))
     """K_in - 1: latent-only steps in each iteration."""
     rays: int = 4096
@@ -90,6 +93,7 @@ class SSDNeRF(SSDNeRFModel):
         self.gallery = torch.zeros(0, *shape)
         self.paper_sample_options = SampleOptions(mode="paper", steps=50)
         self.paper_fit_options = PAPER_FIT
+        self.data = TrainingData()
         self.checkpoint: str | None = None
 
     def scene(self, latent: Tensor, **provenance) -> Scene:

@@ -16,7 +16,13 @@ from torch import Tensor
 
 from engine.events import Run, Step
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
-from engine.methods.base import FitOptions, MethodInfo, RenoiseOptions, SampleOptions
+from engine.methods.base import (
+    FitOptions,
+    MethodInfo,
+    RenoiseOptions,
+    SampleOptions,
+    TrainingData,
+)
 from engine.noise import Noise
 from engine.ops.planes import PLANE_AXES
 from engine.scene import Scene
@@ -154,6 +160,7 @@ class ToyMethod:
         mode="paper", steps=12, finetune_steps=4, rate_decay="exponential"
     )
     checkpoint = None
+    data = TrainingData("vehicles")
 
     def __init__(self, config: ToyConfig | None = None):
         self.config = config or ToyConfig()

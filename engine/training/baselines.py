@@ -9,17 +9,19 @@ where it is when the training set grows.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+import math
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.data.cameras import spiral_cameras, srn_intrinsics
+from engine.data.procedural import Category, find_category
 from engine.data.raster import composite_white, rasterise
-from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
+from engine.data.shape import Shape, scene_seed
+from engine.errors import DataError
 from engine.events import Run, Step, finish
-from engine.methods.base import FitOptions, Method
+from engine.methods.base import FitOptions, Method, fit_options_for
 from engine.noise import Noise
 from engine.ops.metrics import evaluation_psnr
 from engine.render import RenderOptions, render_views
@@ -45,12 +47,43 @@ NO_PRIOR = FitOptions(
 """Fit from the mean latent by the rendering loss alone; the learning rate is chosen."""
 
 
+def category_of(method: Method) -> Category:
+    """The procedural category that a method was trained on.
+
+    Raises:
+        DataError: Where it was trained on other data.
+    """
+    if method.data.category is None:
+        raise DataError(
+            f"{method.checkpoint}: was trained on pictures from elsewhere, expected a prior of a procedural category; "
+            "leave the baselines out."
+        )
+    return find_category(method.data.category)
+
+
 class TrainingScenes:
     """The first training scenes, drawn from their seeds; what they look like from one place is remembered."""
 
-    def __init__(self, count: int = NUM_TRAINING_SCENES):
-        self._soups = [build_vehicle(scene_seed("train", i)).soup() for i in range(count)]
+    def __init__(self, category: Category, count: int = NUM_TRAINING_SCENES):
+        self.category = category
+        self._soups = [self.shape(index).soup() for index in range(count)]
         self._looks: dict[bytes, Float[Tensor, "scenes views height width 3"]] = {}
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        return len(self._soups)
+
+    @property
+    def fingerprint(self) -> str:
+        """A short name of what they hold: another generator, other scenes."""
+        state = hashlib.blake2b(digest_size=8)
+        for soup in self._soups:
+            state.update(soup.vertices.tobytes() + soup.rgb.tobytes())
+        return state.hexdigest()
+
+    def shape(self, index: int) -> Shape:
+        """One scene's object."""
+        return self.category.build(scene_seed("train", index))
 
     def draw(self, index: int, camera: Camera) -> Float[Tensor, "views height width 3"]:
         """One scene from every camera, on white, float in [0, 1]."""
@@ -77,34 +110,18 @@ class TrainingScenes:
         return self._looks[key]
 
 
-def unseen_views(
-    split: str, index: int, size: int = 128, which: Sequence[int] | None = None
-) -> Views:
-    """A vehicle along SRN's test path, drawn from its seed.
-
-    Args:
-        split: "val" or "test".
-        index: Scene of the split.
-        size: Rows and columns.
-        which: Places on the path, in the order wanted; None takes all 251.
-    """
-    c2w, intrinsics = spiral_cameras(), srn_intrinsics(size)
-    c2w = c2w if which is None else c2w[list(which)]
-    vehicle = build_vehicle(scene_seed(split, index))
-    images = composite_white(render_vehicle(vehicle, c2w, intrinsics, size))
-    camera = Camera.from_srn(
-        torch.from_numpy(c2w).float(),
-        torch.from_numpy(intrinsics).float().expand(len(c2w), 4),
-        size,
-        size,
-    )
-    return Views(torch.from_numpy(images).float() / 255, camera)
-
-
 def without_prior(method: Method, inputs: Views, rate: float, seed: int) -> Tensor:
     """The latent that the rendering loss alone finds."""
-    options = dataclasses.replace(NO_PRIOR, learning_rate=rate, rays=method.fit_options.rays)
+    options = no_prior_options(method, rate, len(inputs))
     return finish(method.reconstruct(inputs, options, Noise(seed)))
+
+
+def no_prior_options(method: Method, rate: float, num_views: int) -> FitOptions:
+    """Settings of the fit without prior: never fewer steps, nor other rays, than our fit of as many views has."""
+    ours = fit_options_for(method, "ours", num_views)
+    steps = math.ceil(ours.finetune_steps * ours.inner_steps / NO_PRIOR.inner_steps)
+    steps = max(steps, NO_PRIOR.finetune_steps)
+    return dataclasses.replace(NO_PRIOR, learning_rate=rate, finetune_steps=steps, rays=ours.rays)
 
 
 def choose_rate(
@@ -124,7 +141,7 @@ def choose_rate(
         size: Rows and columns of their pictures.
         seed: Randomness of the fits.
     """
-    scenes = [unseen_views("val", index, size) for index in range(num_scenes)]
+    scenes = [category_of(method).views("val", index, size) for index in range(num_scenes)]
     kept = [k for k in range(0, len(scenes[0]), RATE_STRIDE) if k not in views]
     best, best_psnr = RATES[0], -float("inf")
     for tried, rate in enumerate(RATES):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from engine.checkpoint import find_checkpoint, read_metrics
@@ -28,7 +29,7 @@ from engine.methods.base import Method, Mode, fit_options_of
 from engine.noise import Noise
 from engine.ops.metrics import evaluation_psnr, mean_pairwise_psnr, ssim
 from engine.render import Quality, RenderOptions, render_views
-from engine.training.baselines import TrainingScenes, choose_rate, without_prior
+from engine.training.baselines import TrainingScenes, category_of, choose_rate, without_prior
 from engine.types import Views
 
 BASELINES = ("nearest_training_scene", "mean_code", "no_prior")
@@ -96,7 +97,7 @@ def evaluate(
     for index, name in enumerate(ids):
         inputs = _inputs(dataset, index, options.views)
         entry = known.get("per_scene", {}).get(name)
-        if entry is None or entry["inputs"] != _digest(inputs.images):
+        if entry is None or entry["inputs"] != digest(inputs.images):
             entry = _evaluate_scene(method, dataset.views(index), inputs, options, yardsticks)
             per_scene[name] = entry
             write_json(out, _summary(per_scene, options, settings))
@@ -123,7 +124,7 @@ def fingerprint(method: Method) -> str:
     tensors = {"mean_latent": method.mean_latent}
     if isinstance(method, nn.Module):
         tensors |= method.state_dict()
-    return _digest(*(tensors[name] for name in sorted(tensors)))
+    return digest(*(tensors[name] for name in sorted(tensors)))
 
 
 def known_rate(checkpoint: Path | str, method: Method, views: tuple[int, ...]) -> float | None:
@@ -141,11 +142,12 @@ def known_rate(checkpoint: Path | str, method: Method, views: tuple[int, ...]) -
     return known["rate"] if all(known.get(key) == value for key, value in wanted.items()) else None
 
 
-def _digest(*tensors: Tensor) -> str:
-    digest = hashlib.blake2b(digest_size=8)
+def digest(*tensors: Tensor) -> str:
+    """A short name of what tensors hold."""
+    state = hashlib.blake2b(digest_size=8)
     for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+        state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return state.hexdigest()
 
 
 def _settings(method: Method, options: EvaluateOptions) -> dict[str, Any]:
@@ -203,9 +205,9 @@ def _evaluate_scene(
     fit = fit_options_of(method, options.mode)
     latent = finish(method.reconstruct(inputs, fit, Noise(options.seed)))
     field = method.scene(latent[0]).field
-    entry = _score(_render(field, truth, options), truth)
-    entry["input_psnr"] = _score(_render(field, inputs, options), inputs)["psnr"]
-    entry["inputs"] = _digest(inputs.images)
+    entry = score(_render(field, truth, options), truth)
+    entry["input_psnr"] = score(_render(field, inputs, options), inputs)["psnr"]
+    entry["inputs"] = digest(inputs.images)
     if yardsticks is not None:
         entry["baselines"] = yardsticks.measure(inputs, truth)
     return entry
@@ -216,8 +218,8 @@ def _render(field: Field, like: Views, options: EvaluateOptions) -> Tensor:
     return render_views(field, like.camera, RenderOptions(quality=options.quality)).cpu()
 
 
-def _score(images: Tensor, truth: Views) -> dict[str, Any]:
-    """PSNR and SSIM averaged over pictures."""
+def score(images: Float[Tensor, "views height width 3"], truth: Views) -> dict[str, float]:
+    """PSNR (dB) and SSIM as published, averaged over pictures."""
     psnr = float(evaluation_psnr(images, truth.images).mean())
     return {
         "psnr": round(psnr, DIGITS),
@@ -256,7 +258,7 @@ class _Yardsticks:
 
     def __init__(self, method: Method, options: EvaluateOptions, rate: float):
         self.method, self.options, self.rate = method, options, rate
-        self.training = TrainingScenes()
+        self.training = TrainingScenes(category_of(method))
         self._mean: tuple[bytes, Tensor] | None = None
 
     def measure(self, inputs: Views, truth: Views) -> dict[str, dict[str, float]]:
@@ -266,7 +268,7 @@ class _Yardsticks:
         fitted = _render(self.method.scene(latent[0]).field, truth, self.options)
         images = (nearest, self._mean_images(truth), fitted)
         return {
-            name: _score(picture, truth) for name, picture in zip(BASELINES, images, strict=True)
+            name: score(picture, truth) for name, picture in zip(BASELINES, images, strict=True)
         }
 
     def _mean_images(self, truth: Views) -> Tensor:

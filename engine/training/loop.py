@@ -22,8 +22,9 @@ from engine.data.base import PackedDataset
 from engine.errors import CheckpointError, EngineError, one_line
 from engine.events import Run, Step
 from engine.files import load_pickle, replacing
+from engine.methods.base import TrainingData
 from engine.methods.latents import LatentRecords
-from engine.methods.ssdnerf import SSDNeRF, TrainOptions
+from engine.methods.ssdnerf import SSDNeRF, TrainingStage, TrainOptions
 from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.noise import Noise
 from engine.training.bank import SceneBank
@@ -38,6 +39,10 @@ class Recipe:
 
     name: str = "ssdnerf"
     """Name of the run."""
+    category: str = "vehicles"
+    """Procedural category of the training scenes (a folder of pictures has none)."""
+    augment: bool = False
+    """Whether half of the procedural scenes get other colours, light and proportions."""
     model: SSDNeRFConfig = field(default_factory=SSDNeRFConfig)
     """Networks and losses."""
     train: TrainOptions = field(default_factory=TrainOptions)
@@ -62,6 +67,11 @@ class Recipe:
     """Adam's rate of the decoder."""
     warmup: int = 50
     """Iterations of linear warm-up of both."""
+    denoiser_from: int | None = None
+    """Iteration from which latents and decoder stay and the denoiser alone learns: the second stage of the paper's
+    two-stage ablation, whose first is `train.stage` "fields". Every stage has its own warm-up and decay."""
+    hold: int = 0
+    """Iterations in which both stay as they are while latents find their places (for runs `--from` a checkpoint)."""
     decay_from: float = 0.5
     """Share of the run after which every rate falls along a cosine."""
     final_rate: float = 0.05
@@ -84,13 +94,36 @@ class Recipe:
     """Validation scenes on which test-time settings are chosen at the end (0: they stay as they are)."""
 
 
+def stage_span(recipe: Recipe, step: int) -> tuple[int, int]:
+    """First iteration of the stage that an iteration belongs to, and the one after its last."""
+    second = recipe.denoiser_from
+    if second is None:
+        return 0, recipe.iterations
+    return (0, second) if step < second else (second, recipe.iterations)
+
+
 def rate_factor(recipe: Recipe, step: int) -> float:
     """Share of the full learning rates at an iteration."""
-    start = recipe.decay_from * recipe.iterations
+    first, end = stage_span(recipe, step)
+    start = first + recipe.decay_from * (end - first)
     if step < start:
         return 1.0
-    passed = min(1.0, (step - start) / max(1.0, recipe.iterations - start))
+    passed = min(1.0, (step - start) / max(1.0, end - start))
     return recipe.final_rate + (1 - recipe.final_rate) * 0.5 * (1 + math.cos(math.pi * passed))
+
+
+def warmup_factor(recipe: Recipe, step: int) -> float:
+    """Share of their rates that the networks learn with at an iteration."""
+    if step < recipe.hold:
+        return 0.0
+    start = max(recipe.hold, stage_span(recipe, step)[0])
+    return max(0.001, min(1.0, (step + 1 - start) / max(1, recipe.warmup)))
+
+
+def stage_of(recipe: Recipe, step: int) -> TrainingStage:
+    """Which part of Algorithm 1 an iteration takes."""
+    second = recipe.denoiser_from
+    return recipe.train.stage if second is None or step < second else "denoiser"
 
 
 def scene_order(recipe: Recipe, total: int, step: int) -> Tensor:
@@ -114,6 +147,8 @@ class TrainState:
     optimizers: dict[str, torch.optim.Optimizer]
     bank: SceneBank
     step: int = 0
+    cpu_seconds: float = 0.0
+    """Of this run so far, over all its processes' threads."""
     graphed: GraphedTraining | None = None
 
     @classmethod
@@ -145,6 +180,7 @@ class TrainState:
         state = {
             "recipe": json.dumps(to_json(self.recipe)),
             "step": self.step,
+            "cpu_seconds": self.cpu_seconds,
             "method": self.method.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
@@ -170,6 +206,7 @@ class TrainState:
                 _load_adam(optimizer, state["optimizers"][name])
             self.bank.load_state_dict(state["bank"])
             self.step = state["step"]
+            self.cpu_seconds = state["cpu_seconds"]
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             raise CheckpointError(
                 f"{path}: does not fit this recipe ({one_line(error)}); train into another folder or remove it."
@@ -219,9 +256,9 @@ def iterate(state: TrainState, data: PackedDataset) -> dict[str, float]:
     recipe, method, step = state.recipe, state.method, state.step
     if step == recipe.first_iterations and step:
         state.spread_mean()
-    factor, warmup = rate_factor(recipe, step), min(1.0, (step + 1) / max(1, recipe.warmup))
+    factor = rate_factor(recipe, step)
     for name, rate in (("unet", recipe.unet_rate), ("decoder", recipe.decoder_rate)):
-        _set_rate(state.optimizers[name], rate * factor * max(warmup, 0.001))
+        _set_rate(state.optimizers[name], rate * factor * warmup_factor(recipe, step))
     scenes = scene_order(recipe, len(data), step)
     method.train()
     torch.manual_seed(noise_seed(recipe, step))  # dropout, where a recipe has it
@@ -247,7 +284,9 @@ def _iterate_plainly(
 ) -> dict[str, float]:
     """Fetch, step and store, one operation after the other."""
     method, step = state.method, state.step
-    options = replace(state.recipe.train, latent_rate=latent_rate)
+    options = replace(
+        state.recipe.train, latent_rate=latent_rate, stage=stage_of(state.recipe, step)
+    )
     records = state.bank.fetch(scenes, method.device)
     noise = Noise(noise_seed(state.recipe, step))
     report = method.training_step(
@@ -261,9 +300,9 @@ def _graphed(state: TrainState, data: PackedDataset) -> GraphedTraining | None:
     """What runs iterations as CUDA graphs, or None where they run plainly."""
     if state.graphed is not None and state.graphed.data is data:
         return state.graphed
-    if not GraphedTraining.possible(state.method, state.bank, data):
-        return None
     recipe = state.recipe
+    if recipe.denoiser_from or not GraphedTraining.possible(state.method, state.bank, data):
+        return None
     state.graphed = GraphedTraining(
         state.method,
         state.bank,
@@ -335,7 +374,9 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
     try:
         while state.step < recipe.iterations:
             whole = False
+            began_cpu = time.process_time()
             report = iterate(state, data)
+            state.cpu_seconds += time.process_time() - began_cpu
             whole = True
             window.append(report)
             now = time.monotonic()
@@ -344,6 +385,7 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
                 line = {key: round(_mean([r[key] for r in window]), 6) for key in report}
                 line |= {"step": state.step, "rate": round(rate_factor(recipe, state.step), 5)}
                 line |= {"seconds": round(now - began, 1), "time": round(time.time(), 1)}
+                line["cpu_seconds"] = round(state.cpu_seconds, 1)
                 with open(log, "a") as file:
                     file.write(json.dumps(line) + "\n")
                 window = []
@@ -361,7 +403,9 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
     finally:
         if whole:  # an error inside an iteration leaves the last saved state standing
             state.save(folder / "state.pt")
-    return finished(state)
+    method = finished(state)
+    method.data = TrainingData(data.category, data.distance)
+    return method
 
 
 def _mean(values: list[float]) -> float:

@@ -38,7 +38,7 @@ def preview(state: TrainState, data: PackedDataset) -> np.ndarray:
     options = SampleOptions(mode="ours", steps=20, renoise=RenoiseOptions(steps=20, t_high=300))
     latents = finish(method.generate(SAMPLES, options, Noise(0)))
     cameras = orbit_camera(
-        torch.tensor([40.0, 215.0]), torch.tensor([18.0, 25.0]), 1.3, data.size[0]
+        torch.tensor([40.0, 215.0]), torch.tensor([18.0, 25.0]), data.distance, data.size[0]
     )
     sides = zip(*(_pictures(method, latent, cameras) for latent in latents), strict=True)
     samples = [picture for side in sides for picture in side]

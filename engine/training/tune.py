@@ -27,7 +27,7 @@ from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import Plaid, evaluation_psnr, plaid
 from engine.render import RenderOptions, bake, render, render_views
-from engine.training.baselines import choose_rate, unseen_views
+from engine.training.baselines import category_of, choose_rate
 from engine.training.evaluate import fingerprint
 from engine.types import Camera, SceneBatch, Views
 
@@ -109,7 +109,8 @@ def tune(
         first_scene: The first validation scene; those before it choose the rate of the fit without prior.
         seed: Randomness of fits and samples.
     """
-    scenes = [unseen_views("val", first_scene + k, size) for k in range(num_scenes)]
+    category = category_of(method)
+    scenes = [category.views("val", first_scene + k, size) for k in range(num_scenes)]
     given = [scene[list(views)] for scene in scenes]
     truth = [scene[[k for k in COMPARED_VIEWS if k not in views]] for scene in scenes]
     ours, tried = yield from tune_fit(method, batch_of(given), truth, method.fit_options, seed=seed)

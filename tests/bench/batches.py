@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from engine.checkpoint import find_checkpoint, open_checkpoint
+from engine.data import procedural
 from engine.data.base import PackedDataset
-from engine.data.pack import pack_vehicles
-from engine.data.vehicles import scene_seed
+from engine.data.pack import pack_scenes
+from engine.data.shape import scene_seed
 from engine.events import finish
 from engine.fields.triplane import TriplaneDecoder
 from engine.methods.latents import LatentRecords
@@ -83,7 +84,9 @@ def gallery_data(scenes: int) -> PackedDataset:
     of_gallery = torch.linspace(0, recipe["scenes"] - 1, 16).long().tolist()
     seeds = [scene_seed("train", recipe["first_scene"] + index) for index in of_gallery[:scenes]]
     with tempfile.TemporaryDirectory() as folder:
-        return finish(pack_vehicles(Path(folder) / "data", seeds, VIEWS, VEHICLES.size))
+        return finish(
+            pack_scenes(Path(folder) / "data", procedural.VEHICLES, seeds, VIEWS, VEHICLES.size)
+        )
 
 
 def gallery_batch(scenes: int, device: str = "cpu") -> SceneBatch:

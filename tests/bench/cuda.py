@@ -20,7 +20,8 @@ from unittest import mock
 import torch
 
 from engine.checkpoint import open_checkpoint
-from engine.data.pack import pack_vehicles
+from engine.data import procedural
+from engine.data.pack import pack_scenes
 from engine.events import finish
 from engine.fields import frames, radiance
 from engine.nets.unet2d import UNet2D, UNetConfig
@@ -120,7 +121,7 @@ def iterations(larger: bool) -> dict[str, Any]:
     )
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        data = finish(pack_vehicles(Path(folder) / "data", range(16), 8, 128))
+        data = finish(pack_scenes(Path(folder) / "data", procedural.VEHICLES, range(16), 8, 128))
         for graphed in (True, False):
             possible = GraphedTraining.possible if graphed else lambda *_: False
             with mock.patch.object(GraphedTraining, "possible", staticmethod(possible)):

@@ -17,7 +17,8 @@ from torch import Tensor
 from engine.checkpoint import open_checkpoint
 from engine.data.cameras import spiral_cameras, srn_intrinsics
 from engine.data.raster import composite_white
-from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
+from engine.data.shape import render_shape, scene_seed
+from engine.data.vehicles import build_vehicle
 from engine.methods.base import FitOptions
 from engine.methods.ssdnerf import SSDNeRF
 from engine.noise import Noise
@@ -57,7 +58,7 @@ def vehicle_views(index: int) -> tuple[Views, Views]:
     """The given and the held-out views of a test vehicle."""
     c2w = spiral_cameras()[[GIVEN, *HELD_OUT]]
     intrinsics = srn_intrinsics(SIZE)
-    drawn = render_vehicle(build_vehicle(scene_seed("test", index)), c2w, intrinsics, SIZE)
+    drawn = render_shape(build_vehicle(scene_seed("test", index)), c2w, intrinsics, SIZE)
     images = torch.from_numpy(composite_white(drawn)).float() / 255
     per_view = torch.from_numpy(np.asarray(intrinsics, np.float32)).expand(len(c2w), 4)
     camera = Camera.from_srn(torch.from_numpy(c2w).float(), per_view, SIZE, SIZE)

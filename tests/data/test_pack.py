@@ -9,11 +9,13 @@ import torch
 
 from engine.data.base import PackedDataset
 from engine.data.cameras import spiral_cameras, srn_intrinsics, training_cameras
-from engine.data.pack import pack_dataset, pack_vehicles
+from engine.data.pack import pack_dataset, pack_scenes
+from engine.data.procedural import VEHICLES
 from engine.data.raster import composite_white
+from engine.data.shape import render_shape
 from engine.data.srn import SRNDataset
-from engine.data.vehicles import build_vehicle, render_vehicle
-from engine.data.write import write_vehicles
+from engine.data.vehicles import build_vehicle
+from engine.data.write import write_scenes
 from engine.errors import DataError
 from engine.events import finish
 
@@ -22,7 +24,7 @@ SEEDS = [3, 1_000_001, 9]
 
 @pytest.fixture
 def packed(tmp_path):
-    return finish(pack_vehicles(tmp_path / "pack", SEEDS, views=4, size=24))
+    return finish(pack_scenes(tmp_path / "pack", VEHICLES, SEEDS, views=4, size=24))
 
 
 def test_packed_vehicles_are_the_rendered_ones(packed):
@@ -30,7 +32,7 @@ def test_packed_vehicles_are_the_rendered_ones(packed):
     assert packed.ids == ("vehicle-0000003", "vehicle-1000001", "vehicle-0000009")
     for index, seed in enumerate(SEEDS):
         c2w = training_cameras(seed, 4)
-        expected = composite_white(render_vehicle(build_vehicle(seed), c2w, srn_intrinsics(24), 24))
+        expected = composite_white(render_shape(build_vehicle(seed), c2w, srn_intrinsics(24), 24))
         np.testing.assert_array_equal(packed.images[index], expected)
         np.testing.assert_array_equal(packed.raw(index), expected)
         views = packed.views(index, [3, 1])
@@ -47,33 +49,35 @@ def test_packed_vehicles_are_the_rendered_ones(packed):
 def test_a_finished_folder_is_reused_and_another_request_refused(packed, tmp_path):
     before = (tmp_path / "pack" / "images.npy").stat().st_mtime_ns
     steps = []
-    finish(pack_vehicles(tmp_path / "pack", SEEDS, views=4, size=24), steps.append)
+    finish(pack_scenes(tmp_path / "pack", VEHICLES, SEEDS, views=4, size=24), steps.append)
     assert (tmp_path / "pack" / "images.npy").stat().st_mtime_ns == before
     assert [(step.stage, step.index, step.total) for step in steps] == [("dataset", 3, 3)]
     with pytest.raises(DataError, match="something other than the requested"):
-        finish(pack_vehicles(tmp_path / "pack", SEEDS, views=5, size=24))
+        finish(pack_scenes(tmp_path / "pack", VEHICLES, SEEDS, views=5, size=24))
 
 
 def test_an_interrupted_run_leaves_no_folder_and_can_be_repeated(tmp_path):
-    run = pack_vehicles(tmp_path / "pack", range(9), views=2, size=16)
+    run = pack_scenes(tmp_path / "pack", VEHICLES, range(9), views=2, size=16)
     assert next(run).index == 1
     run.close()
     assert not list(tmp_path.iterdir())
     steps = []
-    packed = finish(pack_vehicles(tmp_path / "pack", range(9), views=2, size=16), steps.append)
+    packed = finish(
+        pack_scenes(tmp_path / "pack", VEHICLES, range(9), views=2, size=16), steps.append
+    )
     assert [step.index for step in steps] == list(range(1, 10))
     assert len(packed) == 9
     assert [path.name for path in tmp_path.iterdir()] == ["pack"]
 
 
 def test_the_spiral_can_be_packed(tmp_path):
-    packed = finish(pack_vehicles(tmp_path / "pack", [2_000_000], size=16, spiral=True))
+    packed = finish(pack_scenes(tmp_path / "pack", VEHICLES, [2_000_000], size=16, spiral=True))
     assert packed.images.shape == (1, 251, 16, 16, 3)
     np.testing.assert_allclose(packed.cameras(0).srn_c2w().numpy(), spiral_cameras(), atol=1e-6)
 
 
 def test_an_srn_folder_is_packed_to_the_same_views(tmp_path):
-    dataset = finish(write_vehicles(tmp_path / "srn", 3, views=2, size=20))
+    dataset = finish(write_scenes(VEHICLES, tmp_path / "srn", 3, views=2, size=20))
     packed = finish(pack_dataset(dataset, tmp_path / "pack"))
     assert packed.ids == dataset.ids
     for index in range(3):
@@ -85,7 +89,7 @@ def test_an_srn_folder_is_packed_to_the_same_views(tmp_path):
 
 
 def test_a_changed_srn_folder_is_not_mistaken_for_the_old_one(tmp_path):
-    finish(write_vehicles(tmp_path / "srn", 1, views=2, size=20))
+    finish(write_scenes(VEHICLES, tmp_path / "srn", 1, views=2, size=20))
     finish(pack_dataset(SRNDataset(tmp_path / "srn"), tmp_path / "pack"))
     finish(pack_dataset(SRNDataset(tmp_path / "srn"), tmp_path / "pack"))
     picture = tmp_path / "srn" / "vehicle-0000000" / "rgb" / "000000.png"
@@ -97,7 +101,7 @@ def test_a_changed_srn_folder_is_not_mistaken_for_the_old_one(tmp_path):
 
 def test_nothing_to_pack_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no scenes"):
-        finish(pack_vehicles(tmp_path / "pack", []))
+        finish(pack_scenes(tmp_path / "pack", VEHICLES, []))
 
 
 def test_an_unfinished_folder_is_an_error(tmp_path):

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from engine.data.cameras import orbit_cameras, spiral_cameras, srn_intrinsics, training_cameras
+from engine.data.procedural import VEHICLES
 from engine.data.raster import composite_white
+from engine.data.shape import render_shape
 from engine.data.srn import SRNDataset, SRNScene, write_srn
 from engine.data.srn_check import check_srn
-from engine.data.vehicles import build_vehicle, render_vehicle
-from engine.data.write import write_vehicles
+from engine.data.vehicles import build_vehicle
+from engine.data.write import write_scenes
 from engine.errors import DataError
 from engine.events import finish
 
@@ -110,11 +112,11 @@ def test_a_failing_scene_leaves_no_half_written_folder(tmp_path):
 
 
 def test_vehicles_are_written_with_their_random_cameras(tmp_path):
-    dataset = finish(write_vehicles(tmp_path / "v", 2, views=3, size=32, seed=5))
+    dataset = finish(write_scenes(VEHICLES, tmp_path / "v", 2, views=3, size=32, seed=5))
     assert dataset.ids == ("vehicle-0000005", "vehicle-0000006")
     views = dataset.views(1)
     c2w = training_cameras(6, 3)
-    expected = composite_white(render_vehicle(build_vehicle(6), c2w, srn_intrinsics(32), 32))
+    expected = composite_white(render_shape(build_vehicle(6), c2w, srn_intrinsics(32), 32))
     np.testing.assert_allclose(views.images.numpy() * 255, expected, atol=0.51)
     np.testing.assert_allclose(views.camera.srn_c2w().numpy(), c2w, atol=1e-6)
     about = dataset.describe(1)
@@ -126,7 +128,7 @@ def test_vehicles_are_written_with_their_random_cameras(tmp_path):
 
 
 def test_the_spiral_belongs_to_the_test_split(tmp_path):
-    dataset = finish(write_vehicles(tmp_path / "v", 1, spiral=True, size=16))
+    dataset = finish(write_scenes(VEHICLES, tmp_path / "v", 1, spiral=True, size=16))
     assert dataset.ids == ("vehicle-2000000",)
     np.testing.assert_allclose(dataset.cameras(0).srn_c2w().numpy(), spiral_cameras(), atol=1e-6)
 
@@ -143,7 +145,7 @@ def test_the_spiral_belongs_to_the_test_split(tmp_path):
 )
 def test_numbers_out_of_range_are_named(tmp_path, options, message):
     with pytest.raises(DataError, match=message):
-        finish(write_vehicles(tmp_path / "v", **options))
+        finish(write_scenes(VEHICLES, tmp_path / "v", **options))
 
 
 class TestCheck:
@@ -151,7 +153,7 @@ class TestCheck:
 
     @pytest.fixture
     def root(self, tmp_path):
-        finish(write_vehicles(tmp_path / "v", 2, views=2, size=32))
+        finish(write_scenes(VEHICLES, tmp_path / "v", 2, views=2, size=32))
         return tmp_path / "v"
 
     def _fails(self, root, message):
@@ -275,6 +277,6 @@ def test_a_camera_that_looks_past_the_object_is_named(tmp_path):
 
 
 def test_attributes_are_plain_json(tmp_path):
-    finish(write_vehicles(tmp_path / "v", 1, views=1, size=16))
+    finish(write_scenes(VEHICLES, tmp_path / "v", 1, views=1, size=16))
     found = json.loads((tmp_path / "v" / "vehicle-0000000" / "attributes.json").read_text())
     assert {"seed", "caption", "attributes", "request"} <= set(found)

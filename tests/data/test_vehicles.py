@@ -10,7 +10,8 @@ import pytest
 from engine.data.cameras import orbit_cameras, srn_intrinsics, training_cameras
 from engine.data.light import corner_normals
 from engine.data.raster import rasterise, rasterise_depth
-from engine.data.vehicles import PARTS, SPLITS, build_vehicle, render_vehicle, scene_seed
+from engine.data.shape import SPLITS, render_shape, scene_seed
+from engine.data.vehicles import PARTS, build_vehicle
 from engine.errors import DataError
 
 SEEDS = range(40)
@@ -31,7 +32,7 @@ def test_a_seed_always_gives_the_same_bytes():
             assert getattr(one, name).tobytes() == getattr(two, name).tobytes(), name
         assert (one.attributes, one.caption) == (two.attributes, two.caption)
         pictures = [
-            render_vehicle(v, training_cameras(seed, 2), srn_intrinsics(32), 32) for v in (one, two)
+            render_shape(v, training_cameras(seed, 2), srn_intrinsics(32), 32) for v in (one, two)
         ]
         assert pictures[0].tobytes() == pictures[1].tobytes()
 
@@ -99,7 +100,7 @@ def test_all_body_types_colours_and_extras_occur():
 
 def test_a_red_vehicle_is_red(vehicles):
     red = next(v for v in vehicles if v.attributes["colour"] == "red")
-    picture = render_vehicle(
+    picture = render_shape(
         red, orbit_cameras(np.array([2.5]), np.array([0.4]), 1.3), srn_intrinsics(64), 64
     )[0]
     pixels = picture[picture[..., 3] == 255][:, :3].astype(int)
@@ -130,7 +131,7 @@ def test_colour_does_not_depend_on_the_view(vehicles):
 
 
 def test_uncovered_pixels_are_white_and_transparent(vehicles):
-    picture = render_vehicle(vehicles[0], training_cameras(0, 3), srn_intrinsics(48), 48)
+    picture = render_shape(vehicles[0], training_cameras(0, 3), srn_intrinsics(48), 48)
     assert (picture[:, 0] == [255, 255, 255, 0]).all()
     assert (picture[..., 3] == 255).any()
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from engine.checkpoint import EXTRAS, open_checkpoint
-from engine.data.pack import pack_vehicles
+from engine.data.pack import pack_scenes
+from engine.data.procedural import VEHICLES
 from engine.events import finish
 from engine.fields import frames, radiance
 from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
@@ -30,7 +31,7 @@ SMOKE = dataclasses.replace(RECIPES["smoke"], scenes=4, views=4, size=32)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pack") / "vehicles"
-    return finish(pack_vehicles(folder, range(4), SMOKE.views, SMOKE.size))
+    return finish(pack_scenes(folder, VEHICLES, range(4), SMOKE.views, SMOKE.size))
 
 
 def test_training_on_the_gpu_follows_the_cpu(data):

@@ -9,16 +9,17 @@ import torch
 
 from engine.checkpoint import open_checkpoint
 from engine.data.cameras import spiral_cameras, srn_intrinsics
+from engine.data.procedural import VEHICLES, Category
 from engine.data.raster import composite_white
-from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
+from engine.data.shape import render_shape, scene_seed
+from engine.data.vehicles import build_vehicle
 from engine.errors import DataError
 from engine.events import finish
-from engine.methods.base import FitOptions
+from engine.methods.base import FitOptions, TrainingData
 from engine.methods.toy import ToyMethod, toy_car
 from engine.noise import Noise
 from engine.render import RenderOptions, render_views
-from engine.training import baselines
-from engine.training.baselines import NO_PRIOR, TrainingScenes, choose_rate, unseen_views
+from engine.training.baselines import NO_PRIOR, TrainingScenes, category_of, choose_rate
 from engine.training.evaluate import (
     EvaluateOptions,
     data_spread,
@@ -92,7 +93,7 @@ class CountingMethod(ToyMethod):
 
 
 def vehicle_scene(split: str, index: int) -> Views:
-    pictures = render_vehicle(
+    pictures = render_shape(
         build_vehicle(scene_seed(split, index)), SPIRAL.numpy(), srn_intrinsics(SIZE), SIZE
     )
     return Views(torch.from_numpy(composite_white(pictures)).float() / 255, CAMERA)
@@ -218,7 +219,7 @@ def test_baselines_find_the_training_scene_and_draw_the_mean(tmp_path):
 
 
 def test_the_nearest_training_scene_is_the_one_with_the_smallest_error():
-    training = TrainingScenes(12)
+    training = TrainingScenes(VEHICLES, 12)
     inputs = vehicle_scene("test", 0)[[1, 4]]
     errors = [(training.draw(k, inputs.camera) - inputs.images).square().mean() for k in range(12)]
     assert training.nearest(inputs) == int(torch.stack(errors).argmin())
@@ -244,21 +245,28 @@ def test_the_rate_that_does_best_on_validation_scenes_is_chosen(monkeypatch):
             return (truth if options.learning_rate == 3e-2 else truth - 1)[None]
 
     method = OneGoodRate()
-    monkeypatch.setattr(baselines, "unseen_views", lambda *_: toy_scene(method, truth))
+    monkeypatch.setattr(Category, "views", lambda *_: toy_scene(method, truth))
     steps = []
     rate = finish(choose_rate(method, (2,), num_scenes=2, size=SIZE), steps.append)
     assert rate == 3e-2
     assert len(method.asked) == len(steps) == steps[-1].total == 8
 
 
+def test_a_prior_of_other_data_has_no_training_scenes_to_compare_with():
+    method = ToyMethod()
+    method.data, method.checkpoint = TrainingData(), "elsewhere"
+    with pytest.raises(DataError, match="elsewhere: was trained on pictures from elsewhere"):
+        category_of(method)
+
+
 def test_unseen_views_follow_the_test_path():
-    views = unseen_views("val", 0, SIZE)
+    views = VEHICLES.views("val", 0, SIZE)
     assert views.images.shape == (251, SIZE, SIZE, 3)
     torch.testing.assert_close(views.camera.c2w[36], CAMERA.c2w[1])
-    some = unseen_views("val", 0, SIZE, [72, 36])
+    some = VEHICLES.views("val", 0, SIZE, [72, 36])
     assert torch.equal(some.images, views.images[[72, 36]])
     assert torch.equal(some.camera.c2w, views.camera.c2w[[72, 36]])
-    assert not torch.equal(unseen_views("test", 0, SIZE, [36]).images, some.images[1:])
+    assert not torch.equal(VEHICLES.views("test", 0, SIZE, [36]).images, some.images[1:])
 
 
 def test_spread_is_the_mean_pairwise_psnr_at_one_view():

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from engine.data.pack import pack_vehicles
+from engine.data.pack import pack_scenes
+from engine.data.procedural import VEHICLES
 from engine.events import finish
 from engine.noise import Noise
 from engine.training.graph import AHEAD, Draws, Tape
@@ -19,7 +20,7 @@ SMOKE = dataclasses.replace(RECIPES["smoke"], scenes=2, views=3, size=24)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pack") / "vehicles"
-    return finish(pack_vehicles(folder, range(2), SMOKE.views, SMOKE.size))
+    return finish(pack_scenes(folder, VEHICLES, range(2), SMOKE.views, SMOKE.size))
 
 
 def learnt(data, noise):

@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.data.vehicles import build_vehicle, render_vehicle, scene_seed
+from engine.data.shape import render_shape, scene_seed
+from engine.data.vehicles import build_vehicle
 from engine.errors import DataError, ImageError
 from engine.images import (
     cut_out,
@@ -416,7 +417,7 @@ def test_the_framing_of_unseen_vehicles_is_recovered(known_vehicles, azimuth, el
     for index in range(24):
         vehicle = build_vehicle(scene_seed("val", index))
         c2w, intrinsics = camera.srn_c2w()[None].numpy(), camera.intrinsics.numpy()
-        picture = render_vehicle(vehicle, c2w, intrinsics, 128)[0].astype(np.float32) / 255
+        picture = render_shape(vehicle, c2w, intrinsics, 128)[0].astype(np.float32) / 255
         truth = outline(picture[..., 3])
         factor = float(rng.uniform(0.8, 2.5))
         wanted = truth * factor + np.tile(rng.uniform(20, 60, 2), 2)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from engine.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
-from engine.data.pack import pack_vehicles
+from engine.data.pack import pack_scenes
+from engine.data.procedural import VEHICLES
 from engine.errors import CheckpointError, EngineError
 from engine.events import finish
 from engine.methods.base import SampleOptions
@@ -21,8 +22,10 @@ from engine.training.loop import (
     iterate,
     rate_factor,
     scene_order,
+    stage_of,
     train,
     trim_log,
+    warmup_factor,
 )
 from engine.training.preview import save_preview
 from train.recipes import RECIPES
@@ -33,7 +36,7 @@ SMOKE = dataclasses.replace(RECIPES["smoke"], scenes=6, views=6, size=32)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pack") / "vehicles"
-    return finish(pack_vehicles(folder, range(6), SMOKE.views, SMOKE.size))
+    return finish(pack_scenes(folder, VEHICLES, range(6), SMOKE.views, SMOKE.size))
 
 
 def tensors(state: TrainState, path) -> dict:
@@ -153,6 +156,52 @@ def test_rates_are_constant_then_fall_to_their_last_share():
     assert rate_factor(recipe, 100) == pytest.approx(0.1)
 
 
+def test_every_stage_of_a_two_stage_run_has_its_own_warm_up_and_decay():
+    train = dataclasses.replace(SMOKE.train, stage="fields")
+    recipe = dataclasses.replace(
+        SMOKE, train=train, iterations=300, denoiser_from=100, warmup=10, decay_from=0.5
+    )
+    assert [stage_of(recipe, step) for step in (0, 99, 100, 299)] == ["fields"] * 2 + [
+        "denoiser"
+    ] * 2
+    assert [rate_factor(recipe, step) for step in (0, 49, 100, 199)] == [1.0] * 4
+    assert rate_factor(recipe, 99) < 0.06 < 0.06 + rate_factor(recipe, 75)
+    assert rate_factor(recipe, 75) == pytest.approx(rate_factor(recipe, 250))
+    assert [warmup_factor(recipe, step) for step in (0, 4, 50, 100, 104, 200)] == [
+        0.1, 0.5, 1.0, 0.1, 0.5, 1.0,
+    ]  # fmt: skip
+
+
+def test_two_stages_learn_one_after_the_other(data):
+    train = dataclasses.replace(SMOKE.train, stage="fields")
+    state = TrainState.fresh(dataclasses.replace(SMOKE, train=train, denoiser_from=2), len(data))
+    weights = {}
+    for step in range(4):
+        iterate(state, data)
+        decoder, unet = (
+            torch.cat([p.detach().flatten().clone() for p in part.parameters()])
+            for part in (state.method.decoder, state.method.unet)
+        )
+        weights[step] = decoder, unet, state.bank.records.raw.clone()
+    assert not torch.equal(weights[0][0], weights[1][0])
+    assert torch.equal(weights[0][1], weights[1][1])
+    assert torch.equal(weights[1][0], weights[3][0])
+    assert not torch.equal(weights[2][1], weights[3][1])
+    assert torch.equal(weights[1][2], weights[3][2])
+
+
+def test_held_networks_stay_while_latents_move(data):
+    state = TrainState.fresh(dataclasses.replace(SMOKE, hold=2, warmup=1), len(data))
+    parts = lambda: [p.detach().clone() for p in state.method.parameters()]  # noqa: E731
+    before, raw = parts(), state.bank.records.raw.clone()
+    for _ in range(2):
+        iterate(state, data)
+    assert all(torch.equal(a, b) for a, b in zip(before, parts(), strict=True))
+    assert not torch.equal(raw, state.bank.records.raw)
+    iterate(state, data)
+    assert not all(torch.equal(a, b) for a, b in zip(before, parts(), strict=True))
+
+
 def test_average_follows_the_closed_form():
     live, average = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
     with torch.no_grad():
@@ -172,7 +221,7 @@ def test_log_is_trimmed_to_the_state(tmp_path):
 
 
 def test_a_preview_shows_scenes_above_samples_however_few_there_are(tmp_path):
-    few = finish(pack_vehicles(tmp_path / "pack", range(2), 1, 16))
+    few = finish(pack_scenes(tmp_path / "pack", VEHICLES, range(2), 1, 16))
     path = save_preview(TrainState.fresh(SMOKE, 2), few, tmp_path)
     picture = cv2.imread(str(path))
     assert path.name == "0000000.png"

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from engine.checkpoint import open_checkpoint
-from engine.data.write import write_vehicles
+from engine.data.procedural import VEHICLES
+from engine.data.write import write_scenes
 from engine.events import finish
 from tests.engine.test_training import assert_same
 from train.__main__ import _Interrupt, main
@@ -104,7 +105,7 @@ def test_a_mistake_ends_with_one_sentence(flags, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     for name in ("cars", "upside-down"):
-        finish(write_vehicles(tmp_path / name, 1, views=2, size=32))
+        finish(write_scenes(VEHICLES, tmp_path / name, 1, views=2, size=32))
     for path in (tmp_path / "upside-down").glob("*/pose/*.txt"):
         path.write_text(
             " ".join(map(str, (np.loadtxt(path).reshape(4, 4) * [-1, -1, 1, 1]).ravel()))
@@ -116,7 +117,7 @@ def test_a_mistake_ends_with_one_sentence(flags, tmp_path, monkeypatch, capsys):
 
 def test_a_prior_can_be_trained_on_a_folder_of_pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    finish(write_vehicles(tmp_path / "cars", 2, views=3, size=32))
+    finish(write_scenes(VEHICLES, tmp_path / "cars", 2, views=3, size=32))
     assert (
         main(
             [

@@ -3,16 +3,24 @@
 import numpy as np
 import pytest
 
-from engine.data.vehicles import build_vehicle, scene_seed
+from engine.data.procedural import CATEGORIES, find_category
+from engine.data.shape import scene_seed
 from engine.types import WORLD_PER_SRN
 from train.recipes import RECIPES
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_trains_in_the_box_of_its_category(name):
+    category = find_category(RECIPES[name].category)
+    assert RECIPES[name].model.decoder.aabb == category.box
+
+
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_the_box_of_the_vehicles_holds_them(split):
-    low, high = (np.array(corner) for corner in RECIPES["vehicles"].model.decoder.aabb)
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_the_box_of_a_category_holds_its_scenes(name, split):
+    low, high = (np.array(corner) for corner in CATEGORIES[name].box)
     for index in range(40):
-        vertices = build_vehicle(scene_seed(split, index)).vertices * WORLD_PER_SRN
+        vertices = CATEGORIES[name].build(scene_seed(split, index)).vertices * WORLD_PER_SRN
         assert (vertices > low).all(), (split, index)
         assert (vertices < high).all(), (split, index)
 

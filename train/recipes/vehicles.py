@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from engine.data import procedural
 from engine.fields.triplane import DecoderConfig
 from engine.methods.ssdnerf import TrainOptions
 from engine.methods.ssdnerf_model import SSDNeRFConfig
@@ -9,16 +10,13 @@ from engine.nets.unet2d import UNetConfig
 from engine.ops.march import MarchConfig
 from engine.training.loop import Recipe
 
-VEHICLES_BOX = ((-0.5, -0.95, -0.49), (0.5, 0.95, 0.49))
-"""Holds every one of the first 4,000 training scenes (engine units)."""
-
 VEHICLES = Recipe(
     name="vehicles",
     model=SSDNeRFConfig(
         rows=40,
         cols=40,
         decoder=DecoderConfig(
-            base_widths=(32,), direction="none", density_bias=1.0, aabb=VEHICLES_BOX
+            base_widths=(32,), direction="none", density_bias=1.0, aabb=procedural.VEHICLES.box
         ),
         unet=UNetConfig(base=32, multipliers=(1, 2, 4), blocks=1, attention_factors=(4,), groups=8),
         march=MarchConfig(max_steps=128),
@@ -57,13 +55,55 @@ VEHICLES_GPU_2 = dataclasses.replace(
 )
 """The second half, on other scenes: `--from` the first's checkpoint."""
 
+VEHICLES_SHORT = dataclasses.replace(
+    VEHICLES,
+    name="vehicles-short",
+    scenes=400,
+    iterations=3_000,
+    preview_every=0,
+    tune_scenes=4,
+)
+"""One stage, ten minutes of one core: what the two-stage model is compared with."""
+
+VEHICLES_TWO_STAGE = dataclasses.replace(
+    VEHICLES_SHORT,
+    name="vehicles-two-stage",
+    model=dataclasses.replace(VEHICLES.model, tv_weight=0.1, tv_power=1.5),
+    train=dataclasses.replace(VEHICLES.train, stage="fields"),
+    iterations=6_250,
+    denoiser_from=2_400,
+)
+"""The paper's two-stage ablation in the same CPU seconds: latents and decoder with total variation, then the prior."""
+
+VEHICLES_WIDE = dataclasses.replace(
+    VEHICLES,
+    name="vehicles-wide",
+    augment=True,
+    scenes=1200,
+    first_scene=4000,
+    views=32,
+    train=dataclasses.replace(VEHICLES.train, inner_steps=((0, 14), (450, 6))),
+    iterations=9_000,
+    first_iterations=0,
+    hold=450,
+    warmup=200,
+    unet_rate=6e-4,
+    decoder_rate=2e-3,
+    decay_from=0.35,
+)
+"""Colours, light and proportions outside the generator's: `--from` the GPU's prior, 40 minutes of one core."""
+
 SMOKE = Recipe(
     name="smoke",
     model=SSDNeRFConfig(
         rows=16,
         cols=16,
         decoder=DecoderConfig(
-            channels=4, base_widths=(24,), direction="none", density_bias=1.0, aabb=VEHICLES_BOX
+            channels=4,
+            base_widths=(24,),
+            direction="none",
+            density_bias=1.0,
+            aabb=procedural.VEHICLES.box,
         ),
         unet=UNetConfig(
             channels=12, base=16, multipliers=(1, 2), blocks=1, attention_factors=(2,), groups=4

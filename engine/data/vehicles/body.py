@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.data.vehicles.mesh import PARTS, Builder
+from engine.data.builder import Builder
+from engine.data.vehicles.labels import PARTS
 from engine.data.vehicles.paint import Colour
 
 UNDER = (0.05, 0.05, 0.055)

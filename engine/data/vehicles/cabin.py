@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.data.builder import Builder
 from engine.data.vehicles.body import Body, Values
-from engine.data.vehicles.mesh import PARTS, Builder
+from engine.data.vehicles.labels import PARTS
 from engine.data.vehicles.paint import Colour
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.data.builder import Builder
 from engine.data.vehicles.body import UNDER, Body
-from engine.data.vehicles.mesh import Builder
 from engine.data.vehicles.paint import CHROME, PLASTIC, TAIL, Colour, pick_paint, shade
 from engine.data.vehicles.parts import add_wheel
 

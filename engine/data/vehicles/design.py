@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.data.builder import Builder
 from engine.data.vehicles import cargo, paint, parts, shapes
 from engine.data.vehicles.body import Body, add_body
 from engine.data.vehicles.cabin import Cabin, add_cabin
-from engine.data.vehicles.mesh import Builder
 from engine.data.vehicles.paint import BLACK, CHROME, PLASTIC, Colour
 
 

@@ -1,4 +1,4 @@
-"""Building blocks of a vehicle: curved grids, boxes, solids of revolution, each with colour and part name."""
+"""Building blocks of procedural shapes: curved grids, boxes, solids of revolution, each with colour and part name."""
 
 from __future__ import annotations
 
@@ -6,21 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
-
-PARTS = (
-    "body",
-    "glass",
-    "roof",
-    "under",
-    "tyre",
-    "rim",
-    "headlight",
-    "taillight",
-    "trim",
-    "cargo",
-    "sign",
-)
-"""Names of the part labels, in their order."""
 
 Number = float | int
 Point = tuple[Number, Number, Number]
@@ -34,12 +19,14 @@ class Builder:
     """Collects quads; metres, x right, y forward, z up.
 
     Attributes:
+        parts: Names of the part labels, in their order.
         corners: Blocks of quads, counter-clockwise seen from outside.
         rgb: One block of quad colours per block of quads.
         part: One block of part indices per block of quads.
         group: Smoothing group of each block.
     """
 
+    parts: tuple[str, ...]
     corners: list[np.ndarray] = field(default_factory=list)
     rgb: list[np.ndarray] = field(default_factory=list)
     part: list[np.ndarray] = field(default_factory=list)
@@ -67,7 +54,7 @@ class Builder:
             rgb: One colour, or one per cell.
             part: One part name, or one index per cell.
             inside: A point behind the sheet; normals point away from it. Default: the middle plane at the sheet's
-                mean y and z, which is right for sheets on a vehicle's sides.
+                mean y and z, which is right for sheets on the sides of something symmetric.
             group: Smoothing group; sheets of one group are smooth across their common edges.
             mirror: Also add the sheet's mirror image.
         """
@@ -82,7 +69,7 @@ class Builder:
         if np.sum(normals * (centre - np.asarray(inside))) < 0:
             quads = quads[:, ::-1]
         colours = np.broadcast_to(np.asarray(rgb, np.float64), (*cells, 3)).reshape(-1, 3)
-        index = PARTS.index(part) if isinstance(part, str) else part
+        index = self.parts.index(part) if isinstance(part, str) else part
         parts = np.broadcast_to(index, cells).reshape(-1)
         self._add(quads, colours, parts, group)
         if mirror:
