@@ -99,7 +99,7 @@ CHAIRS = Category(
     parts=CHAIR_PARTS,
     kind="chair_type",
     distance=2.0,
-    box=((-0.7, -0.7, -0.95), (0.7, 0.7, 0.95)),
+    box=((-0.75, -0.68, -0.91), (0.75, 0.68, 0.91)),
     word="chair",
 )
 TABLES = Category(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.builder import Builder
+from engine.data.builder import Builder, Number
 from engine.data.tables import fittings, legs, materials
 from engine.data.tables.fittings import BOARD, Fronts
 from engine.data.tables.materials import Finish
@@ -21,8 +21,6 @@ HANDLES: tuple[Colour, ...] = (
     (0.08, 0.08, 0.09),
     (0.92, 0.91, 0.88),
 )
-NO_GLASS = ("wood", "paint", "stone", "metal")
-FLAT = ("rectangular", "square")
 
 
 class Design:
@@ -34,17 +32,24 @@ class Design:
         top: Finish of the top, or of the cloth that covers it.
         frame: Finish of everything that carries it.
         second: A colour unlike the top's, for patterns.
+        fronts: How its drawers look.
+        tip: Colour of its feet, if another than the frame's.
+        pattern: Of the top, "plain" for none.
+        shape: Of the top.
+        legs: What carries it, in words.
+        drawers: Their number.
+        extras: What else it has, in words.
     """
 
     def __init__(
         self,
         noise: np.random.Generator,
-        materials_allowed: tuple[str, ...] = tuple(materials.TOP_KINDS),
-        metal: float = 0.14,
+        top_materials: tuple[str, ...],
+        metal: float,
     ):
         self.noise = noise
         self.hidden_name, hidden = materials.HIDDEN[noise.integers(len(materials.HIDDEN))]
-        self.top = materials.pick_top(noise, materials_allowed)
+        self.top = materials.pick_top(noise, top_materials)
         self.frame = materials.pick_frame(noise, self.top, metal)
         self.hidden: Colour = self.frame.rgb if hidden is None else hidden
         self.second = self._second()
@@ -62,7 +67,7 @@ class Design:
         """A number between two others."""
         return float(self.noise.uniform(low, high))
 
-    def pick(self, **weights: float) -> str:
+    def pick(self, **weights: Number | int) -> str:
         """One of the names (underscores stand for spaces), by weight."""
         share = np.array(list(weights.values()), float)
         name = list(weights)[self.noise.choice(len(share), p=share / share.sum())]
@@ -148,7 +153,7 @@ class Design:
         kind = kind or self.pick(a_vase=3, a_fruit_bowl=3, books=3)
         room = max(outline.a - 0.25, 0.0)
         y = self.between(-0.2, 0.2) * outline.b
-        spot = (self.between(-1, 1) * room * 0.7, y, level)
+        spot = (self.between(-1.0, 1.0) * room * 0.7, y, level)
         first, other = pick_paint(self.noise)[1], pick_paint(self.noise)[1]
         if kind == "a vase":
             fittings.add_vase(mesh, spot, first, LEAVES if self.chance(0.5) else other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -131,7 +132,7 @@ class Fronts:
     ) -> None:
         """`count` drawers beside each other."""
         edges = np.linspace(x[0], x[1], count + 1)
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             add_drawer(mesh, (low + 0.012, high - 0.012), y, z, self.rgb, self.handle, self.style)
 
     def stack(
@@ -145,7 +146,7 @@ class Fronts:
     ) -> None:
         """`count` drawers above each other."""
         edges = np.linspace(z[0], z[1], count + 1)
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             span = (low + 0.01, high - 0.01)
             add_drawer(
                 mesh,
@@ -170,7 +171,7 @@ def add_cloth(
     """A tablecloth that hangs down over the edge, with a hem; z: lower edge, the table top's surface."""
     low, top = z
     hem = low + 0.25 * (top - low)
-    add_prism(mesh, outline.scaled(-0.016), (low, hem), rim, "cloth", rim)
+    add_prism(mesh, outline.scaled(-0.016), (low, hem), rim, "cloth", None)
     add_prism(mesh, outline.scaled(-0.012), (hem, top + 0.012), rgb, "cloth", hidden)
 
 

@@ -81,7 +81,7 @@ def pick_finish(noise: np.random.Generator, material: str) -> Finish:
     return Finish(name, tuple(np.clip(varied, 0.04, 0.96).tolist()), material)
 
 
-def pick_top(noise: np.random.Generator, only: tuple[str, ...] = tuple(TOP_KINDS)) -> Finish:
+def pick_top(noise: np.random.Generator, only: tuple[str, ...]) -> Finish:
     """The finish of a table top, of one of the materials in `only`."""
     weights = np.array([TOP_KINDS[name] for name in only])
     return pick_finish(noise, only[noise.choice(len(only), p=weights / weights.sum())])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -89,7 +90,7 @@ class Outline:
         kept = np.linalg.norm(np.diff(loop, axis=0), axis=-1) > 1e-6
         loop = np.concatenate([loop[:-1][kept], loop[-1:]])
         out = []
-        for start, end in zip(loop[:-1], loop[1:], strict=True):
+        for start, end in pairwise(loop):
             count = max(1, int(np.ceil(np.linalg.norm(end - start) / pieces)))
             out.append(start + (end - start) * (np.arange(count) / count)[:, None])
         return np.concatenate([*out, loop[-1:]])
@@ -115,7 +116,7 @@ def add_prism(
     span: tuple[float, float],
     rgb: Colour,
     part: str,
-    hidden: Colour,
+    hidden: Colour | None,
 ) -> None:
     """A solid of the outline's shape whose walls that view 64 cannot see are partly of another colour.
 
@@ -125,7 +126,7 @@ def add_prism(
         span: Lower and upper z.
         rgb: Colour.
         part: Label.
-        hidden: Colour of the middle of the unseen walls, labelled "hidden".
+        hidden: Colour of the middle of the unseen walls, labelled "hidden"; None for no such field.
     """
     low, high = span
     loop = outline.loop(0.12)
@@ -138,8 +139,9 @@ def add_prism(
     points = np.stack([lifted(loop, z) for z in heights])
     colours = np.broadcast_to(rgb, (3, len(edges), 3)).copy()
     parts = np.full((3, len(edges)), PARTS.index(part))
-    colours[1, unseen] = hidden
-    parts[1, unseen] = PARTS.index("hidden")
+    if hidden is not None:
+        colours[1, unseen] = hidden
+        parts[1, unseen] = PARTS.index("hidden")
     mesh.grid(points, colours, parts, (0, 0, (low + high) / 2))
     add_cap(mesh, points[0], False, rgb, part)
     add_cap(mesh, points[-1], True, rgb, part)

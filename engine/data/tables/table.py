@@ -33,7 +33,7 @@ def _caption(attributes: dict[str, Any]) -> str:
     shape, colour, kind = attributes["top"], attributes["colour"], attributes["table_type"]
     frame, legs = attributes["frame_colour"], attributes["legs"]
     carrier = legs if frame == colour else f"{frame} {legs}"
-    single = not legs.split(" on ")[0].endswith("s")
+    single = not legs.split(" on ")[0].endswith(("s", "feet"))
     details = [_with_article(carrier) if single else carrier]
     if attributes["pattern"] != "plain":
         details.append(_with_article(f"{attributes['pattern']} pattern"))
