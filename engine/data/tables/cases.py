@@ -77,7 +77,7 @@ def _desk_legs(
 
 
 def add_nightstand(d: Design, mesh: Builder) -> None:
-    """A nightstand: a small case with drawers, perhaps an open compartment, on short or long legs."""
+    """A nightstand: a small case with drawers, perhaps an open compartment, on legs."""
     a, b, height = d.between(0.2, 0.28), d.between(0.18, 0.24), d.between(0.46, 0.66)
     o, thick = Outline("rectangular", a, b), d.between(0.03, 0.04)
     under = d.add_top(mesh, o, height, thick)
@@ -120,7 +120,7 @@ def add_nightstand(d: Design, mesh: Builder) -> None:
 
 
 def add_workbench(d: Design, mesh: Builder) -> None:
-    """A workbench: a thick top, heavy legs, a low shelf, perhaps drawers, a vise and a tool board."""
+    """A workbench: a thick top on heavy legs, perhaps with drawers, a vise, a tool board."""
     o = Outline("rectangular", d.between(0.6, 0.9), d.between(0.3, 0.37))
     height, thick, leg = d.between(0.84, 0.94), d.between(0.06, 0.1), d.between(0.08, 0.11)
     under = d.add_top(mesh, o, height, thick)

@@ -1,4 +1,4 @@
-"""The choices that make one table and the geometry all types share: top, apron, legs, cloth, things on it."""
+"""The choices that make one table, and what all types share: top, apron, cloth, things on it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Design:
 
     Attributes:
         noise: Source of randomness.
-        hidden_name: The hidden factor: colour of the rear panel's field, or "none" where it is the frame's.
+        hidden_name: The hidden factor: colour of the rear panel's field, or "none" where it is
+            the frame's.
         top: Finish of the top, or of the cloth that covers it.
         frame: Finish of everything that carries it.
         second: A colour unlike the top's, for patterns.
@@ -112,13 +113,12 @@ class Design:
         add_slab(mesh, outline, (height - thick, height), pattern, edge, "top", bevel)
         return height - thick
 
-    def add_plank_top(
-        self, mesh: Builder, outline: Outline, height: float, thick: float, part: str = "top"
-    ) -> None:
-        """Adds a plate of boards."""
+    def add_plank_top(self, mesh: Builder, outline: Outline, height: float, thick: float) -> None:
+        """Adds a top of boards."""
+        self.pattern = "plank"
         pattern = planks(outline, self.top.rgb, self.noise)
         edge = shade(self.top.rgb, 0.86)
-        add_slab(mesh, outline, (height - thick, height), pattern, edge, part)
+        add_slab(mesh, outline, (height - thick, height), pattern, edge, "top")
 
     def dress(self, mesh: Builder, outline: Outline, height: float, likely: float = 1.0) -> None:
         """Perhaps lays a cloth or a runner, and perhaps puts something on the table."""

@@ -1,4 +1,4 @@
-"""What is between top and legs: aprons, rear panels, drawers, shelves, stretchers; and what lies on the top."""
+"""What is between top and legs (aprons, rear panels, drawers) and what lies on the top."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_rear_panel(
     hidden: Colour,
     part: str = "apron",
 ) -> None:
-    """A board whose rear side carries a field of another colour, inside its outline as seen from the front.
+    """A board whose rear side carries a field of another colour, unseen from the front.
 
     Args:
         mesh: Where to.
@@ -168,7 +168,7 @@ def add_cloth(
     rim: Colour,
     hidden: Colour,
 ) -> None:
-    """A tablecloth that hangs down over the edge, with a hem; z: lower edge, the table top's surface."""
+    """A tablecloth with a hem, over the edge; z: its lower edge and the top's surface."""
     low, top = z
     hem = low + 0.25 * (top - low)
     add_prism(mesh, outline.scaled(-0.016), (low, hem), rim, "cloth", None)

@@ -61,7 +61,7 @@ def _single_legs(d: Design, straight: bool) -> tuple[str, float]:
 def _four_legged(
     d: Design, mesh: Builder, o: Outline, height: float, thick: float, apron: float
 ) -> tuple[tuple[float, float], float]:
-    """A top on an apron and single legs; returns the frame's half size and the apron's lower edge."""
+    """A top on an apron and single legs; returns half the frame's size, the apron's lower z."""
     style, leg = _single_legs(d, o.straight)
     leg = min(leg, max(0.04, 0.19 * min(o.a, o.b)))
     under = d.add_top(mesh, o, height, thick)
@@ -201,7 +201,6 @@ def _picnic(d: Design, mesh: Builder) -> None:
     a, b, height = d.between(0.75, 0.95), d.between(0.34, 0.4), d.between(0.73, 0.78)
     o, thick = Outline("rectangular", a, b), 0.045
     d.add_plank_top(mesh, o, height, thick)
-    d.pattern = "plank"
     seat, wide, reach = d.between(0.43, 0.47), d.between(0.13, 0.16), b + d.between(0.24, 0.32)
     cushion = d.second if d.chance(0.2) else None
     for side in (-1, 1):

@@ -1,4 +1,4 @@
-"""Legs and bases: straight, tapered, turned, splayed, curved, hairpin, slabs, frames, crosses, columns."""
+"""Legs and bases: single legs, hairpins, slabs, frames, crosses, trestles, columns and feet."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def add_legs(
 def add_hairpins(
     mesh: Builder, spots: list[Spot], height: float, reach: float, rgb: Colour
 ) -> None:
-    """Legs of two rods of 3 cm that meet at the foot; `reach` is how far apart they are at the top."""
+    """Legs of two rods of 3 cm that meet at the foot and are `reach` apart at the top."""
     size = np.full((2, 2), 0.03)
     for x, y in spots:
         side = np.sign(y)

@@ -88,7 +88,7 @@ def pick_top(noise: np.random.Generator, only: tuple[str, ...]) -> Finish:
 
 
 def pick_frame(noise: np.random.Generator, top: Finish, metal: float) -> Finish:
-    """The finish of legs and aprons: often the top's, else wood, paint or metal (with probability `metal`)."""
+    """The finish of legs and aprons: metal (with probability `metal`), the top's, wood, paint."""
     draw = noise.uniform()
     if draw < metal:
         return pick_finish(noise, "metal")

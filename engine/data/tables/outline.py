@@ -24,7 +24,8 @@ class Outline:
     """A table top seen from above; symmetric in x.
 
     Attributes:
-        shape: rectangular, square, rounded, round, oval, octagonal, hexagonal or half-round (flat towards -y).
+        shape: rectangular, square, rounded, round, oval, octagonal, hexagonal or
+            half-round (flat towards -y).
         a: Half the length along x, metres.
         b: Half the depth along y, metres.
     """
@@ -82,7 +83,7 @@ class Outline:
         return np.array([-b, b])
 
     def loop(self, pieces: float = np.inf) -> Float[np.ndarray, "n 2"]:
-        """The outline as a closed counter-clockwise loop, with no edge longer than `pieces` metres."""
+        """The outline as a closed counter-clockwise loop, no edge longer than `pieces` metres."""
         y = self.levels()
         w = self.half_width(y)
         right, left = np.stack([w, y], -1), np.stack([-w, y], -1)[::-1]
@@ -118,7 +119,7 @@ def add_prism(
     part: str,
     hidden: Colour | None,
 ) -> None:
-    """A solid of the outline's shape whose walls that view 64 cannot see are partly of another colour.
+    """A solid of the outline's shape, partly of another colour where view 64 cannot see it.
 
     Args:
         mesh: Where to.

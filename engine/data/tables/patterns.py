@@ -1,4 +1,4 @@
-"""Patterns of table tops: planks, stripes, checks, chess boards, inlays, veins, rings; coarse enough for 128 pixels."""
+"""Patterns of table tops, coarse enough for pictures of 128 pixels, and the slabs they lie on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Pattern:
 
     Attributes:
         name: As in captions; "plain" for none.
-        x: Lines across x, increasing, metres; for rings: their radii as shares of the outline, from 0 to 1.
+        x: Lines across x, increasing, metres; for rings: their radii as shares of the outline,
+            from 0 to 1.
         y: Lines across y; for rings: empty.
         rgb: Colour of every cell (y, x); for rings (ring, sector).
     """

@@ -15,7 +15,9 @@ COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 
 
 def build_table(seed: int) -> Shape:
-    """The table of a seed; the same seed gives the same bytes. Its user sits at +y, where drawers open.
+    """The table of a seed; the same seed gives the same bytes.
+
+    Forward is +y: its user sits there, and there drawers open.
 
     Raises:
         DataError: Where the seed is outside the three splits.
