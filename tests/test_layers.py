@@ -23,6 +23,7 @@ INNER = (
     ("checkpoint",),
     ("data",),
     ("training",),
+    ("scoreboard",),
 )
 """Inside the engine: later rows may import earlier ones and their own."""
 ONLY_IN = {
