@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.builder import Builder
+from engine.data.builder import Builder, Number
 from engine.data.chairs import modern, soft, wooden
 from engine.data.chairs.design import Design
 from engine.data.chairs.labels import PARTS
 from engine.data.shape import Shape, finish_shape, seeded
 
-KINDS: tuple[tuple[str, Callable[[Design], None], float], ...] = (
+KINDS: tuple[tuple[str, Callable[[Design], None], Number], ...] = (
     ("office chair", soft.build_office, 15),
     ("dining chair", wooden.build_dining, 25),
     ("armchair", soft.build_armchair, 15),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from engine.data.builder import Builder
+from engine.data.builder import Builder, Number
 from engine.data.chairs.forms import rounded_off
 from engine.data.chairs.materials import HIDDEN, Cover, pick, pick_cover, pick_frame
 from engine.data.vehicles.paint import Colour
@@ -27,7 +27,7 @@ class Design:
         self.extras: list[str] = []
         self.use_frame(0.1)
 
-    def use_frame(self, metal: float) -> None:
+    def use_frame(self, metal: Number) -> None:
         """Draws the frame's material anew."""
         self.frame_material, self.frame_name, self.frame = pick_frame(self.noise, metal)
 
@@ -42,15 +42,15 @@ class Design:
             cover.second_rgb,
         )
 
-    def u(self, low: float, high: float) -> float:
+    def u(self, low: Number, high: Number) -> float:
         """A number between two."""
         return float(self.noise.uniform(low, high))
 
-    def chance(self, probability: float) -> bool:
+    def chance(self, probability: Number) -> bool:
         """True with a probability."""
         return bool(self.noise.uniform() < probability)
 
-    def choose(self, names: dict[str, float]) -> str:
+    def choose(self, names: dict[str, Number]) -> str:
         """A name, by weight."""
         weights = np.array(list(names.values()), float)
         return list(names)[self.noise.choice(len(weights), p=weights / weights.sum())]
@@ -100,16 +100,16 @@ class Sheet:
         curl: How much further back the upper edge lies than leaning alone explains.
     """
 
-    low: float
-    high: float
-    y: float
-    bottom: float
-    top: float
-    lean: float = 0.15
-    bow: float = 0.0
-    curl: float = 0.0
+    low: Number
+    high: Number
+    y: Number
+    bottom: Number
+    top: Number
+    lean: Number = 0.15
+    bow: Number = 0.0
+    curl: Number = 0.0
 
-    def point(self, u: np.ndarray | float, v: np.ndarray | float) -> Float[np.ndarray, "*n 3"]:
+    def point(self, u: np.ndarray | Number, v: np.ndarray | Number) -> Float[np.ndarray, "*n 3"]:
         """Points at shares `u` across, from -1 to 1, and `v` up, from 0 to 1."""
         u, v = np.broadcast_arrays(np.asarray(u, float), np.asarray(v, float))
         x = u * (self.bottom + (self.top - self.bottom) * v) / 2
@@ -119,10 +119,10 @@ class Sheet:
 
     def patch(
         self,
-        u: tuple[float, float],
-        v: tuple[float, float],
+        u: tuple[Number, Number],
+        v: tuple[Number, Number],
         shares: tuple[np.ndarray, np.ndarray],
-        round_off: float = 0.0,
+        round_off: Number = 0.0,
     ) -> Float[np.ndarray, "r c 3"]:
         """A grid of points over a rectangle, rows upwards; `shares` are its nodes across and up."""
         across = u[0] + (u[1] - u[0]) * shares[0][None] * np.ones((len(shares[1]), 1))

@@ -14,21 +14,21 @@ AWAY_MARGIN = 0.28
 """A face whose normal is turned further away than this is turned away from all of that camera's rays."""
 
 
-def nodes(fields: int, edge: float = 0.06) -> Float[np.ndarray, " n"]:
+def nodes(fields: int, edge: Number = 0.06) -> Float[np.ndarray, " n"]:
     """Shares in [0, 1] that part a side into equal fields, with a narrow field at either end."""
     inner = np.linspace(0, 1, fields * max(2, round(8 / fields)) + 1)[1:-1]
     return np.concatenate([[0, edge], inner[(inner > edge) & (inner < 1 - edge)], [1 - edge, 1]])
 
 
 def soft(
-    u: Float[np.ndarray, " nu"], v: Float[np.ndarray, " nv"], power: float = 5.0
+    u: Float[np.ndarray, " nu"], v: Float[np.ndarray, " nv"], power: Number = 5.0
 ) -> Float[np.ndarray, "nv nu"]:
     """Thickness of a cushion as a share of its greatest, rounded towards the edges."""
     across, along = ((1 - abs(2 * s - 1) ** power) ** (1 / power) for s in (u, v))
     return np.maximum(across, 0.35)[None] * np.maximum(along, 0.35)[:, None]
 
 
-def rounded_off(v: Float[np.ndarray, " n"], share: float) -> Float[np.ndarray, " n"]:
+def rounded_off(v: Float[np.ndarray, " n"], share: Number) -> Float[np.ndarray, " n"]:
     """Widths of a sheet's rows whose corners are cut round; `share` is missing at the ends."""
     return 1 - share * abs(2 * v - 1) ** 4
 
@@ -36,11 +36,11 @@ def rounded_off(v: Float[np.ndarray, " n"], share: float) -> Float[np.ndarray, "
 def slab(
     mesh: Builder,
     mid: Float[np.ndarray, "r c 3"],
-    half: float | np.ndarray,
+    half: Number | np.ndarray,
     rgb: np.ndarray | Colour,
     part: str,
     hidden: Colour | None = None,
-    rows: tuple[float, float] = (0.0, 1.0),
+    rows: tuple[Number, Number] = (0.0, 1.0),
 ) -> None:
     """A closed solid around a sheet.
 
@@ -76,7 +76,7 @@ def slab(
 
 
 def bent(
-    points: np.ndarray | list, radius: float = 0.08, steps: int = 5
+    points: np.ndarray | list, radius: Number = 0.08, steps: int = 5
 ) -> Float[np.ndarray, "n 3"]:
     """A path whose corners are rounded; its ends stay.
 
@@ -97,7 +97,7 @@ def bent(
     return np.concatenate([*pieces, path[-1:]])
 
 
-def circle(radius: float, z: float, count: int = 20) -> Float[np.ndarray, "n 3"]:
+def circle(radius: Number, z: Number, count: int = 20) -> Float[np.ndarray, "n 3"]:
     """A closed horizontal circle around the z axis."""
     turn = np.linspace(0, 2 * np.pi, count + 1)
     return np.stack([radius * np.cos(turn), radius * np.sin(turn), 0 * turn + z], -1)
@@ -166,17 +166,17 @@ def tube(
 
 def board(
     mesh: Builder,
-    x: tuple[float, float],
-    y: tuple[float, float],
-    z: tuple[float, float],
+    x: tuple[Number, Number],
+    y: tuple[Number, Number],
+    z: tuple[Number, Number],
     rgb: np.ndarray | Colour,
     part: str,
     shares: tuple[np.ndarray, np.ndarray] | None = None,
     rounded: bool = False,
-    crown: float = 0.0,
-    taper: float = 0.0,
-    round_off: float = 0.0,
-    ellipse: float = 0.0,
+    crown: Number = 0.0,
+    taper: Number = 0.0,
+    round_off: Number = 0.0,
+    ellipse: Number = 0.0,
 ) -> None:
     """A lying board or cushion, symmetric or not.
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from engine.data.builder import Number, Point
 from engine.data.chairs.design import Design, Sheet
 from engine.data.chairs.forms import nodes, slab, soft, tube
 
@@ -31,7 +32,7 @@ TURNING = np.array(
 """Shares of the length from the top, and of the thickness, of a turned leg."""
 
 
-def leg_section(style: str, thick: float) -> tuple[np.ndarray, np.ndarray, int]:
+def leg_section(style: str, thick: Number) -> tuple[np.ndarray, np.ndarray, int]:
     """Shares along a leg from its top, half widths there, number of sides."""
     if style == "turned":
         return TURNING[:, 0], TURNING[:, 1] * thick, 8
@@ -43,12 +44,12 @@ def leg_section(style: str, thick: float) -> tuple[np.ndarray, np.ndarray, int]:
 
 def add_leg(
     design: Design,
-    top: tuple[float, float, float],
-    foot: tuple[float, float],
+    top: Point,
+    foot: tuple[Number, Number],
     style: str,
-    thick: float,
+    thick: Number,
     mirror: bool = True,
-    floor: float = 0.0,
+    floor: Number = 0.0,
 ) -> None:
     """A leg from below the seat to the floor (or to a height above it), and its mirror image."""
     along, width, sides = leg_section(style, thick)
@@ -65,14 +66,14 @@ def add_leg(
 
 def add_four_legs(
     design: Design,
-    half: tuple[float, float],
-    y: tuple[float, float],
-    top: float,
+    half: tuple[Number, Number],
+    y: tuple[Number, Number],
+    top: Number,
     style: str,
-    thick: float,
-    splay: float = 0.0,
+    thick: Number,
+    splay: Number = 0.0,
     stretchers: str = "none",
-    floor: float = 0.0,
+    floor: Number = 0.0,
 ) -> None:
     """Four legs and what joins them.
 
@@ -104,7 +105,9 @@ def add_four_legs(
     design.legs = f"{style} legs" if splay < 0.03 else f"splayed {style} legs"
 
 
-def add_posts(design: Design, sheet: Sheet, thick: float, sides: int = 4, top: float = 1.0) -> None:
+def add_posts(
+    design: Design, sheet: Sheet, thick: Number, sides: int = 4, top: Number = 1.0
+) -> None:
     """The two posts of an open back, from a little below the seat."""
     path = sheet.point(1.0, np.linspace(-0.06, top, 6))
     tube(design.mesh, path, thick, design.frame, "back", sides, mirror=True)
@@ -113,10 +116,10 @@ def add_posts(design: Design, sheet: Sheet, thick: float, sides: int = 4, top: f
 def add_bar(
     design: Design,
     sheet: Sheet,
-    u: tuple[float, float],
-    v: tuple[float, float],
-    half: float = 0.0125,
-    arch: float = 0.0,
+    u: tuple[Number, Number],
+    v: tuple[Number, Number],
+    half: Number = 0.0125,
+    arch: Number = 0.0,
 ) -> None:
     """A flat bar of the back, lying or standing; its rear shows the hidden colour.
 
@@ -135,7 +138,7 @@ def add_bar(
     slab(design.mesh, sheet.point(across, up), half, design.frame, "back", design.hidden_rgb)
 
 
-def add_open_back(design: Design, sheet: Sheet, style: str, thick: float) -> None:
+def add_open_back(design: Design, sheet: Sheet, style: str, thick: Number) -> None:
     """A back of bars between two posts.
 
     Args:
@@ -183,13 +186,13 @@ def add_open_back(design: Design, sheet: Sheet, style: str, thick: float) -> Non
         _splat(design, sheet, inner, design.u(0.22, 0.4))
 
 
-def _spindles(design: Design, sheet: Sheet, count: int, v: tuple[float, float]) -> None:
+def _spindles(design: Design, sheet: Sheet, count: int, v: tuple[Number, Number]) -> None:
     for middle in (np.arange(count) - (count - 1) / 2) * 2 / (count + 1):
         path = sheet.point(middle, np.linspace(*v, 4))
         tube(design.mesh, path, 0.0135, design.frame, "back")
 
 
-def _splat(design: Design, sheet: Sheet, v: tuple[float, float], wide: float) -> None:
+def _splat(design: Design, sheet: Sheet, v: tuple[Number, Number], wide: Number) -> None:
     """A vase-shaped board in the middle."""
     shares = np.array([0, 0.12, 0.88, 1]), np.linspace(0, 1, 10)
     waist = 0.62 + 0.38 * np.cos(shares[1] * 2 * np.pi * design.u(0.9, 1.4)) ** 2
@@ -213,11 +216,11 @@ def _hoop(design: Design, sheet: Sheet) -> None:
 def add_padded_back(
     design: Design,
     sheet: Sheet,
-    v: tuple[float, float],
-    half: float,
-    u: tuple[float, float] = (-1.0, 1.0),
-    power: float = 5.0,
-    round_off: float = 0.0,
+    v: tuple[Number, Number],
+    half: Number,
+    u: tuple[Number, Number] = (-1.0, 1.0),
+    power: Number = 5.0,
+    round_off: Number = 0.0,
 ) -> None:
     """A cushion along the back; its rear shows the hidden colour."""
     cover = design.back_cover if design.cover.pattern == "two-tone" else design.cover
@@ -228,7 +231,7 @@ def add_padded_back(
 
 
 def add_armrests(
-    design: Design, x: float, y: tuple[float, float], seat: float, rest: float, style: str
+    design: Design, x: Number, y: tuple[Number, Number], seat: Number, rest: Number, style: str
 ) -> None:
     """Armrests of a frame chair.
 

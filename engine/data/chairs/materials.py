@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from engine.data.builder import Number
 from engine.data.vehicles.paint import Colour, pick_paint
 
-WOODS: tuple[tuple[str, Colour, float], ...] = (
+WOODS: tuple[tuple[str, Colour, Number], ...] = (
     ("oak", (0.72, 0.53, 0.32), 5),
     ("pine", (0.87, 0.71, 0.46), 3),
     ("beech", (0.80, 0.60, 0.40), 4),
@@ -21,7 +22,7 @@ WOODS: tuple[tuple[str, Colour, float], ...] = (
 )
 """Name, sRGB and weight."""
 
-METALS: tuple[tuple[str, Colour, float], ...] = (
+METALS: tuple[tuple[str, Colour, Number], ...] = (
     ("chrome", (0.78, 0.79, 0.81), 6),
     ("black metal", (0.09, 0.09, 0.10), 6),
     ("white metal", (0.90, 0.90, 0.89), 2),
@@ -30,7 +31,7 @@ METALS: tuple[tuple[str, Colour, float], ...] = (
 )
 """Name, sRGB and weight."""
 
-HIDDEN: tuple[tuple[str, Colour | None, float], ...] = (
+HIDDEN: tuple[tuple[str, Colour | None, Number], ...] = (
     ("none", None, 4),
     ("red", (0.80, 0.07, 0.08), 2),
     ("yellow", (0.96, 0.80, 0.10), 2),
@@ -41,7 +42,7 @@ HIDDEN: tuple[tuple[str, Colour | None, float], ...] = (
 )
 """What the rear shows and no front view does: name, sRGB and weight."""
 
-PATTERNS: tuple[tuple[str, int, float], ...] = (
+PATTERNS: tuple[tuple[str, int, Number], ...] = (
     ("plain", 3, 9),
     ("stripes", 5, 3),
     ("bands", 5, 1.5),
@@ -56,7 +57,7 @@ PATTERNS: tuple[tuple[str, int, float], ...] = (
 
 
 def pick(
-    noise: np.random.Generator, table: tuple[tuple[str, Colour | None, float], ...]
+    noise: np.random.Generator, table: tuple[tuple[str, Colour | None, Number], ...]
 ) -> tuple[str, Colour | None]:
     """A row's name and colour, by weight."""
     weights = np.array([weight for _, _, weight in table], float)
@@ -131,7 +132,7 @@ def pick_cover(noise: np.random.Generator) -> Cover:
     return Cover(material, name, rgb, second, second_rgb, pattern, fields)
 
 
-def pick_frame(noise: np.random.Generator, metal: float) -> tuple[str, str, Colour]:
+def pick_frame(noise: np.random.Generator, metal: Number) -> tuple[str, str, Colour]:
     """Material, name and colour of a frame; `metal` is the probability of metal.
 
     Returns:

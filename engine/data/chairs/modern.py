@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.data.builder import Number
 from engine.data.chairs.design import Design, Sheet
 from engine.data.chairs.forms import bent, board, nodes, slab, soft, tube
 from engine.data.chairs.frame import add_bar, add_four_legs, add_padded_back
@@ -44,7 +45,7 @@ def build_shell(design: Design) -> None:
     design.back = "shell"
 
 
-def _shell(design: Design, height: float, high: float, width: float, arms: bool) -> None:
+def _shell(design: Design, height: Number, high: Number, width: Number, arms: bool) -> None:
     u = design.u
     lean = u(0.06, 0.16)
     line = [(0.24, -0.035), (0.21, -0.005), (0.08, -0.012), (-0.06, -0.02), (-0.16, 0.0)]
@@ -77,7 +78,7 @@ def _shell(design: Design, height: float, high: float, width: float, arms: bool)
     slab(design.mesh, mid, 0.0135, design.cover.rgb, "seat", design.hidden_rgb, (0.62, 1.0))
 
 
-def _shell_legs(design: Design, top: float, base: str) -> None:
+def _shell_legs(design: Design, top: Number, base: str) -> None:
     u = design.u
     design.use_frame(1.0 if base == "wire" else 0.0)
     thick = 0.0135 if base == "wire" else u(0.017, 0.021)
@@ -98,7 +99,7 @@ def _shell_legs(design: Design, top: float, base: str) -> None:
     design.legs = f"{base} legs"
 
 
-def _sled(design: Design, top: float) -> None:
+def _sled(design: Design, top: Number) -> None:
     """Two bent runners of tube."""
     design.use_frame(1.0)
     wide, reach = design.u(0.2, 0.24), design.u(0.2, 0.24)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.data.builder import Number
 from engine.data.chairs.design import Design, Sheet
 from engine.data.chairs.forms import bent, board, circle, disc, nodes, slab, soft, tube
 from engine.data.chairs.frame import add_leg, add_padded_back
@@ -34,7 +35,7 @@ def build_armchair(design: Design) -> None:
 
 
 def _box_armchair(
-    design: Design, shape: str, feet: float, width: float, depth: float, height: float
+    design: Design, shape: str, feet: Number, width: Number, depth: Number, height: Number
 ) -> None:
     u = design.u
     arm, back = u(0.10, 0.17), u(0.16, 0.22)
@@ -85,11 +86,11 @@ def _box_armchair(
 
 def _cushion(
     design: Design,
-    x: tuple[float, float],
-    y: tuple[float, float],
-    z: tuple[float, float],
-    round_off: float = 0.0,
-    ellipse: float = 0.0,
+    x: tuple[Number, Number],
+    y: tuple[Number, Number],
+    z: tuple[Number, Number],
+    round_off: Number = 0.0,
+    ellipse: Number = 0.0,
 ) -> None:
     """A seat cushion in the cover's pattern."""
     cover = design.cover
@@ -100,7 +101,7 @@ def _cushion(
         add_piping(design, x, y, z[1] - 0.02)
 
 
-def _loose_cushion(design: Design, sheet: Sheet, height: float, back: float) -> None:
+def _loose_cushion(design: Design, sheet: Sheet, height: Number, back: Number) -> None:
     """A cushion that leans against the back."""
     shares = nodes(design.cover.fields), nodes(design.cover.fields)
     high = (design.u(0.85, 1.02) * sheet.high - sheet.low) / (sheet.high - sheet.low)
@@ -112,7 +113,7 @@ def _loose_cushion(design: Design, sheet: Sheet, height: float, back: float) -> 
     design.extras.append("loose cushion")
 
 
-def _wings(design: Design, sheet: Sheet, inner: float, height: float, rgb: Colour) -> None:
+def _wings(design: Design, sheet: Sheet, inner: Number, height: Number, rgb: Colour) -> None:
     """Ears on both sides of a high back."""
     depth = design.u(0.27, 0.36)
     low = (height + 0.12 - sheet.low) / (sheet.high - sheet.low)
@@ -126,7 +127,7 @@ def _wings(design: Design, sheet: Sheet, inner: float, height: float, rgb: Colou
         slab(design.mesh, mid * [side, 1, 1], 0.035, rgb, "back")
 
 
-def _buttons(design: Design, sheet: Sheet, front: float) -> None:
+def _buttons(design: Design, sheet: Sheet, front: Number) -> None:
     """Buttons on the back."""
     for v in (0.6, 0.82):
         for u in (0.0, 0.5):
@@ -137,7 +138,7 @@ def _buttons(design: Design, sheet: Sheet, front: float) -> None:
     design.extras.append("buttons")
 
 
-def _tub(design: Design, feet: float, width: float, depth: float, height: float) -> None:
+def _tub(design: Design, feet: Number, width: Number, depth: Number, height: Number) -> None:
     """Back and arms are one bent wall."""
     u = design.u
     half = u(0.05, 0.075)
@@ -199,7 +200,9 @@ def build_office(design: Design) -> None:
         _office_arms(design, width, height, shell)
 
 
-def _office_back(design: Design, width: float, depth: float, height: float, shell: Colour) -> None:
+def _office_back(
+    design: Design, width: Number, depth: Number, height: Number, shell: Colour
+) -> None:
     u = design.u
     style = design.choose({"low": 3, "high": 3, "mesh": 2, "executive": 2})
     size = {
@@ -233,7 +236,7 @@ def _office_back(design: Design, width: float, depth: float, height: float, shel
     design.back = style
 
 
-def _office_arms(design: Design, width: float, height: float, shell: Colour) -> None:
+def _office_arms(design: Design, width: Number, height: Number, shell: Colour) -> None:
     u = design.u
     x, rest = width / 2 + u(0.03, 0.06), height + u(0.18, 0.25)
     design.arms = True
@@ -273,7 +276,7 @@ def _office_arms(design: Design, width: float, height: float, shell: Colour) -> 
     tube(design.mesh, pad, (0.036, 0.018), rgb, "arm", mirror=True)
 
 
-def add_star(design: Design, top: float, castors: bool) -> None:
+def add_star(design: Design, top: Number, castors: bool) -> None:
     """Five arms on castors or glides, and a gas spring."""
     u, mesh = design.u, design.mesh
     radius, rise = u(0.27, 0.33), u(0.02, 0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.data.builder import Number
 from engine.data.chairs.design import Design, Sheet
 from engine.data.chairs.forms import board, circle, disc, nodes, slab, tube
 from engine.data.chairs.frame import (
@@ -29,7 +30,7 @@ OPEN_BACKS = {
 
 
 def add_frame_seat(
-    design: Design, width: float, depth: float, height: float, taper: float, kind: str
+    design: Design, width: Number, depth: Number, height: Number, taper: Number, kind: str
 ) -> None:
     """A board, or a cushion on a frame.
 
@@ -89,7 +90,11 @@ def add_frame_seat(
 
 
 def add_piping(
-    design: Design, x: tuple[float, float], y: tuple[float, float], z: float, taper: float = 0.0
+    design: Design,
+    x: tuple[Number, Number],
+    y: tuple[Number, Number],
+    z: Number,
+    taper: Number = 0.0,
 ) -> None:
     """A cord around a cushion's edge."""
     rear = (1 - taper) * x[1]
@@ -134,7 +139,7 @@ def build_dining(design: Design) -> None:
         add_armrests(design, width / 2 + 0.015, reach, height - 0.03, height + u(0.19, 0.24), rests)
 
 
-def _padded(design: Design, sheet: Sheet, thick: float) -> None:
+def _padded(design: Design, sheet: Sheet, thick: Number) -> None:
     """An upholstered back, all over or in a frame."""
     if design.chance(0.5):
         rounded = design.u(0.1, 0.5) if design.chance(0.5) else 0.0
@@ -212,7 +217,7 @@ def build_bench(design: Design) -> None:
         add_armrests(design, half, reach, height - 0.03, height + u(0.19, 0.24), "flat")
 
 
-def add_rear_board(design: Design, half: float, y: float, z: tuple[float, float]) -> None:
+def add_rear_board(design: Design, half: Number, y: Number, z: tuple[Number, Number]) -> None:
     """An apron below the seat's rear edge; its rear shows the hidden colour."""
     shares = nodes(3), np.array([0, 0.12, 0.88, 1])
     sheet = Sheet(*z, y, 2 * half, 2 * half, 0.0)
@@ -259,7 +264,7 @@ def build_bar_stool(design: Design) -> None:
     _stool(design, design.u(0.66, 0.80), design.u(0.17, 0.21), bar=True)
 
 
-def _stool(design: Design, height: float, radius: float, bar: bool) -> None:
+def _stool(design: Design, height: Number, radius: Number, bar: bool) -> None:
     design.use_frame(0.45)
     base = design.choose(
         {"four": 4, "three": 2, "pedestal": 3 if bar else 1.2, "pouf": 0 if bar else 1.2}
@@ -284,7 +289,7 @@ def _stool(design: Design, height: float, radius: float, bar: bool) -> None:
         _low_back(design, height, radius)
 
 
-def _round_seat(design: Design, height: float, radius: float, thick: float) -> None:
+def _round_seat(design: Design, height: Number, radius: Number, thick: Number) -> None:
     cover, segments = design.cover, 24
     side = [(-thick, 0), (-thick, 0.94), (-0.85 * thick, 1), (-0.3 * thick, 1)]
     profile = np.array([*side, (-0.06 * thick, 0.93), (0, 0.66), (0.004, 0.33), (0.005, 0)])
@@ -304,7 +309,7 @@ def _round_seat(design: Design, height: float, radius: float, thick: float) -> N
     design.extras.append("round seat")
 
 
-def _square_seat(design: Design, height: float, radius: float, thick: float) -> None:
+def _square_seat(design: Design, height: Number, radius: Number, thick: Number) -> None:
     half, cover = radius * 0.92, design.cover
     shares = nodes(cover.fields), nodes(cover.fields)
     span = (-half, half)
@@ -325,7 +330,7 @@ def _square_seat(design: Design, height: float, radius: float, thick: float) -> 
     design.extras.append("square seat")
 
 
-def _pouf(design: Design, height: float, radius: float) -> None:
+def _pouf(design: Design, height: Number, radius: Number) -> None:
     """A padded drum on the floor."""
     cover, segments = design.cover, 24
     z = np.array([0, 0, 0.06, 0.25, 0.45, 0.65, 0.82, 0.94, 1, 1.01, 1.01]) * height
@@ -343,7 +348,7 @@ def _pouf(design: Design, height: float, radius: float) -> None:
     design.legs, design.frame_material, design.frame_name = "none", cover.material, cover.colour
 
 
-def add_pedestal(design: Design, top: float, radius: float, ring: bool) -> None:
+def add_pedestal(design: Design, top: Number, radius: Number, ring: bool) -> None:
     """A column on a round foot."""
     foot = radius * design.u(1.0, 1.2)
     profile = [(0, 0), (0, foot), (0.02, foot), (0.04, 0.55 * foot), (0.07, 0.05), (0.12, 0.033)]
@@ -354,7 +359,7 @@ def add_pedestal(design: Design, top: float, radius: float, ring: bool) -> None:
     design.legs = "pedestal"
 
 
-def add_foot_ring(design: Design, radius: float, z: float, spokes: bool = False) -> None:
+def add_foot_ring(design: Design, radius: Number, z: Number, spokes: bool = False) -> None:
     """A ring for the feet."""
     tube(design.mesh, circle(radius, z), 0.0135, design.frame, "leg", reference=(0, 0, 1))
     if spokes:
@@ -363,7 +368,7 @@ def add_foot_ring(design: Design, radius: float, z: float, spokes: bool = False)
 
 
 def _stool_legs(
-    design: Design, top: float, radius: float, count: int, bar: bool, round_seat: bool
+    design: Design, top: Number, radius: Number, count: int, bar: bool, round_seat: bool
 ) -> None:
     thick = design.u(0.015, 0.021)
     metal = design.frame_material == "metal"
@@ -376,7 +381,7 @@ def _stool_legs(
     for turn in np.pi / 2 + step * (np.arange(count) + (0.5 if count == 4 else 0)):
         if np.cos(turn) < -1e-6:
             continue
-        x, y = abs(np.cos(turn)) * inner * 1.1, np.sin(turn) * inner * 1.1
+        x, y = (float(v) * inner * 1.1 for v in (abs(np.cos(turn)), np.sin(turn)))
         out = 1 + splay / inner
         x = 0.0 if x < 1e-6 else x
         add_leg(design, (x, y, top), (x * out, y * out), style, thick, mirror=x > 0)
@@ -386,7 +391,7 @@ def _stool_legs(
     design.legs = f"{'three' if count == 3 else 'four'} {style} legs"
 
 
-def _low_back(design: Design, height: float, radius: float) -> None:
+def _low_back(design: Design, height: Number, radius: Number) -> None:
     """A low bent back on two posts."""
     wide = radius * 1.5
     sheet = Sheet(
