@@ -102,7 +102,7 @@ def extract_mesh(
     Source: marching cubes on a regular lattice as in SSDNeRF (spec section 7.3), here on the logarithm of density,
     which is what the decoder makes linear.
     """
-    vertices, faces, steps = yield from _surface(field, resolution, threshold)
+    vertices, faces, steps = yield from extract_surface(field, resolution, threshold)
     normals = _vertex_normals(vertices, faces)
     colors = _surface_colors(field, vertices, normals)
     yield Step(stage="mesh", index=steps, total=steps)
@@ -112,10 +112,13 @@ def extract_mesh(
 
 
 @torch.no_grad()
-def _surface(
+def extract_surface(
     field: Field, resolution: int, threshold: float | int | None = None
 ) -> Run[tuple[np.ndarray, np.ndarray, int]]:
-    """Vertices (engine units), faces, and the number of steps that `extract_mesh` takes."""
+    """The mesh without its colours: vertices (engine units), faces, and the number of steps `extract_mesh` takes.
+
+    Args and errors are `extract_mesh`'s.
+    """
     low, high = (corner.double().cpu().numpy() for corner in field.aabb)
     counts = np.maximum(2, np.round((high - low) / (high - low).max() * (resolution - 1)) + 1)
     counts = counts.astype(int)
@@ -153,7 +156,7 @@ def framing_objects(fields: Iterable[Field]) -> Float[np.ndarray, "n points 3"]:
     objects = []
     for field in fields:
         try:
-            vertices, _, _ = finish(_surface(field, FRAMING_RESOLUTION))
+            vertices, _, _ = finish(extract_surface(field, FRAMING_RESOLUTION))
         except ExportError:
             continue
         objects.append(extreme_points((vertices / WORLD_PER_SRN).astype(np.float32)))
