@@ -61,7 +61,7 @@ def lpips_metric(weights: Path | str) -> Lpips:
 
     @torch.no_grad()
     def distance(a: Tensor, b: Tensor) -> np.ndarray:
-        pairs = zip(a.split(BATCH), b.split(BATCH), strict=True)
+        pairs = zip(a.cpu().split(BATCH), b.cpu().split(BATCH), strict=True)
         found = [
             model(x.movedim(-1, 1), y.movedim(-1, 1), normalize=True).flatten() for x, y in pairs
         ]
@@ -98,7 +98,7 @@ def inception_metric(weights: Path | str, *, run_foreign_code: bool = False) -> 
 
     @torch.no_grad()
     def features(images: Tensor) -> np.ndarray:
-        levels = (images.clamp(0, 1) * 255 + 0.5).to(torch.uint8).movedim(-1, 1)
+        levels = (images.cpu().clamp(0, 1) * 255 + 0.5).to(torch.uint8).movedim(-1, 1)
         found = [program(batch, return_features=True) for batch in levels.split(BATCH)]
         return torch.cat(found).double().numpy()
 
