@@ -2,9 +2,8 @@
 
 `python launch.py` opens the explorer.
 
-`python launch.py COMMAND --help` tells about one of the commands: dataset vehicles, dataset chairs,
-dataset tables, dataset mesh, generate,
-reconstruct, render, export, evaluate.
+`python launch.py COMMAND --help` tells about one of the commands: dataset vehicles, dataset chairs, dataset tables,
+dataset mesh, generate, reconstruct, render, export, evaluate, scoreboard.
 
 Angles are in degrees, distances in SRN units: azimuth 0 stands in front of the object and grows counter-clockwise seen
 from above, elevation 0 is level, an object's bounding box has diagonal 1.
@@ -34,7 +33,9 @@ try:
     import tyro
 
     from engine.errors import ConfigError, EngineError
+    from train.arguments import Mode, check_range, open_method
     from train.progress import Progress
+    from train.scoreboard import Evaluate, Scoreboard
 except ModuleNotFoundError as error:
     sys.exit(missing_package(error))
 
@@ -48,8 +49,6 @@ PICTURE_SIZE = 128
 """Side of the square that a dropped picture is framed to, pixels: that of SRN's pictures."""
 MAX_COUNT = 1024
 MAX_SIZE = 4096
-
-Mode = Literal["ours", "paper"]
 
 
 @dataclass(frozen=True)
@@ -218,14 +217,14 @@ class Reconstruct:
         """Reconstruct and write."""
         from engine.config import to_json
         from engine.events import finish
-        from engine.methods.base import fit_options_of
+        from engine.methods.base import fit_options_for
         from engine.noise import Noise
 
         if not self.images:
             raise ConfigError("Found no picture, expected at least one; name the image files.")
         self._check_camera()
         method = open_method(self.checkpoint, self.device)
-        options = fit_options_of(method, self.mode)
+        options = fit_options_for(method, self.mode, len(self.images))
         views = self._posed_views() if self.pose else self._framed_views(method)
         progress.restart()
         latent = finish(method.reconstruct(views, options, Noise(self.seed)), progress)[0]
@@ -346,94 +345,6 @@ class Export:
         finish(export_scene(Scene.load(self.scene, pick_device(self.device)), self.out), progress)
 
 
-@dataclass(frozen=True)
-class Evaluate:
-    """Reconstruct every scene of an SRN folder from some of its views and compare all others with the truth.
-
-    Run again with the same file, it goes on where it stopped.
-    """
-
-    data: Path
-    """SRN folder."""
-    out: Path
-    """JSON file of the results."""
-    views: str = "64"
-    """Views that are given, separated by commas."""
-    limit: int | None = None
-    """How many scenes, from the first (default: all)."""
-    baselines: bool = False
-    """Measure the nearest training scene, the mean code and the fit without prior too."""
-    mode: Mode = "ours"
-    """`paper`: the published procedure; `ours`: with guided renoising and averaged finetuning."""
-    seed: int = 0
-    """Randomness of the fits."""
-    checkpoint: str = "vehicles"
-    """Name under checkpoints/, or a folder."""
-    device: str = "auto"
-    """cpu, cuda, or auto: a GPU where there is one."""
-
-    def run(self, progress: Progress) -> None:
-        """Evaluate, write and print."""
-        from engine.data.srn import SRNDataset
-        from engine.events import finish
-        from engine.training.evaluate import EvaluateOptions, evaluate, known_rate
-
-        views = numbers(self.views)
-        if self.limit is not None:
-            check_range("--limit", self.limit, 1, 10**9)
-        dataset = SRNDataset(self.data)
-        method = open_method(self.checkpoint, self.device)
-        options = EvaluateOptions(
-            views=views,
-            limit=self.limit,
-            mode=self.mode,
-            baselines=self.baselines,
-            rate=known_rate(self.checkpoint, method, views),
-            seed=self.seed,
-        )
-        self.out.parent.mkdir(parents=True, exist_ok=True)
-        progress.restart()
-        results = finish(evaluate(method, dataset, self.out, options), progress)
-        progress.close()
-        print_results(results, self.mode)
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """Numbers separated by commas."""
-    try:
-        values = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if not values or min(values) < 0 or len(set(values)) < len(values):
-        raise ConfigError(
-            f"Found --views {text!r}, expected different view numbers from 0, separated by commas."
-        )
-    return values
-
-
-def print_results(results: dict, mode: str) -> None:
-    """A table of what was measured."""
-    given = ", ".join(map(str, results["views"]))
-    print(f"{results['scenes']} scenes, views given: {given}")
-    print(f"{'':24}{'PSNR':>8}{'SSIM':>8}{'margin':>8}")
-    rows = {f"reconstruction ({mode})": results, **results.get("baselines", {})}
-    for name, row in rows.items():
-        margin = "" if row is results else f"{results['psnr'] - row['psnr']:+8.2f}"
-        print(f"{name.replace('_', ' '):24}{row['psnr']:8.2f}{row['ssim']:8.3f}{margin}")
-    spread = results["spread"]
-    if spread["mean_pairwise_psnr"] is not None:
-        print(
-            f"spread: mean pairwise PSNR {spread['mean_pairwise_psnr']:.2f} between {spread['scenes']} scenes "
-            f"at view {spread['view']}"
-        )
-
-
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a number that makes no sense, `nan` included."""
-    if not low <= value <= high:
-        raise ConfigError(f"Found {name} {value}, expected {low} to {high}.")
-
-
 def check_orbit(azimuth: float, elevation: float, distance: float) -> None:
     """Refuse a camera that makes no sense."""
     check_range("--azimuth", azimuth, -360, 360)
@@ -450,14 +361,6 @@ def one_each(name: str, values: Sequence, count: int) -> Sequence:
             f"Found {len(values)} values of {name} for {count} pictures; give one, or one per picture."
         )
     return values
-
-
-def open_method(checkpoint: str, device: str) -> Method:
-    """A trained method, ready to use."""
-    from engine.checkpoint import open_checkpoint
-    from engine.device import pick_device
-
-    return open_checkpoint(checkpoint, pick_device(device))
 
 
 def camera_json(views: Views) -> list[dict]:
@@ -512,6 +415,7 @@ COMMANDS = {
     "render": Render,
     "export": Export,
     "evaluate": Evaluate,
+    "scoreboard": Scoreboard,
 }
 
 

@@ -241,6 +241,17 @@ MISTAKES = {
     "evaluate --checkpoint TINY --data nowhere --out OUT/m.json": "nowhere: found no such folder",
     "evaluate --checkpoint TINY --data nowhere --limit -1 --out OUT/m.json": "Found --limit -1",
     "evaluate --data nowhere --views 6,x --out OUT/m.json": "Found --views '6,x'",
+    "scoreboard bicycles --out OUT": "Found category 'bicycles', expected one of vehicles",
+    "scoreboard vehicles --scenes 0 --out OUT": "Found --scenes 0, expected 1 to 10000",
+    "scoreboard vehicles --one-stage TINY --two-stage nowhere --out OUT": (
+        "nowhere: found no checkpoint"
+    ),
+    "scoreboard chairs --checkpoint TINY --samples 0 --out OUT": (
+        "was trained on other data, expected a prior of chairs"
+    ),
+    "scoreboard vehicles --checkpoint TINY --samples 0 --lpips no.pth --out OUT": (
+        "no.pth: there is no such file"
+    ),
 }
 
 

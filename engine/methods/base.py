@@ -188,16 +188,20 @@ class Growth:
 
 GROWTH: dict[Mode, dict[int, Growth]] = {
     "paper": {
-        1: Growth(outer=1),
-        2: Growth(outer=2, rate=2),
-        4: Growth(outer=4, rate=4),
-        8: Growth(outer=6.4, inner=1.25, rate=8),
-        16: Growth(outer=8, inner=2, rate=16),
-        32: Growth(outer=8, inner=2, rate=16),
+        1: Growth(outer=1.0),
+        2: Growth(outer=2.0, rate=2.0),
+        4: Growth(outer=4.0, rate=4.0),
+        8: Growth(outer=6.4, inner=1.25, rate=8.0),
+        16: Growth(outer=8.0, inner=2.0, rate=16.0),
+        32: Growth(outer=8.0, inner=2.0, rate=16.0),
     },
     "ours": {
-        1: Growth(outer=1),
-        2: Growth(outer=1.5),
+        1: Growth(outer=1.0),
+        2: Growth(outer=2.0, mix=0.5),
+        4: Growth(outer=4.0, mix=0.25),
+        8: Growth(outer=5.0, inner=1.25, mix=0.1),
+        16: Growth(outer=6.0, inner=2.0, mix=0.0),
+        32: Growth(outer=8.0, inner=2.0, mix=0.0),
     },
 }
 """By number of views; numbers between take the row below. The paper's are those of spec section 5.3, ours were found on

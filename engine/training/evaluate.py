@@ -25,7 +25,7 @@ from engine.errors import DataError
 from engine.events import Run, Step, finish
 from engine.fields.base import Field
 from engine.files import write_json
-from engine.methods.base import Method, Mode, fit_options_of
+from engine.methods.base import Method, Mode, fit_options_for
 from engine.noise import Noise
 from engine.ops.metrics import evaluation_psnr, mean_pairwise_psnr, ssim
 from engine.render import Quality, RenderOptions, render_views
@@ -158,7 +158,7 @@ def _settings(method: Method, options: EvaluateOptions) -> dict[str, Any]:
         "weights": fingerprint(method),
         "views": list(options.views),
         "mode": options.mode,
-        "fit": to_json(fit_options_of(method, options.mode)),
+        "fit": to_json(fit_options_for(method, options.mode, len(options.views))),
         "seed": options.seed,
         "quality": options.quality,
         "baselines": options.baselines,
@@ -202,7 +202,7 @@ def _evaluate_scene(
     if not held_out:
         raise DataError("Found no view to compare, expected more views than are given; drop some.")
     truth = scene[held_out]
-    fit = fit_options_of(method, options.mode)
+    fit = fit_options_for(method, options.mode, len(options.views))
     latent = finish(method.reconstruct(inputs, fit, Noise(options.seed)))
     field = method.scene(latent[0]).field
     entry = score(_render(field, truth, options), truth)

@@ -1,0 +1,305 @@
+"""The whole scoreboard as one run: what is shared, then every task, then the file and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.config import to_json
+from engine.data.procedural import Category
+from engine.errors import ConfigError
+from engine.events import Run, Step
+from engine.files import replacing, write_json
+from engine.methods.base import Method, fit_options_for, sample_options_of
+from engine.scoreboard.entries import (
+    Contender,
+    Entry,
+    MeanCode,
+    MeanImage,
+    Nearest,
+    equal_entries,
+    fitting_entries,
+    mean_pictures,
+)
+from engine.scoreboard.kept import Ranks, kept, key_of
+from engine.scoreboard.measure import Perceptual, Task, measure
+from engine.scoreboard.page import write_page
+from engine.scoreboard.protocol import FEW, MANY, BoardOptions, given_views, published
+from engine.scoreboard.rows import Table, board, planned
+from engine.scoreboard.samples import Features, Gauge, measure_samples
+from engine.scoreboard.scenes import TestScene
+from engine.training.baselines import TrainingScenes, choose_rate, no_prior_options
+from engine.training.evaluate import fingerprint
+
+PROTOCOL = 1
+"""Raised whenever what is measured changes; parts of another number are measured anew."""
+
+
+@dataclass(frozen=True)
+class Players:
+    """Everything that is compared.
+
+    Attributes:
+        prior: The prior.
+        one_stage: A small one trained as the paper says; goes with `two_stage`.
+        two_stage: One that took as much compute, trained in two stages.
+    """
+
+    prior: Method
+    one_stage: Method | None = None
+    two_stage: Method | None = None
+
+    @property
+    def equal(self) -> bool:
+        """Whether both small priors are there."""
+        return self.one_stage is not None and self.two_stage is not None
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What needs files that may not be there.
+
+    Attributes:
+        perceptual: LPIPS.
+        networks: Features for the distances of samples; keys of `engine.scoreboard.samples.DISTANCES`.
+        files: Digests of the files they were read from.
+    """
+
+    perceptual: Perceptual | None = None
+    networks: Mapping[str, Features] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def scoreboard(
+    players: Players,
+    category: Category,
+    out: Path,
+    options: BoardOptions,
+    instruments: Instruments,
+    ranks: Ranks,
+) -> Run[dict[str, Any] | None]:
+    """Measure everything; a run that was killed, or that others share, goes on from the files in `out`.
+
+    Args:
+        players: The prior, and those it is compared with.
+        category: Whose test scenes are rebuilt.
+        out: Folder of `scoreboard.json`, the page, `pictures/` and `parts/`.
+        options: How much is measured, and how.
+        instruments: What needs files.
+        ranks: Which of how many processes this is.
+
+    Returns:
+        What `scoreboard.json` holds; None for all processes but the first.
+
+    Raises:
+        ConfigError: If one of the priors is of another category.
+    """
+    check_players(players, category)
+    work = _Work(players, category, out, options, instruments, ranks)
+    entries = yield from work.entries()
+    parts = yield from work.parts(entries)
+    samples = yield from work.samples()
+    if ranks.rank:
+        return None
+    table = Table(parts, {name: entry.title for name, entry in entries.items()})
+    results = {
+        "category": category.name,
+        "checkpoint": players.prior.checkpoint,
+        "settings": work.settings(),
+        **board(table, options, players.equal),
+        "samples": samples,
+        "published": published(category.name),
+    }
+    write_json(out / "scoreboard.json", results)
+    write_page(out, results)
+    return results
+
+
+def check_players(players: Players, category: Category) -> None:
+    """Refuse priors of other objects, and half a comparison."""
+    if (players.one_stage is None) != (players.two_stage is None):
+        raise ConfigError(
+            "Found one of the two small priors, expected both or none: they are compared at equal compute."
+        )
+    for method in (players.prior, players.one_stage, players.two_stage):
+        if method is not None and method.data.category != category.name:
+            raise ConfigError(
+                f"{method.checkpoint}: was trained on {method.data.category or 'other data'}, expected a prior of "
+                f"{category.name}; name one with --checkpoint."
+            )
+
+
+class _Work:
+    """One process's share, and what it needs from the others."""
+
+    def __init__(
+        self,
+        players: Players,
+        category: Category,
+        out: Path,
+        options: BoardOptions,
+        instruments: Instruments,
+        ranks: Ranks,
+    ):
+        self.players, self.category, self.options = players, category, options
+        self.instruments, self.ranks, self.out = instruments, ranks, out
+        self.prior = Contender.of(players.prior)
+        self.training = TrainingScenes(category, options.training_scenes)
+        self.data = self.training.fingerprint
+        self.scene: TestScene | None = None
+        self.tasks = planned(options, players.equal)
+
+    def settings(self) -> dict[str, Any]:
+        """What `scoreboard.json` says about the run."""
+        method, counts = self.players.prior, (*FEW, *MANY)
+        modes = dict.fromkeys((self.options.mode, "paper"))
+        return {
+            **to_json(self.options),
+            "weights": self.prior.weights,
+            "fit": {
+                mode: {str(n): to_json(fit_options_for(method, mode, n)) for n in counts}
+                for mode in modes
+            },
+            "sample": to_json(sample_options_of(method, self.options.mode)),
+        }
+
+    # -- shared by all entries ---------------------------------------------------------------------
+
+    def entries(self) -> Run[dict[str, Entry]]:
+        """Everybody who takes part, by name."""
+        counts = sorted({task.num_views for task in self.tasks})
+        rates: dict[int, float] = {}
+        for mine in (True, False):  # own ones first, so that nobody waits for what nobody has begun
+            for position, count in enumerate(reversed(counts)):
+                if self.ranks.mine(position) is mine:
+                    rates[count] = yield from self._rate(count, mine)
+        mean = yield from self._mean_image()
+        quality = self.options.quality
+        entries: list[Entry] = [
+            *fitting_entries(self.prior, self.options, rates),
+            Nearest(self.training, self.data),
+            MeanImage(self.data, mean),
+            MeanCode(self.prior, quality),
+        ]
+        one, two = self.players.one_stage, self.players.two_stage
+        if one is not None and two is not None:
+            entries += equal_entries(Contender.of(one), Contender.of(two), self.options)
+        return {entry.name: entry for entry in entries}
+
+    def _rate(self, count: int, mine: bool) -> Run[float]:
+        """The learning rate of the fit without prior."""
+        method, options = self.players.prior, self.options
+        fit = to_json(no_prior_options(method, 0.0, count))
+        key = key_of(
+            PROTOCOL, self.prior.weights, fit, options.rate_scenes, options.size, options.seed
+        )
+
+        def compute() -> Run[float]:
+            return choose_rate(
+                method,
+                given_views(count),
+                num_scenes=options.rate_scenes,
+                size=options.size,
+                seed=options.seed,
+            )
+
+        path = self.out / "parts" / f"rate-{count:02d}.json"
+        return (yield from kept(path, key, mine, compute))
+
+    def _mean_image(self) -> Run[Tensor]:
+        """The mean training pictures, which take minutes: the last process makes them."""
+        path = self.out / "parts" / "mean_image.npy"
+
+        def compute() -> Run[str]:
+            mean = yield from mean_pictures(self.training, self.options.size)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, mean.numpy())
+            return path.name
+
+        key = key_of(PROTOCOL, self.data, self.options.size)
+        yield from kept(path.with_suffix(".json"), key, self._last, compute)
+        return torch.from_numpy(np.load(path))
+
+    @property
+    def _last(self) -> bool:
+        """Whether this process does what cannot be shared."""
+        return self.ranks.rank == self.ranks.world - 1
+
+    # -- the tasks ---------------------------------------------------------------------------------
+
+    def parts(self, entries: Mapping[str, Entry]) -> Run[dict[Task, dict[str, float]]]:
+        """Scores of this process's scenes, and for the first process of all others too."""
+        mine = [task for task in self.tasks if self.ranks.mine(task.scene)]
+        others = [] if self.ranks.rank else [task for task in self.tasks if task not in set(mine)]
+        parts: dict[Task, dict[str, float]] = {}
+        for index, task in enumerate(mine):
+            part = yield from self._part(entries[task.entry], task, True)
+            parts[task] = part
+            scalars = {"psnr": part["psnr"], "ssim": part["ssim"]}
+            yield Step(
+                stage="score", index=index + 1, total=len(mine), scalars=scalars, item=task.entry
+            )
+        for task in others:
+            parts[task] = yield from self._part(entries[task.entry], task, False)
+        return parts
+
+    def _part(self, entry: Entry, task: Task, mine: bool) -> Run[dict[str, float]]:
+        """One task's scores, known, measured now or waited for."""
+        scene = self._scene(task.scene)
+        key = key_of(
+            PROTOCOL,
+            entry.settings(task.num_views),
+            scene.fingerprint(given_views(task.num_views)),
+            self.instruments.files.get("lpips"),
+        )
+
+        def compute() -> Run[dict[str, float]]:
+            yield from ()
+            return measure(
+                entry,
+                scene,
+                task.num_views,
+                self.out / "pictures",
+                self.instruments.perceptual,
+            )
+
+        return (yield from kept(task.part(self.out), key, mine, compute))
+
+    def _scene(self, index: int) -> TestScene:
+        """A scene; tasks come scene by scene, so the last one is enough to remember."""
+        if self.scene is None or self.scene.index != index:
+            self.scene = TestScene(self.category, index, self.options.size)
+        return self.scene
+
+    def samples(self) -> Run[dict[str, Any]]:
+        """Unconditional samples, measured by the last process."""
+        two_stage = self.players.two_stage
+        if not self.options.samples:
+            return {}
+
+        def compute() -> Run[dict[str, Any]]:
+            return measure_samples(
+                self.players.prior,
+                Gauge(self.category, self.options, self.instruments.networks),
+                training=self.training,
+                two_stage=two_stage,
+                pictures=self.out / "pictures",
+            )
+
+        key = key_of(
+            PROTOCOL,
+            self.settings()["sample"],
+            [self.options.samples, self.options.seed, self.options.size, self.options.quality],
+            self.prior.weights,
+            self.data,
+            None if two_stage is None else fingerprint(two_stage),
+            dict(self.instruments.files),
+        )
+        path = self.out / "parts" / "samples.json"
+        return (yield from kept(path, key, self._last, compute))

@@ -1,0 +1,112 @@
+"""One task: an entry answers a scene, is compared with the truth, and its pictures are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from engine.errors import ExportError
+from engine.ops.metrics import evaluation_psnr
+from engine.render import to_uint8
+from engine.scoreboard.entries import Entry
+from engine.scoreboard.geometry import chamfer, iou, surface_of
+from engine.scoreboard.intervals import DIGITS
+from engine.scoreboard.protocol import SHOWN_PLACES, SHOWN_SCENES, given_views
+from engine.scoreboard.scenes import Answer, TestScene
+from engine.training.evaluate import score
+from engine.types import Views
+from engine.video import save_picture
+
+Perceptual = Callable[[Tensor, Tensor], Tensor]
+"""LPIPS of pictures against the truth, one number each."""
+NOTHING = 1.0
+"""Chamfer distance of a field that holds nothing: an object's diagonal, SRN units."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """An entry on a scene with a number of given views."""
+
+    entry: str
+    num_views: int
+    scene: int
+
+    def part(self, folder: Path) -> Path:
+        """Where its scores are kept."""
+        return folder / "parts" / self.entry / f"{self.num_views:02d}-{self.scene:04d}.json"
+
+
+def measure(
+    entry: Entry, scene: TestScene, num_views: int, pictures: Path, perceptual: Perceptual | None
+) -> dict[str, float]:
+    """Scores of one entry on one scene; writes the pictures of the first scenes.
+
+    Args:
+        entry: Who answers.
+        scene: What it is asked.
+        num_views: How many views are given.
+        pictures: Folder of the pictures.
+        perceptual: LPIPS, where its weights are there.
+    """
+    places = given_views(num_views)
+    answer = entry.answer(scene, places)
+    held_out = [k for k in range(len(scene.views)) if k not in places]
+    truth, images = scene.views[held_out], answer.images[held_out]
+    given = list(places)
+    on_inputs = evaluation_psnr(answer.images[given], scene.views.images[given]).mean()
+    scores = {
+        **score(images, truth),
+        "input_psnr": round(float(on_inputs), DIGITS),
+        "seconds": round(answer.seconds, 3),
+        **_geometry(answer, scene),
+    }
+    if perceptual is not None:
+        scores["lpips"] = round(float(perceptual(images, truth.images).mean()), DIGITS)
+    if scene.index < SHOWN_SCENES:
+        write_pictures(pictures, entry.name, scene, num_views, answer.images)
+    return scores
+
+
+def _geometry(answer: Answer, scene: TestScene) -> dict[str, float]:
+    """IoU and Chamfer distance (SRN units) against the true mesh."""
+    if answer.solid is None:
+        return {}
+    try:
+        found = surface_of(answer.solid)
+    except ExportError:
+        return {"iou": 0.0, "chamfer": NOTHING}
+    overlap, distance = iou(found, scene.surface), chamfer(found, scene.surface)
+    return {"iou": round(overlap, DIGITS), "chamfer": round(min(distance, NOTHING), 6)}
+
+
+def write_pictures(
+    folder: Path,
+    entry: str,
+    scene: TestScene,
+    num_views: int,
+    images: Float[Tensor, "places height width 3"],
+) -> None:
+    """The input, the truth and the answer from the shown places that were not given."""
+    places, views = given_views(num_views), scene.views
+    stem = f"{scene.index:03d}-{num_views:02d}"
+    _keep(folder / f"{stem}-input.png", views, places[0])
+    for place in SHOWN_PLACES:
+        if place not in places:
+            _keep(folder / f"{stem}-{place:03d}-truth.png", views, place)
+            save_rgb(folder / f"{stem}-{place:03d}-{entry}.png", images[place])
+
+
+def _keep(path: Path, views: Views, place: int) -> None:
+    """A true picture, which every entry shares."""
+    if not path.exists():
+        save_rgb(path, views.images[place])
+
+
+def save_rgb(path: Path, rgb: Float[Tensor, "height width 3"]) -> None:
+    """Colours in [0, 1] as PNG."""
+    save_picture(path, to_uint8(torch.as_tensor(rgb)).cpu().numpy())

@@ -1,0 +1,289 @@
+"""The commands that measure a prior: `launch.py evaluate` and `launch.py scoreboard`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from engine.errors import ConfigError
+from train.arguments import Mode, check_range, open_method
+
+if TYPE_CHECKING:
+    from engine.scoreboard.board import Instruments, Players
+    from engine.scoreboard.protocol import BoardOptions
+    from train.progress import Progress
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Reconstruct every scene of an SRN folder from some of its views and compare all others with the truth.
+
+    Run again with the same file, it goes on where it stopped.
+    """
+
+    data: Path
+    """SRN folder."""
+    out: Path
+    """JSON file of the results."""
+    views: str = "64"
+    """Views that are given, separated by commas."""
+    limit: int | None = None
+    """How many scenes, from the first (default: all)."""
+    baselines: bool = False
+    """Measure the nearest training scene, the mean code and the fit without prior too."""
+    mode: Mode = "ours"
+    """`paper`: the published procedure; `ours`: with guided renoising and averaged finetuning."""
+    seed: int = 0
+    """Randomness of the fits."""
+    checkpoint: str = "vehicles"
+    """Name under checkpoints/, or a folder."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+
+    def run(self, progress: Progress) -> None:
+        """Evaluate, write and print."""
+        from engine.data.srn import SRNDataset
+        from engine.events import finish
+        from engine.training.evaluate import EvaluateOptions, evaluate, known_rate
+
+        views = numbers(self.views)
+        if self.limit is not None:
+            check_range("--limit", self.limit, 1, 10**9)
+        dataset = SRNDataset(self.data)
+        method = open_method(self.checkpoint, self.device)
+        options = EvaluateOptions(
+            views=views,
+            limit=self.limit,
+            mode=self.mode,
+            baselines=self.baselines,
+            rate=known_rate(self.checkpoint, method, views),
+            seed=self.seed,
+        )
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        progress.restart()
+        results = finish(evaluate(method, dataset, self.out, options), progress)
+        progress.close()
+        print_results(results, self.mode)
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Numbers separated by commas."""
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or min(values) < 0 or len(set(values)) < len(values):
+        raise ConfigError(
+            f"Found --views {text!r}, expected different view numbers from 0, separated by commas."
+        )
+    return values
+
+
+def print_results(results: dict, mode: str) -> None:
+    """A table of what was measured."""
+    given = ", ".join(map(str, results["views"]))
+    print(f"{results['scenes']} scenes, views given: {given}")
+    print(f"{'':24}{'PSNR':>8}{'SSIM':>8}{'margin':>8}")
+    rows = {f"reconstruction ({mode})": results, **results.get("baselines", {})}
+    for name, row in rows.items():
+        margin = "" if row is results else f"{results['psnr'] - row['psnr']:+8.2f}"
+        print(f"{name.replace('_', ' '):24}{row['psnr']:8.2f}{row['ssim']:8.3f}{margin}")
+    spread = results["spread"]
+    if spread["mean_pairwise_psnr"] is not None:
+        print(
+            f"spread: mean pairwise PSNR {spread['mean_pairwise_psnr']:.2f} between {spread['scenes']} scenes "
+            f"at view {spread['view']}"
+        )
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """Measure a prior on unseen procedural scenes, beside baselines, its own ablation and what was published.
+
+    Writes scoreboard.json, scoreboard.html and their pictures. Run again with the same folder, it goes on where it
+    stopped. `torchrun --nproc-per-node 2 launch.py scoreboard ...` shares the scenes among processes.
+    """
+
+    category: tyro.conf.Positional[str]
+    """vehicles, chairs or tables."""
+    out: Path
+    """Folder of the results."""
+    checkpoint: str | None = None
+    """Name under checkpoints/, or a folder (default: the category's name)."""
+    scenes: int = 50
+    """Test scenes rebuilt from one and from two views, beside all baselines."""
+    dense_scenes: int = 8
+    """Of these, how many are rebuilt from 4, 8, 16 and 32 views too."""
+    ablation_scenes: int = 24
+    """Of these, on how many the paper's ablation is repeated."""
+    samples: int = 64
+    """Objects drawn from the prior (0: none)."""
+    one_stage: str | None = None
+    """A small prior of one stage, for the ablation (default: runs/CATEGORY-short/checkpoint, where it is there)."""
+    two_stage: str | None = None
+    """One of two stages that took as much compute (default: runs/CATEGORY-two-stage/checkpoint)."""
+    lpips: Path | None = None
+    """LPIPS weights on disk; without, LPIPS is left out."""
+    inception: Path | None = None
+    """Inception on disk, a program that is run, for FID and KID; without, `fd_small` and `kd_small` stand in."""
+    quick: bool = False
+    """So few scenes that everything is seen to work; no figures to quote."""
+    mode: Mode = "ours"
+    """Whose settings `ours` are."""
+    seed: int = 0
+    """Randomness of fits and samples."""
+    threads: int = 0
+    """Threads of each process (0: the cores, shared among the processes)."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+
+    def run(self, progress: Progress) -> None:
+        """Measure, write and print."""
+        from engine.data.procedural import find_category
+        from engine.events import finish
+        from engine.scoreboard.board import scoreboard
+        from engine.scoreboard.kept import Ranks
+
+        options = self._options()
+        category, ranks = find_category(self.category), Ranks.of_environment()
+        players = self._players()
+        instruments = self._instruments()
+        set_threads(self.threads, ranks.world)
+        self.out.mkdir(parents=True, exist_ok=True)
+        progress.restart()
+        run = scoreboard(players, category, self.out, options, instruments, ranks)
+        results = finish(run, progress)
+        progress.close()
+        if results is not None:
+            print_scoreboard(results)
+            print(f"{self.out / 'scoreboard.json'}  {self.out / 'scoreboard.html'}")
+
+    def _options(self) -> BoardOptions:
+        from engine.scoreboard.protocol import BoardOptions
+
+        check_range("--scenes", self.scenes, 1, 10_000)
+        check_range("--dense-scenes", self.dense_scenes, 0, 10_000)
+        check_range("--ablation-scenes", self.ablation_scenes, 0, 10_000)
+        check_range("--samples", self.samples, 0, 10_000)
+        check_range("--threads", self.threads, 0, 1024)
+        options = BoardOptions(
+            scenes=self.scenes,
+            dense_scenes=self.dense_scenes,
+            ablation_scenes=self.ablation_scenes,
+            samples=self.samples,
+            mode=self.mode,
+            seed=self.seed,
+        )
+        return options.quick() if self.quick else options
+
+    def _players(self) -> Players:
+        from engine.scoreboard.board import Players
+
+        runs = Path("runs")
+        small = self.one_stage, self.two_stage
+        usual = [runs / f"{self.category}-{kind}/checkpoint" for kind in ("short", "two-stage")]
+        if small == (None, None) and all((path / "config.json").is_file() for path in usual):
+            small = str(usual[0]), str(usual[1])
+        prior = open_method(self.checkpoint or self.category, self.device)
+        one, two = (name and open_method(name, self.device) for name in small)
+        return Players(prior, one or None, two or None)
+
+    def _instruments(self) -> Instruments:
+        """What needs files; those that were not named are left out."""
+        from engine.scoreboard.board import Instruments
+
+        networks, files = {}, {}
+        if self.samples:
+            from engine.scoreboard.features import features, load_features
+
+            small = load_features()
+            networks["small"] = lambda images: features(small, images)
+        if self.inception is not None:
+            from engine.scoreboard.perceptual import inception_metric
+
+            networks["inception"] = inception_metric(self.inception, run_foreign_code=True)
+            files["inception"] = file_digest(self.inception)
+        perceptual = None
+        if self.lpips is not None:
+            from engine.scoreboard.perceptual import lpips_metric
+
+            perceptual = lpips_metric(self.lpips)
+            files["lpips"] = file_digest(self.lpips)
+        return Instruments(perceptual, networks, files)
+
+
+def file_digest(path: Path) -> str:
+    """A short name of what a file holds."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+
+
+def set_threads(threads: int, world: int) -> None:
+    """Let several processes share the cores."""
+    import torch
+
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // world))
+
+
+def print_scoreboard(results: dict[str, Any]) -> None:
+    """The short form: who reaches what, and by how much ours is better."""
+    for count, ours in results["ours"].items():
+        print(f"\n{results['category']}, {ours['scenes']} unseen scenes, views given: {count}")
+        print_rows([ours, *(rows[count] for rows in results["baselines"].values())])
+    ablation = {name: row for name, row in results["ablation"].items() if name != "note"}
+    if ablation:
+        print(f"\nablation, mode paper, {ablation['A0']['scenes']} scenes, one view")
+        print_rows(list(ablation.values()), list(ablation))
+    if note := results["ablation"].get("note"):
+        print(note)
+    if results["views"]:
+        print_curve(results["views"])
+    if results["samples"]:
+        print_samples(results["samples"])
+
+
+def print_rows(rows: list[dict[str, Any]], names: list[str] | None = None) -> None:
+    """Lines of a table: PSNR and SSIM with what the interval leaves open, and the margin over the row."""
+    print(f"{'':36}{'PSNR':>15}{'SSIM':>8}{'IoU':>7}{'margin (95 %)':>24}")
+    for index, row in enumerate(rows):
+        title = f"{names[index]} {row['title']}" if names else row["title"]
+        psnr, margin = row["psnr"], row.get("margin", {}).get("psnr")
+        solid = f"{row['iou']['mean']:7.3f}" if "iou" in row else f"{'':7}"
+        lead = (
+            f"{margin['mean']:+10.2f} ({margin['low']:+.2f} to {margin['high']:+.2f})"
+            if margin
+            else ""
+        )
+        spread = (psnr["high"] - psnr["low"]) / 2
+        print(
+            f"{title:36}{psnr['mean']:8.2f} ±{spread:5.2f}{row['ssim']['mean']:8.3f}{solid}{lead}"
+        )
+
+
+def print_curve(views: dict[str, Any]) -> None:
+    """PSNR over the number of views."""
+    counts = [key for key in views if key != "no_prior"]
+    print(f"\nfrom sparse to dense, {views['1']['scenes']} scenes")
+    print(f"{'views':24}" + "".join(f"{count:>8}" for count in counts))
+    for title, rows in (("SSDNeRF", views), ("fit without prior", views["no_prior"])):
+        print(f"{title:24}" + "".join(f"{rows[n]['psnr']['mean']:8.2f}" for n in counts))
+    gains = [views[n]["gain"]["mean"] if "gain" in views[n] else None for n in counts]
+    print(
+        f"{'step':24}" + "".join(f"{'':8}" if gain is None else f"{gain:+8.2f}" for gain in gains)
+    )
+
+
+def print_samples(samples: dict[str, Any]) -> None:
+    """Distances of unconditional samples."""
+    print(f"\n{samples['count']} samples against renders of {samples['held_out']} unseen scenes")
+    for name in ("ours", "training", "two_stage"):
+        if name in samples:
+            numbers = "  ".join(f"{key} {value:.4g}" for key, value in samples[name].items())
+            print(f"{name.replace('_', ' '):24}{numbers}")
+    if "coverage" in samples:
+        print(f"coverage {samples['coverage']:.2f}, MMD {samples['mmd']:.4f} SRN units")
