@@ -32,6 +32,7 @@ from engine.ops.components import largest_component_share
 from engine.ops.metrics import plaid, psnr_matrix
 from engine.ops.occupancy import cell_points
 from engine.render import RenderOptions, render_views, to_uint8
+from engine.scoreboard.samples import SIDES
 from engine.training.baselines import NUM_TRAINING_SCENES, category_of
 from engine.training.tune import PLAID_DISTANCE, PLAID_SIZE, PLAID_VIEWS, add_metrics, sample_plaid
 from engine.types import Camera
@@ -39,8 +40,6 @@ from engine.video import contact_sheet, save_picture
 
 matplotlib.use("Agg")
 
-SIDES = ((40.0, 18.0), (130.0, 18.0), (220.0, 22.0), (310.0, 40.0))
-"""Azimuth and elevation of the four views of a sample, degrees."""
 SHOWN = (64, 8, 40, 96, 140, 190)
 """Places on SRN's test path of the sheet of reconstructions; the first is the input, as published."""
 COPY_DB = 30.0
