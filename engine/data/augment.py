@@ -27,15 +27,18 @@ SUN_ELEVATION = (15.0, 85.0)
 """Degrees."""
 
 
-def augmented(shape: Shape, box: tuple[tuple[float, ...], tuple[float, ...]]) -> Shape:
+def augmented(
+    shape: Shape, box: tuple[tuple[float, ...], tuple[float, ...]], share: float = SHARE
+) -> Shape:
     """The shape, or a variation of it, as its seed decides.
 
     Args:
         shape: As built.
         box: Lower and upper corner that must hold the result, engine units.
+        share: Of the shapes that are changed.
     """
     noise = np.random.default_rng([shape.seed, 0xA6])
-    if noise.uniform() >= SHARE:
+    if noise.uniform() >= share:
         return shape
     stretched = _stretched(shape, np.exp(noise.normal(0, STRETCH, 3)), np.asarray(box))
     turn, saturation = noise.uniform(0, HUE), noise.uniform(*SATURATION)

@@ -62,7 +62,13 @@ class Category:
         return composite_white(render_shape(shape, c2w, srn_intrinsics(size), size))
 
     def views(
-        self, split: str, index: int, size: int = 128, which: Sequence[int] | None = None
+        self,
+        split: str,
+        index: int,
+        size: int = 128,
+        which: Sequence[int] | None = None,
+        *,
+        varied: bool = False,
     ) -> Views:
         """A scene along SRN's test path, drawn from its seed.
 
@@ -71,10 +77,13 @@ class Category:
             index: Scene of the split.
             size: Rows and columns.
             which: Places on the path, in the order wanted; None takes all 251.
+            varied: Whether the object gets other colours, light and proportions than the generator's.
         """
         c2w = self.cameras(0, None)
         c2w = c2w if which is None else c2w[list(which)]
-        images = self.pictures(self.build(scene_seed(split, index)), c2w, size)
+        shape = self.build(scene_seed(split, index))
+        shape = augmented(shape, self.box, share=1.0) if varied else shape
+        images = self.pictures(shape, c2w, size)
         camera = Camera.from_srn(
             torch.from_numpy(c2w).float(),
             torch.from_numpy(srn_intrinsics(size)).float().expand(len(c2w), 4),

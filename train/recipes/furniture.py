@@ -28,7 +28,7 @@ def furniture(category: Category, **changes) -> Recipe:
         model=model,
         scenes=1000,
         views=40,
-        iterations=9_000,
+        iterations=7_000,
         **changes,
     )
 

@@ -59,7 +59,7 @@ VEHICLES_SHORT = dataclasses.replace(
     VEHICLES,
     name="vehicles-short",
     scenes=400,
-    iterations=3_000,
+    iterations=2_200,
     preview_every=0,
     tune_scenes=4,
 )
@@ -70,8 +70,8 @@ VEHICLES_TWO_STAGE = dataclasses.replace(
     name="vehicles-two-stage",
     model=dataclasses.replace(VEHICLES.model, tv_weight=0.1, tv_power=1.5),
     train=dataclasses.replace(VEHICLES.train, stage="fields"),
-    iterations=6_250,
-    denoiser_from=2_400,
+    iterations=4_600,
+    denoiser_from=1_770,
 )
 """The paper's two-stage ablation in the same CPU seconds: latents and decoder with total variation, then the prior."""
 
