@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from app.jobs import State
+from engine.methods.base import Method
 from engine.ops.cameras import orbit_camera
 from engine.types import Camera, Views
 
@@ -50,6 +51,7 @@ class Record:
         provenance: Seed, settings, camera: what a scene file keeps.
         scene: Its place in the run's batch.
         frames: Steps so far, shared by all records of one run.
+        method: What made it, and turns its latents into scenes.
         views: Input pictures, or None.
         state: Where its run stands.
         error: One sentence, if it failed.
@@ -61,6 +63,7 @@ class Record:
     title: str
     provenance: dict[str, Any]
     frames: list[Frame]
+    method: Method
     scene: int = 0
     views: Views | None = None
     state: State = "queued"

@@ -94,10 +94,11 @@ class Loading:
 
     def open_engine(self) -> None:
         """Load what draws."""
-        from app.session import Sessions, open_method
+        from app.priors import Priors
+        from app.session import Sessions
 
-        method = self._method or open_method(self._settings)
-        sessions = Sessions(method, self._settings, self.front.tokens)
+        priors = Priors(self._settings, self._method)
+        sessions = Sessions(priors, self._settings, self.front.tokens)
         from app.explorer import Explorer  # its imports run while the first object is baked
 
         self.explorer = Explorer.open(sessions)
@@ -121,7 +122,7 @@ class Loading:
         finally:
             frames.join()
             settle()
-        for prepare in (self.explorer.prepare_fits, self.explorer.outlines):
+        for prepare in (self.explorer.prepare_fits, self.explorer.priors.first.outlines):
             if not self.stopped.is_set():
                 self._try(prepare)
 

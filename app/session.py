@@ -21,11 +21,10 @@ import numpy as np
 from torch import Tensor
 
 from app.jobs import Job, JobRunner, Plan, State
+from app.priors import Prior, Priors
 from app.records import PAPER, Display, Flight, Frame, Record, Snapshot, final_frame, half, home
 from app.settings import AppSettings
 from app.tokens import Tokens
-from engine.checkpoint import open_checkpoint
-from engine.device import pick_device
 from engine.events import Run, Step
 from engine.methods.base import Method
 from engine.ops.metrics import psnr
@@ -42,15 +41,14 @@ class Session:
 
     def __init__(
         self,
-        method: Method,
+        prior: Prior,
         settings: AppSettings,
         token: str = "",
         display: Display | None = None,
-        greeting: Future[Baked] | None = None,
     ):
-        """`token` opens the session's view; `greeting` is its first object if that is being baked already."""
+        """`token` opens the session's view."""
         self.token = token
-        self.method = method
+        self.prior = prior
         self.settings = settings
         self.cv = threading.Condition()
         self.revision = 0
@@ -69,17 +67,31 @@ class Session:
         self._baker = ThreadPoolExecutor(1, thread_name_prefix="bake")
         self._asked: Future[Baked] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-")
-        first = Record(
-            "prior",
-            "From the training set",
-            {},
-            [final_frame(first_latent(method)[None])],
-            state="done",
-        )
-        self._records[first.id] = first
-        self._selected: tuple[int, int | None] = (first.id, None)
-        if greeting is not None:
-            self._bakes[first.id, 0] = greeting
+        self._selected: tuple[int, int | None]
+        self._greet()
+
+    @property
+    def method(self) -> Method:
+        """What generates and reconstructs now."""
+        return self.prior.method
+
+    def use(self, prior: Prior) -> None:
+        """Go on with another prior and show one of its objects; what the others made stays."""
+        with self.cv:
+            if prior is not self.prior:
+                self.prior = prior
+                self._greet()
+                self._forget()
+                self._changed()
+
+    def _greet(self) -> None:
+        """Show the prior's first object."""
+        frames = [final_frame(self.prior.first_latent[None])]
+        record = Record("prior", "From the training set", {}, frames, self.method, state="done")
+        self._records[record.id] = record
+        with self._bake_lock:
+            self._bakes[record.id, 0] = self.prior.greeting
+        self._selected = (record.id, None)
 
     # -- what is shown ---------------------------------------------------------------------------
 
@@ -161,8 +173,8 @@ class Session:
         latent = record.latent(index)
         if latent is None:
             latent = record.latent(-1)
-        latent = latent.to(self.method.mean_latent.device)
-        return self.method.scene(latent, **record.provenance)
+        latent = latent.to(record.method.mean_latent.device)
+        return record.method.scene(latent, **record.provenance)
 
     def baked(self, record: Record, index: int) -> Baked:
         """A frame made ready for rendering; the latest few are kept."""
@@ -301,24 +313,17 @@ class Session:
                 record.frames[:-1] = [replace(frame, latent=None) for frame in record.frames[:-1]]
 
 
-def first_latent(method: Method) -> Tensor:
-    """The latent that a session shows first."""
-    return method.gallery[0] if len(method.gallery) else method.mean_latent
-
-
 class Sessions:
     """All sessions by token and by the page load they belong to."""
 
-    def __init__(self, method: Method, settings: AppSettings, tokens: Tokens | None = None):
-        self.method = method
+    def __init__(self, priors: Priors, settings: AppSettings, tokens: Tokens | None = None):
+        self.priors = priors
         self.settings = settings
         self._tokens = tokens or Tokens()
         self._lock = threading.RLock()
         self._by_page: dict[str, Session] = {}
         self._by_token: dict[str, Session] = {}
-        baker = ThreadPoolExecutor(1, thread_name_prefix="bake")
-        self._greeting = baker.submit(lambda: bake(method.scene(first_latent(method)).field))
-        baker.shutdown(wait=False)
+        _ = priors.first.greeting  # whoever comes first need not wait for it
 
     def of_page(self, page: str) -> Session:
         """The session of one page load (or API client); made on its first call."""
@@ -345,7 +350,7 @@ class Sessions:
             session = self._by_token.get(token)
             if session is None and (dark := self._tokens.claim(token)) is not None:
                 display = Display(background=PAPER[dark])
-                session = Session(self.method, self.settings, token, display, self._greeting)
+                session = Session(self.priors.first, self.settings, token, display)
                 self._by_token[token] = session
             return session
 
@@ -366,17 +371,3 @@ class Sessions:
         """Every session that lives."""
         with self._lock:
             return list(self._by_token.values())
-
-
-def open_method(settings: AppSettings) -> Method:
-    """The method that the settings ask for.
-
-    Raises:
-        CheckpointError: If the checkpoint cannot be used.
-        ConfigError: If there is no such device.
-    """
-    if settings.checkpoint == "toy":
-        from engine.methods.toy import ToyMethod
-
-        return ToyMethod()
-    return open_checkpoint(settings.checkpoint, pick_device(settings.device))

@@ -14,7 +14,7 @@ class AppSettings:
     port: int = 7860
     """The only port; 0 takes a free one."""
     checkpoint: str = "vehicles"
-    """Name under checkpoints/, a path, or `toy` for the method without weights."""
+    """The prior that pages open with: name under checkpoints/, a path, or `toy` for the method without weights."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
     root_path: str = ""

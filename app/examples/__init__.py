@@ -18,6 +18,7 @@ class Example:
         azimuth: Camera, degrees.
         elevation: Camera, degrees.
         distance: Camera, SRN units.
+        category: Whose prior it fits.
     """
 
     title: str
@@ -25,6 +26,7 @@ class Example:
     azimuth: float
     elevation: float
     distance: float
+    category: str
 
     @property
     def path(self) -> Path:
@@ -33,12 +35,23 @@ class Example:
 
 
 EXAMPLES = (
-    Example("A photograph of a car", "photograph.png", 55.0, 8.0, 1.3),
-    Example("A yellow taxi", "taxi.png", 60.0, 25.0, 1.3),
-    Example("A light blue estate", "estate.png", 300.0, 10.0, 1.3),
-    Example("A red pickup", "pickup.png", 40.0, 12.0, 1.3),
-    Example("A turquoise bus", "bus.png", 220.0, 8.0, 1.3),
-    Example("A green van", "van.png", 320.0, 15.0, 1.3),
+    Example("A photograph of a car", "photograph.png", 55.0, 8.0, 1.3, "vehicles"),
+    Example("A yellow taxi", "taxi.png", 60.0, 25.0, 1.3, "vehicles"),
+    Example("A light blue estate", "estate.png", 300.0, 10.0, 1.3, "vehicles"),
+    Example("A red pickup", "pickup.png", 40.0, 12.0, 1.3, "vehicles"),
+    Example("A turquoise bus", "bus.png", 220.0, 8.0, 1.3, "vehicles"),
+    Example("A green van", "van.png", 320.0, 15.0, 1.3, "vehicles"),
+    Example("A red office chair", "office-chair.png", 40.0, 18.0, 2.0, "chairs"),
+    Example("A light blue armchair", "armchair.png", 320.0, 20.0, 2.0, "chairs"),
+    Example("A rocking chair", "rocking-chair.png", 60.0, 15.0, 2.0, "chairs"),
+    Example("A director's chair", "directors-chair.png", 35.0, 25.0, 2.0, "chairs"),
+    Example("A dining chair with armrests", "dining-chair.png", 300.0, 12.0, 2.0, "chairs"),
+    Example("A blue desk", "desk.png", 40.0, 25.0, 1.3, "tables"),
+    Example("A round table with a chess board", "chess-table.png", 30.0, 30.0, 1.3, "tables"),
+    Example("A square table with a stripe", "dining-table.png", 50.0, 25.0, 1.3, "tables"),
+    Example("A desk with a lamp", "writing-desk.png", 320.0, 25.0, 1.3, "tables"),
+    Example("A round red table", "round-table.png", 20.0, 20.0, 1.3, "tables"),
 )
-"""The photograph is the pixelNeRF repository's (a car cut out on white); the others are scenes 204, 229, 200, 220 and
-209 of the procedural test split, which no prior has seen."""
+"""The photograph is the pixelNeRF repository's (a car cut out on white); the others are of the procedural test splits, which
+no prior has seen: vehicles 204, 229, 200, 220 and 209, chairs 213, 229, 208, 211 and 205, tables 215, 222, 201, 234 and
+213."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gradio as gr
 
-from engine.methods.base import Method
-
 TEXT = """
 <div class="about">
-<p>A <b>diffusion prior over radiance fields</b> knows what {title} look like from every side. Given a picture, it is
+<p>A <b>diffusion prior over radiance fields</b> knows what one kind of object looks
+like from every side; choose the kind at the top. Given a picture, it is
 steered towards the object in it; given nothing but noise, it makes one up.</p>
 <dl>
 <dt>Reconstruct</dt><dd>Drop one to four pictures, tell from where each was taken, press Reconstruct. The blue frusta in
@@ -18,15 +17,15 @@ the view show where the cameras stand; Overlay lays the picture over the render,
 that belief in the view.</dd>
 <dt>View</dt><dd>Drag to turn, right-drag to move, scroll to come closer. The picture sharpens when you rest.</dd>
 <dt>Camera</dt><dd>Azimuth 0 stands in front and grows counter-clockwise seen from above (90 sees the left side);
-elevation 0 is level; an object's box has diagonal 1, and 1.3 is the distance of the training pictures.</dd>
+elevation 0 is level; an object's box has diagonal 1, and the distance starts at that of the training pictures.</dd>
 </dl>
 <p class="hint">Method: SSDNeRF, <a href="https://arxiv.org/abs/2304.06714" target="_blank" rel="noreferrer">arXiv 2304.06714</a>.
 The same engine without a page: <code>python launch.py --help</code>. From a program: <code>gradio_client</code> with the
-functions <code>generate</code>, <code>reconstruct</code> and <code>cancel</code>.</p>
+functions <code>generate</code>, <code>reconstruct</code> and <code>cancel</code>; <code>checkpoint</code> names the prior.</p>
 </div>
 """
 
 
-def build(method: Method) -> None:
+def build() -> None:
     """Lay the tab out."""
-    gr.HTML(TEXT.format(title=method.info.title if method.info.name == "toy" else "vehicles"))
+    gr.HTML(TEXT)

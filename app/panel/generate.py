@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from app import present
-from app.jobs import Plan, QueueFullError
+from app.jobs import Plan
 from app.panel import watch
 from app.panel.parts import LARGEST_SEED, clickable, mode_choice, seed_row
 from app.panel.stage import Page
 from app.records import Record
+from app.session import Session
 from engine.config import to_json
-from engine.methods.base import SampleOptions, sample_options_of
+from engine.errors import EngineError
+from engine.methods.base import Method, SampleOptions, sample_options_of
 from engine.noise import Noise
 
 MOST = 8
@@ -28,11 +31,17 @@ class GenerateTab:
 
     history: gr.HTML
     stop: gr.Button
+    mode: gr.Radio
+    steps: gr.Slider
+
+    def follow(self, session: Session, mode: str) -> dict[Any, Any]:
+        """What changes with the session's prior."""
+        return {self.steps: _usual(mode, session.method)["steps"]}
 
 
 def build(page: Page) -> GenerateTab:
     """Lay the tab out and wire it."""
-    options = page.method.sample_options
+    options = page.priors.first.method.sample_options
     gr.HTML(
         '<p class="lead">Noise becomes an object. Every step appears below the view and can be turned.</p>'
     )
@@ -62,32 +71,29 @@ def build(page: Page) -> GenerateTab:
     history = clickable("history")
 
     def generate(
-        request: gr.Request, seed: int = 0, steps: int = 20, count: int = 1, mode: str = "ours"
+        request: gr.Request,
+        seed: int = 0,
+        steps: int = 20,
+        count: int = 1,
+        mode: str = "ours",
+        checkpoint: str | None = None,
+        shown: str = "",
     ) -> Iterator[dict[Any, Any]]:
         """Draw `count` objects; every update carries a report, the last one the downloads."""
-        session = page.sessions.of_page(request.session_hash)
         seed, count = _whole(seed, 0, LARGEST_SEED), _whole(count, 1, MOST)
-        chosen = replace(_options(page, mode), steps=_whole(steps, 1, 1000))
-        frames: list = []
-        records = [
-            Record(
-                "generate",
-                f"Seed {seed + place}",
-                {"task": "generate", "seed": seed + place, "settings": to_json(chosen),
-                 "checkpoint": page.method.checkpoint},
-                frames,
-                scene=place,
-            )
-            for place in range(count)
-        ]  # fmt: skip
         try:
+            session = page.session(request, checkpoint)
+            method = session.method
+            given = page.usual(shown, {"steps": steps}, session, partial(_usual, mode))
+            chosen = replace(sample_options_of(method, mode), steps=_whole(given["steps"], 1, 1000))
+            records = _records(method, chosen, seed, count)
             session.start(
                 page.runner,
-                lambda: page.method.generate(count, chosen, Noise(seed)),
+                lambda: method.generate(count, chosen, Noise(seed)),
                 records,
                 plan(chosen),
             )
-        except QueueFullError as error:
+        except EngineError as error:
             yield {problem: present.error_html(str(error))}
             return
         for _ in watch.follow(session):
@@ -102,17 +108,20 @@ def build(page: Page) -> GenerateTab:
 
     go.click(
         generate,
-        [seed, steps, count, mode],
+        [seed, steps, count, mode, page.prior, page.shown],
         [page.timeline, history, problem, report, stop],
         api_name="generate",
         concurrency_limit=None,
         show_progress="hidden",
     )
+
+    def usual(request: gr.Request, mode: str) -> int:
+        return _usual(mode, page.sessions.of_page(request.session_hash).method)["steps"]
+
     mode.change(
-        lambda mode: _options(page, mode).steps,
-        mode, steps, queue=False, show_progress="hidden", api_visibility="private",
+        usual, mode, steps, queue=False, show_progress="hidden", api_visibility="private",
     )  # fmt: skip
-    return GenerateTab(history, stop)
+    return GenerateTab(history, stop, mode, steps)
 
 
 def plan(options: SampleOptions) -> Plan:
@@ -121,8 +130,26 @@ def plan(options: SampleOptions) -> Plan:
     return (("denoise", options.steps), *renoise)
 
 
-def _options(page: Page, mode: str) -> SampleOptions:
-    return sample_options_of(page.method, mode)
+def _usual(mode: str, method: Method) -> dict[str, int]:
+    """The tab's values as the checkpoint has them."""
+    return {"steps": sample_options_of(method, mode).steps}
+
+
+def _records(method: Method, options: SampleOptions, seed: int, count: int) -> list[Record]:
+    """One for each object of a run, from consecutive seeds."""
+    frames: list = []
+    common = {"task": "generate", "settings": to_json(options), "checkpoint": method.checkpoint}
+    return [
+        Record(
+            "generate",
+            f"Seed {seed + place}",
+            {**common, "seed": seed + place},
+            frames,
+            method,
+            scene=place,
+        )
+        for place in range(count)
+    ]
 
 
 def _whole(value: float | None, low: int, high: int) -> int:

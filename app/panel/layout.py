@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import gradio as gr
 from starlette.applications import Starlette
 
 from app.examples import FOLDER as EXAMPLES_FOLDER
 from app.jobs import JobRunner
-from app.outlines import Outlines
-from app.panel import about, generate, reconstruct, watch
+from app.panel import about, generate, prior, reconstruct, watch
 from app.panel.parts import script
 from app.panel.stage import Page, build_stage, toolbar_html, wire_stage
 from app.records import PAPER
-from app.session import Sessions
+from app.session import Session, Sessions
 from app.settings import AppSettings
 from engine.methods.base import Method
 
@@ -54,28 +54,29 @@ def theme() -> gr.themes.Base:
     )
 
 
-def build_panel(
-    method: Method, sessions: Sessions, runner: JobRunner, outlines: Outlines
-) -> gr.Blocks:
+def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
     """The page."""
+    method = sessions.priors.first.method
     with gr.Blocks(title=TITLE, fill_width=True, delete_cache=(600, 7200)) as demo:
         gr.HTML(header_html(method), elem_id="header", apply_default_css=False)
         with gr.Row(elem_id="main"):
             with gr.Column(elem_id="panel", min_width=360):
+                chosen, shown, note = prior.choice(sessions.priors)
                 panel = gr.Tabs(elem_id="tabs")
             with gr.Column(elem_id="stage", min_width=480):
                 toolbar, timeline = build_stage()
-        page = Page(method, sessions, runner, toolbar, timeline, outlines)
+        page = Page(sessions, runner, chosen, shown, toolbar, timeline)
         with panel:
             with gr.Tab("Reconstruct", elem_id="tab-reconstruct"):
                 reconstruct_slot = gr.Column()
             with gr.Tab("Generate", elem_id="tab-generate"):
                 made = generate.build(page)
             with gr.Tab("About", elem_id="tab-about"):
-                about.build(method)
+                about.build()
         with reconstruct_slot:
-            reconstruct.build(page, made)
+            fitted = reconstruct.build(page, made)
         wire_stage(page, made.history)
+        follow_prior(page, note, fitted, made)
 
         def open_page(dark: bool, token: str, request: gr.Request) -> tuple[str, str, str]:
             session = sessions.open_page(request.session_hash, token)
@@ -108,27 +109,44 @@ def build_panel(
     return demo
 
 
-def header_html(method: Method) -> str:
-    """Name and what is loaded."""
-    prior = html.escape(method.checkpoint or method.info.name)
-    device = method.mean_latent.device.type
-    return (
-        f'<div class="masthead"><span class="mark"></span><h1>{TITLE}</h1><span class="tag">{html.escape(method.info.title)}</span>'
-        f'<span class="chips"><i>prior <b>{prior}</b></i><i>device <b>{device}</b></i></span></div>'
+def follow_prior(
+    page: Page,
+    note: gr.HTML,
+    fitted: reconstruct.ReconstructTab,
+    made: generate.GenerateTab,
+) -> None:
+    """Let both tabs follow the choice of the prior, and then frame the pictures anew."""
+    pictures = fitted.pictures
+    distances = [slot.distance for slot in pictures.slots]
+    framed = [slot.framed for slot in pictures.slots]
+
+    def follow(session: Session, fitting: str, making: str) -> dict[Any, Any]:
+        return {**fitted.follow(session, fitting), **made.follow(session, making)}
+
+    outputs = [made.steps, *fitted.settings, pictures.examples, *distances]
+    prior.wire(page, note, made.history, outputs, follow, [fitted.mode, made.mode]).then(
+        pictures.reframe,
+        pictures.inputs,
+        [pictures.problem, *framed],
+        show_progress="hidden",
+        api_visibility="private",
     )
 
 
-def mount_panel(
-    method: Method,
-    sessions: Sessions,
-    runner: JobRunner,
-    outlines: Outlines,
-    settings: AppSettings,
-) -> Starlette:
+def header_html(method: Method) -> str:
+    """Name and what is loaded."""
+    device = method.mean_latent.device.type
+    return (
+        f'<div class="masthead"><span class="mark"></span><h1>{TITLE}</h1><span class="tag">{html.escape(method.info.title)}</span>'
+        f'<span class="chips"><i>device <b>{device}</b></i></span></div>'
+    )
+
+
+def mount_panel(sessions: Sessions, runner: JobRunner, settings: AppSettings) -> Starlette:
     """The page as an application of its own."""
     return gr.mount_gradio_app(
         Starlette(),
-        build_panel(method, sessions, runner, outlines),
+        build_panel(sessions, runner),
         path="/",
         theme=theme(),
         css=script("page.css"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,14 @@ import gradio as gr
 import numpy as np
 
 from app import present
-from app.examples import EXAMPLES
+from app.examples import EXAMPLES, Example
 from app.panel.parts import clickable
 from app.panel.stage import Page
 from app.records import home
 from app.session import Session
 from engine.errors import ImageError
 from engine.images import cut_out, open_image, prepare_view
+from engine.methods.base import TrainingData
 from engine.render import to_uint8
 from engine.types import Views
 
@@ -57,7 +60,8 @@ class Pictures:
 
     def layout(self) -> None:
         """Examples, slots, and the place where a problem is told."""
-        self.examples = clickable("examples", examples_html())
+        first = self.page.priors.first.method
+        self.examples = clickable("examples", examples_html(first.data))
         with gr.Tabs(elem_id="slots"):
             self.tabs, self.slots = zip(*(self._slot(place) for place in range(SLOTS)), strict=True)
         self.problem = gr.HTML("", elem_id="problem")
@@ -89,7 +93,7 @@ class Pictures:
                     buttons=[], min_width=100,
                 )  # fmt: skip
                 distance = gr.Slider(
-                    0.8, 3.0, 1.3, step=0.05, label="Distance", elem_id=f"distance-{place + 1}",
+                    0.8, 3.0, self.page.priors.first.method.data.distance, step=0.05, label="Distance", elem_id=f"distance-{place + 1}",
                     buttons=[], min_width=100,
                 )  # fmt: skip
             gr.HTML(
@@ -177,6 +181,23 @@ class Pictures:
 
         return take, frame
 
+    def follow(self, session: Session) -> dict[Any, Any]:
+        """What changes with the session's prior: examples, and the distances that its training pictures had."""
+        data = session.method.data
+        distances = {slot.distance: data.distance for slot in self.slots}
+        return {self.examples: examples_html(data), **distances}
+
+    def reframe(self, request: gr.Request, *inputs: Any) -> list[Any]:
+        """Frame all pictures again: another prior has other objects in other places."""
+        session = self.page.sessions.of_page(request.session_hash)
+        result = ["", *(gr.skip() for _ in range(SLOTS))]
+        for place in range(SLOTS):
+            path, *angles = inputs[4 * place : 4 * place + 4]
+            if path is not None:
+                result[1 + place], problem = self.frame(session, place, path, *angles)
+                result[0] = result[0] or problem
+        return result
+
     def _opener(self, place: int) -> Callable[[str | None], tuple[Any, int]]:
         return lambda path: self.open_brush(place, path)
 
@@ -197,7 +218,7 @@ class Pictures:
             ImageError: If it cannot be one.
         """
         brush = session.brushes.get(place)
-        return prepare_view(path, *angles, SIZE, self.page.outlines(), brush)
+        return prepare_view(path, *angles, SIZE, session.prior.outlines(), brush)
 
     def open_brush(self, place: int, path: str | None) -> tuple[Any, int]:
         """Put a picture under the brush."""
@@ -239,16 +260,24 @@ def framed_html(views: Views | None) -> str:
     return f'<div class="framed"><img src="{data}" alt="framed picture"></div>'
 
 
-def examples_html() -> str:
-    """The bundled pictures as buttons."""
+def examples_html(data: TrainingData) -> str:
+    """The bundled pictures that a prior was trained for, as buttons."""
     buttons = "".join(
-        f'<button type="button" data-pick="{place}" title="{example.title}">'
-        f'<img src="{_thumb(example.path)}" alt="{example.title}"></button>'
+        _example(place, example)
         for place, example in enumerate(EXAMPLES)
+        if example.category == data.category
     )
-    return f'<div class="examples"><span>Try one</span>{buttons}</div>'
+    return f'<div class="examples"><span>Try one</span>{buttons}</div>' if buttons else ""
 
 
+def _example(place: int, example: Example) -> str:
+    return (
+        f'<button type="button" data-pick="{place}" title="{html.escape(example.title)}">'
+        f'<img src="{_thumb(example.path)}" alt=""></button>'
+    )
+
+
+@lru_cache
 def _thumb(path: Path) -> str:
     return present.data_uri(present.fitted(cut_out(open_image(path)), 64))
 

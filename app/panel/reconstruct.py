@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -20,21 +21,22 @@ from app.session import Session
 from engine.config import to_json
 from engine.errors import EngineError, ImageError
 from engine.images import join_views, posed_view, read_intrinsics, read_pose
-from engine.methods.base import FitOptions, fit_options_of
+from engine.methods.base import FitOptions, Method, fit_options_of, for_views
 from engine.noise import Noise
 from engine.types import Views
 
 POSE_WANTED = "Poses and intrinsics go together: give one pose file per picture, in their order, and one intrinsics file."
 
 
-def build(page: Page, generate: GenerateTab) -> None:
+def build(page: Page, generate: GenerateTab) -> ReconstructTab:
     """Lay the tab out and wire it; its results appear in `generate`'s gallery too."""
-    tab = _Tab(page, generate)
+    tab = ReconstructTab(page, generate)
     tab.layout()
     tab.wire()
+    return tab
 
 
-class _Tab:
+class ReconstructTab:
     """The tab's components and handlers."""
 
     def __init__(self, page: Page, generate: GenerateTab):
@@ -45,12 +47,13 @@ class _Tab:
     # -- layout -----------------------------------------------------------------------------------
 
     def layout(self) -> None:
+        """Its components, from top to bottom."""
         self.pictures.layout()
         self.result = gr.HTML("", elem_id="result", apply_default_css=False)
         self.mode = mode_choice("reconstruct-mode")
         self.seed, _ = seed_row("reconstruct-seed")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
-            self.settings = setting_controls(self.page.method.fit_options)
+            self.settings = setting_controls(self.page.priors.first.method.fit_options)
         self.pictures.layout_brush()
         self._known_cameras()
         with gr.Row(elem_classes="actions"):
@@ -73,13 +76,14 @@ class _Tab:
     # -- wiring -----------------------------------------------------------------------------------
 
     def wire(self) -> None:
+        """What happens when they change or are pressed."""
         page, pictures = self.page, self.pictures
         pictures.wire()
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.mode.change(self.defaults, self.mode, self.settings, **quiet)
         self.go.click(
             self.reconstruct,
-            [*pictures.inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings],
+            [*pictures.inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings, page.prior, page.shown],
             [page.timeline, self.result, pictures.problem, self.report, self.stop, self.generate.history, page.toolbar],
             api_name="reconstruct",
             concurrency_limit=None,
@@ -96,13 +100,15 @@ class _Tab:
 
     # -- handlers ---------------------------------------------------------------------------------
 
-    def defaults(self, mode: str) -> list[Any]:
+    def defaults(self, request: gr.Request, mode: str) -> list[Any]:
         """The settings of a procedure as the checkpoint has them."""
-        options = self._options(mode)
-        return [getattr(options, setting.name) for setting in SETTINGS]
+        method = self.page.sessions.of_page(request.session_hash).method
+        return list(_usual(mode, method).values())
 
-    def _options(self, mode: str) -> FitOptions:
-        return fit_options_of(self.page.method, mode)
+    def follow(self, session: Session, mode: str) -> dict[Any, Any]:
+        """What changes with the session's prior."""
+        usual = zip(self.settings, _usual(mode, session.method).values(), strict=True)
+        return {**dict(usual), **self.pictures.follow(session)}
 
     def reconstruct(
         self,
@@ -133,9 +139,10 @@ class _Tab:
         langevin_steps: int | None = None,
         finetune_steps: int | None = None,
         learning_rate: float | None = None,
+        checkpoint: str | None = None,
+        shown: str = "",
     ) -> Iterator[dict[Any, Any]]:
         """Fit an object to one to four pictures; every update carries a report, the last one the downloads."""
-        session = self.page.sessions.of_page(request.session_hash)
         pictures = (
             (image_1, azimuth_1, elevation_1, distance_1),
             (image_2, azimuth_2, elevation_2, distance_2),
@@ -143,23 +150,25 @@ class _Tab:
             (image_4, azimuth_4, elevation_4, distance_4),
         )
         seed = min(max(int(seed or 0), 0), LARGEST_SEED)
-        options = with_settings(
-            self._options(mode),
-            {
-                "steps": steps,
-                "guidance_gain": guidance_gain,
-                "snr_power": snr_power,
-                "langevin_steps": langevin_steps,
-                "finetune_steps": finetune_steps,
-                "learning_rate": learning_rate,
-            },
-        )
+        values = {
+            "steps": steps,
+            "guidance_gain": guidance_gain,
+            "snr_power": snr_power,
+            "langevin_steps": langevin_steps,
+            "finetune_steps": finetune_steps,
+            "learning_rate": learning_rate,
+        }
         try:
-            views = self._all_views(session, pictures, poses, intrinsics)
-            record = self._record(views, seed, options)
+            session = self.page.session(request, checkpoint)
+            method = session.method
+            values = self.page.usual(shown, values, session, partial(_usual, mode))
+            for_one = with_settings(fit_options_of(method, mode), values)
+            views = self._all_views(session, pictures, poses, intrinsics, shown)
+            options = for_views(for_one, len(views))
+            record = _record(method, views, seed, options)
             session.start(
                 self.page.runner,
-                lambda: self.page.method.reconstruct(views, options, Noise(seed)),
+                lambda: method.reconstruct(views, options, Noise(seed)),
                 [record],
                 plan(options),
             )
@@ -189,6 +198,7 @@ class _Tab:
         pictures: Sequence[tuple],
         poses: list[str] | None,
         intrinsics: str | None,
+        shown: str,
     ) -> Views:
         """The pictures as the prior's views; the session's frusta follow."""
         given = [(place, row) for place, row in enumerate(pictures) if row[0] is not None]
@@ -197,22 +207,41 @@ class _Tab:
         if poses or intrinsics:
             views = posed_views([row[0] for _, row in given], poses, intrinsics)
         else:
-            views = [self.pictures.views(session, place, *row) for place, row in given]
+            views = [
+                self.pictures.views(session, place, *angles, self._distance(session, shown, far))
+                for place, (*angles, far) in given
+            ]
         joined = join_views(views)
         for (place, _), one in zip(given, views, strict=True):
             session.set_slot(place, one)
         return joined
 
-    def _record(self, views: Views, seed: int, options: FitOptions) -> Record:
-        provenance = {
-            "task": "reconstruct",
-            "seed": seed,
-            "settings": to_json(options),
-            "checkpoint": self.page.method.checkpoint,
-            "cameras": views.camera.srn_c2w().tolist(),
-        }
-        pictures = f"{len(views)} pictures" if len(views) > 1 else "1 picture"
-        return Record("reconstruct", f"From {pictures}", provenance, [], views=views)
+    def _distance(self, session: Session, shown: str, distance: float) -> float:
+        """A camera's distance: the usual one of the prior where nobody chose another."""
+        return self.page.usual(shown, {"distance": distance}, session, _usual_camera)["distance"]
+
+
+def _usual(mode: str, method: Method) -> dict[str, float]:
+    """A procedure's settings as the checkpoint has them, in the table's order."""
+    options = fit_options_of(method, mode)
+    return {setting.name: getattr(options, setting.name) for setting in SETTINGS}
+
+
+def _usual_camera(method: Method) -> dict[str, float]:
+    """Where the pictures were taken from that it was trained on."""
+    return {"distance": method.data.distance}
+
+
+def _record(method: Method, views: Views, seed: int, options: FitOptions) -> Record:
+    provenance = {
+        "task": "reconstruct",
+        "seed": seed,
+        "settings": to_json(options),
+        "checkpoint": method.checkpoint,
+        "cameras": views.camera.srn_c2w().tolist(),
+    }
+    pictures = f"{len(views)} pictures" if len(views) > 1 else "1 picture"
+    return Record("reconstruct", f"From {pictures}", provenance, [], method, views=views)
 
 
 def posed_views(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
 from app.jobs import JobRunner
-from app.outlines import Outlines
 from app.panel import watch
 from app.panel.parts import clickable
+from app.priors import Priors
 from app.records import home
 from app.session import Session, Sessions
 from engine.methods.base import Method
@@ -25,16 +27,53 @@ TOGGLES = {
 }
 
 
+Values = Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Page:
-    """What the tabs share: the explorer's parts and the components on the right."""
+    """What the tabs share: the explorer's parts, the choice of the prior, and the components on the right.
 
-    method: Method
+    `shown` is the name of the prior whose usual values the tabs show: the chosen one's, once it is there; for a program,
+    which gets the tabs' first values for what it leaves out, the first one's.
+    """
+
     sessions: Sessions
     runner: JobRunner
+    prior: gr.Dropdown
+    shown: gr.State
     toolbar: gr.HTML
     timeline: gr.HTML
-    outlines: Outlines
+
+    @property
+    def priors(self) -> Priors:
+        """What there is to choose from."""
+        return self.sessions.priors
+
+    def usual(
+        self, shown: str, values: Values, session: Session, of: Callable[[Method], Values]
+    ) -> Values:
+        """Values from the tabs; those that are usual for the shown prior become those usual for the session's.
+
+        Args:
+            shown: The prior for which they were shown.
+            values: What the tabs said.
+            session: Whose prior is used.
+            of: A method's usual values.
+        """
+        before, after = of(self.priors.open(shown).result().method), of(session.method)
+        return {key: after[key] if value == before[key] else value for key, value in values.items()}
+
+    def session(self, request: gr.Request, checkpoint: str | None) -> Session:
+        """The session of a request, with the prior that the request names, if it names one.
+
+        Raises:
+            CheckpointError: If that cannot be opened.
+        """
+        session = self.sessions.of_page(request.session_hash)
+        if checkpoint is not None:
+            session.use(self.priors.open(checkpoint).result())
+        return session
 
     def cancel(self, request: gr.Request) -> str:
         """Stop the session's run within a step."""

@@ -12,6 +12,7 @@ import uvicorn
 
 from app.explorer import Explorer
 from app.jobs import JobRunner
+from app.priors import Prior
 from app.server import create_app
 from app.session import Session
 from app.settings import AppSettings
@@ -32,7 +33,7 @@ def runner() -> Iterator[JobRunner]:
 
 @pytest.fixture
 def session(method) -> Iterator[Session]:
-    session = Session(method, AppSettings(max_history=3))
+    session = Session(Prior("toy", method), AppSettings(max_history=3))
     yield session
     session.close()
 

@@ -73,7 +73,7 @@ def test_cancelled_reconstructions_are_judged_too(client):
 
 def test_pictures_with_poses_are_used_as_they_are(client, served, tmp_path):
     camera = orbit_camera(torch.tensor([30.0, 210.0]), 15.0, 1.3, 64)
-    toy = served.explorer.method
+    toy = served.explorer.priors.first.method
     images = render_views(toy.scene(toy.mean_latent).field, camera)
     arguments = {}
     poses = []
@@ -142,3 +142,20 @@ def test_unusual_pictures_are_understood_or_explained(client, tmp_path, mode):
     final = client.predict(image_1=handle_file(path), steps=2, api_name="/reconstruct")
     told = reports([final])
     assert (told and told[-1]["state"] == "done") or any('role="alert"' in str(p) for p in final)
+
+
+def test_a_program_can_name_the_prior(client):
+    final = client.predict(seed=1, mode="paper", checkpoint="vehicles", api_name="/generate")
+    (told,) = reports([final])
+    assert told["state"] == "done"
+    assert told["settings"]["checkpoint"] == "vehicles"
+
+
+def test_settings_left_out_are_those_of_the_named_prior(client, served):
+    usual = served.explorer.priors.open("vehicles").result(60).method.paper_sample_options.steps
+    common = {"seed": 1, "mode": "paper", "checkpoint": "vehicles", "api_name": "/generate"}
+    assert usual not in (ToyMethod.paper_sample_options.steps, 3)
+    (left_out,) = reports([client.predict(**common)])
+    (given,) = reports([client.predict(**common, steps=3)])
+    assert left_out["settings"]["settings"]["steps"] == usual
+    assert given["settings"]["settings"]["steps"] == 3

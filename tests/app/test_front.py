@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 
 from app.front import Front
+from app.priors import Priors
 from app.session import Sessions
 from app.settings import AppSettings
 from app.tokens import MOST_WAITING, Tokens
@@ -112,7 +113,7 @@ def test_nobody_waits_for_what_will_never_come(opening):
 
 def test_a_page_and_its_view_share_a_session_whoever_comes_first():
     tokens = Tokens()
-    sessions = Sessions(ToyMethod(), AppSettings(), tokens)
+    sessions = Sessions(Priors(AppSettings(), ToyMethod()), AppSettings(), tokens)
     early, late = tokens.issue(), tokens.issue()
     assert sessions.of_token(early) is sessions.open_page("one", early)
     assert sessions.open_page("two", late) is sessions.of_token(late)
@@ -126,7 +127,7 @@ def test_a_page_and_its_view_share_a_session_whoever_comes_first():
 
 def test_a_view_knows_whether_its_page_is_dark():
     tokens = Tokens()
-    sessions = Sessions(ToyMethod(), AppSettings(), tokens)
+    sessions = Sessions(Priors(AppSettings(), ToyMethod()), AppSettings(), tokens)
     light, dark = tokens.issue(), tokens.issue()
     tokens.darken(dark)
     paper = [sessions.of_token(token).snapshot().display.background for token in (light, dark)]

@@ -8,6 +8,7 @@ import torch
 
 from app import present
 from app.records import Frame, Record
+from engine.methods.toy import ToyMethod
 from engine.ops.cameras import orbit_camera
 from engine.render import RenderOptions, bake, render
 from engine.types import Camera, Views
@@ -26,7 +27,7 @@ def test_durations_are_words(seconds, text):
 def record(*stages: str, title: str = "Seed 1") -> Record:
     latent = torch.zeros(1, 2)
     frames = [Frame(stage, place + 1, 9, latent) for place, stage in enumerate(stages)]
-    return Record("generate", title, {}, frames)
+    return Record("generate", title, {}, frames, ToyMethod())
 
 
 def timeline(record: Record, **changes) -> str:

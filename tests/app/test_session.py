@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from app.jobs import JobRunner
+from app.priors import Prior, Priors
 from app.records import Record
 from app.session import Session, Sessions
 from app.settings import AppSettings
@@ -26,8 +27,10 @@ QUICK = SampleOptions(mode="paper", steps=3)
 
 def generate(session: Session, runner: JobRunner, count: int = 1, seed: int = 1) -> list[Record]:
     frames: list = []
-    records = [Record("generate", f"{n}", {"seed": seed}, frames, scene=n) for n in range(count)]
     method = session.method
+    records = [
+        Record("generate", f"{n}", {"seed": seed}, frames, method, scene=n) for n in range(count)
+    ]
     job = session.start(
         runner, lambda: method.generate(count, QUICK, Noise(seed)), records, (("denoise", 3),)
     )
@@ -53,7 +56,7 @@ def test_the_view_follows_a_run_to_its_result(session, runner):
 def test_a_chosen_step_stays_while_the_run_goes_on(session, runner):
     gate, reached = threading.Event(), threading.Event()
     frames: list = []
-    record = Record("generate", "", {}, frames)
+    record = Record("generate", "", {}, frames, session.method)
 
     def held():
         for step in session.method.generate(1, QUICK, Noise(1)):
@@ -88,7 +91,7 @@ def test_old_results_are_forgotten_beyond_the_limit(session, runner):
 
 
 def test_old_steps_are_dropped_before_results(method, runner):
-    session = Session(method, replace(AppSettings(), max_latent_mb=0))
+    session = Session(Prior("toy", method), replace(AppSettings(), max_latent_mb=0))
     old = generate(session, runner, seed=1)[0]
     generate(session, runner, seed=2)
     assert all(frame.latent is None for frame in old.frames[:-1])
@@ -101,7 +104,7 @@ def test_a_second_run_cancels_the_first(session, runner):
         while True:
             yield from session.method.generate(1, QUICK, Noise(1))
 
-    record = Record("generate", "", {}, [])
+    record = Record("generate", "", {}, [], session.method)
     first = session.start(runner, endless, [record], ())
     first.wait(0, timeout=5)
     generate(session, runner)
@@ -114,7 +117,9 @@ def test_a_failed_run_leaves_no_empty_result(session, runner):
         raise ValueError("no")
         yield
 
-    wait_for_end(session.start(runner, failing, [Record("generate", "", {}, [])], ()))
+    wait_for_end(
+        session.start(runner, failing, [Record("generate", "", {}, [], session.method)], ())
+    )
     assert session.history == []
 
 
@@ -129,7 +134,7 @@ def test_a_frame_is_baked_once(session, runner):
 
 
 def test_sessions_belong_to_their_pages():
-    sessions = Sessions(ToyMethod(), AppSettings())
+    sessions = Sessions(Priors(AppSettings(), ToyMethod()), AppSettings())
     one, other = sessions.of_page("a"), sessions.of_page("b")
     assert one is not other
     assert one.token != other.token
@@ -145,7 +150,7 @@ def test_the_end_of_a_reconstruction_is_judged_as_it_is_rendered(session, runner
     method = session.method
     camera = orbit_camera(torch.tensor([30.0, 200.0]), 10.0, 1.3, 48)
     views = Views(render_views(method.scene(method.gallery[2]).field, camera), camera)
-    record = Record("reconstruct", "", {}, [], views=views)
+    record = Record("reconstruct", "", {}, [], method, views=views)
     options = replace(method.fit_options, steps=2)
     wait_for_end(
         session.start(runner, lambda: method.reconstruct(views, options, Noise(1)), [record], ())

@@ -14,6 +14,7 @@ import torch
 from app import pacing, viewport
 from app.drawing import Drawn
 from app.pacing import FairSlot, Size
+from app.priors import Prior
 from app.records import Record, final_frame
 from app.session import Session
 from app.settings import AppSettings
@@ -30,7 +31,7 @@ def open_view(method) -> Iterator[Callable[[], tuple[Session, ScriptedViewer]]]:
     with contextlib.ExitStack() as stack:
 
         def make() -> tuple[Session, ScriptedViewer]:
-            session = Session(method, AppSettings())
+            session = Session(Prior("toy", method), AppSettings())
             stack.callback(session.close)
             view = Viewport(session, slot)
             stack.callback(view.close)
@@ -172,7 +173,9 @@ def test_the_old_object_is_turned_while_a_new_one_is_prepared(open_view, painter
         until(lambda: painter.asked, "a frame")
         old = painter.asked[-1][0]
         monkeypatch.setattr(session_module, "bake", lambda field: go_on.wait(60) and bake(field))
-        record = Record("prior", "", {}, [final_frame(session.method.mean_latent[None])])
+        record = Record(
+            "prior", "", {}, [final_frame(session.method.mean_latent[None])], session.method
+        )
         with session.cv:
             session._records[record.id] = record
         session.select(record.id)

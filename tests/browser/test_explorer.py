@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -131,3 +133,31 @@ def test_two_tabs_know_nothing_of_each_other(open_tab):
     assert len(second.uploads) == quiet
     assert second.figures() == 1
     assert second.page.get_attribute("[data-pick=colour]", "aria-pressed") == "true"
+
+
+def test_another_prior_shows_other_objects_in_this_tab_only(open_tab, explorer):
+    first, second = open_tab(), open_tab()
+    quiet, before = second.settled(), first.settled()
+    seen = first.frame_element.screenshot()
+    examples = first.page.locator("#examples button").count()
+    first.page.click("#prior input")
+    first.page.get_by_role("option", name="Vehicles").click()
+    until(lambda: len(first.uploads) > before, "a frame of the other prior")
+    first.settled()
+    assert changed(seen, first.frame_element.screenshot()) > 0.02
+    assert first.page.locator("#examples button").count() == examples > 0
+    first.tab("Generate")
+    steps = first.page.locator("#generate-steps input[type=number]")
+    usual = explorer[1].priors.open("vehicles").result().method.sample_options.steps
+    until(lambda: steps.input_value() == str(usual), "the other prior's usual steps")
+    assert len(second.uploads) == quiet
+    assert second.page.input_value("#prior input") == "Toy"
+    assert not first.problems
+
+
+def changed(before: bytes, after: bytes) -> float:
+    """Share of the pixels that two screenshots do not have in common."""
+    a, b = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int) for data in (before, after)
+    )
+    return float((np.abs(a - b).max(-1) > 40).mean())
