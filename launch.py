@@ -199,7 +199,7 @@ class Reconstruct:
     elevation: tuple[float, ...] = ()
     """Degrees; 0 is level."""
     distance: tuple[float, ...] = ()
-    """From the object's centre, SRN units; the data set's is 1.3."""
+    """From the object's centre, SRN units; that of the training pictures is 1.3, for chairs 2.0."""
     pose: tuple[Path, ...] = ()
     """Text files with 16 numbers, camera to world, OpenCV axes, SRN units."""
     intrinsics: Path | None = None
