@@ -214,8 +214,8 @@ def thumb_camera(record: Record, size: int) -> Camera:
     """From where a record's thumbnails are taken: its first input's camera, or three quarters from the front."""
     if record.views is not None:
         return record.views.camera[0].resized(size, size)
-    camera = orbit_camera(40.0, 18.0, 1.3, size)
-    closer = camera.intrinsics * torch.tensor([1.35, 1.35, 1.0, 1.0])
+    camera = orbit_camera(40.0, 18.0, record.method.data.distance, size)
+    closer = camera.intrinsics * torch.tensor([1.2, 1.2, 1.0, 1.0])
     return Camera(camera.c2w, closer, size, size)
 
 

@@ -8,6 +8,9 @@ import torch
 
 from app import present
 from app.records import Frame, Record
+from engine.data.procedural import CATEGORIES
+from engine.data.shape import render_shape
+from engine.methods.base import TrainingData
 from engine.methods.toy import ToyMethod
 from engine.ops.cameras import orbit_camera
 from engine.render import RenderOptions, bake, render
@@ -121,3 +124,16 @@ def _roll(angle: float) -> torch.Tensor:
     cos, sin = np.cos(angle), np.sin(angle)
     turn[:2, :2] = torch.tensor([[cos, -sin], [sin, cos]])
     return turn
+
+
+@pytest.mark.parametrize("category", CATEGORIES.values(), ids=lambda category: category.name)
+def test_thumbnails_hold_whole_objects(category):
+    method = ToyMethod()
+    method.data = TrainingData(category.name, category.distance)
+    camera = present.thumb_camera(Record("generate", "", {}, [], method), 64)
+    c2w, intrinsics = camera.srn_c2w().double().numpy(), camera.intrinsics.double().numpy()
+    for seed in range(12):
+        alpha = render_shape(category.build(seed), c2w[None], intrinsics, 64)[0, ..., 3] > 127
+        assert not alpha[[0, -1]].any()
+        assert not alpha[:, [0, -1]].any()
+        assert alpha.any(0).sum() > 24 or alpha.any(1).sum() > 24, "hardly to be seen"
