@@ -16,7 +16,7 @@ from engine.render import to_uint8
 from engine.scoreboard.entries import Entry
 from engine.scoreboard.geometry import chamfer, iou, surface_of
 from engine.scoreboard.intervals import DIGITS
-from engine.scoreboard.protocol import SHOWN_PLACES, SHOWN_SCENES, given_views
+from engine.scoreboard.protocol import SHAPED_SCENES, SHOWN_PLACES, SHOWN_SCENES, given_views
 from engine.scoreboard.scenes import Answer, TestScene
 from engine.training.evaluate import score
 from engine.types import Views
@@ -73,8 +73,8 @@ def measure(
 
 
 def _geometry(answer: Answer, scene: TestScene) -> dict[str, float]:
-    """IoU and Chamfer distance (SRN units) against the true mesh."""
-    if answer.solid is None:
+    """IoU and Chamfer distance (SRN units) against the true mesh, for the first scenes."""
+    if answer.solid is None or scene.index >= SHAPED_SCENES:
         return {}
     try:
         found = surface_of(answer.solid)

@@ -15,6 +15,8 @@ FEW, MANY = (1, 2), (4, 8, 16, 32)
 """Numbers of given views: of every scene, and of the dense scenes in addition."""
 SHOWN_PLACES = (8, 40, 96, 140, 190)
 """Places on the path whose pictures are kept, where they were not given."""
+SHAPED_SCENES = 16
+"""Scenes whose geometry is compared with the true mesh, which costs as much as a fit."""
 SHOWN_SCENES = 12
 """Scenes whose pictures are kept."""
 

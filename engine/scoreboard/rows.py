@@ -52,8 +52,8 @@ class Table:
         found = self.scores(entry, num_views, scenes)
         row: Row = {"title": self.titles[entry], "scenes": scenes}
         for name in SPREAD:
-            if all(name in part for part in found):
-                row[name] = interval([part[name] for part in found]).json()
+            if known := [part[name] for part in found if name in part]:
+                row[name] = interval(known).json()
         for name in PLAIN:
             row[name] = round(interval([part[name] for part in found]).mean, DIGITS)
         row["scene_psnr"] = [part["psnr"] for part in found]

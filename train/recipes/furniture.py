@@ -28,7 +28,8 @@ def furniture(category: Category, **changes) -> Recipe:
         model=model,
         scenes=1000,
         views=40,
-        iterations=7_000,
+        iterations=21_000,
+        denoiser_from=7_000,
         **changes,
     )
 
