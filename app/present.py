@@ -27,6 +27,8 @@ STAGES = {
 }
 THUMB = 112
 """Side of a thumbnail, pixels."""
+THUMB_ZOOM = 0.88
+"""Times the camera's distance: how much closer than its lens a thumbnail comes. Objects have diagonal 1, so they fill it."""
 
 
 def stage_title(stage: str) -> str:
@@ -214,8 +216,10 @@ def thumb_camera(record: Record, size: int) -> Camera:
     """From where a record's thumbnails are taken: its first input's camera, or three quarters from the front."""
     if record.views is not None:
         return record.views.camera[0].resized(size, size)
-    camera = orbit_camera(40.0, 18.0, record.method.data.distance, size)
-    closer = camera.intrinsics * torch.tensor([1.2, 1.2, 1.0, 1.0])
+    distance = record.method.data.distance
+    camera = orbit_camera(40.0, 18.0, distance, size)
+    zoom = THUMB_ZOOM * distance
+    closer = camera.intrinsics * torch.tensor([zoom, zoom, 1.0, 1.0])
     return Camera(camera.c2w, closer, size, size)
 
 
