@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Mode = Literal["ours", "paper"]
 
 
-def check_range(name: str, value: float, low: float, high: float) -> None:
+def check_range(name: str, value: float | int, low: float | int, high: float | int) -> None:
     """Refuse a number that makes no sense, `nan` included."""
     if not low <= value <= high:
         raise ConfigError(f"Found {name} {value}, expected {low} to {high}.")

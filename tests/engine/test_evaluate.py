@@ -19,6 +19,7 @@ from engine.methods.base import FitOptions, TrainingData
 from engine.methods.toy import ToyMethod, toy_car
 from engine.noise import Noise
 from engine.render import RenderOptions, render_views
+from engine.training import baselines
 from engine.training.baselines import NO_PRIOR, TrainingScenes, category_of, choose_rate
 from engine.training.evaluate import (
     EvaluateOptions,

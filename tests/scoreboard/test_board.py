@@ -250,10 +250,11 @@ def without_seconds(results):
 
 @pytest.mark.usefixtures("cheap")
 def test_two_processes_write_what_one_writes(tmp_path):
-    alone = run(tmp_path / "one")
+    options = dataclasses.replace(FEW_SCENES, dense_scenes=0, ablation_scenes=1)
+    alone = run(tmp_path / "one", options)
     second, first = CountingMethod(), CountingMethod()
     shared = [
-        scoreboard(Players(m), VEHICLES, tmp_path / "two", FEW_SCENES, INSTRUMENTS, Ranks(rank, 2))
+        scoreboard(Players(m), VEHICLES, tmp_path / "two", options, INSTRUMENTS, Ranks(rank, 2))
         for rank, m in ((0, first), (1, second))
     ]
     ended: list = [None, None]
@@ -296,6 +297,9 @@ def test_priors_of_other_objects_and_half_a_comparison_are_refused(tmp_path):
 
 
 def test_without_the_small_priors_the_board_says_how_to_make_them(tmp_path, cheap):
-    results = run(tmp_path, dataclasses.replace(FEW_SCENES, dense_scenes=0, samples=0))
+    options = dataclasses.replace(
+        FEW_SCENES, scenes=1, dense_scenes=0, ablation_scenes=1, samples=0
+    )
+    results = run(tmp_path, options)
     assert "python -m train vehicles-two-stage" in results["ablation"]["note"]
     assert results["views"] == {} == results["samples"]
