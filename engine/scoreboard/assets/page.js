@@ -62,8 +62,16 @@
       for (let k = 0; k < key.width; k++) line.data.set([...colour(k / (key.width - 1)), 255], 4 * k);
       context.putImageData(line, 0, 0);
     };
+    // pictures are as large as their own pixels where there is room, and smaller where many columns are open
+    const fit = () => {
+      const columns = document.querySelectorAll('.heads .cells > span:not([hidden])').length + 1;
+      const room = (scenes.clientWidth - 46 - 6 * columns) / columns;
+      scenes.parentElement.style.setProperty('--cell', `${Math.min(Math.max(room, 48), 128)}px`);
+    };
+    new ResizeObserver(fit).observe(scenes);
     const show = (column, shown) => {
       for (const cell of document.querySelectorAll(`.c-${column}`)) cell.hidden = !shown;
+      fit();
     };
     const press = (button, pressed) => button.setAttribute('aria-pressed', pressed);
     for (const button of document.querySelectorAll('[data-column]')) {
