@@ -26,8 +26,8 @@ ABOUT = {
     "paper": "guidance and finetuning as published, the same weights",
     "no_prior": "from the mean code; the best of several rates",
     "nearest_training_scene": "the one that looks most like the given pictures",
-    "rendering_only": "ours, finetuned without the prior",
-    "guidance_only": "ours, not finetuned",
+    "rendering_only": "ours, but the prior plays no part in finetuning",
+    "guidance_only": "ours up to the finetuning",
     "mean_image": "the mean of the training scenes, place by place",
     "mean_code": "the mean of the training codes",
 }
@@ -130,10 +130,15 @@ def _views(count: str) -> str:
     return "one view" if count == "1" else f"{count} views"
 
 
+def _scenes(count: int) -> str:
+    return "one scene" if count == 1 else f"{count} scenes"
+
+
 def _title(name: str) -> str:
-    if name in TITLES:
-        return TITLES[name]
-    words = name.replace("_", " ")
+    return TITLES.get(name) or _capital(name.replace("_", " "))
+
+
+def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
@@ -184,8 +189,8 @@ def _chips(results: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _tiles(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The few numbers that one looks for first, in dB, with what they are."""
     if psnr := interval_of(_part(results, "ours", "1").get("psnr")):
-        low, high = number(psnr.low, 1), number(psnr.high, 1)
-        yield number(psnr.mean, 1), f"from one view, {low} to {high}"
+        between = f", {number(psnr.low, 1)} to {number(psnr.high, 1)}"
+        yield number(psnr.mean, 1), "from one view" + (between if psnr.low < psnr.high else "")
     for name, title in (
         ("nearest_training_scene", "the nearest training scene"),
         ("no_prior", "the fit without prior"),
@@ -219,7 +224,7 @@ def _tables(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             row["strip"] = strip(row["psnr"], low, high, row["kind"])
         scenes = next((row.get("scenes") for row in found.values() if row), None)
         yield {
-            "title": f"From {_views(count)}" + (f", {scenes} scenes" if scenes else ""),
+            "title": f"From {_views(count)}" + (f", {_scenes(scenes)}" if scenes else ""),
             "rows": rows,
             "scale": (number(low, 1), number(high, 1)),
             "metrics": [m for m in METRICS if any(row["metrics"][m[0]] for row in rows)],
@@ -229,7 +234,7 @@ def _tables(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _row(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kind": "ours" if name == "ours" else "baseline",
-        "title": str(row.get("title", _title(name))),
+        "title": _capital(str(row.get("title", _title(name)))),
         "about": ABOUT.get(name, ""),
         "psnr": interval_of(row.get("psnr")),
         "margin": interval_of(_part(row, "margin").get("psnr")),
@@ -286,7 +291,7 @@ def _ablation(results: Mapping[str, Any]) -> dict[str, Any] | None:
         "drawing": difference_chart(worth),
         "rows": [
             {
-                "title": str(row.get("title", name)),
+                "title": f"{_title(name)}: {row.get('title', '')}".removesuffix(": "),
                 "here": interval_of(row.get("psnr")),
                 "ssim": interval_of(row.get("ssim")),
                 "published": interval_of(_part(there, name[:2]).get("psnr")),
