@@ -7,7 +7,8 @@ settings, the paper's, a baseline, an ablation) on one scene with one number of 
 `scoreboard.json`, keys in this order (an INTERVAL is `{"mean", "low", "high"}`, 95 % over scenes; a ROW is
 `{"title", "scenes", "psnr": INTERVAL, "ssim": INTERVAL, "input_psnr": number, "seconds": number, "iou": INTERVAL,
 "chamfer": INTERVAL, "lpips": INTERVAL, "scene_psnr": [number, ...], "margin": {"psnr": INTERVAL, "ssim": INTERVAL}}`,
-without what was not measured; `margin` is ours minus this on the same scenes):
+without what was not measured; `seconds` are the processor's, drawing left out; `margin` is ours minus this on the same
+scenes; `iou` and `chamfer` are of the first scenes only):
 
     category, checkpoint   names
     settings               seed, mode, quality, numbers of scenes, fit options of every number of views, weights

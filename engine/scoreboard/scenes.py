@@ -25,7 +25,7 @@ class Answer:
     Attributes:
         images: The scene as it is thought to look, from every place on the test path.
         solid: The matter behind them; None for mere pictures.
-        seconds: What the answer took, without drawing it.
+        seconds: CPU seconds that the answer took, without drawing it.
     """
 
     images: Float[Tensor, "places height width 3"]
