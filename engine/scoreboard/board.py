@@ -179,7 +179,8 @@ class _Work:
             for position, count in enumerate(reversed(counts)):
                 if self.ranks.mine(position) is mine:
                     rates[count] = yield from self._rate(count, mine)
-        mean = yield from self._mean_image()
+            if self._last or not mine:
+                mean = yield from self._mean_image()
         quality = self.options.quality
         entries: list[Entry] = [
             *fitting_entries(self.prior, self.options, rates),
@@ -196,15 +197,14 @@ class _Work:
         """The learning rate of the fit without prior."""
         method, options = self.players.prior, self.options
         fit = to_json(no_prior_options(method, 0.0, count))
-        key = key_of(
-            PROTOCOL, self.prior.weights, fit, options.rate_scenes, options.size, options.seed
-        )
+        scenes = options.rate_scenes if count in FEW else max(1, options.rate_scenes // 2)
+        key = key_of(PROTOCOL, self.prior.weights, fit, scenes, options.size, options.seed)
 
         def compute() -> Run[float]:
             return choose_rate(
                 method,
                 given_views(count),
-                num_scenes=options.rate_scenes,
+                num_scenes=scenes,
                 size=options.size,
                 seed=options.seed,
             )

@@ -44,7 +44,7 @@ class BoardOptions:
     training_scenes: int = 300
     """Candidates for the nearest training scene; as many make the mean picture."""
     rate_scenes: int = 4
-    """Validation scenes that decide the learning rate of the fits without prior."""
+    """Validation scenes that decide the learning rate of the fits without prior; half as many from four views on."""
 
     def quick(self) -> BoardOptions:
         """The same with so few scenes that everything is seen to work in minutes; no figure to quote."""
