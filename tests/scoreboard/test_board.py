@@ -24,7 +24,7 @@ from engine.scoreboard.board import Instruments, Players, scoreboard
 from engine.scoreboard.entries import Contender, Nearest, fitting_entries
 from engine.scoreboard.kept import Ranks
 from engine.scoreboard.measure import Task, measure
-from engine.scoreboard.protocol import SHOWN_PLACES, BoardOptions, given_views
+from engine.scoreboard.protocol import SHAPED_SCENES, SHOWN_PLACES, BoardOptions, given_views
 from engine.scoreboard.rows import BASELINES, planned
 from engine.scoreboard.scenes import Answer, TestScene
 from engine.training.baselines import TrainingScenes
@@ -129,8 +129,10 @@ def test_a_field_without_matter_overlaps_nothing_and_is_a_diagonal_away(tmp_path
             field = empty_field()
             return dataclasses.replace(super().answer(scene, places), solid=field)
 
-    scores = measure(Nothing(), TestScene(VEHICLES, 20, SIZE), 1, tmp_path, None)
+    scores = measure(Nothing(), TestScene(VEHICLES, SHAPED_SCENES - 1, SIZE), 1, tmp_path, None)
     assert (scores["iou"], scores["chamfer"]) == (0.0, 1.0)
+    later = measure(Nothing(), TestScene(VEHICLES, SHAPED_SCENES, SIZE), 1, tmp_path, None)
+    assert not {"iou", "chamfer"} & later.keys()
 
 
 def empty_field():

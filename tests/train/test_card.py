@@ -6,6 +6,7 @@ import shutil
 import torch
 
 from engine.checkpoint import open_checkpoint
+from engine.data.procedural import VEHICLES
 from train.card import main, occupied, trained_scenes, true_looks
 
 
@@ -45,6 +46,6 @@ def test_occupied_cells_are_those_denser_than_the_mesh_threshold(tiny_checkpoint
 
 
 def test_true_looks_fill_the_small_picture():
-    images, alpha = true_looks(4)
+    images, alpha = true_looks(VEHICLES, 4)
     assert images.shape == (8, 64, 64, 3)
     assert 0.2 < float((alpha > 0.5).float().mean()) < 0.5
