@@ -201,7 +201,6 @@ def draw_curve(log: Path, path: Path) -> None:
     from matplotlib import pyplot
 
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    steps = [line["step"] for line in lines]
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2), constrained_layout=True)
     for axis, key, title in zip(
         axes,
@@ -209,7 +208,8 @@ def draw_curve(log: Path, path: Path) -> None:
         ("PSNR on training rays (dB)", "diffusion loss"),
         strict=True,
     ):
-        values = np.array([line[key] for line in lines])
+        known = [line for line in lines if key in line]  # a stage of its own may measure less
+        steps, values = (np.array([line[name] for line in known]) for name in ("step", key))
         width = max(1, len(values) // 60)
         smooth = np.convolve(values, np.ones(width) / width, mode="valid")
         axis.plot(steps, values, color="#c9d4ee", linewidth=0.8)

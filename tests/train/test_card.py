@@ -15,6 +15,7 @@ def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     lines = [{"step": k, "psnr": 20 + k / 10, "diffusion_loss": 1 / k} for k in range(1, 40)]
+    lines += [{"step": k, "diffusion_loss": 1 / k} for k in range(40, 50)]  # the denoiser alone
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     flags = ["--samples", "8", "--training-scenes", "4", "--reconstructions", "1"]
     assert main([str(folder), "--run", str(run), *flags]) == 0
