@@ -18,8 +18,8 @@ SHARE = 0.5
 """Of the shapes that are changed."""
 STRETCH = 0.18
 """Standard deviation of the logarithm of each axis' stretch."""
-HUE, SATURATION, GAMMA = 1.0, (0.55, 1.35), (0.7, 1.5)
-"""Range of hue (turns of the colour circle), and ranges of the factor on saturation and of the exponent on value."""
+SATURATION, GAMMA = (0.55, 1.35), (0.7, 1.5)
+"""Ranges of the factor on saturation and of the exponent on value; hues turn by anything."""
 REPAINTED = 0.2
 """Share of the parts that get a colour of their own."""
 AMBIENT, SKY, DIFFUSE = (0.42, 0.80), (0.02, 0.22), (0.10, 0.55)
@@ -41,14 +41,14 @@ def augmented(
     if noise.uniform() >= share:
         return shape
     stretched = _stretched(shape, np.exp(noise.normal(0, STRETCH, 3)), np.asarray(box))
-    turn, saturation = noise.uniform(0, HUE), noise.uniform(*SATURATION)
+    turn, saturation = noise.uniform(), noise.uniform(*SATURATION)
     rgb = recoloured(shape.face_rgb, turn, saturation, noise.uniform(*GAMMA))
     for name in shape.parts:
         if noise.uniform() < REPAINTED:
-            share, colour = noise.uniform(0.2, 0.9), noise.uniform(0.05, 0.95, 3)
+            cover, colour = noise.uniform(0.2, 0.9), noise.uniform(0.05, 0.95, 3)
             grey = colour + noise.uniform(0.4, 1.0) * (colour.mean() - colour)
             faces = shape.labelled([name])
-            rgb[faces] += np.float32(share) * (grey.astype(np.float32) - rgb[faces])
+            rgb[faces] += np.float32(cover) * (grey.astype(np.float32) - rgb[faces])
     kept = shape.labelled(shape.glowing)
     rgb[kept] = shape.face_rgb[kept]
     return dataclasses.replace(stretched, face_rgb=rgb, light=_light(noise))
