@@ -167,15 +167,9 @@ def nearest_training_psnr(
     pictures: Tensor, camera: Camera, category: Category, options: CardOptions
 ) -> Tensor:
     """PSNR of each sample's picture to the most similar training scene from the same place."""
+    c2w = camera.srn_c2w().numpy()
     truth = [
-        composite_white(
-            render_shape(
-                category.build(scene_seed("train", k)),
-                camera.srn_c2w().numpy(),
-                camera.intrinsics[0].numpy(),
-                camera.width,
-            )
-        )
+        category.pictures(category.build(scene_seed("train", k)), c2w, camera.width)
         for k in range(options.training_scenes)
     ]
     truth = torch.from_numpy(np.concatenate(truth)).float() / 255
