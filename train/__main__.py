@@ -10,17 +10,18 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from train.progress import Progress
 from train.recipes import RECIPES
 
+if TYPE_CHECKING:
+    from engine.events import Run
+
 SHOWN = ("psnr", "diffusion_loss", "seconds_per_step")
 """Numbers of an iteration that are shown while it trains; the log holds all."""
-CHECKED_PICTURES = 4
-"""Pictures of each scene of a folder that are looked at before training on it; poses are all checked."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
         for name, r in RECIPES.items()
     }
     command = tyro.extras.overridable_config_cli(recipes, args=argv)
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("train").setLevel(logging.INFO)
     from engine.errors import EngineError
 
     try:
@@ -83,92 +85,46 @@ def _command(recipe) -> Command:
 def _train(command: Command) -> int:
     import torch
 
-    from engine.checkpoint import open_checkpoint, save_checkpoint
     from engine.config import to_json
     from engine.device import pick_device
-    from engine.events import finish
-    from engine.training.loop import TrainState, train
-    from engine.training.preview import save_preview
-    from engine.training.tune import settle
+    from train.prior import run_folder, train_prior
 
     recipe = command.recipe
     if command.dry_run:
         print(json.dumps(to_json(recipe), indent=1))
         return 0
     torch.set_num_threads(command.threads or os.cpu_count() or 1)
-    device = pick_device(command.device)
-    folder = command.out or Path("runs") / recipe.name
-    data = _data(command, folder)
-    state = TrainState.fresh(recipe, len(data), device)
-    if (folder / "state.pt").exists():
-        changes = state.load(folder / "state.pt")
-        print(f"resuming {folder} at iteration {state.step}", file=sys.stderr)
-        if changes:
-            print(f"with other settings than before: {', '.join(changes)}", file=sys.stderr)
-    elif command.from_:
-        state.warm_start(open_checkpoint(command.from_, device))
-    run, progress = train(state, data, folder), Progress(numbers=SHOWN)
+    run = train_prior(
+        recipe,
+        command.out or run_folder(recipe),
+        pictures=command.data,
+        start=command.from_,
+        checkpoint=command.checkpoint,
+        device=pick_device(command.device),
+    )
+    return 0 if follow(run) else 130
+
+
+def follow(run: Run[Path]) -> Path | None:
+    """Pull a training run to its end, or until Ctrl-C.
+
+    Returns:
+        The finished checkpoint; None where it was interrupted.
+    """
+    progress = Progress(numbers=SHOWN)
     with _Interrupt() as interrupt:
         while True:
             try:
                 step = next(run)
             except StopIteration as end:
-                method = end.value
-                break
-            if recipe.preview_every and step.index % recipe.preview_every == 0:
-                save_preview(state, data, folder)
+                progress.close()
+                return end.value
             progress(step)
             if interrupt.asked:
                 run.close()
                 progress.close()
-                print(f"stopped at iteration {state.step}; run again to go on", file=sys.stderr)
-                return 130
-    progress.close()
-    target = command.checkpoint or folder / "checkpoint"
-    provenance = {"recipe": to_json(recipe), "iterations": state.step, "from": command.from_}
-    provenance["cpu_seconds"] = round(state.cpu_seconds)
-    save_checkpoint(target, method, provenance=provenance)
-    print(f"wrote {target}", file=sys.stderr)
-    if recipe.tune_scenes and command.data is None:
-        tuning = Progress()
-        finish(settle(target, device=device, num_scenes=recipe.tune_scenes), tuning)
-        tuning.close()
-    return 0
-
-
-def _data(command: Command, folder: Path):
-    from engine.data.pack import pack_dataset, pack_scenes
-    from engine.data.procedural import find_category
-    from engine.data.shape import scene_seed
-    from engine.data.srn import SRNDataset
-    from engine.data.srn_check import check_srn
-    from engine.events import finish
-
-    recipe = command.recipe
-
-    progress = Progress()
-    if command.data is not None:
-        packed = folder / "data"
-        if not packed.exists():
-            check_srn(command.data, CHECKED_PICTURES)
-        data = finish(pack_dataset(SRNDataset(command.data), packed), progress)
-    else:
-        first = recipe.first_scene
-        seeds = [scene_seed("train", first + k) for k in range(recipe.scenes)]
-        name = f"{recipe.category}-{recipe.scenes}x{recipe.views}-{recipe.size}"
-        name = f"{name}-from-{first}" if first else name
-        name = f"{name}-augmented" if recipe.augment else name
-        run = pack_scenes(
-            Path("data") / name,
-            find_category(recipe.category),
-            seeds,
-            recipe.views,
-            recipe.size,
-            augment=recipe.augment,
-        )
-        data = finish(run, progress)
-    progress.close()
-    return data
+                print(f"stopped at {step.stage} {step.index}; run again to go on", file=sys.stderr)
+                return None
 
 
 class _Interrupt:

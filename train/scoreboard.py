@@ -14,9 +14,15 @@ from engine.errors import ConfigError
 from train.arguments import Mode, check_range, open_method
 
 if TYPE_CHECKING:
-    from engine.scoreboard.board import Instruments, Players
+    from engine.events import Run
+    from engine.scoreboard.board import Instruments
+    from engine.scoreboard.kept import Ranks
     from engine.scoreboard.protocol import BoardOptions
+    from engine.training.loop import Recipe
     from train.progress import Progress
+
+Small = tuple[str | None, str | None]
+"""Checkpoints of one and of two stages, or none."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +129,11 @@ class Scoreboard:
     """Of these, on how many the paper's ablation is repeated."""
     samples: int = 64
     """Objects drawn from the prior (0: none)."""
+    equal_compute: bool = True
+    """Whether the ablation compares small priors of one stage and of two; where `runs` lacks them and the category has
+    recipes for them (vehicles has), they are trained first: ten minutes of one core each."""
     one_stage: str | None = None
-    """A small prior of one stage, for the ablation (default: runs/CATEGORY-short/checkpoint, where it is there)."""
+    """The small prior of one stage (default: runs/CATEGORY-short/checkpoint)."""
     two_stage: str | None = None
     """One of two stages that took as much compute (default: runs/CATEGORY-two-stage/checkpoint)."""
     lpips: Path | None = None
@@ -146,16 +155,19 @@ class Scoreboard:
         """Measure, write and print."""
         from engine.data.procedural import find_category
         from engine.events import finish
-        from engine.scoreboard.board import scoreboard
+        from engine.scoreboard.board import Players, scoreboard
         from engine.scoreboard.kept import Ranks
 
         options = self._options()
         category, ranks = find_category(self.category), Ranks.of_environment()
-        players = self._players()
+        prior = open_method(self.checkpoint or self.category, self.device)
         instruments = self._instruments()
         set_threads(self.threads, ranks.world)
         self.out.mkdir(parents=True, exist_ok=True)
         progress.restart()
+        small = finish(self._small_priors(options, ranks), progress)
+        one, two = (name and open_method(name, self.device) for name in small)
+        players = Players(prior, one or None, two or None)
         run = scoreboard(players, category, self.out, options, instruments, ranks)
         results = finish(run, progress)
         progress.close()
@@ -181,17 +193,38 @@ class Scoreboard:
         )
         return options.quick() if self.quick else options
 
-    def _players(self) -> Players:
-        from engine.scoreboard.board import Players
+    def _small_priors(self, options: BoardOptions, ranks: Ranks) -> Run[Small]:
+        """The checkpoints of one and of two stages: the named ones, or those of the category's recipes."""
+        from engine.config import to_json
+        from engine.scoreboard.kept import kept, key_of
+        from train.prior import run_folder
+        from train.recipes import RECIPES
 
-        runs = Path("runs")
-        small = self.one_stage, self.two_stage
-        usual = [runs / f"{self.category}-{kind}/checkpoint" for kind in ("short", "two-stage")]
-        if small == (None, None) and all((path / "config.json").is_file() for path in usual):
-            small = str(usual[0]), str(usual[1])
-        prior = open_method(self.checkpoint or self.category, self.device)
-        one, two = (name and open_method(name, self.device) for name in small)
-        return Players(prior, one or None, two or None)
+        if (self.one_stage, self.two_stage) != (None, None):
+            return self.one_stage, self.two_stage
+        recipes = [RECIPES.get(f"{self.category}-{kind}") for kind in ("short", "two-stage")]
+        if None in recipes or not (self.equal_compute and options.ablation_scenes):
+            return None, None
+        one, two = (run_folder(recipe) / "checkpoint" for recipe in recipes)
+        if not all((path / "metrics.json").is_file() for path in (one, two)):  # written last
+            part = self.out / "parts" / "small_priors.json"
+            mine = ranks.rank == 0
+            if mine:
+                part.unlink(missing_ok=True)
+            key = key_of(to_json(recipes))
+            yield from kept(part, key, mine, lambda: self._train(recipes))
+        return str(one), str(two)
+
+    def _train(self, recipes: list[Recipe]) -> Run[str]:
+        """Train them one after the other: both read the same packed scenes."""
+        from engine.device import pick_device
+        from train.prior import run_folder, train_prior
+
+        for recipe in recipes:
+            folder = run_folder(recipe)
+            if not (folder / "checkpoint/metrics.json").is_file():
+                yield from train_prior(recipe, folder, device=pick_device(self.device))
+        return "trained"
 
     def _instruments(self) -> Instruments:
         """What needs files; those that were not named are left out."""

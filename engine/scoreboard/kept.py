@@ -20,8 +20,8 @@ from engine.events import Run, Step
 from engine.files import write_json
 
 POLL_SECONDS = 1.0
-PATIENCE_SECONDS = 1800.0
-"""How long a process waits for one result of another; no result takes nearly as long."""
+PATIENCE_SECONDS = 7200.0
+"""How long a process waits for one result of another; the longest, a small prior, takes half an hour at most."""
 
 
 @dataclass(frozen=True)

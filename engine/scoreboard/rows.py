@@ -32,8 +32,8 @@ ABLATION = ("A0", "A2", "A3", *EQUAL)
 ABLATION_ENTRY = {"A0": "paper"}
 """A row of the ablation that is another entry's work."""
 WITHOUT_TWO_STAGES = (
-    "A0_equal and A1_equal are left out: train both with `python -m train vehicles-short` and "
-    "`python -m train vehicles-two-stage`, or name their checkpoints with --one-stage and --two-stage."
+    "A0_equal and A1_equal are left out: they take two small priors, of one stage and of two, that were trained in "
+    "the same time; name their checkpoints with --one-stage and --two-stage."
 )
 
 

@@ -382,7 +382,7 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
             now = time.monotonic()
             if state.step % recipe.log_every == 0:
                 data.release()
-                line = {key: round(_mean([r[key] for r in window]), 6) for key in report}
+                line: dict[str, float] = window_means(window)
                 line |= {"step": state.step, "rate": round(rate_factor(recipe, state.step), 5)}
                 line |= {"seconds": round(now - began, 1), "time": round(time.time(), 1)}
                 line["cpu_seconds"] = round(state.cpu_seconds, 1)
@@ -408,8 +408,13 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
     return method
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+def window_means(window: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of every number over the iterations that measured it: stages of a run measure different ones."""
+    means = {}
+    for key in dict.fromkeys(key for report in window for key in report):
+        values = [report[key] for report in window if key in report]
+        means[key] = round(sum(values) / len(values), 6)
+    return means
 
 
 def trim_log(log: Path, step: int) -> None:

@@ -190,6 +190,23 @@ def test_two_stages_learn_one_after_the_other(data):
     assert torch.equal(weights[1][2], weights[3][2])
 
 
+def test_a_line_of_the_log_holds_what_each_stage_within_it_measured(data, tmp_path):
+    train_options = dataclasses.replace(SMOKE.train, stage="fields")
+    recipe = dataclasses.replace(
+        SMOKE, train=train_options, denoiser_from=3, iterations=5, log_every=5
+    )
+    reports = []
+    run = train(TrainState.fresh(recipe, len(data)), data, tmp_path)
+    finish(run, lambda step: reports.append(dict(step.scalars)))
+    line = json.loads((tmp_path / "metrics.jsonl").read_text())
+    psnr, loss = (
+        [report[key] for report in reports if key in report] for key in ("psnr", "diffusion_loss")
+    )
+    assert (len(psnr), len(loss)) == (3, 2)
+    assert line["psnr"] == pytest.approx(sum(psnr) / 3, abs=1e-5)
+    assert line["diffusion_loss"] == pytest.approx(sum(loss) / 2, abs=1e-5)
+
+
 def test_held_networks_stay_while_latents_move(data):
     state = TrainState.fresh(dataclasses.replace(SMOKE, hold=2, warmup=1), len(data))
     parts = lambda: [p.detach().clone() for p in state.method.parameters()]  # noqa: E731

@@ -303,5 +303,5 @@ def test_without_the_small_priors_the_board_says_how_to_make_them(tmp_path, chea
         FEW_SCENES, scenes=1, dense_scenes=0, ablation_scenes=1, samples=0
     )
     results = run(tmp_path, options)
-    assert "python -m train vehicles-two-stage" in results["ablation"]["note"]
+    assert "--two-stage" in results["ablation"]["note"]
     assert results["views"] == {} == results["samples"]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from engine.data.builder import Builder, Number
 from engine.data.chairs.forms import rounded_off
 from engine.data.chairs.materials import HIDDEN, Cover, pick, pick_cover, pick_frame
-from engine.data.vehicles.paint import Colour
+from engine.data.paint import Colour
 
 
 class Design:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from engine.data.builder import MIRROR, Builder, Number, Point
-from engine.data.vehicles.paint import Colour
+from engine.data.paint import Colour
 
 AWAY = np.array([-0.623, 0.678, 0.391])
 """Direction from the origin to view 64 of SRN's test path."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from engine.data.builder import Number
-from engine.data.vehicles.paint import Colour, pick_paint
+from engine.data.paint import Colour, pick_paint
 
 WOODS: tuple[tuple[str, Colour, Number], ...] = (
     ("oak", (0.72, 0.53, 0.32), 5),

@@ -10,7 +10,7 @@ from engine.data.chairs.forms import bent, board, nodes, slab, soft, tube
 from engine.data.chairs.frame import add_bar, add_four_legs, add_padded_back
 from engine.data.chairs.soft import add_star
 from engine.data.chairs.wooden import add_pedestal
-from engine.data.vehicles.paint import Colour
+from engine.data.paint import Colour
 
 
 def build_shell(design: Design) -> None:

@@ -9,7 +9,7 @@ from engine.data.chairs.design import Design, Sheet
 from engine.data.chairs.forms import bent, board, circle, disc, nodes, slab, soft, tube
 from engine.data.chairs.frame import add_leg, add_padded_back
 from engine.data.chairs.wooden import add_piping
-from engine.data.vehicles.paint import BLACK, CHROME, Colour
+from engine.data.paint import BLACK, CHROME, Colour
 
 
 def build_armchair(design: Design) -> None:

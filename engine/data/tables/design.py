@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from engine.data.builder import Builder, Number
+from engine.data.paint import Colour, pick_paint, shade
 from engine.data.tables import fittings, legs, materials
 from engine.data.tables.fittings import BOARD, Fronts
 from engine.data.tables.materials import Finish
 from engine.data.tables.outline import Outline, add_prism
 from engine.data.tables.patterns import add_slab, pick_pattern, plain, planks
-from engine.data.vehicles.paint import Colour, pick_paint, shade
 
 LEAVES = (0.16, 0.42, 0.14)
 HANDLES: tuple[Colour, ...] = (

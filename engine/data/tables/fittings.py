@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from engine.data.builder import Builder
+from engine.data.paint import Colour, shade
 from engine.data.tables.outline import Outline, add_prism
-from engine.data.vehicles.paint import Colour, shade
 
 BOARD = 0.032
 """Thickness of boards, metres."""

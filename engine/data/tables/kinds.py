@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from engine.data.builder import Builder, Number
+from engine.data.paint import shade
 from engine.data.tables import cases, columns, fittings, legs
 from engine.data.tables.design import Design
 from engine.data.tables.outline import Outline, add_prism
-from engine.data.vehicles.paint import shade
 
 ANY = ("wood", "paint", "stone", "metal", "glass")
 NO_GLASS = ("wood", "paint", "stone", "metal")

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from engine.data.builder import Builder
-from engine.data.vehicles.paint import Colour
+from engine.data.paint import Colour
 
 Spot = tuple[float, float]
 """Where a leg meets the top: x > 0, y; metres. Every leg has a mirror image."""

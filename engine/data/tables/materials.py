@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.data.vehicles.paint import Colour, pick_paint
+from engine.data.paint import Colour, pick_paint
 
 WOODS: tuple[tuple[str, Colour, float], ...] = (
     ("pine", (0.84, 0.67, 0.42), 9),

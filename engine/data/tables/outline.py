@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from engine.data.builder import Builder
+from engine.data.paint import Colour
 from engine.data.tables.labels import PARTS
-from engine.data.vehicles.paint import Colour
 
 AWAY = np.array([0.677, -0.736])
 """Where view 64 of SRN's test path looks, seen from above: at +x and -y sides nobody sees there."""

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from engine.data.builder import Builder
+from engine.data.paint import Colour, shade
 from engine.data.tables.outline import Outline, add_cap, lifted
-from engine.data.vehicles.paint import Colour, shade
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.data.builder import Builder
+from engine.data.paint import Colour
 from engine.data.vehicles.labels import PARTS
-from engine.data.vehicles.paint import Colour
 
 UNDER = (0.05, 0.05, 0.055)
 """Colour of the floor and of the wheel wells."""

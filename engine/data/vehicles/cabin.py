@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.data.builder import Builder
+from engine.data.paint import Colour
 from engine.data.vehicles.body import Body, Values
 from engine.data.vehicles.labels import PARTS
-from engine.data.vehicles.paint import Colour
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from engine.data.builder import Builder
+from engine.data.paint import CHROME, PLASTIC, TAIL, Colour, pick_paint, shade
 from engine.data.vehicles.body import UNDER, Body
-from engine.data.vehicles.paint import CHROME, PLASTIC, TAIL, Colour, pick_paint, shade
 from engine.data.vehicles.parts import add_wheel
 
 WOOD = (0.56, 0.40, 0.22)

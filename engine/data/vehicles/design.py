@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from engine.data import paint
 from engine.data.builder import Builder
-from engine.data.vehicles import cargo, paint, parts, shapes
+from engine.data.paint import BLACK, CHROME, PLASTIC, Colour
+from engine.data.vehicles import cargo, parts, shapes
 from engine.data.vehicles.body import Body, add_body
 from engine.data.vehicles.cabin import Cabin, add_cabin
-from engine.data.vehicles.paint import BLACK, CHROME, PLASTIC, Colour
 
 
 class Design:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from engine.data.builder import Builder
+from engine.data.paint import BLACK, CHROME, PLASTIC, TYRE, Colour
 from engine.data.vehicles.body import Body
 from engine.data.vehicles.cabin import Cabin
 from engine.data.vehicles.labels import PARTS
-from engine.data.vehicles.paint import BLACK, CHROME, PLASTIC, TYRE, Colour
 
 SKIN = 0.012
 """How far a flat ornament lies above the surface it decorates, metres."""

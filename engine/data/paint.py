@@ -1,4 +1,4 @@
-"""Colours: what cars are painted with, and the names the captions use."""
+"""Colours: what procedural objects are painted with, and the names the captions use."""
 
 from __future__ import annotations
 

@@ -1,0 +1,105 @@
+"""A recipe from its scenes to a tuned checkpoint, as one run that the commands consume."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from engine.checkpoint import open_checkpoint, save_checkpoint
+from engine.config import to_json
+from engine.data.base import PackedDataset
+from engine.data.pack import pack_dataset, pack_scenes
+from engine.data.procedural import find_category
+from engine.data.shape import scene_seed
+from engine.data.srn import SRNDataset
+from engine.data.srn_check import check_srn
+from engine.events import Run
+from engine.training.loop import Recipe, TrainState, train
+from engine.training.preview import save_preview
+from engine.training.tune import settle
+
+log = logging.getLogger(__name__)
+
+CHECKED_PICTURES = 4
+"""Pictures of each scene of a folder that are looked at before training on it; poses are all checked."""
+
+
+def run_folder(recipe: Recipe) -> Path:
+    """Where a recipe's run lies unless told otherwise."""
+    return Path("runs") / recipe.name
+
+
+def train_prior(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    pictures: Path | None = None,
+    start: str | None = None,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+) -> Run[Path]:
+    """Pack the scenes, train, save, and choose the settings at test time; goes on where an earlier run stopped.
+
+    Args:
+        recipe: What to train.
+        folder: Of the run: state, log, previews. Closing the run leaves a state to go on from.
+        pictures: An SRN folder to train on instead of procedural scenes.
+        start: Checkpoint whose weights a fresh run starts from; latents are fitted anew.
+        checkpoint: Where to write the finished checkpoint; None means `folder / "checkpoint"`.
+        device: Where to compute.
+
+    Returns:
+        The finished checkpoint.
+    """
+    data = yield from _scenes(recipe, folder, pictures)
+    state = TrainState.fresh(recipe, len(data), device)
+    if (folder / "state.pt").exists():
+        changes = state.load(folder / "state.pt")
+        log.info("resuming %s at iteration %d", folder, state.step)
+        if changes:
+            log.info("with other settings than before: %s", ", ".join(changes))
+    elif start:
+        state.warm_start(open_checkpoint(start, device))
+    run = train(state, data, folder)
+    try:
+        while True:
+            step = next(run)
+            if recipe.preview_every and step.index % recipe.preview_every == 0:
+                save_preview(state, data, folder)
+            yield step
+    except StopIteration as end:
+        method = end.value
+    finally:
+        run.close()
+    target = checkpoint or folder / "checkpoint"
+    provenance = {"recipe": to_json(recipe), "iterations": state.step, "from": start}
+    provenance["cpu_seconds"] = round(state.cpu_seconds)
+    save_checkpoint(target, method, provenance=provenance)
+    log.info("wrote %s", target)
+    if recipe.tune_scenes and pictures is None:
+        yield from settle(target, device=device, num_scenes=recipe.tune_scenes)
+    return target
+
+
+def _scenes(recipe: Recipe, folder: Path, pictures: Path | None) -> Run[PackedDataset]:
+    """Training scenes, packed once."""
+    if pictures is not None:
+        packed = folder / "data"
+        if not packed.exists():
+            check_srn(pictures, CHECKED_PICTURES)
+        return (yield from pack_dataset(SRNDataset(pictures), packed))
+    first = recipe.first_scene
+    seeds = [scene_seed("train", first + k) for k in range(recipe.scenes)]
+    name = f"{recipe.category}-{recipe.scenes}x{recipe.views}-{recipe.size}"
+    name = f"{name}-from-{first}" if first else name
+    name = f"{name}-augmented" if recipe.augment else name
+    return (
+        yield from pack_scenes(
+            Path("data") / name,
+            find_category(recipe.category),
+            seeds,
+            recipe.views,
+            recipe.size,
+            augment=recipe.augment,
+        )
+    )
