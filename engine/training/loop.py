@@ -21,6 +21,7 @@ from engine.config import to_json
 from engine.data.base import PackedDataset
 from engine.errors import CheckpointError, EngineError, one_line
 from engine.events import Run, Step
+from engine.fields.triplane import DecoderConfig
 from engine.files import load_pickle, replacing
 from engine.methods.base import TrainingData
 from engine.methods.latents import LatentRecords
@@ -221,13 +222,16 @@ class TrainState:
     def warm_start(self, method: SSDNeRF) -> None:
         """Take weights and mean latent of a finished method; latents are fitted anew from its mean.
 
+        Its box, losses and sampling of rays may be others: what a denoiser knows of one category's planes (above
+        all that the three agree on colours) helps with the next.
+
         Raises:
             CheckpointError: If its networks are of another shape.
         """
-        if method.config != self.recipe.model:
+        if _networks(method.config) != _networks(self.recipe.model):
             raise CheckpointError(
                 f"{method.checkpoint}: its networks differ from recipe {self.recipe.name}'s; "
-                "start from a checkpoint of the same recipe."
+                "start from a checkpoint with planes and networks of the same shape."
             )
         self.method.load_state_dict(method.state_dict())
         self.average.load_state_dict(method.state_dict())
@@ -241,6 +245,13 @@ class TrainState:
         if bool(seen.any()) and not bool(seen.all()):
             mean = activation(records.raw[seen].float().to(self.method.device)).mean(0)
             records.raw[~seen] = activation.inverse(mean).to(records.raw)
+
+
+def _networks(model: SSDNeRFConfig) -> tuple[object, ...]:
+    """Everything that must be equal for weights to mean the same."""
+    decoder = replace(model.decoder, aabb=DecoderConfig().aabb)
+    shape = model.rows, model.cols, model.tiled, model.activation
+    return shape, decoder, model.unet, model.schedule
 
 
 def load_batch(data: PackedDataset, scenes: Tensor, device: torch.device | str) -> SceneBatch:

@@ -10,7 +10,7 @@ import torch
 
 from engine.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
 from engine.data.pack import pack_scenes
-from engine.data.procedural import VEHICLES
+from engine.data.procedural import CHAIRS, VEHICLES
 from engine.errors import CheckpointError, EngineError
 from engine.events import finish
 from engine.methods.base import SampleOptions
@@ -293,6 +293,12 @@ def test_warm_start_keeps_weights_and_fits_latents_anew_from_the_mean(data, tmp_
     started = warm.method.activation(warm.bank.records.raw[2])
     torch.testing.assert_close(started, opened.mean_latent, rtol=0, atol=1e-3)
     iterate(warm, data)
+    decoder = dataclasses.replace(SMOKE.model.decoder, aabb=CHAIRS.box)
+    model = dataclasses.replace(SMOKE.model, decoder=decoder, tv_weight=0.1, grid_shape=(9, 8, 7))
+    elsewhere = TrainState.fresh(dataclasses.replace(SMOKE, model=model), len(data))
+    elsewhere.warm_start(opened)
+    torch.testing.assert_close(elsewhere.method.unet.out.weight, opened.unet.out.weight)
+    torch.testing.assert_close(elsewhere.method.decoder.aabb, torch.tensor(CHAIRS.box))
     unet = dataclasses.replace(SMOKE.model.unet, base=8)
     model = dataclasses.replace(SMOKE.model, unet=unet)
     other = TrainState.fresh(dataclasses.replace(SMOKE, model=model), len(data))
