@@ -1,7 +1,8 @@
 """`python -m train.card CHECKPOINT`: measure a finished prior's samples and draw its model card's pictures.
 
-Writes into the checkpoint's folder: `samples.png` (64 samples, four sides each), `reconstructions.png` (unseen scenes
-from one view), `curve.png` (the run's log), and the entry `samples` of `metrics.json`.
+Writes into the checkpoint's folder: `samples.png` (64 samples, four sides each), `neighbours.png` (some of them above the
+training scenes that look most like them), `reconstructions.png` (unseen scenes from one view), `curve.png` (the run's
+log), and the entry `samples` of `metrics.json`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import matplotlib
 import numpy as np
 import torch
 import tyro
+from jaxtyping import Float
 from torch import Tensor
 
 from engine.checkpoint import find_checkpoint, open_checkpoint
@@ -24,6 +26,7 @@ from engine.data.raster import composite_white
 from engine.data.shape import render_shape, scene_seed
 from engine.errors import EngineError
 from engine.events import finish
+from engine.fields.base import Field
 from engine.mesh import THRESHOLD
 from engine.methods.ssdnerf import SSDNeRF
 from engine.noise import Noise
@@ -32,7 +35,8 @@ from engine.ops.components import largest_component_share
 from engine.ops.metrics import plaid, psnr_matrix
 from engine.ops.occupancy import cell_points
 from engine.render import RenderOptions, render_views, to_uint8
-from engine.scoreboard.samples import SIDES
+from engine.scoreboard.protocol import BoardOptions
+from engine.scoreboard.samples import NEIGHBOURS, SIDES, drawn
 from engine.training.baselines import NUM_TRAINING_SCENES, category_of
 from engine.training.tune import PLAID_DISTANCE, PLAID_SIZE, PLAID_VIEWS, add_metrics, sample_plaid
 from engine.types import Camera
@@ -42,6 +46,8 @@ matplotlib.use("Agg")
 
 SHOWN = (64, 8, 40, 96, 140, 190)
 """Places on SRN's test path of the sheet of reconstructions; the first is the input, as published."""
+SHEET_DISTANCE = 1.4
+"""Samples are looked at from no further away: at SRN's 2.0 a chair fills a quarter of its picture."""
 COPY_DB = 30.0
 """A sample nearer than this to a training scene counts as its copy."""
 
@@ -94,25 +100,25 @@ def trained_scenes(folder: Path) -> int:
 
 def measure_samples(method: SSDNeRF, options: CardOptions, folder: Path) -> dict[str, float | int]:
     """Plaid, solidity and novelty of samples; draws their sheet on the way."""
-    latents = torch.cat(
-        [
-            finish(method.generate(8, method.sample_options, Noise(options.seed + first)))
-            for first in range(0, options.samples, 8)
-        ]
-    )
-    fields = [method.scene(latent).field for latent in latents]
+    category = category_of(method)
+    board = BoardOptions(samples=options.samples, seed=options.seed)
+    fields = finish(drawn(method, board, "samples"))
     side, top = (torch.tensor(values) for values in zip(*SIDES, strict=True))
-    cameras = orbit_camera(side, top, method.data.distance, 128)
-    renders = [render_views(field, cameras) for field in fields]
-    tiles = [to_uint8(picture[24:-24, 8:-8]).numpy() for views in renders for picture in views]
-    save_picture(folder / "samples.png", contact_sheet(tiles, columns=16, gap=0))
+    cameras = orbit_camera(side, top, min(method.data.distance, SHEET_DISTANCE), board.size)
+    renders = torch.stack([render_views(field, cameras) for field in fields])
+    draw_samples(renders, folder / "samples.png")
 
     ours = sample_plaid(method, method.sample_options, options.samples, options.seed)
     paper = sample_plaid(method, method.paper_sample_options, options.samples, options.seed)
-    truth = plaid(*true_looks(category_of(method), options.samples))
-    shares = [largest_component_share(occupied(method, latent)) for latent in latents]
-    pictures = torch.stack([views[0] for views in renders])
-    nearest = nearest_training_psnr(pictures, cameras[0:1], category_of(method), options)
+    truth = plaid(*true_looks(category, options.samples))
+    box = method.decoder.aabb
+    shares = [largest_component_share(occupied(field, box)) for field in fields]
+    pictures = renders[:, 0].cpu()
+    training = training_pictures(category, cameras[0:1], options.training_scenes)
+    similarity = psnr_matrix(pictures, training)
+    nearest = similarity.amax(1)
+    beside = torch.stack([pictures, training[similarity.argmax(1)]])
+    draw_neighbours(beside[:, :NEIGHBOURS], folder / "neighbours.png")
     return {
         "count": options.samples,
         "plaid": _round(ours.luminance),
@@ -135,12 +141,28 @@ def _round(value: float) -> float:
     return round(float(value), 4)
 
 
-def occupied(method: SSDNeRF, latent: Tensor, resolution: int = 64) -> np.ndarray:
+def draw_samples(
+    renders: Float[Tensor, "samples sides height width 3"], path: Path, columns: int = 4
+) -> None:
+    """All samples from all sides, cropped to what any of them covers."""
+    covered = (renders < 1 - 2 / 255).any(-1).flatten(0, 1).any(0)
+    rows, cols = (covered.any(axis).nonzero().flatten() for axis in (1, 0))
+    cropped = renders[:, :, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    tiles = [to_uint8(picture).numpy() for picture in cropped.flatten(0, 1)]
+    save_picture(path, contact_sheet(tiles, columns=columns * renders.shape[1], gap=0))
+
+
+def draw_neighbours(beside: Float[Tensor, "2 samples height width 3"], path: Path) -> None:
+    """Samples above the training scenes that look most like them."""
+    tiles = [to_uint8(picture).numpy() for picture in beside.flatten(0, 1)]
+    save_picture(path, contact_sheet(tiles, columns=beside.shape[1], gap=2))
+
+
+def occupied(field: Field, box: Float[Tensor, "2 3"], resolution: int = 64) -> np.ndarray:
     """Cells of a lattice over the box that hold matter: denser than a mesh's surface."""
     shape = (resolution,) * 3
-    points = cell_points(shape, method.decoder.aabb)
     with torch.no_grad():
-        density = method.scene(latent).field.density(points)
+        density = field.density(cell_points(shape, box))
     return (density > THRESHOLD).reshape(shape).cpu().numpy()
 
 
@@ -163,17 +185,16 @@ def true_looks(category: Category, count: int) -> tuple[Tensor, Tensor]:
     return images, torch.from_numpy(rgba[..., 3]).float() / 255
 
 
-def nearest_training_psnr(
-    pictures: Tensor, camera: Camera, category: Category, options: CardOptions
-) -> Tensor:
-    """PSNR of each sample's picture to the most similar training scene from the same place."""
+def training_pictures(
+    category: Category, camera: Camera, count: int
+) -> Float[Tensor, "scenes height width 3"]:
+    """The first training scenes from one place."""
     c2w = camera.srn_c2w().numpy()
-    truth = [
+    images = [
         category.pictures(category.build(scene_seed("train", k)), c2w, camera.width)
-        for k in range(options.training_scenes)
+        for k in range(count)
     ]
-    truth = torch.from_numpy(np.concatenate(truth)).float() / 255
-    return psnr_matrix(pictures.cpu(), truth).amax(1)
+    return torch.from_numpy(np.concatenate(images)).float() / 255
 
 
 def draw_reconstructions(method: SSDNeRF, count: int, folder: Path) -> None:

@@ -3,11 +3,13 @@
 import json
 import shutil
 
+import numpy as np
 import torch
+from PIL import Image
 
 from engine.checkpoint import open_checkpoint
 from engine.data.procedural import VEHICLES
-from train.card import main, occupied, trained_scenes, true_looks
+from train.card import draw_samples, main, occupied, trained_scenes, true_looks
 
 
 def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
@@ -23,7 +25,7 @@ def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
     assert measured["count"] == 8
     assert measured["largest_component_min"] > 0.9  # the tiny checkpoint draws a solid brick
     assert measured["further_than_30_db"] == 8  # and no vehicle is a brick
-    for name in ("samples.png", "reconstructions.png", "curve.png"):
+    for name in ("samples.png", "neighbours.png", "reconstructions.png", "curve.png"):
         assert (folder / name).stat().st_size > 1000
 
 
@@ -43,7 +45,19 @@ def test_occupied_cells_are_those_denser_than_the_mesh_threshold(tiny_checkpoint
     with torch.no_grad():
         for bias, expected in ((20.0, 1.0), (-20.0, 0.0)):
             method.decoder.density_head[-1].bias.fill_(bias)
-            assert occupied(method, method.mean_latent, 8).mean() == expected
+            field = method.scene(method.mean_latent).field
+            assert occupied(field, method.decoder.aabb, 8).mean() == expected
+
+
+def test_the_sheet_is_cropped_to_what_any_sample_covers(tmp_path):
+    renders = torch.ones(3, 2, 16, 16, 3)
+    renders[0, 0, 4, 5] = renders[2, 1, 9, 12, 0] = 0.0
+    draw_samples(renders, tmp_path / "sheet.png", columns=3)
+    sheet = np.array(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (6, 6 * 8, 3)
+    assert (sheet[0, 0] == 0).all()
+    assert sheet[5, 47].tolist() == [0, 255, 255]
+    assert (sheet < 255).sum() == 4
 
 
 def test_true_looks_fill_the_small_picture():
