@@ -34,8 +34,6 @@ class Command:
     """Folder of the run (default: runs/NAME)."""
     data: Path | None = None
     """An SRN folder to train on instead of procedural scenes: all its scenes, whatever the recipe's numbers."""
-    from_: Annotated[str | None, tyro.conf.arg(name="from")] = None
-    """Checkpoint to start from: its weights are kept, latents are fitted anew."""
     checkpoint: Path | None = None
     """Where to write the finished checkpoint (default: the run's folder / checkpoint)."""
     device: str = "auto"
@@ -98,7 +96,6 @@ def _train(command: Command) -> int:
         recipe,
         command.out or run_folder(recipe),
         pictures=command.data,
-        start=command.from_,
         checkpoint=command.checkpoint,
         device=pick_device(command.device),
     )

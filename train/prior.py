@@ -34,7 +34,6 @@ def train_prior(
     folder: Path,
     *,
     pictures: Path | None = None,
-    start: str | None = None,
     checkpoint: Path | None = None,
     device: str = "cpu",
 ) -> Run[Path]:
@@ -44,7 +43,6 @@ def train_prior(
         recipe: What to train.
         folder: Of the run: state, log, previews. Closing the run leaves a state to go on from.
         pictures: An SRN folder to train on instead of procedural scenes.
-        start: Checkpoint whose weights a fresh run starts from; latents are fitted anew.
         checkpoint: Where to write the finished checkpoint; None means `folder / "checkpoint"`.
         device: Where to compute.
 
@@ -58,8 +56,8 @@ def train_prior(
         log.info("resuming %s at iteration %d", folder, state.step)
         if changes:
             log.info("with other settings than before: %s", ", ".join(changes))
-    elif start:
-        state.warm_start(open_checkpoint(start, device))
+    elif recipe.start is not None:
+        state.warm_start(open_checkpoint(recipe.start, device))
     run = train(state, data, folder)
     try:
         while True:
@@ -72,7 +70,7 @@ def train_prior(
     finally:
         run.close()
     target = checkpoint or folder / "checkpoint"
-    provenance = {"recipe": to_json(recipe), "iterations": state.step, "from": start}
+    provenance = {"recipe": to_json(recipe), "iterations": state.step}
     provenance["cpu_seconds"] = round(state.cpu_seconds)
     save_checkpoint(target, method, provenance=provenance)
     log.info("wrote %s", target)

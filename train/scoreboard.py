@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -111,7 +111,7 @@ def print_results(results: dict, mode: str) -> None:
 class Scoreboard:
     """Measure a prior on unseen procedural scenes, beside baselines, its own ablation and what was published.
 
-    Writes scoreboard.json, scoreboard.html and their pictures. Run again with the same folder, it goes on where it
+    Writes scoreboard.json, the same as tables in scoreboard.md, and with its pictures in scoreboard.html. Run again with the same folder, it goes on where it
     stopped. `torchrun --nproc-per-node 2 launch.py scoreboard ...` shares the scenes among processes.
     """
 
@@ -157,6 +157,7 @@ class Scoreboard:
         from engine.events import finish
         from engine.scoreboard.board import Players, scoreboard
         from engine.scoreboard.kept import Ranks
+        from engine.scoreboard.markdown import markdown
 
         options = self._options()
         category, ranks = find_category(self.category), Ranks.of_environment()
@@ -172,8 +173,8 @@ class Scoreboard:
         results = finish(run, progress)
         progress.close()
         if results is not None:
-            print_scoreboard(results)
-            print(f"{self.out / 'scoreboard.json'}  {self.out / 'scoreboard.html'}")
+            print(markdown(results))
+            print(*(self.out / f"scoreboard.{kind}" for kind in ("json", "md", "html")))
 
     def _options(self) -> BoardOptions:
         from engine.scoreboard.protocol import BoardOptions
@@ -261,62 +262,3 @@ def set_threads(threads: int, world: int) -> None:
     import torch
 
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // world))
-
-
-def print_scoreboard(results: dict[str, Any]) -> None:
-    """The short form: who reaches what, and by how much ours is better."""
-    for count, ours in results["ours"].items():
-        print(f"\n{results['category']}, {ours['scenes']} unseen scenes, views given: {count}")
-        print_rows([ours, *(rows[count] for rows in results["baselines"].values())])
-    ablation = {name: row for name, row in results["ablation"].items() if name != "note"}
-    if ablation:
-        print(f"\nablation, mode paper, {ablation['A0']['scenes']} scenes, one view")
-        print_rows(list(ablation.values()), list(ablation))
-    if note := results["ablation"].get("note"):
-        print(note)
-    if results["views"]:
-        print_curve(results["views"])
-    if results["samples"]:
-        print_samples(results["samples"])
-
-
-def print_rows(rows: list[dict[str, Any]], names: list[str] | None = None) -> None:
-    """Lines of a table: PSNR and SSIM with what the interval leaves open, and the margin over the row."""
-    print(f"{'':36}{'PSNR':>15}{'SSIM':>8}{'IoU':>7}{'margin (95 %)':>24}")
-    for index, row in enumerate(rows):
-        title = f"{names[index]} {row['title']}" if names else row["title"]
-        psnr, margin = row["psnr"], row.get("margin", {}).get("psnr")
-        solid = f"{row['iou']['mean']:7.3f}" if "iou" in row else f"{'':7}"
-        lead = (
-            f"{margin['mean']:+10.2f} ({margin['low']:+.2f} to {margin['high']:+.2f})"
-            if margin
-            else ""
-        )
-        spread = (psnr["high"] - psnr["low"]) / 2
-        print(
-            f"{title:36}{psnr['mean']:8.2f} ±{spread:5.2f}{row['ssim']['mean']:8.3f}{solid}{lead}"
-        )
-
-
-def print_curve(views: dict[str, Any]) -> None:
-    """PSNR over the number of views."""
-    counts = [key for key in views if key != "no_prior"]
-    print(f"\nfrom sparse to dense, {views['1']['scenes']} scenes")
-    print(f"{'views':24}" + "".join(f"{count:>8}" for count in counts))
-    for title, rows in (("SSDNeRF", views), ("fit without prior", views["no_prior"])):
-        print(f"{title:24}" + "".join(f"{rows[n]['psnr']['mean']:8.2f}" for n in counts))
-    gains = [views[n]["gain"]["mean"] if "gain" in views[n] else None for n in counts]
-    print(
-        f"{'step':24}" + "".join(f"{'':8}" if gain is None else f"{gain:+8.2f}" for gain in gains)
-    )
-
-
-def print_samples(samples: dict[str, Any]) -> None:
-    """Distances of unconditional samples."""
-    print(f"\n{samples['count']} samples against renders of {samples['held_out']} unseen scenes")
-    for name in ("ours", "training", "two_stage"):
-        if name in samples:
-            numbers = "  ".join(f"{key} {value:.4g}" for key, value in samples[name].items())
-            print(f"{name.replace('_', ' '):24}{numbers}")
-    if "coverage" in samples:
-        print(f"coverage {samples['coverage']:.2f}, MMD {samples['mmd']:.4f} SRN units")

@@ -64,7 +64,7 @@ SETTINGS = (
     Setting(
         "finetune_steps",
         "Finetune steps",
-        "Rounds of fitting to your pictures after sampling, held together by the prior.",
+        "Rounds of fitting to one picture after sampling, held together by the prior; several pictures take more.",
         0,
         60,
         1,
@@ -72,7 +72,7 @@ SETTINGS = (
     Setting(
         "learning_rate",
         "Finetune rate",
-        "Adam's step size on the object's code while finetuning.",
+        "Adam's step size on the object's code while finetuning one picture; the paper's mode raises it with more.",
         0,
         1,
         0.001,

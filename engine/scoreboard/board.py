@@ -28,6 +28,7 @@ from engine.scoreboard.entries import (
     mean_pictures,
 )
 from engine.scoreboard.kept import Ranks, kept, key_of
+from engine.scoreboard.markdown import markdown
 from engine.scoreboard.measure import Perceptual, Task, measure
 from engine.scoreboard.page import write_page
 from engine.scoreboard.protocol import FEW, MANY, BoardOptions, given_views, published
@@ -89,7 +90,7 @@ def scoreboard(
     Args:
         players: The prior, and those it is compared with.
         category: Whose test scenes are rebuilt.
-        out: Folder of `scoreboard.json`, the page, `pictures/` and `parts/`.
+        out: Folder of `scoreboard.json`, its tables, the page, `pictures/` and `parts/`.
         options: How much is measured, and how.
         instruments: What needs files.
         ranks: Which of how many processes this is.
@@ -117,6 +118,8 @@ def scoreboard(
         "published": published(category.name),
     }
     write_json(out / "scoreboard.json", results)
+    with replacing(out / "scoreboard.md") as temporary:
+        temporary.write_text(markdown(results), encoding="utf-8")
     write_page(out, results)
     return results
 

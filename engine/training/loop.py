@@ -44,6 +44,9 @@ class Recipe:
     """Procedural category of the training scenes (a folder of pictures has none)."""
     augment: bool = False
     """Whether half of the procedural scenes get other colours, light and proportions."""
+    start: str | None = None
+    """Checkpoint whose weights a fresh run starts from, its name under checkpoints/ or a folder; latents are fitted
+    anew."""
     model: SSDNeRFConfig = field(default_factory=SSDNeRFConfig)
     """Networks and losses."""
     train: TrainOptions = field(default_factory=TrainOptions)
@@ -72,7 +75,7 @@ class Recipe:
     """Iteration from which latents and decoder stay and the denoiser alone learns: the second stage of the paper's
     two-stage ablation, whose first is `train.stage` "fields". Every stage has its own warm-up and decay."""
     hold: int = 0
-    """Iterations in which both stay as they are while latents find their places (for runs `--from` a checkpoint)."""
+    """Iterations in which both stay as they are while latents find their places (for runs that start from a checkpoint)."""
     decay_from: float = 0.5
     """Share of the run after which every rate falls along a cosine."""
     final_rate: float = 0.05

@@ -94,7 +94,7 @@ def test_dry_run_prints_the_recipe_and_does_nothing(tmp_path):
 
 MISTAKES = {
     "--device tpu": "Found --device tpu",
-    "--from nowhere": "nowhere: found no checkpoint",
+    "--start nowhere": "nowhere: found no checkpoint",
     "--data nowhere": "nowhere: found no such folder",
     "--data upside-down": "the camera is upside down",
     "--data cars --out file": "file",

@@ -49,11 +49,12 @@ VEHICLES_GPU = dataclasses.replace(
 VEHICLES_GPU_2 = dataclasses.replace(
     VEHICLES_GPU,
     name="vehicles-gpu-2",
+    start="runs/vehicles-gpu/checkpoint",
     first_scene=2000,
     iterations=14_376,
     unet_rate=7e-4,
 )
-"""The second half, on other scenes: `--from` the first's checkpoint."""
+"""The second half, on other scenes, from the first's checkpoint."""
 
 VEHICLES_SHORT = dataclasses.replace(
     VEHICLES,
@@ -78,6 +79,7 @@ VEHICLES_TWO_STAGE = dataclasses.replace(
 VEHICLES_WIDE = dataclasses.replace(
     VEHICLES,
     name="vehicles-wide",
+    start="runs/vehicles-gpu-2/checkpoint",
     augment=True,
     scenes=1200,
     first_scene=4000,
@@ -91,7 +93,7 @@ VEHICLES_WIDE = dataclasses.replace(
     decoder_rate=2e-3,
     decay_from=0.35,
 )
-"""Colours, light and proportions outside the generator's: `--from` the GPU's prior, 40 minutes of one core."""
+"""Colours, light and proportions outside the generator's, from the GPU's prior: 40 minutes of one core."""
 
 SMOKE = Recipe(
     name="smoke",
