@@ -7,6 +7,7 @@ Nothing is unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.config import from_json, to_json
 from engine.convert.official import load_official
@@ -23,7 +24,7 @@ from engine.device import network_dtype
 from engine.errors import CheckpointError, ConfigError, one_line
 from engine.files import replacing, write_json
 from engine.methods import METHODS
-from engine.methods.base import FitOptions, SampleOptions, TrainingData
+from engine.methods.base import FitOptions, Method, SampleOptions, TrainingData
 from engine.methods.ssdnerf import SSDNeRF
 
 FORMAT = "ssdnerf-explorer-checkpoint/1"
@@ -185,6 +186,37 @@ def read_metrics(folder: Path | str) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: not readable as a JSON object ({one_line(error)}); restore it."
         ) from error
+
+
+def fingerprint(method: Method) -> str:
+    """A short name of the method's weights."""
+    tensors = {"mean_latent": method.mean_latent}
+    if isinstance(method, nn.Module):
+        tensors |= method.state_dict()
+    return digest(*(tensors[name] for name in sorted(tensors)))
+
+
+def known_rate(checkpoint: Path | str, method: Method, views: tuple[int, ...]) -> float | None:
+    """The rate of the fit without prior that a checkpoint's `metrics.json` holds for these weights and views.
+
+    Args:
+        checkpoint: What `method` was opened from; official `.pth` files have no metrics.
+        method: What fits.
+        views: Which views are given.
+    """
+    if Path(checkpoint).suffix == ".pth":
+        return None
+    known = read_metrics(find_checkpoint(checkpoint)).get("no_prior_rate", {})
+    wanted = {"views": list(views), "weights": fingerprint(method)}
+    return known["rate"] if all(known.get(key) == value for key, value in wanted.items()) else None
+
+
+def digest(*tensors: Tensor) -> str:
+    """A short name of what tensors hold."""
+    state = hashlib.blake2b(digest_size=8)
+    for tensor in tensors:
+        state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return state.hexdigest()
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -53,9 +53,10 @@ class Evaluate:
 
     def run(self, progress: Progress) -> None:
         """Evaluate, write and print."""
+        from engine.checkpoint import known_rate
         from engine.data.srn import SRNDataset
         from engine.events import finish
-        from engine.training.evaluate import EvaluateOptions, evaluate, known_rate
+        from engine.scoreboard.evaluate import EvaluateOptions, evaluate
 
         views = numbers(self.views)
         if self.limit is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.checkpoint import fingerprint
 from engine.config import to_json
 from engine.data.procedural import Category
 from engine.errors import ConfigError
@@ -36,7 +37,6 @@ from engine.scoreboard.rows import Table, board, planned
 from engine.scoreboard.samples import Features, Gauge, measure_samples
 from engine.scoreboard.scenes import TestScene
 from engine.training.baselines import TrainingScenes, choose_rate, no_prior_options
-from engine.training.evaluate import fingerprint
 
 PROTOCOL = 1
 """Raised whenever what is measured changes; parts of another number are measured anew."""

@@ -15,15 +15,15 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from engine.checkpoint import digest, fingerprint
 from engine.config import to_json
 from engine.events import Run, Step, finish
 from engine.methods.base import FitOptions, Method, fit_options_for
 from engine.noise import Noise
 from engine.render import Quality
 from engine.scoreboard.protocol import BoardOptions
-from engine.scoreboard.scenes import Answer, TestScene, look
+from engine.scoreboard.scenes import Answer, Scene, TestScene, look
 from engine.training.baselines import TrainingScenes, no_prior_options
-from engine.training.evaluate import fingerprint
 
 
 @runtime_checkable
@@ -39,7 +39,7 @@ class Entry(Protocol):
         """Everything the answer depends on beside the scene; plain JSON values."""
         ...
 
-    def answer(self, scene: TestScene, places: tuple[int, ...]) -> Answer:
+    def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
         """The scene as it looks from everywhere, made of its pictures from some places."""
         ...
 
@@ -78,7 +78,7 @@ class Fit:
             "quality": self.quality,
         }
 
-    def answer(self, scene: TestScene, places: tuple[int, ...]) -> Answer:
+    def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
         """Reconstruct and draw."""
         method, begun = self.contender.method, time.process_time()
         run = method.reconstruct(scene.given(places), self.options(len(places)), Noise(self.seed))
@@ -95,19 +95,21 @@ class MeanCode:
 
     def __init__(self, contender: Contender, quality: Quality):
         self.contender, self.quality = contender, quality
-        self._images: Tensor | None = None
+        self._seen: tuple[str, Tensor] | None = None
 
     def settings(self, num_views: int) -> dict[str, Any]:
         """The weights."""
         return {"weights": self.contender.weights, "quality": self.quality}
 
-    def answer(self, scene: TestScene, places: tuple[int, ...]) -> Answer:
-        """Always the same pictures."""
+    def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
+        """The same pictures from the same places."""
         method = self.contender.method
         field = method.scene(method.mean_latent).field
-        if self._images is None:
-            self._images = look(field, scene, self.quality)
-        return Answer(self._images, field, 0.0)
+        camera = scene.views.camera
+        places_seen = digest(camera.c2w, camera.intrinsics)
+        if self._seen is None or self._seen[0] != places_seen:
+            self._seen = places_seen, look(field, scene, self.quality)
+        return Answer(self._seen[1], field, 0.0)
 
 
 class MeanImage:
@@ -122,7 +124,7 @@ class MeanImage:
         """The training scenes."""
         return {"data": self.data}
 
-    def answer(self, scene: TestScene, places: tuple[int, ...]) -> Answer:
+    def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
         """Always the same pictures."""
         return Answer(self._images.float() / 255, None, 0.0)
 
@@ -139,7 +141,7 @@ class Nearest:
         """The training scenes."""
         return {"data": self.data}
 
-    def answer(self, scene: TestScene, places: tuple[int, ...]) -> Answer:
+    def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
         """Find and draw it."""
         begun = time.process_time()
         index = self.training.nearest(scene.given(places))

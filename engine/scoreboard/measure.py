@@ -11,14 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.errors import ExportError
-from engine.ops.metrics import evaluation_psnr
+from engine.ops.metrics import evaluation_psnr, ssim
 from engine.render import to_uint8
 from engine.scoreboard.entries import Entry
 from engine.scoreboard.geometry import chamfer, iou, surface_of
 from engine.scoreboard.intervals import DIGITS
 from engine.scoreboard.protocol import SHAPED_SCENES, SHOWN_PLACES, SHOWN_SCENES, given_views
 from engine.scoreboard.scenes import Answer, TestScene
-from engine.training.evaluate import score
 from engine.types import Views
 from engine.video import save_picture
 
@@ -55,21 +54,35 @@ def measure(
     """
     places = given_views(num_views)
     answer = entry.answer(scene, places)
-    held_out = [k for k in range(len(scene.views)) if k not in places]
-    truth, images = scene.views[held_out], answer.images[held_out]
-    given = list(places)
-    on_inputs = evaluation_psnr(answer.images[given], scene.views.images[given]).mean()
     scores = {
-        **score(images, truth),
-        "input_psnr": round(float(on_inputs), DIGITS),
+        **compare(answer.images, scene.views, places),
         "seconds": round(answer.seconds, 3),
         **_geometry(answer, scene),
     }
     if perceptual is not None:
-        scores["lpips"] = round(float(perceptual(images, truth.images).mean()), DIGITS)
+        held_out = others(scene.views, places)
+        distance = perceptual(answer.images[held_out], scene.views.images[held_out]).mean()
+        scores["lpips"] = round(float(distance), DIGITS)
     if scene.index < SHOWN_SCENES:
         write_pictures(pictures, entry.name, scene, num_views, answer.images)
     return scores
+
+
+def compare(
+    images: Float[Tensor, "places height width 3"], truth: Views, given: tuple[int, ...]
+) -> dict[str, float]:
+    """PSNR (dB) and SSIM as published, averaged over the places that were not given; PSNR of those that were."""
+    held_out, inputs = others(truth, given), list(given)
+    psnr = evaluation_psnr(images[held_out], truth.images[held_out]).mean()
+    alike = ssim(images[held_out], truth.images[held_out]).mean()
+    on_inputs = evaluation_psnr(images[inputs], truth.images[inputs]).mean()
+    scores = {"psnr": psnr, "ssim": alike, "input_psnr": on_inputs}
+    return {name: round(float(value), DIGITS) for name, value in scores.items()}
+
+
+def others(views: Views, given: tuple[int, ...]) -> list[int]:
+    """The places that were not given."""
+    return [k for k in range(len(views)) if k not in given]
 
 
 def _geometry(answer: Answer, scene: TestScene) -> dict[str, float]:

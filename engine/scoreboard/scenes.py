@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from engine.checkpoint import digest
 from engine.data.procedural import Category
 from engine.data.shape import Shape, scene_seed
 from engine.fields.base import Field
 from engine.render import Quality, RenderOptions, render_views
 from engine.scoreboard.geometry import Surface, surface_of
-from engine.training.evaluate import digest
 from engine.types import Views
 
 
@@ -23,7 +23,7 @@ class Answer:
     """What an entry makes of some views of a scene.
 
     Attributes:
-        images: The scene as it is thought to look, from every place on the test path.
+        images: The scene as it is thought to look, from every place.
         solid: The matter behind them; None for mere pictures.
         seconds: CPU seconds that the answer took, without drawing it.
     """
@@ -33,7 +33,22 @@ class Answer:
     seconds: float
 
 
-class TestScene:
+class Scene:
+    """A scene as entries see it.
+
+    Attributes:
+        views: The truth from every place.
+    """
+
+    def __init__(self, views: Views):
+        self.views = views
+
+    def given(self, places: tuple[int, ...]) -> Views:
+        """The pictures from some places."""
+        return self.views[list(places)]
+
+
+class TestScene(Scene):
     """A scene of the test split, drawn when its pictures are first wanted."""
 
     __test__ = False  # no test, whatever its name
@@ -70,7 +85,7 @@ class TestScene:
         return self._fingerprints[places]
 
 
-def look(field: Field, scene: TestScene, quality: Quality) -> Float[Tensor, "places h w 3"]:
-    """A field from every place on the test path."""
+def look(field: Field, scene: Scene, quality: Quality) -> Float[Tensor, "places h w 3"]:
+    """A field from every place of a scene."""
     options = RenderOptions(quality=quality, threads=torch.get_num_threads())
     return render_views(field, scene.views.camera, options).cpu()

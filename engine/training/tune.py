@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.checkpoint import open_checkpoint, read_metrics
+from engine.checkpoint import fingerprint, open_checkpoint, read_metrics
 from engine.config import to_json
 from engine.events import Run, Step, finish
 from engine.files import write_json
@@ -29,7 +29,6 @@ from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import Plaid, evaluation_psnr, plaid
 from engine.render import RenderOptions, bake, render, render_views
 from engine.training.baselines import category_of, choose_rate
-from engine.training.evaluate import fingerprint
 from engine.types import Camera, SceneBatch, Views
 
 Candidates = tuple[tuple[str, tuple[Any, ...]], ...]

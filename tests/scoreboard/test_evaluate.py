@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from engine.checkpoint import open_checkpoint
+from engine.checkpoint import fingerprint, known_rate, open_checkpoint
 from engine.data.cameras import spiral_cameras, srn_intrinsics
 from engine.data.procedural import VEHICLES, Category
 from engine.data.raster import composite_white
@@ -19,15 +19,9 @@ from engine.methods.base import FitOptions, TrainingData
 from engine.methods.toy import ToyMethod, toy_car
 from engine.noise import Noise
 from engine.render import RenderOptions, render_views
+from engine.scoreboard.evaluate import EvaluateOptions, data_spread, evaluate
 from engine.training import baselines
 from engine.training.baselines import NO_PRIOR, TrainingScenes, category_of, choose_rate
-from engine.training.evaluate import (
-    EvaluateOptions,
-    data_spread,
-    evaluate,
-    fingerprint,
-    known_rate,
-)
 from engine.training.tune import (
     Tuning,
     add_metrics,
