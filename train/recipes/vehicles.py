@@ -71,7 +71,7 @@ VEHICLES_TWO_STAGE = dataclasses.replace(
     name="vehicles-two-stage",
     model=dataclasses.replace(VEHICLES.model, tv_weight=0.1, tv_power=1.5),
     train=dataclasses.replace(VEHICLES.train, stage="fields"),
-    iterations=4_600,
+    iterations=4_000,
     denoiser_from=1_770,
 )
 """The paper's two-stage ablation in the same CPU seconds: latents and decoder with total variation, then the prior."""
