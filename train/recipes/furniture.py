@@ -46,8 +46,8 @@ def furniture(category: Category, rays: int, iterations: int) -> Recipe:
     )
 
 
-CHAIRS = furniture(procedural.CHAIRS, rays=2048, iterations=16_000)
+CHAIRS = furniture(procedural.CHAIRS, rays=2048, iterations=18_000)
 """From SRN's distance of 2.0 an object fills a quarter of the picture: twice the rays."""
 
-TABLES = furniture(procedural.TABLES, rays=1024, iterations=14_000)
+TABLES = furniture(procedural.TABLES, rays=1024, iterations=15_000)
 """An hour of one core."""
