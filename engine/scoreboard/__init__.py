@@ -19,7 +19,7 @@ scenes; `iou` and `chamfer` are of the first scenes only):
                            A0's minus the row's (A0_equal's minus A1_equal's); "note" where rows are left out
     views                  {"1": ROW, "2": ROW, "4": ..., "32": ROW, "no_prior": {"1": ROW, ..., "32": ROW}} on the same
                            scenes for every number of views; "gain": INTERVAL is the step in PSNR from the row before
-    samples                counts, fd_small and kd_small of `ours`, `training` (the floor) and `two_stage`, coverage, mmd
+    samples                counts, fd_small and kd_small of `ours`, `training` (the floor) and the small priors, coverage, mmd
     published              what the paper reports (spec section 9)
 
 Pictures lie beside it in `pictures/`: `{scene:03d}-{views:02d}-input.png`, `...-{place:03d}-truth.png`,

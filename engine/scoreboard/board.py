@@ -57,9 +57,15 @@ class Players:
     two_stage: Method | None = None
 
     @property
+    def small(self) -> dict[str, Method]:
+        """The small priors, by name; both or none."""
+        known = {"one_stage": self.one_stage, "two_stage": self.two_stage}
+        return {name: method for name, method in known.items() if method is not None}
+
+    @property
     def equal(self) -> bool:
         """Whether both small priors are there."""
-        return self.one_stage is not None and self.two_stage is not None
+        return len(self.small) == 2
 
 
 @dataclass(frozen=True)
@@ -126,12 +132,12 @@ def scoreboard(
 
 def check_players(players: Players, category: Category) -> None:
     """Refuse priors of other objects, and half a comparison."""
-    if (players.one_stage is None) != (players.two_stage is None):
+    if len(players.small) == 1:
         raise ConfigError(
             "Found one of the two small priors, expected both or none: they are compared at equal compute."
         )
-    for method in (players.prior, players.one_stage, players.two_stage):
-        if method is not None and method.data.category != category.name:
+    for method in (players.prior, *players.small.values()):
+        if method.data.category != category.name:
             raise ConfigError(
                 f"{method.checkpoint}: was trained on {method.data.category or 'other data'}, expected a prior of "
                 f"{category.name}; name one with --checkpoint."
@@ -282,7 +288,7 @@ class _Work:
 
     def samples(self) -> Run[dict[str, Any]]:
         """Unconditional samples, measured by the last process."""
-        two_stage = self.players.two_stage
+        small = self.players.small
         if not self.options.samples:
             return {}
 
@@ -291,7 +297,7 @@ class _Work:
                 self.players.prior,
                 Gauge(self.category, self.options, self.instruments.networks),
                 training=self.training,
-                two_stage=two_stage,
+                small=small,
                 pictures=self.out / "pictures",
             )
 
@@ -301,7 +307,7 @@ class _Work:
             [self.options.samples, self.options.seed, self.options.size, self.options.quality],
             self.prior.weights,
             self.data,
-            None if two_stage is None else fingerprint(two_stage),
+            {name: fingerprint(method) for name, method in small.items()},
             dict(self.instruments.files),
         )
         path = self.out / "parts" / "samples.json"

@@ -11,7 +11,8 @@ NO_VALUE = ""
 SETS = {
     "ours": "samples",
     "training": "training renders (the floor)",
-    "two_stage": "two-stage samples",
+    "one_stage": "small prior of one stage, equal compute",
+    "two_stage": "small prior of two stages, equal compute",
 }
 """Sets of pictures that are compared with held-out renders, and their names for people."""
 

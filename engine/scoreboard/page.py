@@ -50,7 +50,7 @@ PARTS = {
     "A3": ("finetuning", "A3"),
 }
 """What each row of the paper's ablation takes away, and the row here whose margin tells what that is worth."""
-SETS = ("ours", "training", "two_stage")
+SETS = ("ours", "training", "one_stage", "two_stage")
 """Sets of objects whose pictures are compared with held-out ones."""
 PUBLISHED = {"vehicles": ("views", "cars"), "chairs": ("chairs", "chairs")}
 """Key of the paper's reconstructions for a category, and what the paper calls it."""

@@ -108,7 +108,7 @@ def measure_samples(
     gauge: Gauge,
     *,
     training: TrainingScenes,
-    two_stage: Method | None,
+    small: Mapping[str, Method],
     pictures: Path,
 ) -> Run[dict[str, Any]]:
     """Distances of samples to held-out renders, coverage and matching distance; writes the samples' pictures.
@@ -117,7 +117,7 @@ def measure_samples(
         method: What draws the samples.
         gauge: What they are measured by.
         training: The nearest of them are shown beside some samples.
-        two_stage: Another prior, whose pictures are measured in the same way.
+        small: Other priors by the names of their sets, whose pictures are measured in the same way.
         pictures: Folder of the pictures.
     """
     count = gauge.options.samples
@@ -130,8 +130,8 @@ def measure_samples(
         "ours": fields,
         "training": _true(gauge.category, "train", count),
     }
-    if two_stage is not None:
-        sets["two_stage"] = yield from drawn(two_stage, gauge.options, "two-stage samples")
+    for name, other in small.items():
+        sets[name] = yield from drawn(other, gauge.options, f"samples of {name}")
     results: dict[str, Any] = {"count": count, "held_out": HELD_OUT_SCENES, "views": len(PLACES)}
     for name, things in sets.items():
         found = yield from gauge.features(things, count, f"pictures of {name}")

@@ -214,6 +214,7 @@ def test_the_board_holds_every_part_with_intervals(tmp_path):
     assert sum(gains) == pytest.approx(curve[1] - curve[0], abs=1e-2)
     assert set(results["samples"]["ours"]) == {"fd_small", "kd_small"}
     assert results["samples"]["training"] != results["samples"]["two_stage"]
+    assert "one_stage" in results["samples"]
     assert results["settings"]["fit"]["paper"]["32"]["inner_steps"] == 8
     assert len(list((tmp_path / "pictures").glob("sample-*.png"))) == 8
     assert len(list((tmp_path / "pictures").glob("nearest-*.png"))) == 2
