@@ -145,17 +145,21 @@ def draw_samples(
     renders: Float[Tensor, "samples sides height width 3"], path: Path, columns: int = 4
 ) -> None:
     """All samples from all sides, cropped to what any of them covers."""
-    covered = (renders < 1 - 2 / 255).any(-1).flatten(0, 1).any(0)
-    rows, cols = (covered.any(axis).nonzero().flatten() for axis in (1, 0))
-    cropped = renders[:, :, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    tiles = [to_uint8(picture).numpy() for picture in cropped.flatten(0, 1)]
+    tiles = cropped(renders.flatten(0, 1))
     save_picture(path, contact_sheet(tiles, columns=columns * renders.shape[1], gap=0))
+
+
+def cropped(pictures: Float[Tensor, "pictures height width 3"]) -> list[np.ndarray]:
+    """Pictures on white, cropped alike to what any of them covers (uint8)."""
+    covered = (pictures < 1 - 2 / 255).any(-1).any(0)
+    rows, cols = (covered.any(axis).nonzero().flatten() for axis in (1, 0))
+    inside = pictures[:, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    return [to_uint8(picture).numpy() for picture in inside]
 
 
 def draw_neighbours(beside: Float[Tensor, "2 samples height width 3"], path: Path) -> None:
     """Samples above the training scenes that look most like them."""
-    tiles = [to_uint8(picture).numpy() for picture in beside.flatten(0, 1)]
-    save_picture(path, contact_sheet(tiles, columns=beside.shape[1], gap=2))
+    save_picture(path, contact_sheet(cropped(beside.flatten(0, 1)), columns=beside.shape[1], gap=2))
 
 
 def occupied(field: Field, box: Float[Tensor, "2 3"], resolution: int = 64) -> np.ndarray:
@@ -199,7 +203,7 @@ def training_pictures(
 
 def draw_reconstructions(method: SSDNeRF, count: int, folder: Path) -> None:
     """Rows of input, then truth and prediction from places that were not given."""
-    tiles = []
+    pictures: list[Tensor] = []
     for index in range(count):
         views = category_of(method).views("test", index, which=SHOWN)
         latent = finish(method.reconstruct(views[[0]], method.fit_options, Noise(0)))[0]
@@ -207,8 +211,9 @@ def draw_reconstructions(method: SSDNeRF, count: int, folder: Path) -> None:
         row = [views.images[0], renders[0]]
         for k in range(1, len(views)):
             row += [views.images[k], renders[k]]
-        tiles += [to_uint8(picture).numpy() for picture in row]
-    save_picture(folder / "reconstructions.png", contact_sheet(tiles, columns=12, gap=2))
+        pictures += [picture.cpu() for picture in row]
+    tiles = cropped(torch.stack(pictures))
+    save_picture(folder / "reconstructions.png", contact_sheet(tiles, columns=2 * len(SHOWN), gap=2))
 
 
 def draw_curve(log: Path, path: Path) -> None:
