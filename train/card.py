@@ -213,7 +213,9 @@ def draw_reconstructions(method: SSDNeRF, count: int, folder: Path) -> None:
             row += [views.images[k], renders[k]]
         pictures += [picture.cpu() for picture in row]
     tiles = cropped(torch.stack(pictures))
-    save_picture(folder / "reconstructions.png", contact_sheet(tiles, columns=2 * len(SHOWN), gap=2))
+    save_picture(
+        folder / "reconstructions.png", contact_sheet(tiles, columns=2 * len(SHOWN), gap=2)
+    )
 
 
 def draw_curve(log: Path, path: Path) -> None:
