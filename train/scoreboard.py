@@ -112,8 +112,9 @@ def print_results(results: dict, mode: str) -> None:
 class Scoreboard:
     """Measure a prior on unseen procedural scenes, beside baselines, its own ablation and what was published.
 
-    Writes scoreboard.json, the same as tables in scoreboard.md, and with its pictures in scoreboard.html. Run again with the same folder, it goes on where it
-    stopped. `torchrun --nproc-per-node 2 launch.py scoreboard ...` shares the scenes among processes.
+    Writes scoreboard.json, the same as tables in scoreboard.md, and with its pictures in scoreboard.html. Run again
+    with the same folder, it goes on where it stopped. `torchrun --nproc-per-node 2 launch.py scoreboard ...` shares the
+    scenes among processes.
     """
 
     category: tyro.conf.Positional[str]
@@ -132,7 +133,7 @@ class Scoreboard:
     """Objects drawn from the prior (0: none)."""
     equal_compute: bool = True
     """Whether the ablation compares small priors of one stage and of two; where `runs` lacks them and the category has
-    recipes for them (vehicles has), they are trained first: ten minutes of one core each."""
+    recipes for them (vehicles has), they are trained first, ten minutes of one core each; not with --quick."""
     one_stage: str | None = None
     """The small prior of one stage (default: runs/CATEGORY-short/checkpoint)."""
     two_stage: str | None = None
@@ -209,6 +210,8 @@ class Scoreboard:
             return None, None
         one, two = (run_folder(recipe) / "checkpoint" for recipe in recipes)
         if not all((path / "metrics.json").is_file() for path in (one, two)):  # written last
+            if self.quick:
+                return None, None
             part = self.out / "parts" / "small_priors.json"
             mine = ranks.rank == 0
             if mine:

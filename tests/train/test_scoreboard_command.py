@@ -77,6 +77,7 @@ def test_the_first_of_two_processes_trains_both(command, monkeypatch):
     ("changes", "options"),
     [
         ({"equal_compute": False}, BoardOptions()),
+        ({"quick": True}, BoardOptions()),
         ({}, BoardOptions(ablation_scenes=0)),
         ({"category": "chairs"}, BoardOptions()),
     ],
