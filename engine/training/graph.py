@@ -108,6 +108,12 @@ class Draws:
 
     def load(self, step: int) -> None:
         """Bring an iteration's draws to the GPU, and have those of later ones made."""
+        if (
+            step not in self._pending
+        ):  # a jump: what is still being made shares the new ones' places
+            for future in self._pending.values():
+                future.result()
+            self._pending.clear()
         for later in range(step, step + AHEAD + 1):
             if later not in self._pending:
                 self._pending[later] = self._threads.submit(self._fill, later)
