@@ -103,6 +103,10 @@ class Job:
         """Seconds per step of each stage seen so far."""
         return {stage: self.seconds[stage] / count for stage, count in self._counts.items()}
 
+    def taken(self, stage: str) -> int:
+        """Steps of a stage seen so far."""
+        return self._counts.get(stage, 0)
+
     def run(self) -> None:
         """Pull the run to its end, or end at once when it is cancelled already."""
         if self._cancel.is_set():
@@ -246,11 +250,8 @@ def progress(job: Job, known: Mapping[str, float]) -> tuple[float, float | None]
     if job.step is None:
         return 0.0, None
     rates = {**known, **job.rates()}
-    current = job.step.stage
-    default = rates[current]
-    stages = [stage for stage, _ in job.plan]
-    later = job.plan[stages.index(current) + 1 :] if current in stages else ()
-    left = (job.step.total - job.step.index) * rates[current]
-    left += sum(count * rates.get(stage, default) for stage, count in later)
+    default = rates[job.step.stage]
+    missing = ((stage, count - job.taken(stage)) for stage, count in job.plan)
+    left = sum(count * rates.get(stage, default) for stage, count in missing)
     done = sum(job.seconds.values())
     return done / max(done + left, 1e-9), left

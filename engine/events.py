@@ -24,8 +24,10 @@ class Step:
         total: Steps this stage will have.
         latent: Activated scene latent(s) as predicted now, `scenes 3 channels rows cols` (x0); what `method.scene`
             takes. Detached.
-        x_t: Noisy state after the step: enough to resume or to branch from here.
+        x_t: Noisy state after the step, shaped like `latent`.
         t: Timestep of `x_t`, or None; in stage "renoise", where `x_t` is clean, the one it was renoised to.
+        state: What else a run needs to go on from here, as a run given this step does: tensors, one row per scene, and
+            whole numbers. Detached.
         scalars: Numbers worth plotting, by name.
         item: Anything else a consumer may show (an image row, a file path).
     """
@@ -36,6 +38,7 @@ class Step:
     latent: Any = None
     x_t: Any = None
     t: int | None = None
+    state: Mapping[str, Any] = field(default_factory=dict)
     scalars: Mapping[str, float] = field(default_factory=dict)
     item: Any = None
 

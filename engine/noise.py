@@ -24,6 +24,10 @@ class Noise:
         """One source per item: item k draws what `Noise(seed + k)` would."""
         return BatchNoise(tuple(self.seed + k for k in range(count)))
 
+    def shared(self, count: int) -> BatchNoise:
+        """The same source for every item."""
+        return BatchNoise((self.seed,) * count)
+
     def generator(self, stage: str, step: int = 0) -> torch.Generator:
         """The CPU generator of one place: always in the same state for the same arguments."""
         digest = hashlib.blake2b(f"{self.seed}/{stage}/{step}".encode(), digest_size=8).digest()

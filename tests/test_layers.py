@@ -30,7 +30,7 @@ ONLY_IN = {
     "gradio": {"app"},
     "viser": {"app"},
     "plotly": {"app"},
-    "tyro": {"launch", "train"},
+    "tyro": {"launch", "app", "train"},
     "tqdm": set(),
     "wandb": set(),
 }

@@ -85,8 +85,9 @@ def ddim(
     langevin_steps: int = 0,
     langevin_delta: float = 0.4,
     stage: str = "denoise",
+    after: Step | None = None,
 ) -> Run[Tensor]:
-    """DDIM with optional Langevin corrections after each step.
+    """DDIM with optional Langevin corrections after each step, which are steps of a stage "langevin".
 
     Args:
         x_T: Starting noise.
@@ -98,33 +99,63 @@ def ddim(
         langevin_steps: Corrections after each step that does not end at clean data.
         langevin_delta: Their size.
         stage: Name in the yielded steps.
+        after: A step of such a run, in images, to go on from instead of starting at `x_T`.
 
     Returns:
         The clean sample.
     """
-    x = x_T
+    x, first, corrected = (x_T, 0, None) if after is None else (after.x_t, *_reached(after, steps))
     pairs = schedule.sampling_steps(steps)
-    for index, (t, t_next) in enumerate(pairs):
-        x0, scalars = estimate(x, times(t, x))
-        z = noise.normal(x.shape, f"{stage}/eta", index, device=x.device) if eta else None
-        x = ddim_update(x, x0, t, t_next, schedule, eta=eta, z=z)
-        if t_next > 0:
-            for k in range(langevin_steps):
-                x0, scalars = estimate(x, times(t_next, x))
-                draw = noise.normal(
-                    x.shape, f"{stage}/langevin", index * langevin_steps + k, device=x.device
-                )
-                x = langevin_update(x, x0, t_next, langevin_delta, draw, schedule)
-        yield Step(
-            stage=stage,
-            index=index + 1,
-            total=len(pairs),
-            latent=x0.detach(),
-            x_t=x.detach(),
-            t=t_next,
-            scalars=dict(scalars),
-        )
+    corrections = langevin_steps * sum(t_next > 0 for _, t_next in pairs)
+    for index, (t, t_next) in enumerate(pairs[first:], first):
+        if corrected is None:
+            x0, scalars = estimate(x, times(t, x))
+            z = noise.normal(x.shape, f"{stage}/eta", index, device=x.device) if eta else None
+            x = ddim_update(x, x0, t, t_next, schedule, eta=eta, z=z)
+            yield _report(stage, index + 1, len(pairs), x0, x, t_next, scalars)
+        for k in range(corrected or 0, langevin_steps if t_next > 0 else 0):
+            x0, scalars = estimate(x, times(t_next, x))
+            number = index * langevin_steps + k
+            z = noise.normal(x.shape, f"{stage}/langevin", number, device=x.device)
+            x = langevin_update(x, x0, t_next, langevin_delta, z, schedule)
+            state = {"step": index, "correction": k + 1}
+            yield _report("langevin", number + 1, corrections, x0, x, t_next, scalars, state)
+        corrected = None
     return x
+
+
+def _reached(after: Step, steps: int) -> tuple[int, int]:
+    """The last step taken, counted from 0, and how many of its corrections are done."""
+    if after.stage == "langevin":
+        return after.state["step"], after.state["correction"]
+    if after.total != steps:
+        raise ConfigError(
+            f"Found a run of {after.total} steps to go on from, expected {steps}; keep its number of steps."
+        )
+    return after.index - 1, 0
+
+
+def _report(
+    stage: str,
+    index: int,
+    total: int,
+    x0: Tensor,
+    x_t: Tensor,
+    t: int,
+    scalars: Mapping[str, float],
+    state: Mapping[str, Any] | None = None,
+) -> Step:
+    """A step that keeps nothing of the graph behind it."""
+    return Step(
+        stage=stage,
+        index=index,
+        total=total,
+        latent=x0.detach(),
+        x_t=x_t.detach(),
+        t=t,
+        scalars=dict(scalars),
+        state=state or {},
+    )
 
 
 def multistep_update(
@@ -189,6 +220,7 @@ def multistep(
     steps: int,
     correct: bool,
     stage: str = "denoise",
+    after: Step | None = None,
 ) -> Run[Tensor]:
     """DPM-Solver++(2M), or UniPC of second order: what DDIM reaches, in fewer estimates.
 
@@ -199,28 +231,30 @@ def multistep(
         steps: Noise levels visited, one estimate each.
         correct: Whether each estimate also corrects the step that led to it (UniPC).
         stage: Name in the yielded steps.
+        after: A step of any sampler's run, in images, to go on from instead of starting at `x_T`.
 
     Returns:
         The clean sample.
     """
-    x, x_t = x_T, x_T
+    x, x_t, first = x_T, x_T, 0
     x0s: list[Tensor] = []
     ts: list[int] = []
     pairs = schedule.sampling_steps(steps)
-    for index, (t, t_next) in enumerate(pairs):
+    if after is not None:
+        x_t, first = after.x_t, _reached(after, steps)[0] + 1
+        if "corrected" in after.state:
+            x, x0s, ts = after.state["corrected"], [after.latent], [pairs[first - 1][0]]
+        if "earlier" in after.state:
+            x0s, ts = [after.state["earlier"], *x0s], [pairs[first - 2][0], *ts]
+    for index, (t, t_next) in enumerate(pairs[first:], first):
         x0, scalars = estimate(x_t, times(t, x_t))
         x = multistep_update(x, x0s, ts, t, schedule, x0) if correct and x0s else x_t
         x0s, ts = [*x0s[-1:], x0], [*ts[-1:], t]
         x_t = multistep_update(x, x0s, ts, t_next, schedule)
-        yield Step(
-            stage=stage,
-            index=index + 1,
-            total=len(pairs),
-            latent=x0.detach(),
-            x_t=x_t.detach(),
-            t=t_next,
-            scalars=dict(scalars),
-        )
+        state = {"corrected": x.detach()}
+        if len(x0s) == 2:
+            state["earlier"] = x0s[0].detach()
+        yield _report(stage, index + 1, len(pairs), x0, x_t, t_next, scalars, state)
     return x_t
 
 
@@ -236,6 +270,7 @@ def solve(
     langevin_steps: int = 0,
     langevin_delta: float = 0.4,
     stage: str = "denoise",
+    after: Step | None = None,
 ) -> Run[Tensor]:
     """From noise to clean data by the named sampler; arguments as for `ddim`.
 
@@ -253,13 +288,16 @@ def solve(
             langevin_steps=langevin_steps,
             langevin_delta=langevin_delta,
             stage=stage,
+            after=after,
         )
     if eta or langevin_steps:
         raise ConfigError(
             f"Found sampler {sampler} with eta {eta} and {langevin_steps} Langevin steps, expected 0 of both; use ddim."
         )
     correct = sampler == "unipc"
-    return multistep(x_T, estimate, schedule, steps=steps, correct=correct, stage=stage)
+    return multistep(
+        x_T, estimate, schedule, steps=steps, correct=correct, stage=stage, after=after
+    )
 
 
 def even_times(
@@ -291,24 +329,17 @@ def renoise_average(
     t_low: int,
     t_high: int,
     stage: str = "renoise",
+    first: int = 0,
 ) -> Run[Tensor]:
     """Pull a clean sample towards the prior's local mean: `x <- (1 - mix) x + mix * x0(renoised x)`.
 
     The gradient-free cousin of finetuning a sample with the diffusion loss; it removes texel noise that a young
-    prior cannot tell from signal. Ours (measured in the model card).
+    prior cannot tell from signal. Ours (measured in the model card). `first` steps are done already.
     """
-    for index in range(steps):
+    for index in range(first, steps):
         t = even_times(x, t_low, t_high, noise, f"{stage}/t", index)
         eps = noise.normal(x.shape, f"{stage}/eps", index, device=x.device)
         x0, scalars = estimate(schedule.diffuse(x, eps, t), t)
         x = torch.lerp(x, x0, mix)
-        yield Step(
-            stage=stage,
-            index=index + 1,
-            total=steps,
-            latent=x.detach(),
-            x_t=x.detach(),
-            t=int(t[0]),
-            scalars=dict(scalars),
-        )
+        yield _report(stage, index + 1, steps, x, x, int(t[0]), scalars)
     return x

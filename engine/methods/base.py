@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError
-from engine.events import Run
+from engine.events import Run, Step
 from engine.noise import Noise
 from engine.scene import Scene
 from engine.types import Views
@@ -144,20 +144,59 @@ class Method(Protocol):
         """Wrap one activated latent (`latent_shape`) as a renderable scene; cheap."""
         ...
 
-    def generate(self, num_scenes: int, options: SampleOptions, noise: Noise) -> Run[Tensor]:
+    def generate(
+        self,
+        num_scenes: int,
+        options: SampleOptions,
+        noise: Noise,
+        *,
+        x_T: Tensor | None = None,
+        after: Step | None = None,
+    ) -> Run[Tensor]:
         """Draw scenes from the prior; stages "denoise", then "renoise" in mode `ours`.
 
-        Every Step carries `latent` (predicted x0 of the whole batch), `x_t` and `t`. Returns `num_scenes *latent_shape`.
+        Every Step carries `latent` (predicted x0 of the whole batch), `x_t` and `t`, and what `after` needs.
+
+        Args:
+            num_scenes: How many; scene i is bit for bit what `Noise(noise.seed + i)` alone would give.
+            options: Settings.
+            noise: Randomness.
+            x_T: Starting noise, `num_scenes *latent_shape`, instead of the seeds' own. All scenes then share the draws
+                of `noise.seed`, so that neighbours on a path differ by their noise alone.
+            after: A step of an earlier run to go on from: with the same settings and seed bit for bit as that run did.
+
+        Returns:
+            `num_scenes *latent_shape`.
         """
         ...
 
-    def reconstruct(self, views: Views, options: FitOptions, noise: Noise) -> Run[Tensor]:
+    def reconstruct(
+        self, views: Views, options: FitOptions, noise: Noise, *, after: Step | None = None
+    ) -> Run[Tensor]:
         """Fit one scene to posed views; stages "guide", "renoise", "finetune".
 
-        Every Step carries `latent` (`1 *latent_shape`) and the scalar "psnr" on the inputs where it is known.
-        Returns `1 *latent_shape`.
+        Every Step carries `latent` (`1 *latent_shape`), the scalar "psnr" on the inputs where it is known, and what
+        `after` needs: an earlier run is gone on with as in `generate`. Returns `1 *latent_shape`.
         """
         ...
+
+    def starting_noise(self, num_scenes: int, noise: Noise) -> Tensor:
+        """The `x_T` that `generate` starts from, `num_scenes *latent_shape`."""
+        ...
+
+
+STAGES = ("denoise", "guide", "langevin", "renoise", "finetune")
+"""Of runs, in their order in time; Langevin corrections come between the steps that they correct."""
+
+
+def before(step: Step | None, stage: str) -> bool:
+    """Whether a run that goes on from `step` (None: that begins) has all of `stage` before it."""
+    return step is None or STAGES.index(step.stage) < STAGES.index(stage)
+
+
+def taken(step: Step | None, stage: str) -> int:
+    """Steps of `stage` that a run which goes on from `step` has taken when it comes there."""
+    return step.index if step is not None and step.stage == stage else 0
 
 
 def sample_options_of(method: Method, mode: Mode) -> SampleOptions:

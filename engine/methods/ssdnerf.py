@@ -18,9 +18,16 @@ from torch import Tensor
 
 from engine.diffusion.sample import renoise_average, solve
 from engine.errors import UnsupportedTaskError
-from engine.events import Run
+from engine.events import Run, Step
 from engine.fields.triplane import TriplaneField
-from engine.methods.base import FitOptions, MethodInfo, SampleOptions, TrainingData
+from engine.methods.base import (
+    FitOptions,
+    MethodInfo,
+    SampleOptions,
+    TrainingData,
+    before,
+    taken,
+)
 from engine.methods.latents import LatentRecords
 from engine.methods.ssdnerf_fit import Guide, finetune, finite
 from engine.methods.ssdnerf_model import GRID_INTERVAL, SSDNeRFConfig, SSDNeRFModel, mean_psnr
@@ -204,36 +211,57 @@ class SSDNeRF(SSDNeRFModel):
 
     # -------------------------------------------------------------------------------- test time
 
+    def starting_noise(self, num_scenes: int, noise: Noise) -> Tensor:
+        """The `x_T` that `generate` starts from, `num_scenes *latent_shape`."""
+        shape = (num_scenes, *self.latent_shape)
+        return noise.batch(num_scenes).normal(shape, "x_T", device=self.device)
+
     @torch.no_grad()
-    def generate(self, num_scenes: int, options: SampleOptions, noise: Noise) -> Run[Tensor]:
-        """Draw scenes from the prior. Scene i is what seed `noise.seed + i` alone would give."""
-        draws = noise.batch(num_scenes)
-        x = self.to_images(
-            draws.normal((num_scenes, *self.latent_shape), "x_T", device=self.device)
-        )
+    def generate(
+        self,
+        num_scenes: int,
+        options: SampleOptions,
+        noise: Noise,
+        *,
+        x_T: Tensor | None = None,
+        after: Step | None = None,
+    ) -> Run[Tensor]:
+        """Draw scenes from the prior: the sampler, then renoise-averaging. See `Method.generate`."""
+        draws = noise.batch(num_scenes) if x_T is None else noise.shared(num_scenes)
+        if x_T is None:
+            x_T = self.starting_noise(num_scenes, noise)
+        after = self._in_images(after)
+        x = self.to_images(x_T.to(self.device)) if after is None else after.x_t
 
         def estimate(x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
             return self.predict_x0(x_t, t), {}
 
-        run = solve(
-            options.sampler,
-            x,
-            estimate,
-            self.schedule,
-            draws,
-            steps=options.steps,
-            eta=options.eta,
-        )
-        x = yield from self._in_latents(run)
+        if before(after, "renoise"):
+            run = solve(
+                options.sampler,
+                x,
+                estimate,
+                self.schedule,
+                draws,
+                steps=options.steps,
+                eta=options.eta,
+                after=after,
+            )
+            x = yield from self._in_latents(run)
         if options.mode == "ours":
-            renoise = dataclasses.asdict(options.renoise)
+            renoise = {**dataclasses.asdict(options.renoise), "first": taken(after, "renoise")}
             run = renoise_average(x, estimate, self.schedule, draws, **renoise)
             x = yield from self._in_latents(run)
         return self.from_images(x)
 
     @torch.no_grad()
     def reconstruct(
-        self, views: Views | SceneBatch, options: FitOptions, noise: Noise
+        self,
+        views: Views | SceneBatch,
+        options: FitOptions,
+        noise: Noise,
+        *,
+        after: Step | None = None,
     ) -> Run[Tensor]:
         """Fit scenes to posed views: image-guided sampling, then finetuning.
 
@@ -241,16 +269,29 @@ class SSDNeRF(SSDNeRFModel):
             views: One scene's pictures, or several scenes' with as many views each.
             options: Test-time settings.
             noise: Randomness; all scenes of a batch share their starting noise.
+            after: A step of an earlier run to go on from.
         """
         batch = (SceneBatch.of(views) if isinstance(views, Views) else views).to(self.device)
         if batch.images.shape[1] > self.info.max_views:
             raise UnsupportedTaskError(
                 f"found {batch.images.shape[1]} views, expected at most {self.info.max_views}; leave some out."
             )
-        guide = Guide(self, batch, options, noise)
-        if options.steps:
-            x = noise.normal((1, *self.latent_shape), "x_T", device=self.device)
-            x = self.to_images(x.expand(batch.num_scenes, -1, -1, -1, -1))
+        after = self._in_images(after)
+        guide = Guide(self, batch, options, noise, after)
+        latents = self.mean_latent.to(self.device).expand(batch.num_scenes, *self.latent_shape)
+        if options.steps and before(after, "finetune"):
+            latents = yield from self._sample_guided(guide, after)
+        if options.finetune_steps:
+            after = None if before(after, "finetune") else after
+            latents = yield from finetune(self, latents, batch, options, noise, guide.grid, after)
+        return latents
+
+    def _sample_guided(self, guide: Guide, after: Step | None) -> Run[Tensor]:
+        """From noise to latents that agree with the guide's views."""
+        options, noise, scenes = guide.options, guide.noise, guide.batch.num_scenes
+        x_T = self.starting_noise(1, noise).expand(scenes, -1, -1, -1, -1)
+        x = self.to_images(x_T) if after is None else after.x_t
+        if before(after, "renoise"):
             run = solve(
                 options.sampler,
                 x,
@@ -261,24 +302,33 @@ class SSDNeRF(SSDNeRFModel):
                 langevin_steps=options.langevin_steps,
                 langevin_delta=options.langevin_delta,
                 stage="guide",
+                after=after,
             )
-            x = yield from self._in_latents(run)
-            if options.mode == "ours":
-                renoise = dataclasses.asdict(options.renoise)
-                run = renoise_average(x, guide.linear, self.schedule, noise, **renoise)
-                x = yield from self._in_latents(run)
-            latents = self.from_images(x).clamp(-CLIP, CLIP)
-        else:
-            latents = self.mean_latent.to(self.device).expand(batch.num_scenes, *self.latent_shape)
-        if options.finetune_steps:
-            latents = yield from finetune(self, latents, batch, options, noise, guide.grid)
-        return latents
+            x = yield from self._in_latents(run, guide)
+        if options.mode == "ours":
+            renoise = {**dataclasses.asdict(options.renoise), "first": taken(after, "renoise")}
+            run = renoise_average(x, guide.linear, self.schedule, noise, **renoise)
+            x = yield from self._in_latents(run, guide)
+        return self.from_images(x).clamp(-CLIP, CLIP)
 
-    def _in_latents(self, run: Run[Tensor]) -> Run[Tensor]:
-        """The same run with its steps' x0 as latents instead of the denoiser's images."""
+    def _in_latents(self, run: Run[Tensor], guide: Guide | None = None) -> Run[Tensor]:
+        """The same run with its steps' x0 and x_t as latents instead of the denoiser's images, and the guide's state."""
         while True:
             try:
                 step = next(run)
             except StopIteration as stop:
                 return stop.value
-            yield finite(dataclasses.replace(step, latent=self.from_images(step.latent)))
+            latent, x_t = self.from_images(step.latent), self.from_images(step.x_t)
+            state = {**step.state, **(guide.state() if guide else {})}
+            yield finite(dataclasses.replace(step, latent=latent, x_t=x_t, state=state))
+
+    def _in_images(self, step: Step | None) -> Step | None:
+        """The inverse of that: a step to go on from, as samplers know it, on this device."""
+        if step is None:
+            return None
+        latent, x_t = (self.to_images(value.to(self.device)) for value in (step.latent, step.x_t))
+        state = {
+            name: value.to(self.device) if isinstance(value, Tensor) else value
+            for name, value in step.state.items()
+        }
+        return dataclasses.replace(step, latent=latent, x_t=x_t, state=state)

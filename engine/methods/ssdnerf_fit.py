@@ -6,6 +6,7 @@ Source: Single-Stage Diffusion NeRF (2304.06714) section 4.3, official code. Mod
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -29,11 +30,23 @@ class Guide:
     gradient runs through the denoiser, or stops at x0 where the options say so. The occupancy grid persists over the whole sampling.
     """
 
-    def __init__(self, method: SSDNeRFModel, batch: SceneBatch, options: FitOptions, noise: Noise):
+    def __init__(
+        self,
+        method: SSDNeRFModel,
+        batch: SceneBatch,
+        options: FitOptions,
+        noise: Noise,
+        after: Step | None = None,
+    ):
         self.method, self.batch, self.options, self.noise = method, batch, options, noise
         shape = (batch.num_scenes, *method.config.grid_shape)
-        self.grid = torch.zeros(shape, device=method.device)
-        self.evaluations = 0
+        known = {} if after is None else after.state
+        self.grid = known.get("grid", torch.zeros(shape, device=method.device))
+        self.evaluations = known.get("evaluations", 0)
+
+    def state(self) -> dict[str, Any]:
+        """What it needs to go on."""
+        return {"grid": self.grid, "evaluations": self.evaluations}
 
     def __call__(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
         """The guided estimate at scale sigma^(2 - 2 omega) * signal^(2 omega - 1)."""
@@ -80,11 +93,19 @@ def finetune(
     options: FitOptions,
     noise: Noise,
     grid: Float[Tensor, "scenes gx gy gz"],
+    after: Step | None = None,
 ) -> Run[Tensor]:
-    """Optimise latents on the views with the prior's gradient cached in each outer step (spec 5.3)."""
-    records = LatentRecords.fresh(method.activation.inverse(latents), method.config.grid_shape)
-    records.grid = grid
-    for outer in range(options.finetune_steps):
+    """Optimise latents on the views with the prior's gradient cached in each outer step (spec 5.3).
+
+    With `after`, a step of an earlier run, it goes on from there.
+    """
+    if after is None:
+        records = LatentRecords.fresh(method.activation.inverse(latents), method.config.grid_shape)
+        records.grid = grid
+    else:
+        records = LatentRecords(**{name: value.clone() for name, value in after.state.items()})
+        latents = method.activation(records.raw)
+    for outer in range(after.index if after else 0, options.finetune_steps):
         mse = _finetune_block(method, records, batch, options, noise, outer)
         latents = method.activation(records.raw)
         step = Step(
@@ -92,6 +113,8 @@ def finetune(
             index=outer + 1,
             total=options.finetune_steps,
             latent=latents,
+            x_t=latents,
+            state={name: value.clone() for name, value in vars(records).items()},
             scalars={"psnr": float(mean_psnr(mse))},
         )
         yield finite(step)

@@ -22,6 +22,8 @@ from engine.methods.base import (
     RenoiseOptions,
     SampleOptions,
     TrainingData,
+    before,
+    taken,
 )
 from engine.noise import Noise
 from engine.ops.planes import PLANE_AXES
@@ -181,26 +183,42 @@ class ToyMethod:
         return Scene(TriplaneField(self.decoder, latent.float()), {"method": "toy", **provenance})
 
     @torch.no_grad()
-    def generate(self, num_scenes: int, options: SampleOptions, noise: Noise) -> Run[Tensor]:
-        """Cars drawn by the noise: "denoise", then "renoise" in mode `ours`.
-
-        Scene i is what seed `noise.seed + i` alone would give.
-        """
-        cars = torch.stack([self._car(Noise(noise.seed + i), None) for i in range(num_scenes)])
-        yield from self._approach(cars, "denoise", options.steps, noise)
+    def generate(
+        self,
+        num_scenes: int,
+        options: SampleOptions,
+        noise: Noise,
+        *,
+        x_T: Tensor | None = None,
+        after: Step | None = None,
+    ) -> Run[Tensor]:
+        """Cars drawn by the noise, or by the ranks of a few numbers of `x_T`: "denoise", "renoise" in mode `ours`."""
+        cars = [self._car(Noise(noise.seed + i), None) for i in range(num_scenes)]
+        if x_T is not None:
+            cars = [
+                toy_car(ranks[:5], ranks[5:]) for ranks in torch.special.ndtr(x_T[:, 0, 0, 0, :8])
+            ]
+        cars = torch.stack(cars)
+        yield from self._approach(cars, "denoise", options.steps, noise, after)
         if options.mode == "ours":
-            yield from self._settle(cars, "renoise", options.renoise.steps, {})
+            yield from self._settle(cars, "renoise", options.renoise.steps, {}, after)
         return cars
 
+    def starting_noise(self, num_scenes: int, noise: Noise) -> Tensor:
+        """Numbers whose ranks are the cars."""
+        return noise.batch(num_scenes).normal((num_scenes, *self.info.latent_shape), "x_T")
+
     @torch.no_grad()
-    def reconstruct(self, views: Views, options: FitOptions, noise: Noise) -> Run[Tensor]:
+    def reconstruct(
+        self, views: Views, options: FitOptions, noise: Noise, *, after: Step | None = None
+    ) -> Run[Tensor]:
         """A car in the pictures' mean colour: "guide", "renoise" in mode `ours`, "finetune"."""
         car = self._car(noise, _paint(views))[None]
         scalars = {"psnr": self._psnr(car[0], views)}
-        yield from self._approach(car, "guide", options.steps, noise)
+        yield from self._approach(car, "guide", options.steps, noise, after)
         if options.mode == "ours":
-            yield from self._settle(car, "renoise", options.renoise.steps, scalars)
-        yield from self._settle(car, "finetune", options.finetune_steps, scalars)
+            yield from self._settle(car, "renoise", options.renoise.steps, scalars, after)
+        yield from self._settle(car, "finetune", options.finetune_steps, scalars, after)
         return car
 
     def _car(self, noise: Noise, paint: Tensor | None) -> Tensor:
@@ -208,10 +226,13 @@ class ToyMethod:
             paint = noise.uniform((3,), "paint") * 0.85 + 0.05
         return toy_car(noise.uniform((5,), "shape"), paint)
 
-    def _approach(self, target: Tensor, stage: str, steps: int, noise: Noise) -> Run[None]:
+    def _approach(
+        self, target: Tensor, stage: str, steps: int, noise: Noise, after: Step | None
+    ) -> Run[None]:
         """Predictions that start at the mean under noise and arrive at the target."""
         eps = noise.batch(len(target)).normal(target.shape, "eps")
-        for index in range(1, steps + 1):
+        first = taken(after, stage) if before(after, "renoise") else steps
+        for index in range(first + 1, steps + 1):
             self._wait()
             done = (index / steps) ** 0.7
             x0 = self.mean_latent + done * (target - self.mean_latent) + 0.35 * (1 - done) * eps
@@ -220,10 +241,16 @@ class ToyMethod:
             yield Step(stage=stage, index=index, total=steps, latent=x0.clamp(-1, 1), x_t=x_t, t=t)
 
     def _settle(
-        self, target: Tensor, stage: str, steps: int, scalars: dict[str, float]
+        self,
+        target: Tensor,
+        stage: str,
+        steps: int,
+        scalars: dict[str, float],
+        after: Step | None,
     ) -> Run[None]:
         """Steps that change nothing any more."""
-        for index in range(1, steps + 1):
+        past = after is not None and not before(after, stage) and after.stage != stage
+        for index in range(steps + 1 if past else taken(after, stage) + 1, steps + 1):
             self._wait()
             yield Step(
                 stage=stage,

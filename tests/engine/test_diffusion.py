@@ -146,14 +146,17 @@ def test_the_sampler_reports_every_step_and_corrects_all_but_the_last():
         ddim(x_T, estimate, SCHEDULE, Noise(0), steps=4, langevin_steps=2), steps.append
     )
     assert calls == [999, 749, 749, 749, 499, 499, 499, 249, 249, 249]
-    assert [(s.index, s.total, s.t) for s in steps] == [
+    assert [(s.index, s.total, s.t) for s in steps if s.stage == "denoise"] == [
         (1, 4, 749),
         (2, 4, 499),
         (3, 4, 249),
         (4, 4, -1),
     ]
+    corrections = [(s.index, s.total, s.t) for s in steps if s.stage == "langevin"]
+    assert corrections == [(k + 1, 6, (749, 499, 249)[k // 2]) for k in range(6)]
+    assert [s.stage for s in steps[:4]] == ["denoise", "langevin", "langevin", "denoise"]
     assert torch.equal(steps[-1].x_t, result)
-    assert steps[0].scalars == {"t": 749.0}
+    assert [s.scalars["t"] for s in steps[:3]] == [999.0, 749.0, 749.0]
 
 
 def test_renoise_averaging_contracts_to_a_known_mean():
