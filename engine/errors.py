@@ -21,6 +21,10 @@ class SceneError(EngineError):
     """A scene file cannot be used."""
 
 
+class TimelineError(EngineError):
+    """A saved run cannot be used."""
+
+
 class ConfigError(EngineError):
     """A configuration is not understood."""
 

@@ -59,3 +59,11 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
     method.directions = 0.1 * torch.randn(8, *method.info.latent_shape)
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     return save_checkpoint(folder, method, provenance={"recipe": "untrained"})
+
+
+@pytest.fixture(scope="session")
+def vehicles():
+    """The bundled prior of vehicles; tests must not change it."""
+    from engine.checkpoint import open_checkpoint
+
+    return open_checkpoint("vehicles")

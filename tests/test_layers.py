@@ -21,6 +21,7 @@ INNER = (
     ("methods",),
     ("convert",),
     ("checkpoint",),
+    ("explore",),
     ("data",),
     ("training",),
     ("scoreboard",),

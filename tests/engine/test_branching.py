@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.checkpoint import open_checkpoint
 from engine.diffusion.sample import solve
 from engine.diffusion.schedule import Schedule
 from engine.errors import ConfigError
@@ -21,11 +20,6 @@ from engine.types import Views
 
 SCHEDULE = Schedule()
 SHORT = RenoiseOptions(steps=3, mix=0.2)
-
-
-@pytest.fixture(scope="module")
-def vehicles():
-    return open_checkpoint("vehicles")
 
 
 def steps_of(run):

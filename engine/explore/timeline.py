@@ -1,0 +1,226 @@
+"""A run kept whole: every step with what it takes to see it again and to go on from it, as one file.
+
+A timeline costs what its codes cost, never renders: `step_bytes` says how much.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from engine.config import from_json, to_json
+from engine.errors import ConfigError, TimelineError, one_line
+from engine.events import Step
+from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
+from engine.files import replacing
+from engine.scene import Scene
+from engine.types import Camera, Views
+
+FORMAT = "ssdnerf-explorer-timeline/1"
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A run of one object.
+
+    Attributes:
+        steps: Its steps in order, each with one row (`1 *latent_shape`); the last one is its result.
+        decoder: Turns their codes into fields.
+        provenance: Where it came from, as JSON values: method, checkpoint, seed, settings, cameras (SRN units).
+        views: Input pictures, or None.
+    """
+
+    steps: Sequence[Step]
+    decoder: TriplaneDecoder
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    views: Views | None = None
+
+    def scene(self, place: int = -1) -> Scene:
+        """What step `place` predicted."""
+        return Scene(TriplaneField(self.decoder, self.steps[place].latent[0]), self.provenance)
+
+    def save(self, path: Path | str) -> Path:
+        """Write a self-contained `.safetensors` file, whole or not at all; numbers keep all their bits."""
+        shelf = _Shelf()
+        weights = self.decoder.state_dict()
+        for name, value in weights.items():
+            shelf.put(f"decoder.{name}", value)
+        header = {
+            "format": FORMAT,
+            "decoder": json.dumps(to_json(self.decoder.config)),
+            "shapes": json.dumps({name: list(value.shape) for name, value in weights.items()}),
+            "provenance": json.dumps(dict(self.provenance)),
+            "views": json.dumps(self._put_views(shelf)),
+            "steps": json.dumps([_packed(step, k, shelf) for k, step in enumerate(self.steps)]),
+        }
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(save(shelf.tensors, metadata=header))
+        return Path(path)
+
+    def _put_views(self, shelf: _Shelf) -> dict[str, Any] | None:
+        if self.views is None:
+            return None
+        camera = self.views.camera
+        parts = {"images": self.views.images, "c2w": camera.c2w, "intrinsics": camera.intrinsics}
+        if self.views.alpha is not None:
+            parts["alpha"] = self.views.alpha
+        return {name: shelf.put(f"views.{name}", value) for name, value in parts.items()}
+
+    @classmethod
+    def load(cls, path: Path | str) -> Timeline:
+        """Read what `save` wrote.
+
+        Raises:
+            TimelineError: If the file is missing, damaged or something else.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise TimelineError(
+                f"{path.name}: there is no such file; expected a run saved as .safetensors."
+            )
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise TimelineError(
+                f"{path.name}: not a readable safetensors file ({one_line(error)}); expected a saved run."
+            ) from error
+        if header.get("format") != FORMAT:
+            raise TimelineError(
+                f"{path.name}: found format {header.get('format')!r}, expected {FORMAT!r}; choose a file that was saved "
+                "as a run."
+            )
+        try:
+            return _unpacked(header, tensors)
+        except (KeyError, TypeError, RuntimeError, ValueError, ConfigError) as error:
+            raise TimelineError(
+                f"{path.name}: the run's file is damaged ({one_line(error)}); save it again."
+            ) from error
+
+
+def of_scene(step: Step, scene: int) -> Step:
+    """The same step of one scene of its batch."""
+
+    def row(value: Any) -> Any:
+        return value[scene : scene + 1] if isinstance(value, Tensor) else value
+
+    state = {name: row(value) for name, value in step.state.items()}
+    return replace(step, latent=row(step.latent), x_t=row(step.x_t), state=state)
+
+
+def on_cpu(step: Step) -> Step:
+    """The same step with its tensors in the machine's memory."""
+
+    def moved(value: Any) -> Any:
+        return value.detach().cpu() if isinstance(value, Tensor) else value
+
+    state = {name: moved(value) for name, value in step.state.items()}
+    return replace(step, latent=moved(step.latent), x_t=moved(step.x_t), state=state)
+
+
+def result_step(latents: Tensor) -> Step:
+    """The step of what a run returned."""
+    latents = latents.detach().cpu().float()
+    return Step(stage="result", index=1, total=1, latent=latents)
+
+
+def step_bytes(steps: Sequence[Step]) -> int:
+    """Memory that the codes of steps take; what several of them share is counted once."""
+    tensors = [t for step in steps for t in (step.latent, step.x_t, *step.state.values())]
+    found = (tensor for tensor in tensors if isinstance(tensor, Tensor))
+    return sum({(t.data_ptr(), t.nbytes): t.nbytes for t in found}.values())
+
+
+class _Shelf:
+    """Tensors by name; what lies there already, in whatever shape, is not stored again."""
+
+    def __init__(self):
+        self.tensors: dict[str, Tensor] = {}
+        self._known: dict[tuple[int, int, torch.dtype], str] = {}
+        self._held: list[Tensor] = []
+
+    def put(self, name: str, tensor: Tensor) -> dict[str, Any]:
+        """Where a tensor lies, as JSON."""
+        flat = tensor.detach().cpu().contiguous().flatten()
+        key = (flat.data_ptr(), flat.numel(), flat.dtype)
+        if key not in self._known:
+            self._known[key] = name
+            self._held.append(flat)  # its address must not be another's while this shelf is filled
+            self.tensors[name] = flat.clone()
+        return {"name": self._known[key], "shape": list(tensor.shape)}
+
+
+def _packed(step: Step, place: int, shelf: _Shelf) -> dict[str, Any]:
+    """A step as JSON, its tensors on the shelf."""
+    parts = {"latent": step.latent, "x_t": step.x_t}
+    parts |= {f"state.{name}": value for name, value in step.state.items()}
+    tensors = {name: value for name, value in parts.items() if isinstance(value, Tensor)}
+    return {
+        "stage": step.stage,
+        "index": step.index,
+        "total": step.total,
+        "t": step.t,
+        "scalars": dict(step.scalars),
+        "numbers": {k: v for k, v in step.state.items() if not isinstance(v, Tensor)},
+        "tensors": {
+            name: shelf.put(f"steps.{place:05d}.{name}", value) for name, value in tensors.items()
+        },
+    }
+
+
+def _step(packed: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Step:
+    """The inverse of `_packed`."""
+    found = {
+        name: tensors[place["name"]].reshape(place["shape"])
+        for name, place in packed["tensors"].items()
+    }
+    kept = {k.removeprefix("state."): v for k, v in found.items() if k.startswith("state.")}
+    return Step(
+        stage=str(packed["stage"]),
+        index=int(packed["index"]),
+        total=int(packed["total"]),
+        t=None if packed["t"] is None else int(packed["t"]),
+        scalars={str(k): float(v) for k, v in packed["scalars"].items()},
+        state={**kept, **packed["numbers"]},
+        latent=found["latent"],
+        x_t=found.get("x_t"),
+    )
+
+
+def _unpacked(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Timeline:
+    """A timeline from what its file holds."""
+    decoder = TriplaneDecoder(from_json(DecoderConfig, json.loads(header["decoder"]), "decoder"))
+    start = "decoder."
+    weights = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+    shapes = json.loads(header["shapes"])
+    decoder.load_state_dict({k: v.reshape(shapes[k]) for k, v in weights.items()})
+    steps = tuple(_step(packed, tensors) for packed in json.loads(header["steps"]))
+    if not steps:
+        raise ValueError("it holds no step")
+    wanted = (1, 3, decoder.config.channels)
+    for step in steps:
+        if step.latent.ndim != 5 or step.latent.shape[:3] != wanted:
+            raise ValueError(
+                f"{step.stage} {step.index} has planes of shape {tuple(step.latent.shape)}"
+            )
+    views = _views(json.loads(header["views"]), tensors)
+    provenance = json.loads(header["provenance"])
+    return Timeline(steps, decoder.eval().requires_grad_(False), provenance, views)
+
+
+def _views(places: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Views | None:
+    if places is None:
+        return None
+    found = {k: tensors[place["name"]].reshape(place["shape"]) for k, place in places.items()}
+    height, width = found["images"].shape[1:3]
+    camera = Camera(found["c2w"], found["intrinsics"], height, width)
+    return Views(found["images"], camera, found.get("alpha"))

@@ -1,0 +1,150 @@
+"""Runs as files, and runs as curves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.diffusion.schedule import Schedule
+from engine.errors import TimelineError
+from engine.events import Step, finish
+from engine.explore.curves import changes, curves, log_snr, measure, solid_diagonal, to_csv
+from engine.explore.timeline import Timeline, of_scene, on_cpu, result_step, step_bytes
+from engine.methods.base import RenoiseOptions, SampleOptions
+from engine.methods.toy import ToyMethod
+from engine.noise import Noise
+from engine.ops.cameras import orbit_camera
+from engine.render import bake, render_views
+from engine.types import Views
+from tests.engine.test_branching import same, steps_of
+
+OPTIONS = SampleOptions(sampler="unipc", steps=4, renoise=RenoiseOptions(steps=2))
+
+
+@pytest.fixture(scope="module")
+def run(vehicles):
+    """A run of two objects, and the second one's timeline."""
+    steps, end = steps_of(vehicles.generate(2, OPTIONS, Noise(3)))
+    own = [of_scene(on_cpu(step), 1) for step in steps]
+    timeline = Timeline([*own, result_step(end[1:])], vehicles.decoder, {"seed": 4, "title": "ü"})
+    return timeline, end
+
+
+def test_a_saved_run_comes_back_bit_for_bit(run, tmp_path):
+    timeline, end = run
+    loaded = Timeline.load(timeline.save(tmp_path / "run.safetensors"))
+    assert len(loaded.steps) == len(timeline.steps) == 7
+    assert all(same(a, b) for a, b in zip(loaded.steps[:-1], timeline.steps[:-1], strict=True))
+    assert torch.equal(loaded.steps[-1].latent, end[1:])
+    assert loaded.provenance == {"seed": 4, "title": "ü"}
+    assert loaded.views is None
+    camera = orbit_camera(30.0, 10.0, 1.3, 24)
+    pictures = [render_views(one.scene(3).field, camera) for one in (loaded, timeline)]
+    assert torch.equal(*pictures)
+
+
+def test_a_loaded_run_is_gone_on_with_bit_for_bit(vehicles, run, tmp_path):
+    timeline, end = run
+    loaded = Timeline.load(timeline.save(tmp_path / "run.safetensors"))
+    for step in loaded.steps[:-1]:
+        assert torch.equal(finish(vehicles.generate(1, OPTIONS, Noise(4), after=step)), end[1:])
+
+
+def test_pictures_and_their_cameras_come_back(vehicles, tmp_path):
+    camera = orbit_camera(torch.tensor([10.0, 80.0]), 10.0, 1.3, 16)
+    views = Views(torch.rand(2, 16, 16, 3), camera, torch.rand(2, 16, 16, 1))
+    steps = [result_step(vehicles.gallery[:1])]
+    path = Timeline(steps, vehicles.decoder, {}, views).save(tmp_path / "run.safetensors")
+    loaded = Timeline.load(path).views
+    assert torch.equal(loaded.images, views.images)
+    assert torch.equal(loaded.alpha, views.alpha)
+    assert torch.equal(loaded.camera.c2w, camera.c2w)
+    assert (loaded.camera.height, loaded.camera.width) == (16, 16)
+
+
+def test_a_file_costs_what_its_codes_cost(run, tmp_path):
+    timeline, _ = run
+    size = timeline.save(tmp_path / "run.safetensors").stat().st_size
+    assert step_bytes(timeline.steps) < size < 1.1 * step_bytes(timeline.steps) + 30_000
+    code = 4 * timeline.steps[0].latent.numel()
+    renoised = timeline.steps[4]
+    assert step_bytes([renoised]) == code, "x_t is x0 there, and counts once"
+
+
+@pytest.mark.parametrize("damage", ["missing", "words", "scene", "cut", "step"])
+def test_what_is_no_run_gets_one_sentence(run, vehicles, tmp_path, damage):
+    path = tmp_path / "run.safetensors"
+    if damage == "words":
+        path.write_text("these are words")
+    elif damage == "scene":
+        vehicles.scene(vehicles.gallery[0]).save(path)
+    elif damage == "cut":
+        data = run[0].save(path).read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "step":
+        header = {"format": "ssdnerf-explorer-timeline/1", "decoder": "{}", "steps": "[]"}
+        save_file({"a": torch.zeros(1)}, path, metadata=header)
+    with pytest.raises(TimelineError) as error:
+        Timeline.load(path)
+    assert str(error.value).endswith(".")
+    assert "\n" not in str(error.value)
+
+
+def test_a_half_written_file_never_replaces_a_whole_one(run, tmp_path, monkeypatch):
+    path = run[0].save(tmp_path / "run.safetensors")
+    before = path.read_bytes()
+    broken = replace(run[0], provenance={"unwritable": object()})
+    with pytest.raises(TypeError):
+        broken.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# -- curves ----------------------------------------------------------------------------------------
+
+
+def test_log_snr_is_that_of_the_schedule():
+    schedule = Schedule()
+    step = Step(stage="denoise", index=1, total=2, latent=torch.zeros(1), t=400)
+    kept = float(schedule.alpha_bar[400])
+    assert log_snr(step, schedule) == pytest.approx(math.log(kept / (1 - kept)))
+    assert log_snr(replace(step, t=-1), schedule) is None
+    assert log_snr(replace(step, t=None), schedule) is None
+
+
+def test_change_is_the_root_mean_square_difference():
+    codes = (torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 4.0]]))
+    steps = [Step(stage="denoise", index=1, total=3, latent=code) for code in codes]
+    assert changes(steps) == [None, pytest.approx(math.sqrt(12.5)), 0.0]
+    assert changes([]) == []
+
+
+def test_extent_is_the_diagonal_of_what_is_solid():
+    density = torch.zeros(4, 4, 8)
+    aabb = torch.tensor([[-1.0, -1.0, -2.0], [1.0, 1.0, 2.0]])
+    assert solid_diagonal(density, aabb) == 0.0
+    density[1, 0, 2:4] = 50.0
+    density[2, 3, 2] = 50.0
+    assert solid_diagonal(density, aabb) == pytest.approx(math.sqrt(1**2 + 2**2 + 1**2) / 2)
+
+
+def test_a_run_of_the_toy_has_every_curve():
+    toy = ToyMethod()
+    steps = [of_scene(s, 0) for s in steps_of(toy.generate(1, toy.sample_options, Noise(0)))[0]]
+    found = curves(steps, Schedule(), lambda latent: toy.scene(latent).field)
+    assert all(len(values) == len(steps) for values in found.values())
+    assert found["opacity"][-1] == pytest.approx(
+        measure(bake(toy.scene(steps[-1].latent[0]).field)).opacity
+    )
+    assert 0.5 < found["extent"][-1] < 1.2, "a car whose box has a diagonal of about one"
+    assert found["psnr"] == [None] * len(steps)
+    rows = list(csv.DictReader(io.StringIO(to_csv(steps, found))))
+    assert [row["stage"] for row in rows] == [step.stage for step in steps]
+    assert float(rows[3]["change"]) == pytest.approx(found["change"][3], rel=1e-4)
+    assert rows[0]["change"] == ""
