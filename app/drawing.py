@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -78,25 +78,85 @@ class Drawn:
 
 
 def draw(
-    baked: Baked,
+    objects: Sequence[Baked],
     camera: Camera,
     display: Display,
     slots: Mapping[int, Views],
     size: Size,
     turn: AbstractContextManager | None = None,
     stop: Callable[[], bool] | None = None,
+    difference: bool = False,
 ) -> Drawn | None:
     """One frame of the viewport; None if `stop` said so.
 
     Args:
-        baked: The object.
+        objects: What is drawn, side by side.
         camera: Where it is seen from, with the frame's rows and columns.
         display: What is shown of it.
         slots: Input pictures.
         size: Quality, and in how many bands it is drawn.
         turn: Entered anew for every band.
         stop: Asked now and then; True gives the frame up.
+        difference: Whether the two objects' pictures are compared, pixel by pixel, instead.
     """
+    if difference:
+        bare = replace(display, ground=False, overlay=False, channel="colour")
+        pair = [_draw_one(one, camera, bare, {}, size, turn, stop) for one in objects[:2]]
+        if any(one is None for one in pair):
+            return None
+        rgb = present.heat(pair[0].rgb, pair[1].rgb, display.background)
+        return Drawn(rgb, pair[0].depth, sum(one.seconds for one in pair))
+    if len(objects) == 1:
+        return _draw_one(objects[0], camera, display, slots, size, turn, stop)
+    paper = np.round(np.array(display.background) * 255).astype(np.uint8)
+    rgb = np.broadcast_to(paper, (camera.height, camera.width, 3)).copy()
+    depth, seconds = np.full((camera.height, camera.width), FAR, np.float32), 0.0
+    for baked, cell in zip(objects, cells(camera, len(objects)), strict=True):
+        drawn = _draw_one(baked, cell.camera, display, {}, size, turn, stop)
+        if drawn is None:
+            return None
+        rgb[cell.rows, cell.cols], depth[cell.rows, cell.cols] = drawn.rgb, drawn.depth
+        seconds += drawn.seconds
+    return Drawn(rgb, depth, seconds)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A part of the view with an object of its own."""
+
+    camera: Camera
+    rows: slice
+    cols: slice
+
+
+def cells(camera: Camera, count: int) -> list[Cell]:
+    """The view divided among `count` objects, all seen from where `camera` stands: in one row, four in two rows.
+
+    A cell that is narrower than high shows as much in its width as it would in its height, so that objects fit.
+    """
+    columns = 2 if count == 4 else count
+    height, width = camera.height // (2 if count == 4 else 1), camera.width // columns
+    zoom = height / camera.height * min(1.0, width / height)
+    focal = camera.intrinsics[:2] * zoom
+    intrinsics = torch.cat([focal, torch.tensor([width / 2, height / 2])])
+    own = Camera(camera.c2w, intrinsics, height, width)
+    corners = [divmod(place, columns) for place in range(count)]
+    return [
+        Cell(own, slice(i * height, (i + 1) * height), slice(j * width, (j + 1) * width))
+        for i, j in corners
+    ]
+
+
+def _draw_one(
+    baked: Baked,
+    camera: Camera,
+    display: Display,
+    slots: Mapping[int, Views],
+    size: Size,
+    turn: AbstractContextManager | None,
+    stop: Callable[[], bool] | None,
+) -> Drawn | None:
+    """A frame of one object; arguments as for `draw`."""
     options = RenderOptions(
         quality=size.quality, background=display.background, normals=display.channel == "normals"
     )

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from app.jobs import Job
-from app.records import Channel, Frame, Record
+from app.records import Channel, Record
+from engine.events import Step
 from engine.ops.cameras import orbit_camera
 from engine.render import Baked, RenderOptions, RenderOutput, render, to_uint8
 from engine.types import Camera, Views
@@ -25,6 +26,8 @@ STAGES = {
     "finetune": "Finetuning",
     "result": "Result",
 }
+HEAT_GAIN = 3.0
+"""How much of the range a difference of colours is stretched."""
 THUMB = 112
 """Side of a thumbnail, pixels."""
 THUMB_ZOOM = 0.88
@@ -108,7 +111,7 @@ def _figure(token: str, record: Record, place: int, selected: bool) -> str:
     )
 
 
-def _shown_text(record: Record, frame: Frame | None) -> str:
+def _shown_text(record: Record, frame: Step | None) -> str:
     parts = [html.escape(record.title)]
     if frame is not None and frame.stage != "result":
         parts.append(f"step {frame.index} of {frame.total}, {stage_title(frame.stage).lower()}")
@@ -210,6 +213,18 @@ def _depth_colors(output: RenderOutput) -> Tensor:
     level = 1 - ((output.depth - near) / (far - near).clamp_min(1e-6)).clamp(0, 1)
     colored = cv2.applyColorMap(to_uint8(level).numpy(), cv2.COLORMAP_VIRIDIS)[..., ::-1].copy()
     return torch.from_numpy(colored).float() / 255
+
+
+def heat(
+    first: np.ndarray, second: np.ndarray, background: tuple[float, float, float]
+) -> np.ndarray:
+    """Where two pictures differ: the background where they do not, from dark to bright where they do, uint8."""
+    apart = np.abs(first.astype(np.float32) - second.astype(np.float32)).mean(-1)
+    level = np.clip(apart / 255 * HEAT_GAIN, 0, 1)
+    colors = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    share = np.sqrt(level)[..., None]
+    paper = np.array(background, np.float32) * 255
+    return np.round(paper * (1 - share) + colors * share).astype(np.uint8)
 
 
 def thumb_camera(record: Record, size: int) -> Camera:

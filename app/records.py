@@ -1,9 +1,10 @@
-"""What a session keeps and shows: frames of runs, records of objects, how they are displayed. Plain data."""
+"""What a session keeps and shows: records of objects with the steps of their runs, and how they are displayed. Plain data."""
 
 from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -12,57 +13,53 @@ import torch
 from torch import Tensor
 
 from app.jobs import State
+from engine.events import Step
+from engine.explore.curves import Extent
+from engine.explore.timeline import of_scene
 from engine.methods.base import Method
 from engine.ops.cameras import orbit_camera
 from engine.types import Camera, Views
 
 Channel = Literal["colour", "depth", "normals", "opacity"]
+Look = Literal["x0", "x_t", "difference"]
+"""What is shown of a step: what was predicted, the noisy state, or what the two do not have in common."""
+Kind = Literal["generate", "reconstruct", "regenerate", "blend", "file", "prior"]
 PAPER = {False: (1.0, 1.0, 1.0), True: (0.071, 0.082, 0.106)}
 """Behind the object in the light and the dark theme."""
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One step of a run: enough to render it from any angle.
-
-    Attributes:
-        stage: Stage of the step, or "result".
-        index: Steps of the stage finished.
-        total: Steps of the stage.
-        latent: Predicted scenes, half precision on the CPU, `scenes *latent_shape`; None once it was dropped.
-        scalars: The step's numbers.
-    """
-
-    stage: str
-    index: int
-    total: int
-    latent: Tensor | None
-    scalars: Mapping[str, float] = field(default_factory=dict)
-
-
 @dataclass
 class Record:
-    """One object of the session: the frames of its run and what came out.
+    """One object of the session: the steps of its run and what came out.
 
     Attributes:
         id: Number within the process.
         kind: How it was made.
         title: Name for people.
         provenance: Seed, settings, camera: what a scene file keeps.
-        scene: Its place in the run's batch.
-        frames: Steps so far, shared by all records of one run.
+        frames: Steps so far, on the CPU, shared by all records of one run; the last one of a finished run is its result.
+            A step whose codes were dropped has no latent.
         method: What made it, and turns its latents into scenes.
+        scene: Its place in the run's batch.
         views: Input pictures, or None.
         state: Where its run stands.
         error: One sentence, if it failed.
         psnrs: PSNR of the end on each input, dB.
         job: Number of its job; 0 for what no job made.
+        trunk: Of a branch: the record that it left, and after which of its steps.
+        made: When, seconds since 1970.
+        pinned: Whether it is kept whatever comes.
+        listed: Whether it belongs to the history.
+        version: Raised when its frames are replaced instead of added to.
+        extents: How much there is of its steps, by place and as far as somebody asked.
+        noise: What it starts from where that is not its seed's, `*latent_shape`.
+        figures: Numbers about it, by name.
     """
 
-    kind: Literal["generate", "reconstruct", "prior"]
+    kind: Kind
     title: str
     provenance: dict[str, Any]
-    frames: list[Frame]
+    frames: list[Step]
     method: Method
     scene: int = 0
     views: Views | None = None
@@ -70,11 +67,30 @@ class Record:
     error: str | None = None
     psnrs: tuple[float, ...] = ()
     job: int = 0
+    trunk: tuple[int, int] | None = None
+    made: float = field(default_factory=time.time)
+    pinned: bool = False
+    listed: bool = True
+    version: int = 0
+    extents: dict[int, Extent] = field(default_factory=dict)
+    noise: Tensor | None = None
+    figures: dict[str, float] = field(default_factory=dict)
     id: int = field(default_factory=itertools.count(1).__next__)
 
-    def latent(self, index: int) -> Tensor | None:
-        """Frame `index`'s latent of this scene, float32; None if it was dropped."""
-        batch = self.frames[index].latent
+    def step(self, index: int) -> Step | None:
+        """Frame `index` of this scene alone; None if its codes were dropped."""
+        frame = self.frames[index]
+        return None if frame.latent is None else of_scene(frame, self.scene)
+
+    def steps(self) -> list[Step]:
+        """All frames of this scene that still have their codes."""
+        found = (self.step(place) for place in range(len(self.frames)))
+        return [step for step in found if step is not None]
+
+    def latent(self, index: int, look: Look = "x0") -> Tensor | None:
+        """A code of frame `index`, `*latent_shape`; None if it was dropped. What has no noisy state is clean."""
+        frame = self.frames[index]
+        batch = frame.x_t if look == "x_t" and frame.x_t is not None else frame.latent
         return None if batch is None else batch[self.scene].float()
 
     @property
@@ -89,16 +105,39 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Pane:
+    """One object in the view.
+
+    Attributes:
+        record: Whose.
+        index: Which of its frames.
+        look: `x0` or `x_t`.
+    """
+
+    record: Record
+    index: int
+    look: Look = "x0"
+
+    @property
+    def key(self) -> tuple[int, int, str, int]:
+        """What tells the code that it shows from all others."""
+        return self.record.id, self.index, self.look, self.record.version
+
+
+@dataclass(frozen=True)
 class Display:
     """How the viewport shows things."""
 
     channel: Channel = "colour"
+    look: Look = "x0"
     cameras: bool = True
     """Whether the inputs' frusta are shown."""
     ground: bool = True
     overlay: bool = False
     """Whether an input picture is laid over the render when one stands at its camera."""
     background: tuple[float, float, float] = PAPER[False]
+    box: tuple[float, ...] | None = None
+    """The box that is to be kept, or None: its lower and upper corner, SRN units."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +150,11 @@ class Flight:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the viewport should draw now."""
+    """What the viewport should draw now: panes side by side, or what two have not in common where `difference` says so."""
 
     revision: int
-    record: Record
-    index: int
+    panes: tuple[Pane, ...]
+    difference: bool
     slots: Mapping[int, Views]
     display: Display
     flight: Flight
@@ -126,13 +165,3 @@ def home(azimuth_deg: float = 56.0) -> Camera:
     camera = orbit_camera(azimuth_deg - 24.0, 18.0, 2.6)
     focal = camera.height / 2 / math.tan(math.radians(27.5) / 2)
     return replace(camera, intrinsics=torch.tensor([focal, focal, 64.0, 64.0]))
-
-
-def half(latent: Tensor) -> Tensor:
-    """A latent as frames keep it: half precision, on the CPU."""
-    return latent.detach().to("cpu", torch.float16)
-
-
-def final_frame(latents: Tensor) -> Frame:
-    """The frame of what a run returned, in full precision."""
-    return Frame("result", 1, 1, latents.detach().cpu().float())

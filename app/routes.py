@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from app import present
 from app.exports import export
 from app.jobs import JobRunner
-from app.records import Record
+from app.records import Look, Record
 from app.session import Session, Sessions
 from app.viewports import Viewports
 from engine.render import to_uint8
@@ -68,14 +68,15 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
         session, record = find(sessions, request)
         if record is None or not record.frames:
             return Response(status_code=404)
-        return thumbnail(session, record, len(record.frames) - 1)
+        return thumbnail(session, record, len(record.frames) - 1, "x0")
 
     def frame_thumbnail(request: Request) -> Response:
         session, record = find(sessions, request)
         place = request.path_params["place"]
         if record is None or place >= len(record.frames) or record.latent(place) is None:
             return Response(status_code=404)
-        return thumbnail(session, record, place)
+        look = "x_t" if request.query_params.get("look") == "x_t" else "x0"
+        return thumbnail(session, record, place, look)
 
     def download(request: Request) -> Response:
         session, record = find(sessions, request)
@@ -114,11 +115,12 @@ def find(sessions: Sessions, request: Request) -> tuple[Session | None, Record |
     return session, None if session is None else session.record(number)
 
 
-def thumbnail(session: Session, record: Record, place: int) -> Response:
+def thumbnail(session: Session, record: Record, place: int, look: Look) -> Response:
     """A frame's thumbnail."""
     camera = present.thumb_camera(record, present.THUMB)
     background = session.snapshot().display.background
-    data = present.encode(present.picture(session.baked(record, place), camera, background))
+    baked = session.glance(record, place, look)
+    data = present.encode(present.picture(baked, camera, background))
     return Response(data, media_type="image/jpeg", headers=CACHED)
 
 

@@ -12,28 +12,31 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
+from app.bakes import Bakes
 from app.jobs import Job, JobRunner, Plan, State
 from app.priors import Prior, Priors
-from app.records import PAPER, Display, Flight, Frame, Record, Snapshot, final_frame, half, home
+from app.records import PAPER, Display, Flight, Look, Pane, Record, Snapshot, home
 from app.settings import AppSettings
 from app.tokens import Tokens
 from engine.events import Run, Step
+from engine.explore.timeline import on_cpu, result_step, step_bytes
+from engine.fields.base import Field
 from engine.methods.base import Method
 from engine.ops.metrics import psnr
-from engine.render import Baked, bake, render_views
+from engine.render import Baked, render_views
 from engine.scene import Scene
 from engine.types import Camera, Views
 
-BAKES = 4
-"""Scenes kept ready for rendering, per session."""
+Choice = tuple[int, int | None]
+"""A record's number and a frame; None follows the newest."""
+MOST_PANES = 4
 
 
 class Session:
@@ -62,12 +65,10 @@ class Session:
         self._slots: dict[int, Views] = {}
         self._display = display or Display()
         self._flight = Flight(0, home())
-        self._bakes: OrderedDict[tuple[int, int], Future[Baked]] = OrderedDict()
-        self._bake_lock = threading.RLock()
-        self._baker = ThreadPoolExecutor(1, thread_name_prefix="bake")
-        self._asked: Future[Baked] | None = None
+        self._bakes = Bakes(self.refresh)
         self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-")
-        self._selected: tuple[int, int | None]
+        self._selected: Choice
+        self._beside: tuple[Choice, ...] = ()
         self._greet()
 
     @property
@@ -86,30 +87,49 @@ class Session:
 
     def _greet(self) -> None:
         """Show the prior's first object."""
-        frames = [final_frame(self.prior.first_latent[None])]
+        frames = [result_step(self.prior.first_latent[None])]
         record = Record("prior", "From the training set", {}, frames, self.method, state="done")
+        record.listed = False
         self._records[record.id] = record
-        with self._bake_lock:
-            self._bakes[record.id, 0] = self.prior.greeting
-        self._selected = (record.id, None)
+        self._bakes.adopt(Pane(record, 0).key, self.prior.greeting)
+        self._selected, self._beside = (record.id, None), ()
 
     # -- what is shown ---------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
         """What the viewport should draw now."""
         with self.cv:
-            record, index = self.selection()
-            return Snapshot(
-                self.revision, record, index, dict(self._slots), self._display, self._flight
-            )
+            panes, difference = self._panes()
+            slots = dict(self._slots)
+            return Snapshot(self.revision, panes, difference, slots, self._display, self._flight)
+
+    def _panes(self) -> tuple[tuple[Pane, ...], bool]:
+        look, chosen = self._display.look, [self._selected, *self._beside]
+        shown = [found for choice in chosen if (found := self._resolve(choice)) is not None]
+        if look != "difference":
+            return tuple(Pane(record, index, look) for record, index in shown), False
+        if len(shown) > 1:  # two objects differ from each other
+            return tuple(Pane(record, index) for record, index in shown[:2]), True
+        return (Pane(*shown[0], "x0"), Pane(*shown[0], "x_t")), True
+
+    def _resolve(self, choice: Choice) -> tuple[Record, int] | None:
+        number, index = choice
+        record = self._records.get(number)
+        if record is None or not record.frames:
+            return None
+        last = len(record.frames) - 1
+        return record, last if index is None else min(index, last)
 
     def selection(self) -> tuple[Record, int]:
         """The record and the frame that are shown (the newest frame while nobody chose one)."""
         with self.cv:
-            number, index = self._selected
-            record = self._records[number]
-            last = len(record.frames) - 1
-            return record, last if index is None else min(index, last)
+            return self._resolve(self._selected)
+
+    def beside(self) -> list[tuple[Record, int]]:
+        """Records and frames that are shown beside the selection."""
+        with self.cv:
+            found = (self._resolve(choice) for choice in self._beside)
+            return [pair for pair in found if pair is not None]
 
     def record(self, number: int) -> Record | None:
         """A record by its number, if it is still kept."""
@@ -117,14 +137,22 @@ class Session:
             return self._records.get(number)
 
     def select(self, number: int, index: int | None = None) -> None:
-        """Show frame `index` of a record; None, or the last frame, follows the newest."""
+        """Show frame `index` of a record, and what stands beside it; None, or the last frame, follows the newest."""
         with self.cv:
             record = self._records.get(number)
             if record is None or not record.frames:
                 return
             if index is not None and index >= len(record.frames) - 1:
                 index = None
-            self._selected = (number, index)
+            self._selected = (number, None if index is None else max(index, 0))
+            self._beside = tuple(choice for choice in self._beside if choice[0] != number)
+            self._changed()
+
+    def compare(self, others: Sequence[Choice]) -> None:
+        """Show up to three others beside the selection; none ends the comparison."""
+        with self.cv:
+            known = [choice for choice in others if self._resolve(choice) is not None]
+            self._beside = tuple(known[: MOST_PANES - 1])
             self._changed()
 
     def show(self, **changes) -> None:
@@ -168,57 +196,71 @@ class Session:
         """Note that the page was closed: the session goes as soon as nothing holds it."""
         self.last_seen = -math.inf
 
-    def scene(self, record: Record, index: int = -1) -> Scene:
+    def scene(self, record: Record, index: int = -1, look: Look = "x0") -> Scene:
         """A frame as a scene with the record's provenance."""
-        latent = record.latent(index)
+        latent = record.latent(index, look)
         if latent is None:
             latent = record.latent(-1)
         latent = latent.to(record.method.mean_latent.device)
         return record.method.scene(latent, **record.provenance)
 
-    def baked(self, record: Record, index: int) -> Baked:
+    def baked(self, record: Record, index: int, look: Look = "x0") -> Baked:
         """A frame made ready for rendering; the latest few are kept."""
-        return self._bake(record, index).result()
+        pane = Pane(record, index, look)
+        return self._bakes.get(pane.key, lambda: self._field(pane)).result()
 
-    def prepared(self, record: Record, index: int, patience_s: float) -> Baked | None:
-        """The same without waiting long for it.
+    def glance(self, record: Record, index: int, look: Look = "x0") -> Baked:
+        """The same for one small picture."""
+        pane = Pane(record, index, look)
+        return self._bakes.glance(pane.key, lambda: self._field(pane))
 
-        Returns None if it takes longer than `patience_s`; the session counts as changed once it is ready. One is
-        prepared at a time: of the frames that come meanwhile, only the last will be asked for again.
-        """
-        with self._bake_lock:
-            known, busy = self._bakes.get((record.id, index)), self._asked
-        ready = known is not None and known.done()
-        if not ready and busy is not None and wait([busy], patience_s).not_done:
-            return None
-        baking = self._bake(record, index)
-        self._asked = self._asked if ready else baking
-        try:
-            return baking.result(patience_s)
-        except TimeoutError:
-            baking.add_done_callback(lambda _: self._baking_ended())
-            return None
+    def prepared(self, pane: Pane, patience_s: float) -> Baked | None:
+        """The same without waiting long for it: None if it is not there by then, and a change when it is."""
+        return self._bakes.prepared(pane.key, lambda: self._field(pane), patience_s)
 
-    def _bake(self, record: Record, index: int) -> Future[Baked]:
-        key = (record.id, index)
-        with self._bake_lock:
-            known = self._bakes.get(key)
-            if known is None or (known.done() and (known.exception() or known.result().outdated)):
-                self._bakes[key] = self._baker.submit(lambda: bake(self.scene(record, index).field))
-                while len(self._bakes) > BAKES:
-                    self._bakes.popitem(last=False)
-            self._bakes.move_to_end(key)
-            return self._bakes[key]
-
-    def _baking_ended(self) -> None:
-        with self.cv:
-            self._changed()
+    def _field(self, pane: Pane) -> Field:
+        return self.scene(pane.record, pane.index, pane.look).field
 
     def folder(self, record: Record) -> Path:
         """Where a record's exported files are kept."""
         folder = Path(self._folder.name) / str(record.id)
         folder.mkdir(exist_ok=True)
         return folder
+
+    # -- records ---------------------------------------------------------------------------------
+
+    def add(self, *records: Record, select: bool = True) -> None:
+        """Keep records, the first one shown; those that are listed come first in the history."""
+        with self.cv:
+            self._records.update({record.id: record for record in records})
+            self.history = [*(r for r in records if r.listed), *self.history]
+            if select:
+                self.select(records[0].id)
+            self._forget()
+            self._changed()
+
+    def remove(self, record: Record) -> None:
+        """Drop a record from the history."""
+        with self.cv:
+            self.history = [other for other in self.history if other is not record]
+            record.listed = record.pinned = False
+            self._forget()
+            self._changed()
+
+    def change(self, record: Record, **changes) -> None:
+        """Change a record: its title, whether it is pinned, the frames of one that is steered."""
+        with self.cv:
+            for name, value in changes.items():
+                setattr(record, name, value)
+            if "frames" in changes:
+                record.version += 1
+            self._changed()
+
+    def bytes(self) -> int:
+        """Memory of all codes that are kept."""
+        with self.cv:
+            frames = {id(step): step for r in self._records.values() for step in r.frames}
+        return step_bytes(list(frames.values()))
 
     # -- runs ------------------------------------------------------------------------------------
 
@@ -228,23 +270,24 @@ class Session:
         make_run: Callable[[], Run[Tensor]],
         records: list[Record],
         plan: Plan,
+        on_end: Callable[[Job, State], None] = lambda job, state: None,
     ) -> Job:
         """Queue a run whose batch is `records`; a run of this session that still goes on is cancelled first.
+
+        Records of a branch hold the frames of its trunk already. `on_end` is called when all else has been done.
 
         Raises:
             QueueFullError: If too many runs wait already.
         """
-        if self.job is not None and not self.job.ended:
-            runner.cancel(self.job)
+        self.stop(runner)
         follow = threading.Event()
 
         def on_step(step: Step) -> None:
-            frame = Frame(step.stage, step.index, step.total, half(step.latent), dict(step.scalars))
-            self._add_frame(records, frame, follow)
+            self._add_frame(records, on_cpu(step), follow)
 
-        def on_end(job: Job, state: State) -> None:
+        def ended(job: Job, state: State) -> None:
             if state == "done":
-                self._add_frame(records, final_frame(job.result), follow)
+                self._add_frame(records, result_step(job.result), follow)
             if records[0].views is not None and records[0].frames:
                 self._judge(records[0])
             with self.cv:
@@ -253,24 +296,29 @@ class Session:
                     record.provenance["seconds"] = {k: round(v, 2) for k, v in job.seconds.items()}
                 if not records[0].frames:
                     self.history = [r for r in self.history if r not in records]
+                self._forget()
                 self._changed()
+            on_end(job, state)
 
-        job = Job(make_run, plan=plan, on_step=on_step, on_end=on_end)
+        job = Job(make_run, plan=plan, on_step=on_step, on_end=ended)
         with self.cv:
             self.job = runner.submit(job)
             for record in records:
                 record.job = job.id
-            self.history = [*records, *self.history]
-            self._records.update({record.id: record for record in records})
-            self._forget()
-            self._changed()
+            self.add(*records, select=False)
         return job
+
+    def stop(self, runner: JobRunner) -> None:
+        """Cancel the run that goes on, if there is one."""
+        if self.job is not None and not self.job.ended:
+            runner.cancel(self.job)
 
     def close(self) -> None:
         """Let go of everything; the session draws nothing any more."""
         with self.cv:
             self.closed = True
             self._changed()
+        self._bakes.close()
         self._folder.cleanup()
 
     def _judge(self, record: Record) -> None:
@@ -279,7 +327,7 @@ class Session:
         rendered = render_views(baked, record.views.camera).cpu()
         record.psnrs = tuple(psnr(rendered, record.views.images.cpu()).tolist())
 
-    def _add_frame(self, records: list[Record], frame: Frame, follow: threading.Event) -> None:
+    def _add_frame(self, records: list[Record], frame: Step, follow: threading.Event) -> None:
         with self.cv:
             records[0].frames.append(frame)
             for record in records:
@@ -294,23 +342,34 @@ class Session:
         self.cv.notify_all()
 
     def _forget(self) -> None:
-        """Drop the oldest results beyond the limit, and the steps of old runs beyond the memory limit."""
-        keep = {
-            self._selected[0],
-            *(record.id for record in self.history[: self.settings.max_history]),
-        }
-        self.history = self.history[: self.settings.max_history]
+        """Drop the oldest results beyond the limit, and the steps of old runs beyond the memory limit; never pinned ones."""
+        spare = self.settings.max_history - sum(record.pinned for record in self.history)
+        kept: list[Record] = []
+        for record in self.history:
+            if not record.pinned:
+                spare -= 1
+            if record.pinned or spare >= 0:
+                kept.append(record)
+        self.history = kept
+        keep = {self._selected[0], *(number for number, _ in self._beside)}
+        keep |= {record.id for record in self.history}
         for number in [n for n in self._records if n not in keep]:
             del self._records[number]
+        self._thin_out()
+
+    def _thin_out(self) -> None:
         room = self.settings.max_latent_mb * 2**20
         seen: set[int] = set()
-        for record in self.history:
-            if id(record.frames) in seen:
-                continue
-            seen.add(id(record.frames))
-            room -= sum(f.latent.nbytes for f in record.frames if f.latent is not None)
-            if room < 0:
-                record.frames[:-1] = [replace(frame, latent=None) for frame in record.frames[:-1]]
+        pinned = {id(step) for r in self.history if r.pinned for step in r.frames}
+        for record in sorted(self.history, key=lambda record: not record.pinned):
+            fresh = [step for step in record.frames if id(step) not in seen]
+            seen |= {id(step) for step in fresh}
+            room -= step_bytes(fresh)
+            if room < 0 and not record.pinned:
+                record.frames[:-1] = [
+                    step if id(step) in pinned else replace(step, latent=None, x_t=None, state={})
+                    for step in record.frames[:-1]
+                ]
 
 
 class Sessions:

@@ -75,7 +75,7 @@ class Viewport:
         self._client: viser.ClientHandle | None = None
         self._moves = 0
         self._closed = False
-        self._baked: Baked | None = None
+        self._baked: tuple[Baked, ...] = ()
         self._drawn: Key = (-1, -1)
         self._drawn_at = 0.0
         self._refinements: list[Size] = []
@@ -178,7 +178,7 @@ class Viewport:
         """Draw what has just changed."""
         moved = task.key[1] != self._drawn[1]
         self._drawn, self._drawn_at, self._refinements = task.key, time.monotonic(), []
-        self._baked = self._object(task.snapshot, BAKE_MOVING_S if moved else BAKE_RESTING_S)
+        self._baked = self._objects(task.snapshot, BAKE_MOVING_S if moved else BAKE_RESTING_S)
         self._arrange(task.client, task.snapshot)
         pose = _pose(task.client)
         if pose.aspect <= 0 or pose.rows <= 0:
@@ -191,7 +191,7 @@ class Viewport:
         drawing_s = self._pace.drawing_s(size, pose.aspect)
         self._due = time.monotonic() + self._pace.delivery_s(drawn.depth.size) - drawing_s
         # while it is provisional it will be drawn again anyway, and faster, when its kernels are ready
-        if not self._baked.provisional:
+        if not any(baked.provisional for baked in self._baked):
             self._refinements = self._pace.resting(pose.aspect, pose.rows, size)
 
     def _refine(self, task: Task, size: Size) -> None:
@@ -204,11 +204,17 @@ class Viewport:
         if drawn is not None:
             self._send(task, drawn, JPEG_RESTING, DEPTH_RESTING)
 
-    def _object(self, snapshot: Snapshot, patience_s: float) -> Baked:
-        """The object of a snapshot, or the one before it while it is being prepared."""
-        if self._baked is None:
-            return self.session.baked(snapshot.record, snapshot.index)
-        return self.session.prepared(snapshot.record, snapshot.index, patience_s) or self._baked
+    def _objects(self, snapshot: Snapshot, patience_s: float) -> tuple[Baked, ...]:
+        """The objects of a snapshot, or those before them while one is being prepared."""
+        if not self._baked:
+            return tuple(self.session.baked(p.record, p.index, p.look) for p in snapshot.panes)
+        found: list[Baked] = []
+        for pane in snapshot.panes:
+            baked = self.session.prepared(pane, patience_s)
+            if baked is None:
+                return self._baked
+            found.append(baked)
+        return tuple(found)
 
     def _draw(self, task: Task, pose: Pose, size: Size) -> Drawn | None:
         """Draw a frame; None if it was given up."""
@@ -217,8 +223,10 @@ class Viewport:
         def overtaken() -> bool:
             return self._stopped or (task.size is not None and self._key() != task.key)
 
+        difference = snapshot.difference and len(self._baked) > 1
         drawn = draw(
-            self._baked, camera, snapshot.display, snapshot.slots, size, self._slot, overtaken
+            *(self._baked, camera, snapshot.display, snapshot.slots, size, self._slot, overtaken),
+            difference=difference,
         )
         if drawn is not None:
             self._pace.drew(size, drawn.depth.size, drawn.seconds)
@@ -308,7 +316,8 @@ class Viewport:
 def _composes(snapshot: Snapshot) -> bool:
     """Whether anything stands in the scene that the object may hide; depth is half a browser's work."""
     display = snapshot.display
-    return bool(snapshot.slots) and display.cameras and not display.overlay
+    alone = len(snapshot.panes) == 1
+    return bool(snapshot.slots) and display.cameras and not display.overlay and alone
 
 
 def _pose(client: viser.ClientHandle) -> Pose:

@@ -38,7 +38,7 @@ def test_a_viser_camera_becomes_the_engines():
 
 
 def test_depth_is_in_srn_units_and_far_where_nothing_is(baked):
-    drawn = draw(baked, orbit_camera(0.0, 0.0, 1.3, 64), Display(), {}, Size("standard", 64))
+    drawn = draw([baked], orbit_camera(0.0, 0.0, 1.3, 64), Display(), {}, Size("standard", 64))
     assert drawn.rgb.shape == (64, 64, 3)
     assert drawn.rgb.dtype == np.uint8
     assert drawn.depth[0, 0] == FAR
@@ -57,8 +57,8 @@ def test_depth_is_sent_with_fewer_rows_only_where_it_has_more():
 def test_bands_make_the_same_picture_as_the_whole(baked, channel, tables):
     baked = baked if tables else replace(baked, tables=None)
     camera, display = orbit_camera(30.0, 20.0, 1.3, 100), Display(channel=channel)
-    whole = draw(baked, camera, display, {}, Size("preview", 100))
-    bands = draw(baked, camera, display, {}, Size("preview", 100, bands=5))
+    whole = draw([baked], camera, display, {}, Size("preview", 100))
+    bands = draw([baked], camera, display, {}, Size("preview", 100, bands=5))
     difference = np.abs(whole.rgb.astype(int) - bands.rgb)
     assert difference.max() <= 2
     assert difference.mean() < 0.01
@@ -68,7 +68,7 @@ def test_bands_make_the_same_picture_as_the_whole(baked, channel, tables):
 def test_a_stopped_frame_is_given_up(baked):
     camera = orbit_camera(0.0, 0.0, 1.3, 256)
     size = Size("standard", 256)
-    assert draw(baked, camera, Display(), {}, size, stop=lambda: True) is None
+    assert draw([baked], camera, Display(), {}, size, stop=lambda: True) is None
 
 
 def test_a_frame_stops_soon_after_it_is_told(baked):
@@ -79,7 +79,7 @@ def test_a_frame_stops_soon_after_it_is_told(baked):
         return len(asked) == 3
 
     camera = orbit_camera(0.0, 0.0, 1.3, 900)
-    assert draw(baked, camera, Display(), {}, Size("high", 900, 4), stop=third_time) is None
+    assert draw([baked], camera, Display(), {}, Size("high", 900, 4), stop=third_time) is None
     assert len(asked) == 3
 
 
@@ -100,7 +100,7 @@ def test_others_have_their_turns_between_the_bands_of_a_frame(baked):
     other = threading.Thread(target=somebody_else)
     other.start()
     camera = orbit_camera(0.0, 0.0, 1.3, 128)
-    draw(baked, camera, Display(), {}, Size("standard", 128, bands=4), slot, band)
+    draw([baked], camera, Display(), {}, Size("standard", 128, bands=4), slot, band)
     done.set()
     other.join(5)
     bands = [place for place, who in enumerate(order) if who == "band"]

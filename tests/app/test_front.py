@@ -164,7 +164,7 @@ loading.open_engine()
 session = loading.explorer.sessions.of_token(loading.front.tokens.issue())
 viewport = loading.explorer.viewports.acquire(session)
 snapshot = session.snapshot()
-baked = session.baked(snapshot.record, snapshot.index)
+baked = session.baked(snapshot.panes[0].record, snapshot.panes[0].index)
 assert present.picture(baked, home()).std() > 5
 loading.explorer.close()
 late = {"gradio", "pandas", "numba", "scipy", "skimage", "trimesh", "matplotlib", "imageio_ffmpeg"}

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from app import present
-from app.records import Frame, Record
+from app.records import Record
 from engine.data.procedural import CATEGORIES
 from engine.data.shape import render_shape
+from engine.events import Step
 from engine.methods.base import TrainingData
 from engine.methods.toy import ToyMethod
 from engine.ops.cameras import orbit_camera
@@ -29,7 +30,10 @@ def test_durations_are_words(seconds, text):
 
 def record(*stages: str, title: str = "Seed 1") -> Record:
     latent = torch.zeros(1, 2)
-    frames = [Frame(stage, place + 1, 9, latent) for place, stage in enumerate(stages)]
+    frames = [
+        Step(stage=stage, index=place + 1, total=9, latent=latent)
+        for place, stage in enumerate(stages)
+    ]
     return Record("generate", title, {}, frames, ToyMethod())
 
 

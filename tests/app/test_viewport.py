@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from app import pacing, viewport
+from app import bakes, pacing, viewport
 from app.drawing import Drawn
 from app.pacing import FairSlot, Size
 from app.priors import Prior
-from app.records import Record, final_frame
+from app.records import Record
 from app.session import Session
 from app.settings import AppSettings
 from app.viewport import Viewport
+from engine.explore.timeline import result_step
 from engine.types import Camera
 from tests.scripted_viewer import ScriptedViewer, looking, position
 from tests.waiting import until
@@ -47,7 +48,7 @@ class Painter:
         self.seconds = seconds
         self.asked: list[tuple[object, Camera, Size]] = []
 
-    def __call__(self, baked, camera, display, slots, size, turn, stop) -> Drawn | None:
+    def __call__(self, baked, camera, display, slots, size, turn, stop, difference) -> Drawn | None:
         for _ in range(size.bands):
             with turn:
                 time.sleep(self.seconds)
@@ -165,25 +166,23 @@ def test_a_refinement_neither_starves_those_who_drag_nor_is_starved(
 
 
 def test_the_old_object_is_turned_while_a_new_one_is_prepared(open_view, painter, monkeypatch):
-    from app import session as session_module
-
-    go_on, bake = threading.Event(), session_module.bake
+    go_on, bake = threading.Event(), bakes.bake
     session, viewer = open_view()
     with looking(viewer):
         until(lambda: painter.asked, "a frame")
-        old = painter.asked[-1][0]
-        monkeypatch.setattr(session_module, "bake", lambda field: go_on.wait(60) and bake(field))
+        old = painter.asked[-1][0][0]
+        monkeypatch.setattr(bakes, "bake", lambda field: go_on.wait(60) and bake(field))
         record = Record(
-            "prior", "", {}, [final_frame(session.method.mean_latent[None])], session.method
+            "prior", "", {}, [result_step(session.method.mean_latent[None])], session.method
         )
         with session.cv:
             session._records[record.id] = record
         session.select(record.id)
         before = len(viewer.frames)
         until(lambda: len(viewer.frames) > before + 5, "frames of the old object")
-        assert painter.asked[-1][0] is old
+        assert painter.asked[-1][0][0] is old
         viewer.dragging = False
         go_on.set()
-        until(lambda: painter.asked[-1][0] is not old, "the new object")
+        until(lambda: painter.asked[-1][0][0] is not old, "the new object")
         wanted = session.baked(record, 0)
-        until(lambda: painter.asked[-1][0] is wanted, "the new object in the end")
+        until(lambda: painter.asked[-1][0][0] is wanted, "the new object in the end")
