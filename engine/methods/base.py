@@ -101,7 +101,7 @@ class MethodInfo:
     paper: str
     """arXiv id."""
     tasks: frozenset[str]
-    """Of "generate", "reconstruct"."""
+    """Of "generate", "reconstruct", "interpolate" (which means that it has `invert`)."""
     latent_shape: tuple[int, ...]
     """Shape of one scene's latent."""
     max_views: int = 32
@@ -182,6 +182,23 @@ class Method(Protocol):
 
     def starting_noise(self, num_scenes: int, noise: Noise) -> Tensor:
         """The `x_T` that `generate` starts from, `num_scenes *latent_shape`."""
+        ...
+
+
+@runtime_checkable
+class Invertible(Method, Protocol):
+    """A method that also finds the noise an object comes from; only those with the task "interpolate" do."""
+
+    def invert(self, latents: Tensor, steps: int = 100) -> Run[Tensor]:
+        """The `x_T` from which `generate` in mode `paper` with DDIM of as many steps returns `latents`: stage "invert".
+
+        Args:
+            latents: Activated latents, `n *latent_shape`, wherever they come from.
+            steps: Noise levels.
+
+        Returns:
+            `n *latent_shape`; of unit variance only where the prior could have drawn the object.
+        """
         ...
 
 
