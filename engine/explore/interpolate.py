@@ -1,0 +1,284 @@
+"""Paths between objects: through the noise that they come from, or straight through their codes.
+
+Two to four corners span a path or a square pad: `u` runs from A to B (and from C to D), `v` from the edge A B to the
+edge C D. With three corners the whole lower edge is C. Objects differ from point to point by their starting noise
+alone: every point of a path takes the same draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from engine.config import from_json
+from engine.errors import ConfigError, SceneError
+from engine.events import Run, Step, finish
+from engine.methods.base import Invertible, Method, SampleOptions
+from engine.noise import Noise
+from engine.ops.cameras import orbit_camera
+from engine.ops.metrics import psnr
+from engine.render import RenderOptions, render_views
+from engine.scene import Scene
+
+Kind = Literal["slerp", "lerp"]
+"""Along the great circle, which keeps a noise's length, or straight."""
+Space = Literal["noise", "code"]
+"""What is blended: starting noises, each point then drawn by the prior; or the codes themselves."""
+
+VIEWS = 8
+"""Pictures, all around the object, by which two objects are compared."""
+VIEW_SIZE, VIEW_ELEVATION = 128, 20.0
+"""Their side in pixels, and how high the camera stands in degrees."""
+SAME_DB = 40.0
+"""From here on a scene file's object counts as the one that its seed gives (other machines round otherwise)."""
+
+
+@dataclass(frozen=True)
+class Corner:
+    """An object that a path leads through.
+
+    Attributes:
+        latent: Its code, `*latent_shape`.
+        x_T: The noise it comes from, `*latent_shape`; None where that is not known (yet).
+        title: What people call it.
+        returned: How like the object is what DDIM makes of a noise found by inversion, dB; None where `x_T` is its own.
+    """
+
+    latent: Tensor
+    x_T: Tensor | None = None  # noqa: N815 (the noise is x_T everywhere)
+    title: str = ""
+    returned: float | None = None
+
+
+# ------------------------------------------------------------------------------------- between points
+
+
+def lerp(
+    a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"], share: float
+) -> Float[Tensor, "*shape"]:
+    """`a` at share 0, `b` at share 1, on the straight line between them."""
+    return torch.lerp(a, b, share)
+
+
+def slerp(
+    a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"], share: float
+) -> Float[Tensor, "*shape"]:
+    """`a` at share 0, `b` at share 1, on the great circle between them; neither is normalised.
+
+    Vectors that point the same or opposite ways, or nowhere, span no circle: there it is `lerp`.
+
+    Source: spec section 7.1 (the official `spherical_linear`), on whole flattened vectors.
+    """
+    first, second = a.double().flatten(), b.double().flatten()
+    length = first.norm() * second.norm()
+    cosine = float((first @ second / length).clamp(-1, 1)) if float(length) else 1.0
+    angle = torch.acos(torch.tensor(cosine, dtype=torch.float64))
+    sine = float(torch.sin(angle))
+    if sine < 1e-6:
+        return lerp(a, b, share)
+    return a * float(torch.sin((1 - share) * angle) / sine) + b * float(
+        torch.sin(share * angle) / sine
+    )
+
+
+def blend(
+    corners: Float[Tensor, "n *shape"], u: float, v: float = 0.0, kind: Kind = "slerp"
+) -> Float[Tensor, "*shape"]:
+    """The point `u`, `v` of the pad that two to four corners span, exact at the corners.
+
+    Args:
+        corners: A, B; or A, B, C, where the edge v = 1 is C; or A, B, C, D.
+        u: From A to B, and from C to D: 0 to 1.
+        v: From the edge A B to the other one, 0 to 1; two corners have none and ignore it.
+        kind: Way between two points.
+
+    Raises:
+        ConfigError: If there are fewer than two or more than four corners.
+    """
+    if not 2 <= len(corners) <= 4:
+        raise ConfigError(f"Found {len(corners)} corners of a path, expected 2 to 4.")
+    way = slerp if kind == "slerp" else lerp
+    top = way(corners[0], corners[1], u)
+    if len(corners) == 2:
+        return top
+    return way(top, way(corners[2], corners[3], u) if len(corners) == 4 else corners[2], v)
+
+
+def grid_points(rows: int, cols: int) -> list[tuple[float, float]]:
+    """`u`, `v` of a regular grid over the pad, row by row: `path` there gives `between` its keyframes, reshaped."""
+    return [
+        (col / max(cols - 1, 1), row / max(rows - 1, 1))
+        for row in range(rows)
+        for col in range(cols)
+    ]
+
+
+def between(
+    keyframes: Float[Tensor, "rows cols *shape"], u: float, v: float = 0.0
+) -> Float[Tensor, "*shape"]:
+    """What lies at `u`, `v` between the nearest keyframes of a regular grid: straight lines, well under a millisecond.
+
+    Args:
+        keyframes: Codes at `grid_points(rows, cols)`; one row where there is no `v`.
+        u: Along the columns; outside 0 to 1 the edge counts.
+        v: Along the rows.
+    """
+    row, down = _place(v, keyframes.shape[0])
+    col, right = _place(u, keyframes.shape[1])
+    near = keyframes[row : row + 2, col : col + 2]
+    line = torch.lerp(near[0], near[-1], down)
+    return torch.lerp(line[0], line[-1], right)
+
+
+def _place(share: float, count: int) -> tuple[int, float]:
+    """The keyframe before a share of the way, and how far beyond it."""
+    along = min(max(share, 0.0), 1.0) * (count - 1)
+    before = min(int(along), max(count - 2, 0))
+    return before, along - before
+
+
+# -------------------------------------------------------------------------------------------- corners
+
+
+def likeness(method: Method, first: Tensor, second: Tensor) -> float:
+    """How alike two objects (`*latent_shape`) look: mean PSNR of 8 views all around, dB; infinite for equal ones."""
+    azimuths = torch.arange(VIEWS) * (360.0 / VIEWS)
+    cameras = orbit_camera(azimuths, VIEW_ELEVATION, method.data.distance, VIEW_SIZE)
+    pictures = [
+        render_views(method.scene(latent).field, cameras, RenderOptions(quality="high"))
+        for latent in (first, second)
+    ]
+    return float(psnr(*pictures).mean())
+
+
+def seed_corner(method: Method, seed: int, options: SampleOptions) -> Run[Corner]:
+    """The object of a seed, with its noise; steps as `generate` yields them."""
+    latents = yield from method.generate(1, options, Noise(seed))
+    x_T = method.starting_noise(1, Noise(seed))[0]
+    return Corner(latents[0], x_T, f"seed {seed}")
+
+
+def scene_corner(method: Method, scene: Scene, title: str) -> Run[Corner]:
+    """A saved object; with its own noise where its provenance names a seed that still gives it, without one else.
+
+    The seed is tried: whatever the provenance says, the noise is only taken if what it leads to looks the same.
+
+    Raises:
+        SceneError: If the method cannot decode the scene: another shape, or another prior's decoder.
+    """
+    latent = scene.field.triplane.to(method.mean_latent.device)
+    if tuple(latent.shape) != tuple(method.info.latent_shape):
+        raise SceneError(
+            f"{title}: found codes of shape {tuple(latent.shape)}, expected {tuple(method.info.latent_shape)} "
+            f"as the prior {method.checkpoint} has them; name the prior that made the scene."
+        )
+    own = method.scene(latent).field.decoder.state_dict()
+    theirs = scene.field.decoder.state_dict()
+    same = own.keys() == theirs.keys() and all(
+        torch.equal(own[name].cpu(), theirs[name].cpu()) for name in own
+    )
+    if not same:
+        raise SceneError(
+            f"{title}: found a scene of the prior {scene.provenance.get('checkpoint')}, whose codes mean something else "
+            f"to the prior {method.checkpoint}; name the prior that made the scene."
+        )
+    seed = scene.provenance.get("seed")
+    try:
+        options = from_json(SampleOptions, scene.provenance["settings"], "settings")
+    except (ConfigError, KeyError):  # not drawn from the prior, but fitted or edited
+        options = None
+    if options is None or not isinstance(seed, int):
+        return Corner(latent, None, title)
+    drawn = yield from seed_corner(method, seed, options)
+    found = likeness(method, drawn.latent, latent) >= SAME_DB
+    return Corner(latent, drawn.x_T if found else None, title)
+
+
+def with_noise(method: Invertible, corner: Corner, steps: int = 100) -> Run[Corner]:
+    """The corner with a noise it comes from: its own, or one found by inversion and tried out.
+
+    Stages "invert", then "denoise" of DDIM from what was found; `returned` of the corner says how like it is. Objects
+    that the prior drew come back almost exactly; those that renoising or pictures have smoothed lie where it draws
+    none, so that rounding alone changes them on the way.
+
+    Args:
+        method: One with the task "interpolate".
+        corner: An object; one with noise is returned as it is.
+        steps: Noise levels of the inversion, and of the DDIM that tries it.
+    """
+    if corner.x_T is not None:
+        return corner
+    x_T = yield from method.invert(corner.latent[None], steps)
+    options = SampleOptions(mode="paper", sampler="ddim", steps=steps)
+    again = yield from method.generate(1, options, Noise(0), x_T=x_T)
+    return replace(corner, x_T=x_T[0], returned=likeness(method, again[0], corner.latent))
+
+
+def corner_return(method: Method, corner: Corner, options: SampleOptions, seed: int) -> Run[float]:
+    """How like the object is what a path with these settings shows at its corner, dB; infinite where nothing differs.
+
+    Steps as `path` yields them: one.
+    """
+    shown = yield from path(method, [corner, corner], [(0.0, 0.0)], options=options, seed=seed)
+    return likeness(method, shown[0], corner.latent)
+
+
+# ----------------------------------------------------------------------------------------------- paths
+
+
+def path(
+    method: Method,
+    corners: Sequence[Corner],
+    points: Sequence[tuple[float, float]],
+    *,
+    options: SampleOptions,
+    seed: int,
+    space: Space = "noise",
+    kind: Kind = "slerp",
+) -> Run[Tensor]:
+    """One object for each point: stage "path", each step with its code (`1 *latent_shape`).
+
+    Args:
+        method: What draws them.
+        corners: Two to four; in noise space with their noise.
+        points: `u`, `v` in [0, 1]; see `blend`.
+        options: How each point is drawn (noise space).
+        seed: Of the draws that all points share; with a corner's own seed and settings that corner is exact.
+        space: Blend noises and draw, or blend codes (then always straight).
+        kind: Way between two noises.
+
+    Returns:
+        `points *latent_shape`.
+
+    Raises:
+        ConfigError: If there are too few or too many corners, one lacks its noise, or a point lies outside the pad.
+    """
+    for u, v in points:
+        if not (0 <= u <= 1 and 0 <= v <= 1):
+            raise ConfigError(f"Found the point {u}, {v} of a path, expected both in 0 to 1.")
+    if space == "noise":
+        for corner in corners:
+            if corner.x_T is None:
+                raise ConfigError(
+                    f"Found no starting noise of {corner.title or 'a corner'}; invert it, or go through codes."
+                )
+    device = method.mean_latent.device
+    ends = torch.stack(
+        [(corner.x_T if space == "noise" else corner.latent).to(device) for corner in corners]
+    )
+    codes = ends.new_empty(len(points), *ends.shape[1:])
+    for index, (u, v) in enumerate(points):
+        if space == "noise":
+            x_T = blend(ends, u, v, kind)[None]
+            codes[index] = finish(method.generate(1, options, Noise(seed), x_T=x_T))[0]
+        else:
+            codes[index] = blend(ends, u, v, "lerp")
+        yield Step(
+            stage="path", index=index + 1, total=len(points), latent=codes[index : index + 1]
+        )
+    return codes
