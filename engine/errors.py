@@ -33,6 +33,10 @@ class UnsupportedTaskError(EngineError):
     """A method was asked for what it cannot do."""
 
 
+class RegionError(EngineError):
+    """A part of an object cannot be kept."""
+
+
 class ExportError(EngineError):
     """Something cannot be written as a mesh, picture or video, or such a file cannot be read."""
 

@@ -120,11 +120,13 @@ class SceneBatch:
         camera: One camera per picture (`scenes views`).
         scene: Where in `images` each scene's pictures are; None for the same order. A training step reads so few pixels
             that copying whole scenes would take longer than rendering.
+        pixels: Flat indices into each scene's (view, row, column) pixels, those that count; None for all.
     """
 
     images: UInt8[Tensor, "all views height width 3"] | Float[Tensor, "all views height width 3"]
     camera: Camera
     scene: Int[Tensor, " scenes"] | None = None
+    pixels: Int[Tensor, "scenes counted"] | None = None
 
     @classmethod
     def of(cls, views: Views) -> SceneBatch:
@@ -138,13 +140,17 @@ class SceneBatch:
 
     @property
     def num_pixels(self) -> int:
-        """Pixels of one scene, all views together."""
+        """Pixels of one scene that count, all views together."""
+        if self.pixels is not None:
+            return self.pixels.shape[1]
         return self.images.shape[1] * self.images.shape[2] * self.images.shape[3]
 
     def to(self, device: torch.device | str) -> SceneBatch:
         """The same batch on `device`."""
-        scene = None if self.scene is None else self.scene.to(device)
-        return SceneBatch(self.images.to(device), self.camera.to(device), scene)
+        scene, pixels = (
+            None if index is None else index.to(device) for index in (self.scene, self.pixels)
+        )
+        return SceneBatch(self.images.to(device), self.camera.to(device), scene, pixels)
 
 
 @dataclass(frozen=True)

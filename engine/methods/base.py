@@ -7,87 +7,21 @@ activated scene latents.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError
 from engine.events import Run, Step
+from engine.methods.options import FitOptions as FitOptions
+from engine.methods.options import KeepOptions as KeepOptions
+from engine.methods.options import Mode as Mode
+from engine.methods.options import RenoiseOptions as RenoiseOptions
+from engine.methods.options import SampleOptions as SampleOptions
 from engine.noise import Noise
+from engine.ops.region import Region
 from engine.scene import Scene
 from engine.types import Views
-
-Mode = Literal["ours", "paper"]
-"""`paper` is the published procedure; `ours` adds renoise-averaging, which removes the plaid of young priors."""
-
-
-@dataclass(frozen=True)
-class RenoiseOptions:
-    """Renoise-averaging: `x <- (1 - mix) x + mix * x0(renoised x, t)`, several times, t drawn anew each time."""
-
-    steps: int = 20
-    """How many times."""
-    mix: float = 0.15
-    """Share of the new estimate, in (0, 1]."""
-    t_low: int = 30
-    """Smallest timestep to renoise to."""
-    t_high: int = 600
-    """Largest timestep to renoise to (exclusive)."""
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """Unconditional sampling."""
-
-    mode: Mode = "ours"
-    """`paper`: the sampler alone; `ours`: then renoise-averaging."""
-    sampler: Sampler = "ddim"
-    """How noise levels are walked."""
-    steps: int = 20
-    """Denoising steps."""
-    eta: float = 0.0
-    """Noise that DDIM adds back at each step: 0 is deterministic, 1 ancestral."""
-    renoise: RenoiseOptions = RenoiseOptions()
-    """Used in mode `ours`."""
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """Reconstruction from posed views: guided sampling, then finetuning (spec sections 5.2 and 5.3)."""
-
-    mode: Mode = "ours"
-    """`paper`: guidance and finetuning as published; `ours`: with guided renoising and averaged finetuning."""
-    sampler: Sampler = "ddim"
-    """How noise levels are walked; only DDIM takes Langevin corrections."""
-    steps: int = 16
-    """Guided denoising steps; 0 starts the finetuning from the mean latent."""
-    guidance_gain: float = 2.5e4
-    """lambda_gd: how hard each step is pulled towards the views."""
-    snr_power: float = 0.5
-    """omega: the guidance is scaled by sigma^(2 - 2 omega) * signal^(2 omega - 1)."""
-    through_denoiser: bool = True
-    """Whether the guidance's gradient runs through the denoiser; without, a step costs a third and helps less."""
-    langevin_steps: int = 0
-    """Langevin corrections after each denoising step."""
-    langevin_delta: float = 0.4
-    """Size of a Langevin correction."""
-    renoise: RenoiseOptions = RenoiseOptions(steps=20, mix=0.3)
-    """Guided renoise steps after the guided sampling (mode `ours`)."""
-    finetune_steps: int = 10
-    """Outer finetuning steps; the prior's gradient is computed once in each."""
-    inner_steps: int = 4
-    """Rendering steps in each outer step."""
-    learning_rate: float = 4e-2
-    """Adam's rate on the raw latent."""
-    rate_decay: Literal["exponential", "linear"] = "linear"
-    """`exponential` is the paper's 0.998 per inner step; `linear` runs to 0."""
-    prior_weight: float = 1.0
-    """c'_diff: weight of the diffusion loss while finetuning; 0 leaves the rendering loss alone."""
-    finetune_mix: float = 0.08
-    """Renoise-averaging share before each inner block (mode `ours`)."""
-    rays: int = 4096
-    """Rays for each gradient. The guidance counts them (spec 2.7), so fewer rays want a larger gain."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +35,7 @@ class MethodInfo:
     paper: str
     """arXiv id."""
     tasks: frozenset[str]
-    """Of "generate", "reconstruct", "interpolate" (which means that it has `invert`)."""
+    """Of "generate", "reconstruct", "interpolate" (which means that it has `invert`), "regenerate" (`regenerate`)."""
     latent_shape: tuple[int, ...]
     """Shape of one scene's latent."""
     max_views: int = 32
@@ -198,6 +132,40 @@ class Invertible(Method, Protocol):
 
         Returns:
             `n *latent_shape`; of unit variance only where the prior could have drawn the object.
+        """
+        ...
+
+
+@runtime_checkable
+class Regenerative(Method, Protocol):
+    """A method that draws an object anew but for a part of it; only those with the task "regenerate" do."""
+
+    def regenerate(
+        self,
+        latent: Tensor,
+        region: Region,
+        options: KeepOptions,
+        noise: Noise,
+        *,
+        after: Step | None = None,
+    ) -> Run[Tensor]:
+        """One proposal: the object as it is in the region, the rest as the prior has it; stages as in `reconstruct`.
+
+        Every Step carries what `reconstruct`'s do; the scalars, once the kept part guides, are "psnr" on pixels of the
+        kept part and "guidance_norm". Seeds give proposals.
+
+        Args:
+            latent: The object, activated, `latent_shape`.
+            region: What to keep, over the box of the object's field: a pixel stays whose first surface lies in it.
+            options: Settings.
+            noise: Randomness.
+            after: A step of an earlier run of the same object and region to go on from, as in `generate`.
+
+        Returns:
+            `1 *latent_shape`. Texels that serve nothing but the kept part are bit for bit the object's.
+
+        Raises:
+            RegionError: If the object shows nothing in the region, or nothing outside it.
         """
         ...
 

@@ -23,6 +23,7 @@ from engine.events import Run, Step
 from engine.fields.triplane import TriplaneField
 from engine.methods.base import (
     FitOptions,
+    KeepOptions,
     MethodInfo,
     SampleOptions,
     TrainingData,
@@ -30,10 +31,12 @@ from engine.methods.base import (
     taken,
 )
 from engine.methods.latents import LatentRecords
-from engine.methods.ssdnerf_fit import Guide, finetune, finite
+from engine.methods.ssdnerf_fit import fit, in_images, in_latents
+from engine.methods.ssdnerf_keep import held_texels, kept_views
 from engine.methods.ssdnerf_model import GRID_INTERVAL, SSDNeRFConfig, SSDNeRFModel, mean_psnr
 from engine.noise import Noise
-from engine.ops.activations import CLIP
+from engine.ops.region import Region
+from engine.render import bake
 from engine.scene import Scene
 from engine.types import SceneBatch, Views
 
@@ -93,7 +96,7 @@ class SSDNeRF(SSDNeRFModel):
             name="ssdnerf",
             title="SSDNeRF",
             paper="2304.06714",
-            tasks=frozenset({"generate", "reconstruct", "interpolate"}),
+            tasks=frozenset({"generate", "reconstruct", "interpolate", "regenerate"}),
             latent_shape=shape,
         )
         self.mean_latent = torch.zeros(shape)
@@ -212,11 +215,6 @@ class SSDNeRF(SSDNeRFModel):
 
     # -------------------------------------------------------------------------------- test time
 
-    def starting_noise(self, num_scenes: int, noise: Noise) -> Tensor:
-        """The `x_T` that `generate` starts from, `num_scenes *latent_shape`."""
-        shape = (num_scenes, *self.latent_shape)
-        return noise.batch(num_scenes).normal(shape, "x_T", device=self.device)
-
     @torch.no_grad()
     def generate(
         self,
@@ -231,7 +229,7 @@ class SSDNeRF(SSDNeRFModel):
         draws = noise.batch(num_scenes) if x_T is None else noise.shared(num_scenes)
         if x_T is None:
             x_T = self.starting_noise(num_scenes, noise)
-        after = self._in_images(after)
+        after = in_images(self, after)
         x = self.to_images(x_T.to(self.device)) if after is None else after.x_t
 
         def estimate(x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
@@ -248,11 +246,11 @@ class SSDNeRF(SSDNeRFModel):
                 eta=options.eta,
                 after=after,
             )
-            x = yield from self._in_latents(run)
+            x = yield from in_latents(self, run)
         if options.mode == "ours":
             renoise = {**dataclasses.asdict(options.renoise), "first": taken(after, "renoise")}
             run = renoise_average(x, estimate, self.schedule, draws, **renoise)
-            x = yield from self._in_latents(run)
+            x = yield from in_latents(self, run)
         return self.from_images(x)
 
     @torch.no_grad()
@@ -271,7 +269,7 @@ class SSDNeRF(SSDNeRFModel):
 
         x0 = self.to_images(latents.to(self.device))
         run = invert_ddim(x0, estimate, self.schedule, steps=steps, corrections=corrections)
-        return self.from_images((yield from self._in_latents(run)))
+        return self.from_images((yield from in_latents(self, run)))
 
     @torch.no_grad()
     def reconstruct(
@@ -295,59 +293,21 @@ class SSDNeRF(SSDNeRFModel):
             raise UnsupportedTaskError(
                 f"found {batch.images.shape[1]} views, expected at most {self.info.max_views}; leave some out."
             )
-        after = self._in_images(after)
-        guide = Guide(self, batch, options, noise, after)
-        latents = self.mean_latent.to(self.device).expand(batch.num_scenes, *self.latent_shape)
-        if options.steps and before(after, "finetune"):
-            latents = yield from self._sample_guided(guide, after)
-        if options.finetune_steps:
-            after = None if before(after, "finetune") else after
-            latents = yield from finetune(self, latents, batch, options, noise, guide.grid, after)
-        return latents
+        return (yield from fit(self, batch, options, noise, after))
 
-    def _sample_guided(self, guide: Guide, after: Step | None) -> Run[Tensor]:
-        """From noise to latents that agree with the guide's views."""
-        options, noise, scenes = guide.options, guide.noise, guide.batch.num_scenes
-        x_T = self.starting_noise(1, noise).expand(scenes, -1, -1, -1, -1)
-        x = self.to_images(x_T) if after is None else after.x_t
-        if before(after, "renoise"):
-            run = solve(
-                options.sampler,
-                x,
-                guide,
-                self.schedule,
-                noise,
-                steps=options.steps,
-                langevin_steps=options.langevin_steps,
-                langevin_delta=options.langevin_delta,
-                stage="guide",
-                after=after,
-            )
-            x = yield from self._in_latents(run, guide)
-        if options.mode == "ours":
-            renoise = {**dataclasses.asdict(options.renoise), "first": taken(after, "renoise")}
-            run = renoise_average(x, guide.linear, self.schedule, noise, **renoise)
-            x = yield from self._in_latents(run, guide)
-        return self.from_images(x).clamp(-CLIP, CLIP)
-
-    def _in_latents(self, run: Run[Tensor], guide: Guide | None = None) -> Run[Tensor]:
-        """The same run with its steps' x0 and x_t as latents instead of the denoiser's images, and the guide's state."""
-        while True:
-            try:
-                step = next(run)
-            except StopIteration as stop:
-                return stop.value
-            latent, x_t = self.from_images(step.latent), self.from_images(step.x_t)
-            state = {**step.state, **(guide.state() if guide else {})}
-            yield finite(dataclasses.replace(step, latent=latent, x_t=x_t, state=state))
-
-    def _in_images(self, step: Step | None) -> Step | None:
-        """The inverse of that: a step to go on from, as samplers know it, on this device."""
-        if step is None:
-            return None
-        latent, x_t = (self.to_images(value.to(self.device)) for value in (step.latent, step.x_t))
-        state = {
-            name: value.to(self.device) if isinstance(value, Tensor) else value
-            for name, value in step.state.items()
-        }
-        return dataclasses.replace(step, latent=latent, x_t=x_t, state=state)
+    @torch.no_grad()
+    def regenerate(
+        self,
+        latent: Tensor,
+        region: Region,
+        options: KeepOptions,
+        noise: Noise,
+        *,
+        after: Step | None = None,
+    ) -> Run[Tensor]:
+        """Draw an object anew but for a part, by its renders and its texels. See `Regenerative.regenerate`."""
+        latent, region = latent.to(self.device), region.to(self.device)
+        baked = bake(self.scene(latent).field)
+        batch = kept_views(baked, region, self.data.distance, options)
+        hold = held_texels(baked, latent, region, options)
+        return (yield from fit(self, batch, options.fit, noise, after, hold))

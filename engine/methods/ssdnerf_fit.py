@@ -6,17 +6,19 @@ Source: Single-Stage Diffusion NeRF (2304.06714) section 4.3, official code. Mod
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.diffusion.sample import even_times
+from engine.diffusion.sample import even_times, renoise_average, solve
 from engine.errors import EngineError
 from engine.events import Run, Step
-from engine.methods.base import FitOptions
+from engine.methods.base import FitOptions, before, taken
 from engine.methods.latents import LatentRecords
+from engine.methods.ssdnerf_keep import Hold
 from engine.methods.ssdnerf_model import GRID_INTERVAL, SSDNeRFModel, mean_psnr
 from engine.noise import Noise
 from engine.ops.activations import CLIP
@@ -28,6 +30,7 @@ class Guide:
 
     `x0 <- x0 - gain * sigma^(2 - 2 omega) * signal^(2 omega - 1) * dLoss/dx_t`, clipped before and after; the
     gradient runs through the denoiser, or stops at x0 where the options say so. The occupancy grid persists over the whole sampling.
+    What a `hold` keeps is put back into every estimate.
     """
 
     def __init__(
@@ -37,8 +40,10 @@ class Guide:
         options: FitOptions,
         noise: Noise,
         after: Step | None = None,
+        hold: Hold | None = None,
     ):
         self.method, self.batch, self.options, self.noise = method, batch, options, noise
+        self.hold = hold
         shape = (batch.num_scenes, *method.config.grid_shape)
         known = {} if after is None else after.state
         self.grid = known.get("grid", torch.zeros(shape, device=method.device))
@@ -49,7 +54,9 @@ class Guide:
         return {"grid": self.grid, "evaluations": self.evaluations}
 
     def __call__(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
-        """The guided estimate at scale sigma^(2 - 2 omega) * signal^(2 omega - 1)."""
+        """The guided estimate at scale sigma^(2 - 2 omega) * signal^(2 omega - 1); the prior's own above the guide."""
+        if int(t.max()) >= self.options.guide_below:
+            return self.method.predict_x0(x_t, t), {}
         power = self.options.snr_power
         signal, sigma = self.method.schedule.signal(t), self.method.schedule.sigma(t)
         return self._estimate(x_t, t, sigma ** (2 - 2 * power) * signal ** (2 * power - 1))
@@ -82,7 +89,93 @@ class Guide:
             "psnr": float(mean_psnr(mse)),
             "guidance_norm": float(step.flatten(1).norm(dim=1).mean()),
         }
-        return (x0.detach() - step).clamp(-CLIP, CLIP), scalars
+        x0 = (x0.detach() - step).clamp(-CLIP, CLIP)
+        if self.hold is not None:
+            x0 = method.to_images(self.hold.blend(method.from_images(x0)))
+        return x0, scalars
+
+
+@torch.no_grad()
+def fit(
+    method: SSDNeRFModel,
+    batch: SceneBatch,
+    options: FitOptions,
+    noise: Noise,
+    after: Step | None = None,
+    hold: Hold | None = None,
+) -> Run[Tensor]:
+    """Latents whose renders agree with a batch's pixels: guided sampling, then finetuning.
+
+    Args:
+        method: The prior.
+        batch: Pictures; all scenes share their starting noise.
+        options: Test-time settings.
+        noise: Randomness.
+        after: A step of an earlier run, with latents, to go on from.
+        hold: Texels that stay.
+    """
+    after = in_images(method, after)
+    guide = Guide(method, batch, options, noise, after, hold)
+    latents = method.mean_latent.to(method.device).expand(batch.num_scenes, *method.latent_shape)
+    if options.steps and before(after, "finetune"):
+        latents = yield from _sample_guided(guide, after)
+    if options.finetune_steps:
+        after = None if before(after, "finetune") else after
+        latents = yield from finetune(
+            method, latents, batch, options, noise, guide.grid, after, hold
+        )
+    return latents
+
+
+def _sample_guided(guide: Guide, after: Step | None) -> Run[Tensor]:
+    """From noise to latents that agree with the guide's views."""
+    method, options, noise = guide.method, guide.options, guide.noise
+    x_T = method.starting_noise(1, noise).expand(guide.batch.num_scenes, -1, -1, -1, -1)
+    x = method.to_images(x_T) if after is None else after.x_t
+    if before(after, "renoise"):
+        run = solve(
+            options.sampler,
+            x,
+            guide,
+            method.schedule,
+            noise,
+            steps=options.steps,
+            langevin_steps=options.langevin_steps,
+            langevin_delta=options.langevin_delta,
+            stage="guide",
+            after=after,
+        )
+        x = yield from in_latents(method, run, guide)
+    if options.mode == "ours":
+        renoise = {**asdict(options.renoise), "first": taken(after, "renoise")}
+        run = renoise_average(x, guide.linear, method.schedule, noise, **renoise)
+        x = yield from in_latents(method, run, guide)
+    return method.from_images(x).clamp(-CLIP, CLIP)
+
+
+def in_latents(method: SSDNeRFModel, run: Run[Tensor], guide: Guide | None = None) -> Run[Tensor]:
+    """The same run with its steps' x0 and x_t as latents instead of the denoiser's images, and the guide's state."""
+    while True:
+        try:
+            step = next(run)
+        except StopIteration as stop:
+            return stop.value
+        latent, x_t = method.from_images(step.latent), method.from_images(step.x_t)
+        state = {**step.state, **(guide.state() if guide else {})}
+        yield finite(replace(step, latent=latent, x_t=x_t, state=state))
+
+
+def in_images(method: SSDNeRFModel, step: Step | None) -> Step | None:
+    """The inverse of that: a step to go on from, as samplers know it, on the method's device."""
+    if step is None:
+        return None
+    device = method.device
+    latent, x_t = (method.to_images(value.to(device)) for value in (step.latent, step.x_t))
+    state = {
+        name: value.to(device) if isinstance(value, Tensor) else value
+        for name, value in step.state.items()
+    }
+    return replace(step, latent=latent, x_t=x_t, state=state)
 
 
 @torch.no_grad()
@@ -94,20 +187,21 @@ def finetune(
     noise: Noise,
     grid: Float[Tensor, "scenes gx gy gz"],
     after: Step | None = None,
+    hold: Hold | None = None,
 ) -> Run[Tensor]:
     """Optimise latents on the views with the prior's gradient cached in each outer step (spec 5.3).
 
-    With `after`, a step of an earlier run, it goes on from there.
+    With `after`, a step of an earlier run, it goes on from there; with `hold`, wholly held texels stay.
     """
     if after is None:
         records = LatentRecords.fresh(method.activation.inverse(latents), method.config.grid_shape)
         records.grid = grid
     else:
         records = LatentRecords(**{name: value.clone() for name, value in after.state.items()})
-        latents = method.activation(records.raw)
+        latents = _latents(method, records, hold)
     for outer in range(after.index if after else 0, options.finetune_steps):
-        mse = _finetune_block(method, records, batch, options, noise, outer)
-        latents = method.activation(records.raw)
+        mse = _finetune_block(method, records, batch, options, noise, outer, hold)
+        latents = _latents(method, records, hold)
         step = Step(
             stage="finetune",
             index=outer + 1,
@@ -128,6 +222,7 @@ def _finetune_block(
     options: FitOptions,
     noise: Noise,
     outer: int,
+    hold: Hold | None,
 ) -> Tensor:
     """One outer finetuning step; returns each scene's colour error before its last update."""
     if options.mode == "ours" and options.finetune_mix:
@@ -150,7 +245,17 @@ def _finetune_block(
         rate = options.learning_rate
         rate *= 0.998**taken if options.rate_decay == "exponential" else 1 - taken / total
         _, mse = method.latent_step(records, occupied, rays, batch.num_pixels, jitter, prior, rate)
+        if hold is not None:
+            records.raw = hold.fix(records.raw, method.activation.inverse(hold.latent))
     return mse
+
+
+def _latents(
+    method: SSDNeRFModel, records: LatentRecords, hold: Hold | None
+) -> Float[Tensor, "scenes 3 channels rows cols"]:
+    """The records' latents; held texels exactly as they are."""
+    latents = method.activation(records.raw)
+    return latents if hold is None else hold.fix(latents, hold.latent)
 
 
 def _renoise_once(

@@ -241,16 +241,24 @@ class SSDNeRFModel(nn.Module):
     def pick_rays(
         self, batch: SceneBatch, count: int, chunk: int, noise: Noise, stage: str, step: int
     ) -> tuple[RayBatch, Float[Tensor, " rays"]]:
-        """Random pixels of every scene as rays, and the offsets of their samples."""
+        """Random pixels of every scene, of those that count, as rays, and the offsets of their samples."""
         pixels = [
             noise.pixels(batch.num_pixels, count, chunk, f"{stage}/pixels/{k}", step)
             for k in range(batch.num_scenes)
         ]
-        rays = gather_rays(batch, torch.stack(pixels).to(batch.images.device))
+        picked = torch.stack(pixels).to(batch.images.device)
+        if batch.pixels is not None:
+            picked = batch.pixels.gather(1, picked)
+        rays = gather_rays(batch, picked)
         jitter = noise.uniform(
             (len(rays.scene),), f"{stage}/rays/{chunk}", step, device=self.device
         )
         return rays, jitter
+
+    def starting_noise(self, num_scenes: int, noise: Noise) -> Tensor:
+        """The `x_T` that runs start from, `num_scenes *latent_shape`."""
+        shape = (num_scenes, *self.latent_shape)
+        return noise.batch(num_scenes).normal(shape, "x_T", device=self.device)
 
     # ------------------------------------------------------------- latents under optimisation
 

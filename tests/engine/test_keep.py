@@ -1,0 +1,102 @@
+"""Keeping a part of an object: what stays, what changes, and going on bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engine.checkpoint import open_checkpoint
+from engine.errors import RegionError
+from engine.events import finish
+from engine.methods.base import KeepOptions, Regenerative, RenoiseOptions
+from engine.methods.ssdnerf_keep import held_texels, keep_cameras, kept_views
+from engine.methods.toy import ToyMethod
+from engine.noise import Noise
+from engine.ops.region import Region
+from engine.render import bake, render_views
+from tests.engine.test_branching import goes_on_alike
+
+FRONT = torch.tensor([[-9.0, 0.0, -9.0], [9.0, 9.0, 9.0]])
+SHORT = KeepOptions(
+    fit=replace(
+        KeepOptions().fit,
+        steps=4,
+        renoise=RenoiseOptions(steps=3, mix=0.3, t_high=350),
+        finetune_steps=2,
+        inner_steps=2,
+        rays=512,
+    ),
+    cameras=6,
+    size=32,
+)
+
+
+@pytest.fixture(scope="module")
+def vehicles():
+    return open_checkpoint("vehicles")
+
+
+@pytest.fixture(scope="module")
+def front(vehicles):
+    return Region.from_box(FRONT, vehicles.decoder.aabb)
+
+
+def test_the_method_says_that_it_can_and_the_toy_that_it_cannot(vehicles):
+    assert "regenerate" in vehicles.info.tasks
+    assert isinstance(vehicles, Regenerative)
+    assert "regenerate" not in ToyMethod().info.tasks
+    assert not isinstance(ToyMethod(), Regenerative)
+
+
+def test_a_run_goes_on_bit_for_bit_from_every_step(vehicles, front):
+    original = vehicles.gallery[3]
+    goes_on_alike(lambda after: vehicles.regenerate(original, front, SHORT, Noise(5), after=after))
+
+
+def test_the_part_stays_while_the_rest_changes(vehicles, front):
+    original, seen = vehicles.gallery[3], []
+    result = finish(vehicles.regenerate(original, front, KeepOptions(), Noise(101)), seen.append)
+    assert [step.stage for step in seen[::16]] == ["guide", "renoise", "renoise"]
+    assert seen[-1].stage == "finetune"
+    assert result.shape == (1, *vehicles.info.latent_shape)
+    assert torch.equal(seen[-1].latent, result)
+    assert all("psnr" in step.scalars for step in seen if step.stage == "renoise")
+    baked = bake(vehicles.scene(original).field)
+    views = kept_views(baked, front, 1.2, KeepOptions(cameras=7, size=64))
+    images = render_views(vehicles.scene(result[0]).field, views.camera[0])
+    error = (images - views.images[0]).square().mean(-1).flatten()
+    kept = torch.zeros(len(error), dtype=torch.bool)
+    kept[views.pixels[0]] = True
+    assert float(-10 * error[kept].mean().log10()) > 30
+    shown = (views.images[0] < 0.95).any(-1).flatten()
+    assert float(-10 * error[shown & ~kept].mean().log10()) < 22
+
+
+def test_texels_that_serve_nothing_else_are_the_originals(vehicles, front):
+    original = vehicles.gallery[3]
+    hold = held_texels(bake(vehicles.scene(original).field), original, front, SHORT)
+    held = (hold.share == 1).expand_as(original)
+    assert 0.2 < float(held.float().mean()) < 0.6
+    assert not bool(held[0, 0, : held.shape[2] // 2].any()), "row of plane xy, which is y: behind"
+    result = finish(vehicles.regenerate(original, front, SHORT, Noise(0)))[0]
+    assert torch.equal(result[held], original[held])
+    assert float((result - original)[~held].abs().mean()) > 0.02
+
+
+def test_cameras_look_from_above_and_below_at_the_priors_distance():
+    cameras = keep_cameras(12, 1.3, 16)
+    position = cameras.srn_c2w()[:, :3, 3]
+    torch.testing.assert_close(position.norm(dim=-1), torch.full((12,), 1.3))
+    assert position[0, 2] < 0 < position[3, 2]
+    assert float(position[:, :2].mean(0).norm()) < 0.2
+
+
+def test_nothing_to_keep_and_nothing_to_draw_are_refused(vehicles):
+    original, aabb = vehicles.gallery[0], vehicles.decoder.aabb
+    above = Region.from_box(torch.tensor([[-9.0, -9.0, 0.47], [9.0, 9.0, 9.0]]), aabb)
+    with pytest.raises(RegionError, match="mark some of the object"):
+        finish(vehicles.regenerate(original, above, SHORT, Noise(0)))
+    with pytest.raises(RegionError, match="leave something"):
+        finish(vehicles.regenerate(original, Region.from_box(aabb.clone(), aabb), SHORT, Noise(0)))
