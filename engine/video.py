@@ -1,4 +1,4 @@
-"""Renders to files for people: turntables, sheets, pictures and passes.
+"""Renders to files for people: films, turntables, sheets, pictures and passes.
 
 Everything here draws through a function from one camera to RGB bytes, so it neither knows nor cares what is rendered.
 Angles are degrees and distances SRN units, as for all that stands at the engine's edge.
@@ -7,10 +7,10 @@ Angles are degrees and distances SRN units, as for all that stands at the engine
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import imageio_ffmpeg
@@ -37,6 +37,21 @@ SHEET_VIEWS = (
     *((0.0, 5.0), (90.0, 5.0), (180.0, 40.0), (60.0, 75.0)),
 )
 """Azimuth and elevation of the pictures of a scene sheet."""
+FILMS: dict[str, dict[str, Any]] = {
+    ".mp4": {
+        "codec": "libx264",
+        "pix_fmt_out": "yuv420p",
+        "output_params": ["-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"],
+    },
+    ".gif": {
+        "codec": "gif",
+        "pix_fmt_out": "pal8",
+        "output_params": ["-vf", "split[a][b];[a]palettegen[p];[b][p]paletteuse", "-loop", "0"],
+    },
+}
+"""Formats of a film by their ending, and what ffmpeg is told; a GIF's palette is that of all its pictures."""
+MAX_GIF_FPS = 50
+"""Players show faster GIFs at a tenth of their speed."""
 LABEL_ROWS = 14
 """Pixels of the strip above a labelled picture."""
 
@@ -51,6 +66,66 @@ def frame_renderer(field: Field, quality: Quality = "standard") -> RenderFrame:
     return render_frame
 
 
+def film(
+    frames: Iterable[np.ndarray],
+    path: Path | str,
+    num_frames: int,
+    size: int,
+    fps: int = 30,
+    stage: str = "film",
+) -> Run[Path]:
+    """Write pictures as MP4 (H.264, 4:2:0) or GIF (256 colours, endless), as the ending says; each is its step's `item`.
+
+    The file appears when it is complete; a run that is closed early leaves nothing. A picture is asked for only when
+    the one before it is written, so `frames` may draw them.
+
+    Args:
+        frames: `size size 3` RGB bytes each.
+        path: Where to write, ending in .mp4 or .gif.
+        num_frames: How many there will be.
+        size: Rows and columns; even for MP4, which knows no other (`film_size`).
+        fps: Pictures per second; a GIF's last whole hundredths, and players slow down more than 50 of them.
+        stage: Name in the yielded steps.
+
+    Raises:
+        ExportError: If the ending is wrong, a GIF is to be faster than 50 pictures per second, or the file cannot be
+            written.
+    """
+    path = Path(path)
+    check_film(path, fps)
+    try:
+        with replacing(path) as temporary, closing(_open_writer(temporary, size, fps)) as writer:
+            for index, frame in enumerate(frames, 1):
+                frame = np.ascontiguousarray(frame)
+                writer.send(frame)
+                yield Step(stage=stage, index=index, total=num_frames, item=frame)
+    except OSError as error:
+        raise ExportError(f"{path}: the video cannot be written ({error}).") from error
+    return path
+
+
+def check_film(path: Path, fps: int) -> None:
+    """Refuse a film that cannot be written, before its pictures are drawn.
+
+    Raises:
+        ExportError: If the ending is neither .mp4 nor .gif, or a GIF is to be faster than 50 pictures per second.
+    """
+    ending = path.suffix.lower()
+    if ending not in FILMS:
+        raise ExportError(
+            f"{path}: found the ending {path.suffix or 'none'!r}, expected {' or '.join(FILMS)}."
+        )
+    if ending == ".gif" and fps > MAX_GIF_FPS:
+        raise ExportError(
+            f"{path}: found {fps} pictures per second, expected at most {MAX_GIF_FPS} in a GIF; write .mp4."
+        )
+
+
+def film_size(size: int) -> int:
+    """The size nearest above that a film may have."""
+    return size + size % 2
+
+
 def turntable(
     render_frame: RenderFrame,
     path: Path | str,
@@ -60,38 +135,27 @@ def turntable(
     distance: float | int = 1.3,
     fps: int = 30,
 ) -> Run[Path]:
-    """Write an MP4 (H.264, 4:2:0) of one turn around the object: stage "turntable", each frame as the step's `item`.
+    """Write a `film` of one turn around the object: stage "turntable".
 
     The first frame shows the object from its front; then the camera goes counter-clockwise, seen from above. The last
-    frame leads into the first. The file appears when it is complete; a run that is closed early leaves nothing.
+    frame leads into the first.
 
     Args:
         render_frame: See `frame_renderer`.
-        path: Where to write, ending in .mp4.
+        path: Where to write, ending in .mp4 or .gif.
         frames: Pictures of one turn.
-        size: Rows and columns; odd sizes grow by one, for the format knows only even ones.
+        size: Rows and columns; odd sizes grow by one, for MP4 knows only even ones.
         elevation_deg: How high the camera stands.
         distance: How far it stands from the object's centre.
         fps: Pictures per second.
 
     Raises:
-        ExportError: If the ending is wrong or the file cannot be written.
+        ExportError: See `film`.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".mp4":
-        raise ExportError(f"{path}: found the ending {path.suffix or 'none'!r}, expected .mp4.")
-    size += size % 2
-    try:
-        with replacing(path) as temporary, closing(_open_writer(temporary, size, fps)) as writer:
-            for index in range(frames):
-                angle = 360.0 * index / frames
-                camera = orbit_camera(angle, float(elevation_deg), float(distance), size)
-                frame = np.ascontiguousarray(render_frame(camera))
-                writer.send(frame)
-                yield Step(stage="turntable", index=index + 1, total=frames, item=frame)
-    except OSError as error:
-        raise ExportError(f"{path}: the video cannot be written ({error}).") from error
-    return path
+    size = film_size(size)
+    angles = (360.0 * index / frames for index in range(frames))
+    cameras = (orbit_camera(a, float(elevation_deg), float(distance), size) for a in angles)
+    return film(map(render_frame, cameras), path, frames, size, fps, stage="turntable")
 
 
 def contact_sheet(
@@ -183,11 +247,9 @@ def _open_writer(path: Path, size: int, fps: int):
         str(path),
         (size, size),
         fps=fps,
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        macro_block_size=2,
+        macro_block_size=1,
         ffmpeg_log_level="error",
-        output_params=["-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"],
+        **FILMS[path.suffix.lower()],
     )
     writer.send(None)
     return writer

@@ -16,6 +16,7 @@ from engine.render import EMPTY_DEPTH, RenderOutput, bake, render
 from engine.types import Camera
 from engine.video import (
     contact_sheet,
+    film,
     frame_renderer,
     save_pass,
     save_picture,
@@ -79,9 +80,58 @@ def test_a_cancelled_turntable_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_gif_has_its_frames_its_pace_and_its_colours_and_goes_on_for_ever(tmp_path):
+    colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (0, 0, 0), (255, 255, 255)]
+    frames = [np.full((33, 33, 3), colour, np.uint8) for colour in colours]
+    seen = []
+    path = finish(film(iter(frames), tmp_path / "new" / "a.gif", 5, 33, fps=12), seen.append)
+    assert [(step.stage, step.index, step.total) for step in seen] == [
+        ("film", k, 5) for k in range(1, 6)
+    ]
+    with Image.open(path) as gif:
+        assert gif.n_frames == 5
+        assert gif.size == (33, 33)
+        assert gif.info["loop"] == 0
+        durations = []
+        for index, colour in enumerate(colours):
+            gif.seek(index)
+            shown = np.asarray(gif.convert("RGB")).astype(int)
+            assert np.abs(shown - colour).max() <= 8
+            durations.append(gif.info["duration"])
+    assert sum(durations) == pytest.approx(5 * 1000 / 12, abs=10)
+    assert set(durations) <= {80, 90}
+
+
+def test_a_film_draws_a_picture_only_when_the_one_before_is_written(tmp_path):
+    drawn = []
+
+    def frames():
+        for index in range(3):
+            drawn.append(index)
+            yield np.zeros((32, 32, 3), np.uint8)
+
+    run = film(frames(), tmp_path / "a.gif", 3, 32)
+    next(run)
+    assert drawn == [0]
+    run.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_turntable_may_be_a_gif(tmp_path):
+    path = finish(turntable(coloured_by_azimuth, tmp_path / "turn.gif", frames=6, size=32, fps=25))
+    with Image.open(path) as gif:
+        assert gif.n_frames == 6
+        assert gif.info["duration"] == 40
+
+
+def test_a_gif_that_players_would_slow_down_is_refused(tmp_path):
+    with pytest.raises(ExportError, match="found 60 pictures per second, expected at most 50"):
+        finish(film(iter([]), tmp_path / "a.gif", 0, 32, fps=60))
+
+
 def test_wrong_endings_are_refused_in_one_sentence(tmp_path):
-    with pytest.raises(ExportError, match=r"'\.gif', expected \.mp4\.$"):
-        finish(turntable(coloured_by_azimuth, tmp_path / "turn.gif"))
+    with pytest.raises(ExportError, match=r"'\.avi', expected \.mp4 or \.gif\.$"):
+        finish(turntable(coloured_by_azimuth, tmp_path / "turn.avi"))
     with pytest.raises(ExportError, match=r"'\.jpg', expected \.png\.$"):
         save_picture(tmp_path / "a.jpg", np.zeros((4, 4, 3), np.uint8))
 
