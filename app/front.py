@@ -119,7 +119,9 @@ class Front:
     async def _parts(self, scope: Scope) -> AsyncIterator[str]:
         self.opened = True
         opening, closing = asset("front.html").split("<!-- panel -->")
-        yield Template(opening).substitute(token=self.tokens.issue(), style=asset("front.css"))
+        yield Template(opening).substitute(
+            token=self.tokens.issue(), style=asset("front.css"), script=asset("front.js")
+        )
         panel = await self.panel.wait()
         if panel is not None:
             yield inside(await body_of(panel, scope))

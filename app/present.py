@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import itertools
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +15,9 @@ import torch
 from torch import Tensor
 
 from app.jobs import Job
-from app.records import Channel, Record
+from app.records import Channel, Pane, Record, Snapshot
 from engine.events import Step
+from engine.explore.timeline import noisy
 from engine.ops.cameras import orbit_camera
 from engine.render import Baked, RenderOptions, RenderOutput, render, to_uint8
 from engine.types import Camera, Views
@@ -22,12 +25,15 @@ from engine.types import Camera, Views
 STAGES = {
     "denoise": "Denoising",
     "guide": "Guided denoising",
+    "langevin": "Langevin correction",
     "renoise": "Renoise-averaging",
     "finetune": "Finetuning",
     "result": "Result",
 }
 HEAT_GAIN = 3.0
 """How much of the range a difference of colours is stretched."""
+GONE = '<span class="tl-gone"></span>'
+"""In place of a thumbnail that there is none of."""
 THUMB = 112
 """Side of a thumbnail, pixels."""
 THUMB_ZOOM = 0.88
@@ -65,7 +71,15 @@ def status_text(job: Job | None, ahead: int, left: float | None) -> str:
 
 
 def timeline_html(
-    token: str, record: Record, index: int, *, status: str, share: float, state: str, length: int
+    token: str,
+    record: Record,
+    index: int,
+    *,
+    status: str,
+    share: float,
+    state: str,
+    length: int,
+    captions: Mapping[str, Any],
 ) -> str:
     """The filmstrip with its progress bar.
 
@@ -77,6 +91,7 @@ def timeline_html(
         share: How much of the run is done, in [0, 1].
         state: State of the job, for colours.
         length: Frames the strip will have in the end (places yet to come are drawn empty).
+        captions: See `captions`.
     """
     groups = []
     for stage, places in itertools.groupby(
@@ -89,9 +104,10 @@ def timeline_html(
         groups.append(f"<section><h4>&nbsp;</h4><div>{empty}</div></section>")
     shown = record.frames[index] if record.frames else None
     return (
-        f'<div class="tl" data-state="{state}" data-count="{len(record.frames)}" data-shown="{index}">'
+        f'<div class="tl" data-token="{token}" data-record="{record.id}" data-state="{state}" '
+        f'data-count="{len(record.frames)}" data-shown="{index}" data-panes="{html.escape(json.dumps(captions))}">'
         f'<div class="tl-head"><span class="tl-status" role="status">{html.escape(status)}</span>'
-        f'<span class="tl-shown">{_shown_text(record, shown)}</span>{downloads_html(token, record)}</div>'
+        f'<span class="tl-shown">{shown_text(record, shown)}</span>{downloads_html(token, record)}</div>'
         f'<div class="tl-bar"><i style="width:{100 * share:.1f}%"></i></div>'
         f'<div class="tl-strip" tabindex="0" aria-label="Steps of this run">{"".join(groups)}</div></div>'
     )
@@ -100,18 +116,42 @@ def timeline_html(
 def _figure(token: str, record: Record, place: int, selected: bool) -> str:
     frame = record.frames[place]
     title = f"{stage_title(frame.stage)} {frame.index} of {frame.total}"
-    picture = (
-        '<span class="tl-gone"></span>'
-        if frame.latent is None
-        else f'<img src="film/{token}/{record.id}/{place}.jpg" alt="{title}" draggable="false">'
-    )
+    picture = GONE
+    if frame.latent is not None:
+        address = f"film/{token}/{record.id}/{place}.jpg"
+        second = _thumb(f"{address}?look=x_t", f"{title}, noisy") if noisy(frame) else GONE
+        picture = f'{_thumb(address, title)}<span class="tl-noisy">{second}</span>'
     return (
         f'<figure class="{"tl-sel" if selected else ""}" data-index="{place}" title="{title}">'
         f"{picture}<figcaption>{frame.index}</figcaption></figure>"
     )
 
 
-def _shown_text(record: Record, frame: Step | None) -> str:
+def _thumb(address: str, title: str) -> str:
+    return f'<img src="{address}" alt="{title}" loading="lazy" draggable="false">'
+
+
+def captions(snapshot: Snapshot) -> dict[str, Any]:
+    """What stands in which part of the view, for its captions."""
+    look = snapshot.display.look
+    texts = [pane_text(pane) for pane in snapshot.panes]
+    if snapshot.difference:
+        texts = [" against ".join(texts)]
+    return {"look": look, "panes": texts}
+
+
+def pane_text(pane: Pane) -> str:
+    """What one part of the view shows."""
+    frame = pane.record.frames[pane.index]
+    what = {"x0": "", "x_t": "x<sub>t</sub>, "}[pane.look]
+    where = (
+        "result" if frame.stage == "result" else f"{stage_title(frame.stage).lower()} {frame.index}"
+    )
+    return f"<b>{html.escape(pane.record.title)}</b> {what}{where}"
+
+
+def shown_text(record: Record, frame: Step | None) -> str:
+    """The line about the step that is shown."""
     parts = [html.escape(record.title)]
     if frame is not None and frame.stage != "result":
         parts.append(f"step {frame.index} of {frame.total}, {stage_title(frame.stage).lower()}")

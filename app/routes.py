@@ -18,11 +18,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app import present
+from app import inspector, present
 from app.exports import export
 from app.jobs import JobRunner
 from app.records import Look, Record
 from app.session import Session, Sessions
+from app.steer import steer
 from app.viewports import Viewports
 from engine.render import to_uint8
 
@@ -30,6 +31,7 @@ REFUSED = ("ShareUrlRequest", "ShareUrlDisconnect")
 """Messages of viser's client that never reach its server: they would open a public tunnel."""
 EXPIRED = 4404
 """Socket close code for a token nobody knows."""
+FRESH = {"Cache-Control": "no-store"}
 CACHED = {"Cache-Control": "private, max-age=3600"}
 
 
@@ -75,8 +77,7 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
         place = request.path_params["place"]
         if record is None or place >= len(record.frames) or record.latent(place) is None:
             return Response(status_code=404)
-        look = "x_t" if request.query_params.get("look") == "x_t" else "x0"
-        return thumbnail(session, record, place, look)
+        return thumbnail(session, record, place, asked_look(request))
 
     def download(request: Request) -> Response:
         session, record = find(sessions, request)
@@ -84,6 +85,48 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
         if record is None or not record.frames or name not in present.DOWNLOADS:
             return Response(status_code=404)
         return FileResponse(export(session, record, name), filename=name)
+
+    async def steered(request: Request) -> Response:
+        session = sessions.of_token(request.path_params["token"])
+        if session is None:
+            return Response(status_code=404)
+        session.touch()
+        try:
+            wish = await request.json()
+            answer = await asyncio.to_thread(steer, session, wish)
+        except (ValueError, TypeError, KeyError) as error:
+            return JSONResponse({"error": f"Not understood: {error}."}, status_code=400)
+        return JSONResponse(answer)
+
+    def inspected(request: Request) -> Response:
+        session, record = find(sessions, request)
+        if record is None or not record.frames:
+            return Response(status_code=404)
+        return JSONResponse(inspector.report(session, record), headers=FRESH)
+
+    def planes(request: Request) -> Response:
+        _, record = find(sessions, request)
+        code = (
+            None
+            if record is None
+            else inspector.code(record, request.path_params["place"], asked_look(request))
+        )
+        if code is None:
+            return Response(status_code=404)
+        sheet = inspector.planes_picture(code, asked_range(request))
+        return Response(present.encode(sheet, ".png"), media_type="image/png", headers=CACHED)
+
+    def histogram(request: Request) -> Response:
+        _, record = find(sessions, request)
+        code = (
+            None
+            if record is None
+            else inspector.code(record, request.path_params["place"], asked_look(request))
+        )
+        plane, channel = request.path_params["plane"], request.path_params["channel"]
+        if code is None or plane >= code.shape[0] or channel >= code.shape[1]:
+            return Response(status_code=404)
+        return JSONResponse(inspector.histogram(code[plane, channel], asked_range(request)))
 
     def health(request: Request) -> Response:
         return JSONResponse(
@@ -103,6 +146,10 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
         Route(film + "/render/{view:int}.png", render_picture),
         Route(film + "/last.jpg", last_thumbnail),
         Route(film + "/{place:int}.jpg", frame_thumbnail),
+        Route("/steer/{token}", steered, methods=["POST"]),
+        Route("/inspect/{token}/{number:int}.json", inspected),
+        Route("/planes/{token}/{number:int}/{place:int}.png", planes),
+        Route("/planes/{token}/{number:int}/{place:int}/{plane:int}/{channel:int}.json", histogram),
         Route("/download/{token}/{number:int}/{name}", download),
         Route("/healthz", health),
     ]
@@ -113,6 +160,20 @@ def find(sessions: Sessions, request: Request) -> tuple[Session | None, Record |
     session = sessions.of_token(request.path_params["token"])
     number = request.path_params["number"]
     return session, None if session is None else session.record(number)
+
+
+def asked_look(request: Request) -> Look:
+    """Which code of a step a request means."""
+    return "x_t" if request.query_params.get("look") == "x_t" else "x0"
+
+
+def asked_range(request: Request) -> float:
+    """Up to which value a request wants planes coloured."""
+    try:
+        asked = float(request.query_params.get("range", "2"))
+    except ValueError:
+        asked = 2.0
+    return min(max(asked, 1e-3), 1e3) if asked == asked else 2.0
 
 
 def thumbnail(session: Session, record: Record, place: int, look: Look) -> Response:

@@ -24,8 +24,9 @@ class Step:
         total: Steps this stage will have.
         latent: Activated scene latent(s) as predicted now, `scenes 3 channels rows cols` (x0); what `method.scene`
             takes. Detached.
-        x_t: Noisy state after the step, shaped like `latent`.
-        t: Timestep of `x_t`, or None; in stage "renoise", where `x_t` is clean, the one it was renoised to.
+        x_t: Noisy state after the step, shaped like `latent`; in stage "renoise", where the state after the step is
+            `latent` itself, what that was renoised to before it.
+        t: Timestep of `x_t`, or None.
         state: What else a run needs to go on from here, as a run given this step does: tensors, one row per scene, and
             whole numbers. Detached.
         scalars: Numbers worth plotting, by name.

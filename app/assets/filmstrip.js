@@ -2,13 +2,49 @@
 let shown = null;
 let following = null;
 
-function pick(figure) {
-  if (!figure || figure.dataset.index === shown) return;
-  shown = figure.dataset.index;
+const strip = () => element.querySelector('.tl');
+const figureAt = (index) => element.querySelector(`.tl-strip figure[data-index="${index}"]`);
+
+function mark(figure) {
   element.querySelectorAll('.tl-sel').forEach((other) => other.classList.remove('tl-sel'));
   figure.classList.add('tl-sel');
-  trigger('select', {index: Number(shown)});
+  strip().dataset.shown = shown;
 }
+
+function keepInSight(figure, behavior) {
+  const box = element.querySelector('.tl-strip');
+  const left = figure.offsetLeft - box.offsetLeft;
+  if (left < box.scrollLeft || left + figure.offsetWidth > box.scrollLeft + box.clientWidth)
+    box.scrollTo({left: left - box.clientWidth / 2, behavior});
+}
+
+async function pick(figure) {
+  if (!figure || figure.dataset.index === shown) return;
+  shown = figure.dataset.index;
+  mark(figure);
+  publish();
+  const answer = await explorer.steer({do: 'step', record: Number(strip().dataset.record), index: Number(shown)});
+  if (answer) told(answer);
+}
+
+function told(answer) {
+  const line = element.querySelector('.tl-shown');
+  if (line) line.innerHTML = answer.text;
+  explorer.tell('panes', answer);
+}
+
+function publish() {
+  const {record, count, state} = strip().dataset;
+  explorer.shown = {record: Number(record), index: Number(shown), count: Number(count), state};
+  explorer.tell('shown', explorer.shown);
+}
+
+explorer.go = (index) => {
+  const figure = figureAt(Math.min(Math.max(index, 0), Number(strip()?.dataset.count ?? 1) - 1));
+  pick(figure);
+  if (figure) keepInSight(figure, 'instant');
+};
+explorer.told = told;
 
 function under(event) {
   const target = document.elementFromPoint(event.clientX, event.clientY);
@@ -16,36 +52,30 @@ function under(event) {
 }
 
 element.addEventListener('pointerdown', (event) => {
-  if (event.button === 0 && event.target.closest('.tl-strip')) {
-    shown = null;
-    pick(under(event));
-  }
+  if (event.button === 0 && event.target.closest('.tl-strip')) pick(under(event));
 });
 element.addEventListener('pointermove', (event) => {
   if (event.buttons === 1 && event.pointerType === 'mouse') pick(under(event));
 });
-element.addEventListener('keydown', (event) => {
+document.addEventListener('keydown', (event) => {
   const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
-  if (!step) return;
+  const inspecting = document.body.classList.contains('inspecting');
+  if (!step || event.target.closest('input, textarea, select, [role=tab], [contenteditable]')) return;
+  if (!inspecting && !element.contains(event.target)) return;
   event.preventDefault();
-  const current = Number(element.querySelector('.tl').dataset.shown);
-  const figure = element.querySelector(`.tl-strip figure[data-index="${(shown === null ? current : Number(shown)) + step}"]`);
-  pick(figure);
-  if (figure) figure.scrollIntoView({block: 'nearest', inline: 'nearest'});
+  explorer.go(Number(strip().dataset.shown) + step);
 });
 
 watch('value', () => {
-  const timeline = element.querySelector('.tl');
   const selected = element.querySelector('.tl-sel');
-  if (!timeline || !selected) return;
-  shown = timeline.dataset.shown;
+  if (!strip() || !selected) return;
+  shown = strip().dataset.shown;
+  publish();
+  explorer.tell('timeline', explorer.shown);
+  explorer.tell('panes', JSON.parse(strip().dataset.panes));
   if (following !== shown) {
     following = shown;
-    const strip = element.querySelector('.tl-strip');
-    const left = selected.offsetLeft - strip.offsetLeft;
-    if (left < strip.scrollLeft || left + selected.offsetWidth > strip.scrollLeft + strip.clientWidth) {
-      strip.scrollTo({left: left - strip.clientWidth / 2, behavior: 'smooth'});
-    }
+    keepInSight(selected, 'smooth');
   }
 });
 

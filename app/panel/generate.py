@@ -10,10 +10,10 @@ from typing import Any
 import gradio as gr
 
 from app import present
-from app.jobs import Plan
 from app.panel import watch
 from app.panel.parts import LARGEST_SEED, clickable, mode_choice, seed_row
 from app.panel.stage import Page
+from app.plans import plan
 from app.records import Record
 from app.session import Session
 from engine.config import to_json
@@ -122,12 +122,6 @@ def build(page: Page) -> GenerateTab:
         usual, mode, steps, queue=False, show_progress="hidden", api_visibility="private",
     )  # fmt: skip
     return GenerateTab(history, stop, mode, steps)
-
-
-def plan(options: SampleOptions) -> Plan:
-    """Stages that a sampling run will have."""
-    renoise = (("renoise", options.renoise.steps),) if options.mode == "ours" else ()
-    return (("denoise", options.steps), *renoise)
 
 
 def _usual(mode: str, method: Method) -> dict[str, int]:

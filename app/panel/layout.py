@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from app.examples import FOLDER as EXAMPLES_FOLDER
 from app.jobs import JobRunner
-from app.panel import about, generate, prior, reconstruct, watch
+from app.panel import about, generate, inspect, prior, reconstruct, watch
 from app.panel.parts import script
 from app.panel.stage import Page, build_stage, toolbar_html, wire_stage
 from app.records import PAPER
@@ -71,6 +71,8 @@ def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
                 reconstruct_slot = gr.Column()
             with gr.Tab("Generate", elem_id="tab-generate"):
                 made = generate.build(page)
+            with gr.Tab("Inspect", elem_id="tab-inspect"):
+                inspect.build(page, made.history)
             with gr.Tab("About", elem_id="tab-about"):
                 about.build()
         with reconstruct_slot:

@@ -9,13 +9,13 @@ from typing import Any
 import gradio as gr
 
 from app import present
-from app.jobs import Plan
 from app.panel import watch
 from app.panel.fields import SETTINGS, setting_controls, with_settings
 from app.panel.generate import GenerateTab
 from app.panel.parts import LARGEST_SEED, mode_choice, seed_row
 from app.panel.pictures import Pictures
 from app.panel.stage import Page, toolbar_html
+from app.plans import plan
 from app.records import Record
 from app.session import Session
 from engine.config import to_json
@@ -260,9 +260,3 @@ def posed_views(
         posed_view(path, read_pose(pose), values, resolution)
         for path, pose in zip(paths, poses, strict=True)
     ]
-
-
-def plan(options: FitOptions) -> Plan:
-    """Stages that a reconstruction will have."""
-    renoise = (("renoise", options.renoise.steps),) if options.mode == "ours" else ()
-    return (("guide", options.steps), *renoise, ("finetune", options.finetune_steps))

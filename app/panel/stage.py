@@ -99,12 +99,6 @@ def wire_stage(page: Page, history: gr.HTML) -> None:
         press_tool(session, str(event._data["value"]))
         return toolbar_html(session)
 
-    def scrub(event: gr.EventData, request: gr.Request) -> str:
-        session = page.sessions.of_page(request.session_hash)
-        record, _ = session.selection()
-        session.select(record.id, int(event._data["index"]))
-        return watch.timeline(session, page.runner)
-
     def bring_back(event: gr.EventData, request: gr.Request) -> tuple[str, str]:
         session = page.sessions.of_page(request.session_hash)
         session.select(int(event._data["value"]))
@@ -112,7 +106,6 @@ def wire_stage(page: Page, history: gr.HTML) -> None:
 
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     page.toolbar.select(press, outputs=page.toolbar, **quiet)
-    page.timeline.select(scrub, outputs=page.timeline, trigger_mode="always_last", **quiet)
     history.select(bring_back, outputs=[page.timeline, history], **quiet)
 
 

@@ -18,11 +18,10 @@ REDRAW_S = 0.15
 def timeline(session: Session, runner: JobRunner) -> str:
     """The filmstrip as it should be now."""
     record, index = session.selection()
-    job = session.job
+    captions, job = present.captions(session.snapshot()), session.job
     if job is None:
-        return present.timeline_html(
-            session.token, record, index, status="Ready", share=0.0, state="idle", length=0
-        )
+        idle = {"status": "Ready", "share": 0.0, "state": "idle", "length": 0}
+        return present.timeline_html(session.token, record, index, captions=captions, **idle)
     share, left = progress(job, runner.rates)
     forming = record.job == job.id and not job.ended
     length = sum(count for _, count in job.plan) if forming else 0
@@ -34,6 +33,7 @@ def timeline(session: Session, runner: JobRunner) -> str:
         share=share,
         state=job.state,
         length=length,
+        captions=captions,
     )
 
 

@@ -339,7 +339,8 @@ def renoise_average(
     for index in range(first, steps):
         t = even_times(x, t_low, t_high, noise, f"{stage}/t", index)
         eps = noise.normal(x.shape, f"{stage}/eps", index, device=x.device)
-        x0, scalars = estimate(schedule.diffuse(x, eps, t), t)
+        x_t = schedule.diffuse(x, eps, t)
+        x0, scalars = estimate(x_t, t)
         x = torch.lerp(x, x0, mix)
-        yield _report(stage, index + 1, steps, x, x, int(t[0]), scalars)
+        yield _report(stage, index + 1, steps, x, x_t, int(t[0]), scalars)
     return x

@@ -127,6 +127,11 @@ def on_cpu(step: Step) -> Step:
     return replace(step, latent=moved(step.latent), x_t=moved(step.x_t), state=state)
 
 
+def noisy(step: Step) -> bool:
+    """Whether a step has a noisy state beside what it predicted."""
+    return step.x_t is not None and step.stage not in ("finetune", "result")
+
+
 def result_step(latents: Tensor) -> Step:
     """The step of what a run returned."""
     latents = latents.detach().cpu().float()

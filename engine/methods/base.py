@@ -179,6 +179,11 @@ def before(step: Step | None, stage: str) -> bool:
     return step is None or STAGES.index(step.stage) < STAGES.index(stage)
 
 
+def reached(step: Step) -> Tensor:
+    """The state that a run which goes on from `step` starts from."""
+    return step.latent if step.stage == "renoise" else step.x_t
+
+
 def taken(step: Step | None, stage: str) -> int:
     """Steps of `stage` that a run which goes on from `step` has taken when it comes there."""
     return step.index if step is not None and step.stage == stage else 0

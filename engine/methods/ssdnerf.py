@@ -28,6 +28,7 @@ from engine.methods.base import (
     SampleOptions,
     TrainingData,
     before,
+    reached,
     taken,
 )
 from engine.methods.latents import LatentRecords
@@ -230,7 +231,7 @@ class SSDNeRF(SSDNeRFModel):
         if x_T is None:
             x_T = self.starting_noise(num_scenes, noise)
         after = in_images(self, after)
-        x = self.to_images(x_T.to(self.device)) if after is None else after.x_t
+        x = self.to_images(x_T.to(self.device)) if after is None else reached(after)
 
         def estimate(x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
             return self.predict_x0(x_t, t), {}

@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.diffusion.sample import even_times, renoise_average, solve
 from engine.errors import EngineError
 from engine.events import Run, Step
-from engine.methods.base import FitOptions, before, taken
+from engine.methods.base import FitOptions, before, reached, taken
 from engine.methods.latents import LatentRecords
 from engine.methods.ssdnerf_keep import Hold
 from engine.methods.ssdnerf_model import GRID_INTERVAL, SSDNeRFModel, mean_psnr
@@ -131,7 +131,7 @@ def _sample_guided(guide: Guide, after: Step | None) -> Run[Tensor]:
     """From noise to latents that agree with the guide's views."""
     method, options, noise = guide.method, guide.options, guide.noise
     x_T = method.starting_noise(1, noise).expand(guide.batch.num_scenes, -1, -1, -1, -1)
-    x = method.to_images(x_T) if after is None else after.x_t
+    x = method.to_images(x_T) if after is None else reached(after)
     if before(after, "renoise"):
         run = solve(
             options.sampler,

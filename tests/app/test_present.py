@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from app import present
-from app.records import Record
+from app.records import Pane, Record
 from engine.data.procedural import CATEGORIES
 from engine.data.shape import render_shape
 from engine.events import Step
@@ -39,6 +39,7 @@ def record(*stages: str, title: str = "Seed 1") -> Record:
 
 def timeline(record: Record, **changes) -> str:
     values = {"status": "Ready", "share": 0.5, "state": "running", "length": 0, **changes}
+    values["captions"] = {"look": "x0", "panes": [present.pane_text(Pane(record, 0))]}
     return present.timeline_html("token", record, 1, **values)
 
 

@@ -73,8 +73,9 @@ def test_a_file_costs_what_its_codes_cost(run, tmp_path):
     size = timeline.save(tmp_path / "run.safetensors").stat().st_size
     assert step_bytes(timeline.steps) < size < 1.1 * step_bytes(timeline.steps) + 30_000
     code = 4 * timeline.steps[0].latent.numel()
-    renoised = timeline.steps[4]
-    assert step_bytes([renoised]) == code, "x_t is x0 there, and counts once"
+    first, result = timeline.steps[0], timeline.steps[-1]
+    assert step_bytes([first]) == 3 * code, "x0, x_t and the corrected state"
+    assert step_bytes([result]) == step_bytes([result, result]) == code
 
 
 @pytest.mark.parametrize("damage", ["missing", "words", "scene", "cut", "step"])

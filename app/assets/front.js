@@ -1,0 +1,45 @@
+// What all parts of the page share: messages to the session many times a second, and news about what is shown.
+window.explorer = (() => {
+  const waiting = new Map();
+  let busy = false;
+
+  async function deliver(wish) {
+    const response = await fetch(`steer/${explorer.token()}`, {
+      method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(wish),
+    });
+    return response.ok ? response.json() : null;
+  }
+
+  // One message is on its way at a time; of those that wait, only the newest of each kind is sent.
+  async function send() {
+    if (busy) return;
+    busy = true;
+    while (waiting.size) {
+      const [kind, {wish, done}] = waiting.entries().next().value;
+      waiting.delete(kind);
+      done(await deliver(wish).catch(() => null));
+    }
+    busy = false;
+  }
+
+  return {
+    token: () => document.querySelector('.tl')?.dataset.token ?? document.getElementById('viewport-frame').dataset.token,
+    steer: (wish) => new Promise((done) => {
+      waiting.get(wish.do)?.done(null);
+      waiting.set(wish.do, {wish, done});
+      send();
+    }),
+    tell: (name, detail) => document.dispatchEvent(new CustomEvent(`explorer:${name}`, {detail})),
+    on: (name, hear) => document.addEventListener(`explorer:${name}`, (event) => hear(event.detail)),
+    go: () => {},
+    shown: {record: null, index: 0, count: 0},
+  };
+})();
+
+// Captions over the view, where there is more to tell than which object it is.
+explorer.on('panes', ({panes, look}) => {
+  const captions = document.getElementById('captions');
+  const plain = panes.length === 1 && look === 'x0';
+  captions.style.gridTemplateColumns = `repeat(${panes.length === 4 ? 2 : panes.length}, minmax(0, 1fr))`;
+  captions.innerHTML = plain ? '' : panes.map((text) => `<span>${text}</span>`).join('');
+});

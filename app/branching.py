@@ -1,0 +1,129 @@
+"""Going on from a step of a run with something changed: what a branch is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from app.jobs import JobRunner, Plan
+from app.plans import plan
+from app.records import Record
+from app.session import Session
+from engine.config import from_json, to_json
+from engine.diffusion.sample import Sampler
+from engine.errors import ConfigError
+from engine.events import Run, Step
+from engine.images import join_views
+from engine.methods.base import FitOptions, SampleOptions
+from engine.noise import Noise
+from engine.types import Views
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a branch does differently; None leaves a setting as it was.
+
+    Attributes:
+        seed: Of all draws after the step.
+        sampler: How the remaining noise levels are walked.
+        guidance_gain: How hard the remaining steps are pulled towards the pictures.
+        snr_power: SNR exponent of their guidance.
+        views: Other pictures to be guided by.
+    """
+
+    seed: int | None = None
+    sampler: Sampler | None = None
+    guidance_gain: float | None = None
+    snr_power: float | None = None
+    views: Views | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """The changed settings by name."""
+        names = ("sampler", "guidance_gain", "snr_power")
+        found = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def branch(
+    session: Session, runner: JobRunner, record: Record, place: int, change: Change
+) -> Record:
+    """Go on from frame `place` of a record with something changed, as a record of its own.
+
+    With nothing changed it takes the same steps as the record did, bit for bit.
+
+    Raises:
+        ConfigError: If there is nothing to go on from, or the change does not fit the run.
+        QueueFullError: If too many runs wait already.
+    """
+    step = record.step(place)
+    if step is None or step.stage == "result" or record.kind not in ("generate", "reconstruct"):
+        raise ConfigError(
+            "There is no step to branch from here; choose one of a run's steps in the filmstrip, before its result."
+        )
+    options = _options(record, change)
+    seed = record.provenance["seed"] if change.seed is None else change.seed
+    views = change.views or record.views
+    where = f"{step.stage} {step.index}"
+    provenance = {
+        **record.provenance,
+        "seed": seed,
+        "settings": to_json(options),
+        "trunk": {"title": record.title, "after": where},
+    }
+    if views is not None:
+        provenance["cameras"] = views.camera.srn_c2w().tolist()
+    made = Record(
+        record.kind,
+        f"{record.title.split(' · ')[0]} · {where}",
+        provenance,
+        [record.step(k) or record.frames[k] for k in range(place + 1)],
+        record.method,
+        views=views,
+        trunk=(record.id, place),
+        noise=record.noise,
+    )
+    session.start(runner, _run(made, options, seed, step), [made], _plan(options, made.frames))
+    return made
+
+
+def pictures(session: Session) -> Views:
+    """The pictures that lie in Reconstruct now.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    slots = list(session.slots().values())
+    if not slots:
+        raise ConfigError("There is no picture in Reconstruct; drop one there first.")
+    return join_views(slots)
+
+
+def _options(record: Record, change: Change) -> SampleOptions | FitOptions:
+    kind = SampleOptions if record.kind == "generate" else FitOptions
+    options = from_json(kind, record.provenance["settings"], "settings")
+    changes = change.settings()
+    if kind is SampleOptions:
+        if change.views is not None:
+            raise ConfigError(
+                "Other pictures change nothing where none guide; branch from a reconstruction's step instead."
+            )
+        changes = {name: value for name, value in changes.items() if name == "sampler"}
+    return replace(options, **changes)
+
+
+def _run(
+    record: Record, options: SampleOptions | FitOptions, seed: int, step: Step
+) -> Callable[[], Run[Tensor]]:
+    method, noise = record.method, Noise(seed)
+    if isinstance(options, FitOptions):
+        return lambda: method.reconstruct(record.views, options, noise, after=step)
+    x_T = None if record.noise is None else record.noise[None]
+    return lambda: method.generate(1, options, noise, x_T=x_T, after=step)
+
+
+def _plan(options: SampleOptions | FitOptions, frames: list[Step]) -> Plan:
+    taken = [frame.stage for frame in frames]
+    return tuple((stage, count - taken.count(stage)) for stage, count in plan(options))

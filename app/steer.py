@@ -1,0 +1,81 @@
+"""What the page changes many times a second: small messages that need no Gradio, each answered at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app import present
+from app.session import Session
+
+Wish = Mapping[str, Any]
+Answer = dict[str, Any]
+LOOKS = ("x0", "x_t", "difference")
+
+
+def steer(session: Session, wish: Wish) -> Answer:
+    """Do what one message asks.
+
+    Args:
+        session: Whose view it is about.
+        wish: `do` names one of `DEEDS`; the rest is the deed's.
+
+    Raises:
+        ValueError: If it asks for what does not exist.
+        TypeError: If it is no message.
+        KeyError: If something is missing.
+    """
+    if not isinstance(wish, Mapping):
+        raise TypeError("found no message, expected one")
+    deed = DEEDS.get(str(wish.get("do")))
+    if deed is None:
+        raise ValueError(f"found {wish.get('do')!r}, expected one of {', '.join(DEEDS)}")
+    return deed(session, wish)
+
+
+def step(session: Session, wish: Wish) -> Answer:
+    """Show a step of a record, and the same step of what stands beside it."""
+    number, index = int(wish["record"]), int(wish["index"])
+    with session.cv:
+        beside = [(record.id, index) for record, _ in session.beside()]
+        session.select(number, index)
+        session.compare([choice for choice in beside if choice[0] != number])
+    return shown(session)
+
+
+def look(session: Session, wish: Wish) -> Answer:
+    """Show x0, x_t or their difference."""
+    if wish["look"] not in LOOKS:
+        raise ValueError(f"found {wish['look']!r}, expected one of {', '.join(LOOKS)}")
+    session.show(look=wish["look"])
+    return shown(session)
+
+
+def compare(session: Session, wish: Wish) -> Answer:
+    """Show a record beside the selection, or end that if it stands there; None ends all comparisons."""
+    number = wish["record"]
+    record, index = session.selection()
+    standing = [choice[0].id for choice in session.beside()]
+    if number is None or int(number) in standing or int(number) == record.id:
+        session.compare([])
+    else:
+        session.compare([(int(number), None if index == len(record.frames) - 1 else index)])
+    return shown(session)
+
+
+DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
+    "step": step,
+    "look": look,
+    "compare": compare,
+}
+
+
+def shown(session: Session) -> Answer:
+    """What the view shows now, in words."""
+    record, index = session.selection()
+    return {
+        "record": record.id,
+        "index": index,
+        "text": present.shown_text(record, record.frames[index]),
+        **present.captions(session.snapshot()),
+    }
