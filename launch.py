@@ -3,7 +3,7 @@
 `python launch.py` opens the explorer.
 
 `python launch.py COMMAND --help` tells about one of the commands: dataset vehicles, dataset chairs, dataset tables,
-dataset mesh, generate, reconstruct, render, export, evaluate, scoreboard.
+dataset mesh, generate, reconstruct, render, export, interpolate, evaluate, scoreboard.
 
 Angles are in degrees, distances in SRN units: azimuth 0 stands in front of the object and grows counter-clockwise seen
 from above, elevation 0 is level, an object's bounding box has diagonal 1.
@@ -32,8 +32,9 @@ def missing_package(error: ModuleNotFoundError) -> str:
 try:
     import tyro
 
+    from app.commands.interpolate import Interpolate
     from engine.errors import ConfigError, EngineError
-    from train.arguments import Mode, check_range, open_method
+    from train.arguments import MAX_SIZE, Mode, check_range, open_method
     from train.progress import Progress
     from train.scoreboard import Evaluate, Scoreboard
 except ModuleNotFoundError as error:
@@ -48,7 +49,6 @@ USER_ERROR, INTERRUPTED = 2, 130
 PICTURE_SIZE = 128
 """Side of the square that a dropped picture is framed to, pixels: that of SRN's pictures."""
 MAX_COUNT = 1024
-MAX_SIZE = 4096
 
 
 @dataclass(frozen=True)
@@ -414,6 +414,7 @@ COMMANDS = {
     "reconstruct": Reconstruct,
     "render": Render,
     "export": Export,
+    "interpolate": Interpolate,
     "evaluate": Evaluate,
     "scoreboard": Scoreboard,
 }

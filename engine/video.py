@@ -217,6 +217,16 @@ def save_picture(path: Path | str, rgb: UInt8[np.ndarray, "rows cols 3"]) -> Pat
     return _write_png(path, rgb[..., ::-1])
 
 
+def check_picture(path: Path) -> None:
+    """Refuse a picture's file name, before it is drawn.
+
+    Raises:
+        ExportError: If the ending is not .png.
+    """
+    if path.suffix.lower() != ".png":
+        raise ExportError(f"{path}: found the ending {path.suffix or 'none'!r}, expected .png.")
+
+
 def save_pass(path: Path | str, kind: Pass, output: RenderOutput) -> Path:
     """Write one channel of a render as PNG.
 
@@ -272,8 +282,7 @@ def _bytes(values: Tensor) -> np.ndarray:
 
 def _write_png(path: Path | str, pixels: np.ndarray) -> Path:
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ExportError(f"{path}: found the ending {path.suffix or 'none'!r}, expected .png.")
+    check_picture(path)
     _, data = cv2.imencode(".png", np.ascontiguousarray(pixels))
     try:
         with replacing(path) as temporary:

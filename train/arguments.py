@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from engine.methods.base import Method
 
 Mode = Literal["ours", "paper"]
+MAX_SIZE = 4096
+"""Most pixels of a picture's side."""
 
 
 def check_range(name: str, value: float | int, low: float | int, high: float | int) -> None:

@@ -1,0 +1,134 @@
+"""The command that films a path between two objects: `launch.py interpolate`."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from train.arguments import MAX_SIZE, Mode, check_range, open_method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from engine.events import Run
+    from engine.explore.interpolate import Corner
+    from engine.methods.base import SampleOptions
+    from engine.methods.ssdnerf import SSDNeRF
+    from train.progress import Progress
+
+MAX_FRAMES = 1000
+INVERSION_STEPS = 100
+"""Noise levels of an inversion, where the path itself is not walked by DDIM."""
+
+
+@dataclass(frozen=True)
+class Interpolate:
+    """Film the way from one object to another, through the prior's noise or straight through the codes."""
+
+    from_: Annotated[str, tyro.conf.arg(name="from")]
+    """Where it begins: a seed, or a scene.safetensors file."""
+    to: str
+    """Where it ends, likewise."""
+    out: Path
+    """Film to write, .mp4 or .gif."""
+    frames: int = 60
+    """Pictures, both ends included."""
+    space: Literal["noise", "code"] = "noise"
+    """`noise`: blend the noises that the objects come from and draw every picture's object anew; a scene without known
+    noise is inverted. `code`: blend the codes, which fades one object into the other."""
+    kind: Literal["slerp", "lerp"] = "slerp"
+    """Way between two noises: `slerp` along the great circle, as published; `lerp` straight, through duller objects."""
+    mode: Mode = "ours"
+    """`paper`: the sampler alone; `ours`: with renoise-averaging."""
+    seed: int | None = None
+    """Of the draws that all pictures share (default: the seed of the first object where it has one, else 0)."""
+    turn: float = 0.0
+    """Degrees that the camera goes round meanwhile."""
+    size: int = 256
+    """Side of the film, pixels."""
+    fps: int = 30
+    """Pictures per second."""
+    strip: Path | None = None
+    """PNG of nine pictures of the film side by side."""
+    checkpoint: str = "vehicles"
+    """Name under checkpoints/, or a folder."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+
+    def run(self, progress: Progress) -> None:
+        """Draw and write."""
+        from engine.events import finish
+        from engine.explore.film import even_points, path_film, path_strip
+        from engine.explore.interpolate import path
+        from engine.methods.base import sample_options_of
+        from engine.video import save_picture
+
+        self._check()
+        method = open_method(self.checkpoint, self.device)
+        options = sample_options_of(method, self.mode)
+        progress.restart()
+        ends = [
+            finish(self._corner(method, end, options), progress) for end in (self.from_, self.to)
+        ]
+        seed = self.seed if self.seed is not None else (seed_of(self.from_) or 0)
+        points = even_points(self.frames)
+        codes = finish(
+            path(
+                method, ends, points, options=options, seed=seed, space=self.space, kind=self.kind
+            ),
+            progress,
+        )
+        look = {"size": self.size, "turn_deg": self.turn}
+        finish(path_film(method, codes, self.out, fps=self.fps, **look), progress)
+        if self.strip is not None:
+            save_picture(self.strip, path_strip(method, codes, **look))
+        progress.close()
+        told = (told_end(method, *pair) for pair in zip(ends, codes[[0, -1]], strict=True))
+        print(f"{self.out}: {self.frames} pictures, from {' to '.join(told)}", file=sys.stderr)
+
+    def _check(self) -> None:
+        from engine.video import check_film, check_picture
+
+        check_range("--frames", self.frames, 2, MAX_FRAMES)
+        check_range("--size", self.size, 16, MAX_SIZE)
+        check_range("--fps", self.fps, 1, 120)
+        check_range("--turn", self.turn, -3600, 3600)
+        check_film(self.out, self.fps)
+        if self.strip is not None:
+            check_picture(self.strip)
+
+    def _corner(self, method: SSDNeRF, end: str, options: SampleOptions) -> Run[Corner]:
+        """An end of the path, with its noise where that is wanted."""
+        from engine.explore.interpolate import scene_corner, seed_corner, with_noise
+        from engine.scene import Scene
+
+        seed = seed_of(end)
+        if seed is not None:
+            return (yield from seed_corner(method, seed, options))
+        corner = yield from scene_corner(method, Scene.load(end), end)
+        if self.space == "noise":
+            steps = options.steps if options.sampler == "ddim" else INVERSION_STEPS
+            corner = yield from with_noise(method, corner, steps)
+        return corner
+
+
+def seed_of(end: str) -> int | None:
+    """The seed that an end names; None for a file."""
+    return int(end) if re.fullmatch(r"\d+", end) else None
+
+
+def told_end(method: SSDNeRF, corner: Corner, shown: Tensor) -> str:
+    """How like an end what the film shows of it is, for people."""
+    from engine.explore.interpolate import likeness
+
+    decibels = likeness(method, shown, corner.latent)
+    told = "exact" if math.isinf(decibels) else f"shown at {decibels:.1f} dB"
+    if corner.returned is None:
+        return f"{corner.title} ({told})"
+    return f"{corner.title} (inverted, returns at {corner.returned:.1f} dB, {told})"
