@@ -3,7 +3,7 @@
 `python launch.py` opens the explorer.
 
 `python launch.py COMMAND --help` tells about one of the commands: dataset vehicles, dataset chairs, dataset tables,
-dataset mesh, generate, reconstruct, render, export, interpolate, evaluate, scoreboard.
+dataset mesh, generate, reconstruct, render, export, interpolate, regenerate, evaluate, scoreboard.
 
 Angles are in degrees, distances in SRN units: azimuth 0 stands in front of the object and grows counter-clockwise seen
 from above, elevation 0 is level, an object's bounding box has diagonal 1.
@@ -33,6 +33,8 @@ try:
     import tyro
 
     from app.commands.interpolate import Interpolate
+    from app.commands.regenerate import Regenerate
+    from app.commands.results import write_result
     from engine.errors import ConfigError, EngineError
     from train.arguments import MAX_SIZE, Mode, check_range, open_method
     from train.progress import Progress
@@ -376,35 +378,6 @@ def camera_json(views: Views) -> list[dict]:
     ]
 
 
-def write_result(
-    method: Method,
-    latent,
-    about: dict,
-    folder: Path,
-    progress: Progress,
-    views: Views | None = None,
-) -> None:
-    """Write a result's files and its report."""
-    from engine.events import finish
-    from engine.export import export_result, input_psnr
-    from engine.files import write_json
-
-    scene = method.scene(latent, **{key: value for key, value in about.items() if key != "command"})
-    finish(export_result(scene, folder, views), progress)
-    report = {**about, "method": method.info.name, "seconds": {}}
-    if views is not None:
-        values = input_psnr(scene, views)
-        report["psnr"] = {"mean": sum(values) / len(values), "views": values}
-    report["seconds"] = {name: round(value, 3) for name, value in progress.seconds.items()}
-    write_json(folder / "report.json", report)
-    progress.close()
-    psnr = f", {report['psnr']['mean']:.2f} dB on the inputs" if views is not None else ""
-    print(
-        f"{folder}: scene.safetensors mesh.glb turntable.mp4 sheet.png report.json{psnr}",
-        file=sys.stderr,
-    )
-
-
 COMMANDS = {
     "dataset vehicles": Vehicles,
     "dataset chairs": Chairs,
@@ -415,6 +388,7 @@ COMMANDS = {
     "render": Render,
     "export": Export,
     "interpolate": Interpolate,
+    "regenerate": Regenerate,
     "evaluate": Evaluate,
     "scoreboard": Scoreboard,
 }

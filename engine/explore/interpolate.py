@@ -16,8 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.config import from_json
-from engine.errors import ConfigError, SceneError
+from engine.errors import ConfigError
 from engine.events import Run, Step, finish
+from engine.explore.fitting import scene_latent
 from engine.methods.base import Invertible, Method, SampleOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -171,22 +172,7 @@ def scene_corner(method: Method, scene: Scene, title: str) -> Run[Corner]:
     Raises:
         SceneError: If the method cannot decode the scene: another shape, or another prior's decoder.
     """
-    latent = scene.field.triplane.to(method.mean_latent.device)
-    if tuple(latent.shape) != tuple(method.info.latent_shape):
-        raise SceneError(
-            f"{title}: found codes of shape {tuple(latent.shape)}, expected {tuple(method.info.latent_shape)} "
-            f"as the prior {method.checkpoint} has them; name the prior that made the scene."
-        )
-    own = method.scene(latent).field.decoder.state_dict()
-    theirs = scene.field.decoder.state_dict()
-    same = own.keys() == theirs.keys() and all(
-        torch.equal(own[name].cpu(), theirs[name].cpu()) for name in own
-    )
-    if not same:
-        raise SceneError(
-            f"{title}: found a scene of the prior {scene.provenance.get('checkpoint')}, whose codes mean something else "
-            f"to the prior {method.checkpoint}; name the prior that made the scene."
-        )
+    latent = scene_latent(method, scene, title)
     seed = scene.provenance.get("seed")
     try:
         options = from_json(SampleOptions, scene.provenance["settings"], "settings")

@@ -88,8 +88,8 @@ class KeepOptions:
     fit: FitOptions = FitOptions(
         steps=16,
         guidance_gain=3e4,
-        guide_below=250,
-        renoise=RenoiseOptions(steps=20, mix=0.3, t_high=350),
+        guide_below=150,
+        renoise=RenoiseOptions(steps=20, mix=0.3, t_high=250),
         finetune_steps=12,
         inner_steps=6,
         prior_weight=0.3,

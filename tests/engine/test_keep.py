@@ -23,6 +23,7 @@ SHORT = KeepOptions(
     fit=replace(
         KeepOptions().fit,
         steps=4,
+        guide_below=600,
         renoise=RenoiseOptions(steps=3, mix=0.3, t_high=350),
         finetune_steps=2,
         inner_steps=2,

@@ -1,0 +1,40 @@
+"""Whether a saved scene is one of a prior's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from engine.errors import SceneError
+from engine.methods.base import Method
+from engine.scene import Scene
+
+
+def scene_latent(method: Method, scene: Scene, title: str) -> Tensor:
+    """The latent of a saved scene, `latent_shape`, on the method's device.
+
+    Args:
+        method: The prior that is to work on it.
+        scene: What was saved.
+        title: The scene's name in errors.
+
+    Raises:
+        SceneError: If the method cannot decode the scene: another shape, or another prior's decoder.
+    """
+    latent = scene.field.triplane.to(method.mean_latent.device)
+    if tuple(latent.shape) != tuple(method.info.latent_shape):
+        raise SceneError(
+            f"{title}: found codes of shape {tuple(latent.shape)}, expected {tuple(method.info.latent_shape)} "
+            f"as the prior {method.checkpoint} has them; name the prior that made the scene."
+        )
+    own = method.scene(latent).field.decoder.state_dict()
+    theirs = scene.field.decoder.state_dict()
+    same = own.keys() == theirs.keys() and all(
+        torch.equal(own[name].cpu(), theirs[name].cpu()) for name in own
+    )
+    if not same:
+        raise SceneError(
+            f"{title}: found a scene of the prior {scene.provenance.get('checkpoint')}, whose codes mean something else "
+            f"to the prior {method.checkpoint}; name the prior that made the scene."
+        )
+    return latent
