@@ -88,15 +88,18 @@ class KeepOptions:
     fit: FitOptions = FitOptions(
         steps=16,
         guidance_gain=3e4,
-        guide_below=150,
-        renoise=RenoiseOptions(steps=20, mix=0.3, t_high=250),
+        guide_below=180,
+        renoise=RenoiseOptions(steps=20, mix=0.3, t_high=280),
         finetune_steps=12,
         inner_steps=6,
         prior_weight=0.3,
         finetune_mix=0.15,
     )
-    """How the kept part's renders guide, and how the result is finetuned on them. `guide_below` is how bold the
-    proposals are: the lower, the more the rest differs from the original, and the harder the two are to reconcile."""
+    """How the kept part's renders guide, and how the result is finetuned on them. `guide_below` and the renoising's `t_high`
+    are how bold the proposals are: the lower, the more the rest differs from the original, and the harder the two are to
+    reconcile. They are those of a small part."""
+    large: float = 0.65
+    """What a large part multiplies both by, for it leaves the prior less to choose."""
     cameras: int = 24
     """Renders of the original, spread over the sphere from a little below the horizon to the top."""
     size: int = 96

@@ -7,7 +7,7 @@ renders of the original, and of these only by the pixels whose first surface lie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.errors import RegionError
-from engine.methods.options import KeepOptions
+from engine.methods.options import FitOptions, KeepOptions
 from engine.ops.cameras import orbit_camera
 from engine.ops.region import Region, texel_shares
 from engine.render import EMPTY_DEPTH, Baked, render
@@ -25,6 +25,8 @@ GOLDEN_ANGLE_DEG = 137.50776
 """Between neighbours on a sunflower: azimuths that never meet."""
 LOWEST, HIGHEST = -0.25, 0.95
 """Heights of the cameras, as shares of their distance."""
+SMALL, LARGE = 0.2, 0.4
+"""Shares of the original's visible surface that a small part takes at most, and a large one at least."""
 MATTER = 5.0
 """Cells at least as dense hold matter, per engine unit."""
 
@@ -73,7 +75,9 @@ def keep_cameras(count: int, distance: float, size: int) -> Camera:
     return orbit_camera(number * GOLDEN_ANGLE_DEG % 360, elevation, distance, size)
 
 
-def kept_views(baked: Baked, region: Region, distance: float, options: KeepOptions) -> SceneBatch:
+def kept_views(
+    baked: Baked, region: Region, distance: float, options: KeepOptions
+) -> tuple[SceneBatch, float]:
     """Renders of the original, of which the pixels count whose first surface lies in the region.
 
     Args:
@@ -81,6 +85,9 @@ def kept_views(baked: Baked, region: Region, distance: float, options: KeepOptio
         region: What to keep.
         distance: Of the cameras from its centre, SRN units.
         options: How many renders, and how large.
+
+    Returns:
+        The renders, and the share of the pixels showing the object that are kept.
 
     Raises:
         RegionError: If they show nothing in the region, or nothing outside it.
@@ -99,7 +106,21 @@ def kept_views(baked: Baked, region: Region, distance: float, options: KeepOptio
         )
     images = torch.stack([out.rgb for out in drawn])
     pixels = torch.nonzero(kept.flatten())[:, 0]
-    return SceneBatch(images[None], cameras.to(images.device)[None], pixels=pixels[None])
+    batch = SceneBatch(images[None], cameras.to(images.device)[None], pixels=pixels[None])
+    return batch, float(kept.sum() / seen.sum())
+
+
+def bold_options(options: KeepOptions, share: float) -> FitOptions:
+    """How a part is fitted that takes a share of the original's visible surface."""
+    size = min(max((share - SMALL) / (LARGE - SMALL), 0.0), 1.0)
+    factor = 1 + (options.large - 1) * size
+    fit = options.fit
+    high = max(round(factor * fit.renoise.t_high), fit.renoise.t_low + 1)
+    return replace(
+        fit,
+        guide_below=round(factor * fit.guide_below),
+        renoise=replace(fit.renoise, t_high=high),
+    )
 
 
 def held_texels(

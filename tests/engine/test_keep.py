@@ -11,7 +11,7 @@ from engine.checkpoint import open_checkpoint
 from engine.errors import RegionError
 from engine.events import finish
 from engine.methods.base import KeepOptions, Regenerative, RenoiseOptions
-from engine.methods.ssdnerf_keep import held_texels, keep_cameras, kept_views
+from engine.methods.ssdnerf_keep import bold_options, held_texels, keep_cameras, kept_views
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.region import Region
@@ -65,7 +65,8 @@ def test_the_part_stays_while_the_rest_changes(vehicles, front):
     assert torch.equal(seen[-1].latent, result)
     assert all("psnr" in step.scalars for step in seen if step.stage == "renoise")
     baked = bake(vehicles.scene(original).field)
-    views = kept_views(baked, front, 1.2, KeepOptions(cameras=7, size=64))
+    views, share = kept_views(baked, front, 1.2, KeepOptions(cameras=7, size=64))
+    assert 0.3 < share < 0.7
     images = render_views(vehicles.scene(result[0]).field, views.camera[0])
     error = (images - views.images[0]).square().mean(-1).flatten()
     kept = torch.zeros(len(error), dtype=torch.bool)
@@ -84,6 +85,14 @@ def test_texels_that_serve_nothing_else_are_the_originals(vehicles, front):
     result = finish(vehicles.regenerate(original, front, SHORT, Noise(0)))[0]
     assert torch.equal(result[held], original[held])
     assert float((result - original)[~held].abs().mean()) > 0.02
+
+
+def test_a_large_part_is_guided_from_a_lower_noise_level():
+    options = KeepOptions(large=0.5)
+    low = [bold_options(options, share) for share in (0.05, 0.3, 0.9)]
+    whole, high = options.fit.guide_below, options.fit.renoise.t_high
+    assert [fit.guide_below for fit in low] == [whole, round(0.75 * whole), round(0.5 * whole)]
+    assert [fit.renoise.t_high for fit in low] == [high, round(0.75 * high), round(0.5 * high)]
 
 
 def test_cameras_look_from_above_and_below_at_the_priors_distance():
