@@ -11,10 +11,11 @@ from torch import Tensor
 from app.jobs import JobRunner, Plan
 from app.plans import plan
 from app.records import Record
+from app.runs import missing
 from app.session import Session
 from engine.config import from_json, to_json
 from engine.diffusion.sample import Sampler
-from engine.errors import ConfigError
+from engine.errors import ConfigError, UnsupportedTaskError
 from engine.events import Run, Step
 from engine.images import join_views
 from engine.methods.base import FitOptions, SampleOptions
@@ -56,6 +57,7 @@ def branch(
 
     Raises:
         ConfigError: If there is nothing to go on from, or the change does not fit the run.
+        UnsupportedTaskError: If the prior that made the run is not here.
         QueueFullError: If too many runs wait already.
     """
     step = record.step(place)
@@ -63,6 +65,8 @@ def branch(
         raise ConfigError(
             "There is no step to branch from here; choose one of a run's steps in the filmstrip, before its result."
         )
+    if record.kind not in record.method.info.tasks:
+        raise UnsupportedTaskError(missing(record.method))
     options = _options(record, change)
     seed = record.provenance["seed"] if change.seed is None else change.seed
     views = change.views or record.views

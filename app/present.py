@@ -6,7 +6,7 @@ import base64
 import html
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -163,32 +163,6 @@ def shown_text(record: Record, frame: Step | None) -> str:
     return " &middot; ".join(parts)
 
 
-def history_html(token: str, records: Sequence[Record], selected: int) -> str:
-    """The tab's results as a gallery of clickable pictures."""
-    shown = [record for record in records if record.frames]
-    if not shown:
-        return '<p class="note">Results of this tab will gather here.</p>'
-    cards = "".join(
-        f'<button class="card{" card-sel" if record.id == selected else ""}" data-pick="{record.id}" '
-        f'title="Show {html.escape(record.title)}">'
-        f'<img src="film/{token}/{record.id}/last.jpg?frames={len(record.frames)}" alt="">'
-        f"<span>{html.escape(record.title)}</span><small>{_card_note(record)}</small></button>"
-        for record in shown
-    )
-    return f'<div class="cards">{cards}</div>'
-
-
-def _card_note(record: Record) -> str:
-    if record.state == "running":
-        return "forming"
-    if record.state in ("cancelled", "failed"):
-        return record.state
-    if record.psnr is not None:
-        return f"{record.psnr:.1f} dB"
-    settings = record.provenance.get("settings", {})
-    return f"{settings['mode']}, {settings['steps']} steps" if settings else "done"
-
-
 def result_html(token: str, record: Record) -> str:
     """Inputs against renders, once a run has ended."""
     many = " many" if len(record.psnrs) > 1 else ""
@@ -207,6 +181,7 @@ DOWNLOADS = {
     "turntable.mp4": ("MP4", "turntable film"),
     "sheet.png": ("PNG", "eight views"),
     "scene.safetensors": ("Scene", "file for launch.py"),
+    "run.safetensors": ("Run", "every step, for this page"),
 }
 """File name to its button and what it is."""
 
@@ -214,7 +189,7 @@ DOWNLOADS = {
 def downloads_html(token: str, record: Record) -> str:
     """Links that prepare a file when they are clicked."""
     links = "".join(
-        f'<a class="dl" id="download-{name.rpartition(".")[2]}" download="{name}" '
+        f'<a class="dl" id="download-{"run" if name.startswith("run") else name.rpartition(".")[2]}" title="{label}: {note}" download="{name}" '
         f'href="download/{token}/{record.id}/{name}"><b>{label}</b><small>{note}</small></a>'
         for name, (label, note) in DOWNLOADS.items()
     )

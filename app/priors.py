@@ -127,6 +127,12 @@ class Priors:
                 self._worker.submit(self._prepare, known)
             return known
 
+    def of(self, method: Method) -> Prior | None:
+        """The opened prior with this method."""
+        with self._lock:
+            opened = [f.result() for f in self._opening.values() if f.done() and not f.exception()]
+        return next((prior for prior in opened if prior.method is method), None)
+
     def close(self) -> None:
         """Open nothing more."""
         self._worker.shutdown(wait=False, cancel_futures=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from engine.explore.curves import Extent
 from engine.explore.timeline import of_scene
 from engine.methods.base import Method
 from engine.ops.cameras import orbit_camera
+from engine.ops.region import Region
 from engine.types import Camera, Views
 
 Channel = Literal["colour", "depth", "normals", "opacity"]
@@ -28,7 +29,7 @@ PAPER = {False: (1.0, 1.0, 1.0), True: (0.071, 0.082, 0.106)}
 """Behind the object in the light and the dark theme."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Record:
     """One object of the session: the steps of its run and what came out.
 
@@ -136,8 +137,21 @@ class Display:
     overlay: bool = False
     """Whether an input picture is laid over the render when one stands at its camera."""
     background: tuple[float, float, float] = PAPER[False]
-    box: tuple[float, ...] | None = None
-    """The box that is to be kept, or None: its lower and upper corner, SRN units."""
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """What is marked of the object that is shown.
+
+    Attributes:
+        region: What is tinted.
+        box: Its lower and upper corner, SRN units, if it is a box.
+        drag: Called with the number of a corner (0 the lower one) and where somebody has dragged it, SRN units.
+    """
+
+    region: Region
+    box: tuple[float, ...] | None
+    drag: Callable[[int, Sequence[float]], None]
 
 
 @dataclass(frozen=True)
@@ -158,6 +172,7 @@ class Snapshot:
     slots: Mapping[int, Views]
     display: Display
     flight: Flight
+    marked: Marked | None = None
 
 
 def home(azimuth_deg: float = 56.0) -> Camera:

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -22,7 +23,7 @@ from torch import Tensor
 from app.bakes import Bakes
 from app.jobs import Job, JobRunner, Plan, State
 from app.priors import Prior, Priors
-from app.records import PAPER, Display, Flight, Look, Pane, Record, Snapshot, home
+from app.records import PAPER, Display, Flight, Look, Marked, Pane, Record, Snapshot, home
 from app.settings import AppSettings
 from app.tokens import Tokens
 from engine.events import Run, Step
@@ -34,6 +35,7 @@ from engine.render import Baked, render_views
 from engine.scene import Scene
 from engine.types import Camera, Views
 
+T = TypeVar("T")
 Choice = tuple[int, int | None]
 """A record's number and a frame; None follows the newest."""
 MOST_PANES = 4
@@ -65,8 +67,12 @@ class Session:
         self._slots: dict[int, Views] = {}
         self._display = display or Display()
         self._flight = Flight(0, home())
+        self._marked: Marked | None = None
+        self.camera: Camera | None = None
+        """From where the view was drawn last."""
         self._bakes = Bakes(self.refresh)
         self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-")
+        self._parts: dict[Any, Any] = {}
         self._selected: Choice
         self._beside: tuple[Choice, ...] = ()
         self._greet()
@@ -94,6 +100,13 @@ class Session:
         self._bakes.adopt(Pane(record, 0).key, self.prior.greeting)
         self._selected, self._beside = (record.id, None), ()
 
+    def part(self, kind: Callable[[Session], T]) -> T:
+        """The one `kind` of this session (what a tab of the panel keeps for it); made when first asked for."""
+        with self.cv:
+            if kind not in self._parts:
+                self._parts[kind] = kind(self)
+            return self._parts[kind]
+
     # -- what is shown ---------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -101,7 +114,8 @@ class Session:
         with self.cv:
             panes, difference = self._panes()
             slots = dict(self._slots)
-            return Snapshot(self.revision, panes, difference, slots, self._display, self._flight)
+            state = (self._display, self._flight, self._marked)
+            return Snapshot(self.revision, panes, difference, slots, *state)
 
     def _panes(self) -> tuple[tuple[Pane, ...], bool]:
         look, chosen = self._display.look, [self._selected, *self._beside]
@@ -167,6 +181,12 @@ class Session:
         """Ask the viewport's camera to go to `camera`."""
         with self.cv:
             self._flight = Flight(self._flight.number + 1, camera)
+            self._changed()
+
+    def mark(self, marked: Marked | None) -> None:
+        """Tint a part of what is shown, or nothing."""
+        with self.cv:
+            self._marked = marked
             self._changed()
 
     def set_slot(self, slot: int, views: Views | None) -> None:
@@ -343,7 +363,8 @@ class Session:
 
     def _forget(self) -> None:
         """Drop the oldest results beyond the limit, and the steps of old runs beyond the memory limit; never pinned ones."""
-        spare = self.settings.max_history - sum(record.pinned for record in self.history)
+        pinned = sum(record.pinned for record in self.history)
+        spare = max(self.settings.max_history - pinned, 1)  # what is newest is kept in any case
         kept: list[Record] = []
         for record in self.history:
             if not record.pinned:

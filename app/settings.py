@@ -19,8 +19,8 @@ class AppSettings:
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
     root_path: str = ""
     """Prefix under which a reverse proxy serves the page."""
-    max_upload_mb: int = 24
-    """Largest picture that may be sent."""
+    max_upload_mb: int = 64
+    """Largest file that may be sent: a picture, or a saved run."""
     max_queue: int = 8
     """Runs that may wait for the worker; more are refused with a sentence."""
     max_viewports: int = 16

@@ -32,6 +32,7 @@ class GenerateTab:
     history: gr.HTML
     stop: gr.Button
     mode: gr.Radio
+    seed: gr.Number
     steps: gr.Slider
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
@@ -86,7 +87,7 @@ def build(page: Page) -> GenerateTab:
             method = session.method
             given = page.usual(shown, {"steps": steps}, session, partial(_usual, mode))
             chosen = replace(sample_options_of(method, mode), steps=_whole(given["steps"], 1, 1000))
-            records = _records(method, chosen, seed, count)
+            records = records_of(method, chosen, seed, count)
             session.start(
                 page.runner,
                 lambda: method.generate(count, chosen, Noise(seed)),
@@ -118,10 +119,10 @@ def build(page: Page) -> GenerateTab:
     def usual(request: gr.Request, mode: str) -> int:
         return _usual(mode, page.sessions.of_page(request.session_hash).method)["steps"]
 
-    mode.change(
+    mode.input(
         usual, mode, steps, queue=False, show_progress="hidden", api_visibility="private",
     )  # fmt: skip
-    return GenerateTab(history, stop, mode, steps)
+    return GenerateTab(history, stop, mode, seed, steps)
 
 
 def _usual(mode: str, method: Method) -> dict[str, int]:
@@ -129,7 +130,7 @@ def _usual(mode: str, method: Method) -> dict[str, int]:
     return {"steps": sample_options_of(method, mode).steps}
 
 
-def _records(method: Method, options: SampleOptions, seed: int, count: int) -> list[Record]:
+def records_of(method: Method, options: SampleOptions, seed: int, count: int) -> list[Record]:
     """One for each object of a run, from consecutive seeds."""
     frames: list = []
     common = {"task": "generate", "settings": to_json(options), "checkpoint": method.checkpoint}

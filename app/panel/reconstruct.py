@@ -80,7 +80,7 @@ class ReconstructTab:
         page, pictures = self.page, self.pictures
         pictures.wire()
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        self.mode.change(self.defaults, self.mode, self.settings, **quiet)
+        self.mode.input(self.defaults, self.mode, self.settings, **quiet)
         self.go.click(
             self.reconstruct,
             [*pictures.inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings, page.prior, page.shown],

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from app import present
+from app import cards, present
 from app.jobs import JobRunner, progress
 from app.records import Record
 from app.session import Session
@@ -40,7 +40,7 @@ def timeline(session: Session, runner: JobRunner) -> str:
 def history(session: Session) -> str:
     """The gallery as it should be now."""
     record, _ = session.selection()
-    return present.history_html(session.token, session.history, record.id)
+    return cards.gallery(session.token, session.history, record.id)
 
 
 def report(session: Session, record: Record) -> dict[str, Any]:

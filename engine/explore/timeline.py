@@ -36,12 +36,14 @@ class Timeline:
         decoder: Turns their codes into fields.
         provenance: Where it came from, as JSON values: method, checkpoint, seed, settings, cameras (SRN units).
         views: Input pictures, or None.
+        noise: What it started from where that was not its seed's, `*latent_shape`, or None.
     """
 
     steps: Sequence[Step]
     decoder: TriplaneDecoder
     provenance: Mapping[str, Any] = field(default_factory=dict)
     views: Views | None = None
+    noise: Tensor | None = None
 
     def scene(self, place: int = -1) -> Scene:
         """What step `place` predicted."""
@@ -59,6 +61,7 @@ class Timeline:
             "shapes": json.dumps({name: list(value.shape) for name, value in weights.items()}),
             "provenance": json.dumps(dict(self.provenance)),
             "views": json.dumps(self._put_views(shelf)),
+            "noise": json.dumps(None if self.noise is None else shelf.put("noise", self.noise)),
             "steps": json.dumps([_packed(step, k, shelf) for k, step in enumerate(self.steps)]),
         }
         with replacing(Path(path)) as temporary:
@@ -219,7 +222,9 @@ def _unpacked(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Timel
             )
     views = _views(json.loads(header["views"]), tensors)
     provenance = json.loads(header["provenance"])
-    return Timeline(steps, decoder.eval().requires_grad_(False), provenance, views)
+    start = json.loads(header.get("noise", "null"))
+    noise = None if start is None else tensors[start["name"]].reshape(start["shape"])
+    return Timeline(steps, decoder.eval().requires_grad_(False), provenance, views, noise)
 
 
 def _views(places: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Views | None:

@@ -1,0 +1,173 @@
+"""The History tab: everything made in this tab as cards, and runs opened from files."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from app import present, runs
+from app.again import fit_settings, take_picture
+from app.history import listing
+from app.panel import watch
+from app.panel.fields import SETTINGS
+from app.panel.generate import GenerateTab
+from app.panel.parts import script
+from app.panel.reconstruct import ReconstructTab
+from app.panel.stage import Page
+from app.records import Record
+from engine.errors import EngineError
+
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+SKELETON = '<div class="hproblem"></div><div class="hist"></div>'
+
+
+def build(page: Page, made: GenerateTab, fitted: ReconstructTab) -> None:
+    """Lay the tab out and wire it."""
+    HistoryTab(page, made, fitted).wire()
+
+
+class HistoryTab:
+    """The tab's components and handlers."""
+
+    def __init__(self, page: Page, made: GenerateTab, fitted: ReconstructTab):
+        self.page, self.made, self.fitted = page, made, fitted
+        self.file = gr.File(
+            label="Open a run or scene file",
+            show_label=False,
+            height=42,
+            elem_id="open-run",
+            buttons=[],
+        )
+        self.problem = gr.HTML("", elem_id="open-problem")
+        self.cards = gr.HTML(
+            SKELETON, elem_id="cards", js_on_load=script("history.js"), apply_default_css=False
+        )
+        self.report = gr.JSON(visible=False)
+
+    def wire(self) -> None:
+        """What happens on the page, and what programs may ask for."""
+        page, first = self.page, self.fitted.pictures.slots[0]
+        self.cards.select(self.choose, outputs=[page.timeline, self.made.history], **QUIET)
+        self.cards.submit(self.reuse, outputs=self._reused(), **QUIET).then(
+            self.fitted.pictures.reframe,
+            self.fitted.pictures.inputs,
+            [self.fitted.pictures.problem, *(slot.framed for slot in self.fitted.pictures.slots)],
+            **QUIET,
+        )
+        self.cards.edit(self.picture, outputs=first.inputs, **QUIET)
+        self.file.upload(
+            self.open_run,
+            self.file,
+            [self.file, self.problem, page.timeline, self.made.history, self.report],
+            api_name="open_run",
+            concurrency_limit=None,
+            show_progress="hidden",
+        )
+        gr.api(self.history, api_name="history")
+        gr.api(self.compare, api_name="compare")
+
+    # -- the page's -------------------------------------------------------------------------------
+
+    def choose(self, event: gr.EventData, request: gr.Request) -> tuple[str, str]:
+        """Show a card's record, if there is one with that number, and bring the page up to date."""
+        session = self.page.sessions.of_page(request.session_hash)
+        session.select(int(event._data["value"]))
+        return watch.timeline(session, self.page.runner), watch.history(session)
+
+    def reuse(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
+        """Put a record's prior, seed and settings back into the tab that made it."""
+        session = self.page.sessions.of_page(request.session_hash)
+        record = session.record(int(event._data["value"]))
+        if record is None:
+            return {self.problem: ""}
+        update: dict[Any, Any] = {self.problem: ""}
+        prior = self.page.priors.of(record.method)
+        told = record.provenance
+        mode = dict(told.get("settings", {})).get("mode", "ours")
+        if prior is not None and prior is not session.prior:
+            session.use(prior)
+            session.select(record.id)
+            update |= {self.page.prior: prior.name, self.page.shown: prior.name}
+            update |= self.fitted.follow(session, mode) | self.made.follow(session, mode)
+            update |= {
+                self.page.timeline: watch.timeline(session, self.page.runner),
+                self.made.history: watch.history(session),
+            }
+        return update | self._controls(record, mode)
+
+    def _controls(self, record: Record, mode: str) -> dict[Any, Any]:
+        """A record's seed and settings for the controls of the tab that made it."""
+        seed = record.provenance.get("seed", 0)
+        if record.kind == "reconstruct":
+            settings = fit_settings(record)
+            values = (settings.get(setting.name, gr.skip()) for setting in SETTINGS)
+            controls = dict(zip(self.fitted.settings, values, strict=True))
+            return {self.fitted.mode: mode, self.fitted.seed: seed, **controls}
+        settings = dict(record.provenance.get("settings", {}))
+        steps = settings.get("steps", gr.skip())
+        return {self.made.mode: mode, self.made.seed: seed, self.made.steps: steps}
+
+    def _reused(self) -> list[Any]:
+        page, made, fitted = self.page, self.made, self.fitted
+        shared = [page.prior, page.shown, page.timeline, made.history, self.problem]
+        distances = [slot.distance for slot in fitted.pictures.slots]
+        own = [made.mode, made.seed, made.steps, fitted.mode, fitted.seed, *fitted.settings]
+        return [*shared, *own, fitted.pictures.examples, *distances]
+
+    def picture(self, event: gr.EventData, request: gr.Request) -> list[Any]:
+        """Make a record's picture, from where the view stands, the first one to reconstruct from."""
+        session = self.page.sessions.of_page(request.session_hash)
+        record = session.record(int(event._data["value"]))
+        if record is None or not record.frames:
+            return [gr.skip()] * 4
+        path, *angles = take_picture(session, record)
+        return [str(path), *angles]
+
+    # -- programs' too ----------------------------------------------------------------------------
+
+    def open_run(self, request: gr.Request, file: str | None = None) -> Iterator[dict[Any, Any]]:
+        """Open a saved run or scene; the report names its record."""
+        session = self.page.sessions.of_page(request.session_hash)
+        if file is None:
+            return
+        try:
+            timeline, note = runs.load(file)
+            prior = runs.maker(timeline, self.page.priors)
+            if prior is not None and not prior.done():
+                yield {self.problem: '<p class="hint" role="status">Opening its prior&hellip;</p>'}
+            device = session.method.mean_latent.device
+            record = runs.opened(timeline, note, prior, device)
+        except EngineError as error:
+            yield {self.file: None, self.problem: present.error_html(str(error))}
+            return
+        session.compare([])
+        session.add(record)
+        note = ""
+        if not record.method.info.tasks and record.kind != "file":
+            note = f'<p class="hint" role="status">{html.escape(runs.missing(record.method))}</p>'
+        yield {
+            self.file: None,
+            self.problem: note,
+            self.page.timeline: watch.timeline(session, self.page.runner),
+            self.made.history: watch.history(session),
+            self.report: next(one for one in listing(session) if one["record"] == record.id),
+        }
+
+    def history(self, request: gr.Request) -> list[dict[str, Any]]:
+        """Everything made in this session, newest first."""
+        return listing(self.page.sessions.of_page(request.session_hash))
+
+    def compare(self, request: gr.Request, first: int, second: int | None = None) -> list[int]:
+        """Show two results side by side with one camera, or the first alone; answers which are shown."""
+        session = self.page.sessions.of_page(request.session_hash)
+        chosen = [first] if second is None else [first, second]
+        for number in chosen:
+            if session.record(int(number)) is None:
+                raise gr.Error(f"Found no result {number}; history() names those of this session.")
+        with session.cv:
+            session.select(int(first))
+            session.compare([(int(number), None) for number in chosen[1:]])
+        return [record.id for record, _ in (session.selection(), *session.beside())]
