@@ -18,11 +18,14 @@ from app import present
 from app.ground import lay_ground, lowest
 from app.pacing import Size
 from app.records import Display
+from engine.ops.region import Region
 from engine.render import Baked, RenderOptions, RenderOutput, render
 from engine.types import WORLD_PER_SRN, Camera, Views
 
 FAR = 160.0
 """Depth of empty pixels, viser units; its depth texture ends at 167.77."""
+TINT, TINT_COLOR = 0.45, (79, 110, 247)
+"""How strongly, and with what, a marked part is coloured."""
 BAND_STEP, BAND_MARGIN = 8, 2
 """Bands begin at multiples of this row, and normals look this many rows beyond them."""
 
@@ -86,6 +89,7 @@ def draw(
     turn: AbstractContextManager | None = None,
     stop: Callable[[], bool] | None = None,
     difference: bool = False,
+    region: Region | None = None,
 ) -> Drawn | None:
     """One frame of the viewport; None if `stop` said so.
 
@@ -98,6 +102,7 @@ def draw(
         turn: Entered anew for every band.
         stop: Asked now and then; True gives the frame up.
         difference: Whether the two objects' pictures are compared, pixel by pixel, instead.
+        region: A part of a single object that is tinted.
     """
     if difference:
         bare = replace(display, ground=False, overlay=False, channel="colour")
@@ -107,7 +112,7 @@ def draw(
         rgb = present.heat(pair[0].rgb, pair[1].rgb, display.background)
         return Drawn(rgb, pair[0].depth, sum(one.seconds for one in pair))
     if len(objects) == 1:
-        return _draw_one(objects[0], camera, display, slots, size, turn, stop)
+        return _draw_one(objects[0], camera, display, slots, size, turn, stop, region)
     paper = np.round(np.array(display.background) * 255).astype(np.uint8)
     rgb = np.broadcast_to(paper, (camera.height, camera.width, 3)).copy()
     depth, seconds = np.full((camera.height, camera.width), FAR, np.float32), 0.0
@@ -155,6 +160,7 @@ def _draw_one(
     size: Size,
     turn: AbstractContextManager | None,
     stop: Callable[[], bool] | None,
+    region: Region | None = None,
 ) -> Drawn | None:
     """A frame of one object; arguments as for `draw`."""
     options = RenderOptions(
@@ -170,7 +176,7 @@ def _draw_one(
             return None
         outputs.append(output)
     before = time.perf_counter()
-    rgb, depth = _compose(_stacked(outputs), camera, display, slots, lowest(baked))
+    rgb, depth = _compose(_stacked(outputs), camera, display, slots, lowest(baked), region)
     return Drawn(rgb, depth, seconds + time.perf_counter() - before)
 
 
@@ -230,9 +236,13 @@ def _compose(
     display: Display,
     slots: Mapping[int, Views],
     floor: float,
+    region: Region | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colours and depths of the frame."""
     rgb = present.channel_image(output, display.channel, display.background)
+    if region is not None:
+        kept = (region.pixels(output.depth, camera) & (output.opacity > 0.5)).numpy()
+        rgb[kept] = (rgb[kept] * (1 - TINT) + np.array(TINT_COLOR) * TINT).astype(np.uint8)
     if display.ground:
         rgb = lay_ground(rgb, output.opacity.numpy(), camera, floor, display.background)
     if display.overlay:

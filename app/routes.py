@@ -8,29 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import resource
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app import inspector, present
-from app.exports import export
+from app import cards, inspector, present
+from app.blending import Blend
+from app.exports import export, file_name
 from app.jobs import JobRunner
+from app.keeping import Keeping
 from app.records import Look, Record
 from app.session import Session, Sessions
 from app.steer import steer
 from app.viewports import Viewports
+from engine.errors import EngineError
 from engine.render import to_uint8
 
 REFUSED = ("ShareUrlRequest", "ShareUrlDisconnect")
 """Messages of viser's client that never reach its server: they would open a public tunnel."""
 EXPIRED = 4404
 """Socket close code for a token nobody knows."""
+FILM = re.compile(r"path-\d+\.(mp4|gif)")
 FRESH = {"Cache-Control": "no-store"}
 CACHED = {"Cache-Control": "private, max-age=3600"}
 
@@ -84,7 +89,7 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
         name = request.path_params["name"]
         if record is None or not record.frames or name not in present.DOWNLOADS:
             return Response(status_code=404)
-        return FileResponse(export(session, record, name), filename=name)
+        return FileResponse(export(session, record, name), filename=file_name(record, name))
 
     async def steered(request: Request) -> Response:
         session = sessions.of_token(request.path_params["token"])
@@ -94,9 +99,23 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
         try:
             wish = await request.json()
             answer = await asyncio.to_thread(steer, session, wish)
+        except EngineError as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
         except (ValueError, TypeError, KeyError) as error:
             return JSONResponse({"error": f"Not understood: {error}."}, status_code=400)
         return JSONResponse(answer)
+
+    def blended(request: Request) -> Response:
+        session = sessions.of_token(request.path_params["token"])
+        if session is None:
+            return Response(status_code=404)
+        return JSONResponse(session.part(Blend).report(), headers=FRESH)
+
+    def kept(request: Request) -> Response:
+        session = sessions.of_token(request.path_params["token"])
+        if session is None:
+            return Response(status_code=404)
+        return JSONResponse(session.part(Keeping).report(), headers=FRESH)
 
     def inspected(request: Request) -> Response:
         session, record = find(sessions, request)
@@ -128,6 +147,21 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
             return Response(status_code=404)
         return JSONResponse(inspector.histogram(code[plane, channel], asked_range(request)))
 
+    def path_film(request: Request) -> Response:
+        session, record = find(sessions, request)
+        name = request.path_params["name"]
+        if record is None or not FILM.fullmatch(name):
+            return Response(status_code=404)
+        path = session.folder(record) / name
+        return FileResponse(path) if path.is_file() else Response(status_code=404)
+
+    def history(request: Request) -> Response:
+        session = sessions.of_token(request.path_params["token"])
+        if session is None:
+            return Response(status_code=404)
+        session.touch()
+        return HTMLResponse(cards.history(session), headers=FRESH)
+
     def health(request: Request) -> Response:
         return JSONResponse(
             {
@@ -146,10 +180,14 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
         Route(film + "/render/{view:int}.png", render_picture),
         Route(film + "/last.jpg", last_thumbnail),
         Route(film + "/{place:int}.jpg", frame_thumbnail),
+        Route("/history/{token}", history),
         Route("/steer/{token}", steered, methods=["POST"]),
+        Route("/blend/{token}.json", blended),
+        Route("/keep/{token}.json", kept),
         Route("/inspect/{token}/{number:int}.json", inspected),
         Route("/planes/{token}/{number:int}/{place:int}.png", planes),
         Route("/planes/{token}/{number:int}/{place:int}/{plane:int}/{channel:int}.json", histogram),
+        Route("/path/{token}/{number:int}/{name}", path_film),
         Route("/download/{token}/{number:int}/{name}", download),
         Route("/healthz", health),
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app import present
+from app import history, present
+from app.blending import Blend, Variation
 from app.session import Session
 
 Wish = Mapping[str, Any]
@@ -63,10 +64,31 @@ def compare(session: Session, wish: Wish) -> Answer:
     return shown(session)
 
 
+def blend(session: Session, wish: Wish) -> Answer:
+    """Show the object at a point between the corners."""
+    part = session.part(Blend)
+    u, v = (min(max(float(wish[name]), 0.0), 1.0) for name in ("u", "v"))
+    (part.settle if wish.get("settle") else part.move)(u, v)
+    return {**shown(session), "version": part.record.version}
+
+
+def vary(session: Session, wish: Wish) -> Answer:
+    """Move an object along the main directions of the training codes."""
+    base = session.record(int(wish["record"]))
+    if base is None:
+        raise ValueError("there is no such object any more")
+    amounts = [min(max(float(amount), -4.0), 4.0) for amount in wish["amounts"]]
+    record = session.part(Variation).vary(base, amounts)
+    return {**shown(session), "version": record.version}
+
+
 DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
     "step": step,
     "look": look,
     "compare": compare,
+    "blend": blend,
+    "vary": vary,
+    **history.DEEDS,
 }
 
 

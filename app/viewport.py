@@ -22,6 +22,7 @@ import rich
 import viser
 import viser.transforms
 
+from app.box import BoxHandles
 from app.drawing import Drawn, Pose, draw, field_of_view, reduced, to_camera
 from app.pacing import FairSlot, Pace, Size
 from app.records import Snapshot, home
@@ -86,6 +87,7 @@ class Viewport:
         self._flight = 0
         self._server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
         self.port = self._server.get_port()
+        self._box = BoxHandles(self._server)
         self._furnish()
         self._server.on_client_connect(self._connected)
         self._server.on_client_disconnect(self._disconnected)
@@ -223,10 +225,13 @@ class Viewport:
         def overtaken() -> bool:
             return self._stopped or (task.size is not None and self._key() != task.key)
 
+        self.session.camera = camera
         difference = snapshot.difference and len(self._baked) > 1
+        marked = snapshot.marked
         drawn = draw(
             *(self._baked, camera, snapshot.display, snapshot.slots, size, self._slot, overtaken),
             difference=difference,
+            region=None if marked is None else marked.region,
         )
         if drawn is not None:
             self._pace.drew(size, drawn.depth.size, drawn.seconds)
@@ -286,6 +291,7 @@ class Viewport:
         for slot, views in snapshot.slots.items():
             self._arrange_frustum(slot, views)
             self._frusta[slot][1].visible = _composes(snapshot)
+        self._box.arrange(snapshot.marked if len(snapshot.panes) == 1 else None)
         if snapshot.flight.number != self._flight:
             self._flight = snapshot.flight.number
             _move(client, snapshot.flight.camera)
@@ -316,8 +322,10 @@ class Viewport:
 def _composes(snapshot: Snapshot) -> bool:
     """Whether anything stands in the scene that the object may hide; depth is half a browser's work."""
     display = snapshot.display
-    alone = len(snapshot.panes) == 1
-    return bool(snapshot.slots) and display.cameras and not display.overlay and alone
+    if len(snapshot.panes) > 1 or display.overlay:
+        return False
+    marked = snapshot.marked is not None and snapshot.marked.box is not None
+    return marked or (bool(snapshot.slots) and display.cameras)
 
 
 def _pose(client: viser.ClientHandle) -> Pose:

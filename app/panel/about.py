@@ -1,8 +1,6 @@
-"""The About tab: what this is and how to use it, in a few lines."""
+"""What this is and how to use it, in a few lines."""
 
 from __future__ import annotations
-
-import gradio as gr
 
 TEXT = """
 <div class="about">
@@ -24,8 +22,3 @@ The same engine without a page: <code>python launch.py --help</code>. From a pro
 functions <code>generate</code>, <code>reconstruct</code> and <code>cancel</code>; <code>checkpoint</code> names the prior.</p>
 </div>
 """
-
-
-def build() -> None:
-    """Lay the tab out."""
-    gr.HTML(TEXT)

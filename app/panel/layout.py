@@ -10,7 +10,17 @@ from starlette.applications import Starlette
 
 from app.examples import FOLDER as EXAMPLES_FOLDER
 from app.jobs import JobRunner
-from app.panel import about, generate, inspect, prior, reconstruct, watch
+from app.panel import (
+    about,
+    generate,
+    history,
+    inspect,
+    interpolate,
+    keep,
+    prior,
+    reconstruct,
+    watch,
+)
 from app.panel.parts import script
 from app.panel.stage import Page, build_stage, toolbar_html, wire_stage
 from app.records import PAPER
@@ -71,12 +81,18 @@ def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
                 reconstruct_slot = gr.Column()
             with gr.Tab("Generate", elem_id="tab-generate"):
                 made = generate.build(page)
+            with gr.Tab("Interpolate", elem_id="tab-interpolate"):
+                interpolate.build(page, made.history)
+            with gr.Tab("Keep", elem_id="tab-keep"):
+                keep.build(page, made.history)
             with gr.Tab("Inspect", elem_id="tab-inspect"):
                 inspect.build(page, made.history)
-            with gr.Tab("About", elem_id="tab-about"):
-                about.build()
+            with gr.Tab("History", elem_id="tab-history", render_children=True):
+                history_slot = gr.Column()
         with reconstruct_slot:
             fitted = reconstruct.build(page, made)
+        with history_slot:
+            history.build(page, made, fitted)
         wire_stage(page, made.history)
         follow_prior(page, note, fitted, made)
 
@@ -140,7 +156,8 @@ def header_html(method: Method) -> str:
     device = method.mean_latent.device.type
     return (
         f'<div class="masthead"><span class="mark"></span><h1>{TITLE}</h1><span class="tag">{html.escape(method.info.title)}</span>'
-        f'<span class="chips"><i>device <b>{device}</b></i></span></div>'
+        f'<span class="chips"><i>device <b>{device}</b></i></span>'
+        f'<details class="help"><summary>About</summary>{about.TEXT}</details></div>'
     )
 
 

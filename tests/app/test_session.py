@@ -13,6 +13,7 @@ from app.priors import Prior, Priors
 from app.records import Record
 from app.session import Session, Sessions
 from app.settings import AppSettings
+from engine.config import to_json
 from engine.methods.base import SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
@@ -25,11 +26,15 @@ from tests.waiting import until
 QUICK = SampleOptions(mode="paper", steps=3)
 
 
+def about(seed: int) -> dict:
+    return {"seed": seed, "settings": to_json(QUICK)}
+
+
 def generate(session: Session, runner: JobRunner, count: int = 1, seed: int = 1) -> list[Record]:
     frames: list = []
     method = session.method
     records = [
-        Record("generate", f"{n}", {"seed": seed}, frames, method, scene=n) for n in range(count)
+        Record("generate", f"{n}", about(seed + n), frames, method, scene=n) for n in range(count)
     ]
     job = session.start(
         runner, lambda: method.generate(count, QUICK, Noise(seed)), records, (("denoise", 3),)
@@ -159,3 +164,62 @@ def test_the_end_of_a_reconstruction_is_judged_as_it_is_rendered(session, runner
     wanted = -10 * torch.log10((rendered - views.images).square().mean((1, 2, 3)))
     assert record.psnrs == pytest.approx(tuple(wanted.tolist()), abs=1e-3)
     assert record.psnr == pytest.approx(float(wanted.mean()), abs=1e-3)
+
+
+# -- looks and comparisons -----------------------------------------------------------------------
+
+
+def test_the_difference_is_of_what_was_predicted_and_its_noisy_state(session, runner):
+    (record,) = generate(session, runner)
+    session.select(record.id, 1)
+    session.show(look="x_t")
+    (pane,) = session.snapshot().panes
+    assert (pane.index, pane.look) == (1, "x_t")
+    assert torch.equal(record.latent(1, "x_t"), record.frames[1].x_t[0])
+    session.show(look="difference")
+    snapshot = session.snapshot()
+    assert snapshot.difference
+    assert [pane.look for pane in snapshot.panes] == ["x0", "x_t"]
+
+
+def test_two_compared_objects_stand_side_by_side_until_one_is_chosen(session, runner):
+    first, second = generate(session, runner, count=2)
+    session.select(first.id)
+    session.compare([(second.id, None)])
+    assert [pane.record for pane in session.snapshot().panes] == [first, second]
+    session.show(look="difference")
+    assert [pane.record for pane in session.snapshot().panes] == [first, second]
+    session.select(second.id)
+    assert [pane.record for pane in session.snapshot().panes][0] is second
+    assert session.beside() == []
+
+
+def test_what_is_compared_is_not_forgotten(session, runner):
+    (old,) = generate(session, runner)
+    (new,) = generate(session, runner)
+    session.select(new.id)
+    session.compare([(old.id, None)])
+    for _ in range(5):
+        generate(session, runner)
+    assert session.record(old.id) is old
+
+
+def test_a_pinned_result_is_never_dropped_nor_thinned_out(method, runner):
+    session = Session(Prior("toy", method), AppSettings(max_history=2))
+    (pinned,) = generate(session, runner)
+    session.change(pinned, pinned=True)
+    session.settings = AppSettings(max_history=2, max_latent_mb=0)
+    others = [generate(session, runner)[0] for _ in range(4)]
+    assert pinned in session.history
+    assert all(frame.latent is not None for frame in pinned.frames)
+    assert others[0] not in session.history
+    assert any(frame.latent is None for frame in others[-1].frames), "no room for its steps"
+    session.close()
+
+
+def test_memory_is_counted_once_for_all_objects_of_a_run(session, runner):
+    first, second = generate(session, runner, count=2)
+    code = first.frames[0].latent.nbytes // 2
+    assert session.bytes() == 2 * (3 * 2 + 1) * code
+    session.remove(first)
+    assert session.record(second.id) is second

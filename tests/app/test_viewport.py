@@ -48,7 +48,9 @@ class Painter:
         self.seconds = seconds
         self.asked: list[tuple[object, Camera, Size]] = []
 
-    def __call__(self, baked, camera, display, slots, size, turn, stop, difference) -> Drawn | None:
+    def __call__(
+        self, baked, camera, display, slots, size, turn, stop, difference, region
+    ) -> Drawn | None:
         for _ in range(size.bands):
             with turn:
                 time.sleep(self.seconds)

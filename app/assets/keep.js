@@ -1,0 +1,88 @@
+// Keep and regenerate: a half, a box dragged in the view or typed, or brushed surfaces; the rest is drawn anew.
+const part = (name) => element.querySelector(`.keep-${name}`);
+const canvas = document.getElementById('stroke');
+let state = {box: null, brushed: false, proposals: []}, brushing = false, stroke = null, watching = null;
+
+const ask = (act, more = {}) => trigger('select', {act, ...more});
+const numbers = () => [...part('box').querySelectorAll('input')];
+
+async function refresh() {
+  const response = await fetch(`keep/${explorer.token()}.json`);
+  if (response.ok) draw(await response.json());
+}
+
+function draw(told) {
+  state = told;
+  part('of').innerHTML = told.original === null ? 'Choose what stays of the object in the view.'
+    : `Of <b>${Object.assign(document.createElement('i'), {textContent: told.original}).innerHTML}</b>: ` +
+      (told.box ? 'a box is marked; drag its corners in the view.' : told.brushed ? 'brushed surfaces are marked.' : 'nothing is marked yet.');
+  if (told.box) numbers().forEach((one, k) => { if (document.activeElement !== one) one.value = told.box[k].toFixed(2); });
+  else numbers().forEach((one) => { if (document.activeElement !== one) one.value = ''; });
+  const tell = (list) => list.map((value) => value.toFixed(1)).join(', ');
+  part('figures').innerHTML = told.kept ? `Kept part against the original: <b>${tell(told.kept)} dB</b>` +
+    (told.between.length ? `; elsewhere the proposals agree to only <b>${tell(told.between)} dB</b>.` : '.') : '';
+}
+
+// -- brushing --------------------------------------------------------------------------------------
+
+function brush(on) {
+  brushing = on;
+  document.body.classList.toggle('brushing', on);
+  element.querySelector('[data-act=brush]').setAttribute('aria-pressed', on);
+}
+
+const width = () => Number(part('width').value);
+
+function paint(event) {
+  const box = canvas.getBoundingClientRect(), pen = canvas.getContext('2d');
+  const at = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  pen.lineCap = pen.lineJoin = 'round';
+  pen.lineWidth = width() * canvas.height;
+  pen.strokeStyle = 'rgba(79, 110, 247, .55)';
+  const from = stroke.length ? stroke[stroke.length - 1] : at;
+  pen.beginPath();
+  pen.moveTo(from[0] * canvas.width, from[1] * canvas.height);
+  pen.lineTo(at[0] * canvas.width, at[1] * canvas.height);
+  pen.stroke();
+  stroke.push(at);
+}
+
+canvas.addEventListener('pointerdown', (event) => {
+  const box = canvas.getBoundingClientRect();
+  canvas.width = box.width;
+  canvas.height = box.height;
+  canvas.setPointerCapture(event.pointerId);
+  stroke = [];
+  paint(event);
+});
+canvas.addEventListener('pointermove', (event) => stroke && paint(event));
+canvas.addEventListener('pointerup', () => {
+  ask('stroke', {points: stroke, width: width()});
+  stroke = null;
+  setTimeout(() => canvas.getContext('2d').clearRect(0, 0, canvas.width, canvas.height), 350);
+});
+
+// -- buttons ---------------------------------------------------------------------------------------
+
+element.addEventListener('click', (event) => {
+  const {half, act} = event.target.closest('button')?.dataset ?? {};
+  if (half) ask('half', {half});
+  if (act === 'brush') brush(!brushing);
+  if (act === 'clear') ask('clear');
+});
+part('box').addEventListener('change', () => {
+  const values = numbers().map((one) => one.value === '' ? NaN : Number(one.value));
+  if (values.every(Number.isFinite)) ask('box', {box: values});
+});
+
+explorer.on('timeline', () => element.offsetParent && refresh());
+new IntersectionObserver(() => {
+  const open = Boolean(element.offsetParent);
+  clearInterval(watching);
+  watching = open ? setInterval(refresh, 600) : null;
+  if (open) refresh();
+  else {
+    brush(false);
+    if (state.box || state.brushed) ask('hide');
+  }
+}).observe(element);

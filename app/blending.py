@@ -1,0 +1,364 @@
+"""Between objects: corners, the keyframes that span them, and the object at the point that somebody drags. No gradio."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from app.jobs import Job, JobRunner, State
+from app.records import Record
+from app.session import Session
+from engine.config import to_json
+from engine.errors import ConfigError
+from engine.events import Run, Step, finish
+from engine.explore.film import even_points, path_film
+from engine.explore.interpolate import (
+    Corner,
+    Kind,
+    Space,
+    between,
+    blend,
+    grid_points,
+    likeness,
+    path,
+    with_noise,
+)
+from engine.explore.timeline import on_cpu, result_step
+from engine.methods.base import Method, Mode, SampleOptions, sample_options_of
+from engine.noise import Noise
+from engine.ops.activations import CLIP
+
+CORNERS = 4
+LINE, PAD = 9, 5
+"""Keyframes of a path between two, and along each side of a pad."""
+FILM_FRAMES, FILM_SIZE = 49, 320
+"""Pictures of a film: six between two keyframes of a line, so that those need not be drawn again."""
+INVERSION = 100
+"""Noise levels of an inversion."""
+Way = Literal["slerp", "lerp", "code"]
+WAYS: dict[str, tuple[Space, Kind]] = {
+    "slerp": ("noise", "slerp"),
+    "lerp": ("noise", "lerp"),
+    "code": ("code", "lerp"),
+}
+"""From noise to noise along the great circle or straight, each point then drawn by the prior; or from code to code."""
+
+
+@dataclass
+class Placed:
+    """A corner of the pad.
+
+    Attributes:
+        record: The object.
+        corner: Its code, and its noise once that is known.
+        back: How like the object is what the path shows there, dB; None while unknown.
+    """
+
+    record: Record
+    corner: Corner
+    back: float | None = None
+
+
+class Blend:
+    """What one session interpolates."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.placed: list[Placed] = []
+        self.way: Way = "slerp"
+        self.mode: Mode = "ours"
+        self.point = (0.5, 0.5)
+        self.codes: Tensor | None = None
+        """Codes of the keyframes, `rows cols *latent_shape`, once they are all there."""
+        self.record: Record | None = None
+        """The object at `point`; its frames are the keyframes and then that object."""
+        self._moves = itertools.count(1)
+        self._move = 0
+
+    # -- corners ---------------------------------------------------------------------------------
+
+    def add(self, record: Record) -> None:
+        """Put an object into the next free corner.
+
+        Raises:
+            ConfigError: If there is no room, the object is not finished, or another prior made it.
+        """
+        if len(self.placed) == CORNERS:
+            raise ConfigError("All four corners are taken; remove one first.")
+        if record.state != "done" or record.latent(-1) is None:
+            raise ConfigError(f"{record.title} is not finished; wait for it, or take another.")
+        if self.placed and record.method is not self.method:
+            raise ConfigError(
+                f"{record.title} is of another prior than {self.placed[0].record.title}, and their codes have nothing in "
+                "common; choose objects of one prior."
+            )
+        if "interpolate" not in record.method.info.tasks:
+            raise ConfigError(
+                f"{record.method.info.title} has no noise to go through; choose another prior."
+            )
+        latent = record.latent(-1).to(record.method.mean_latent.device)
+        self.placed.append(Placed(record, Corner(latent, own_noise(record), record.title)))
+        self._outdate()
+
+    def remove(self, place: int) -> None:
+        """Take an object out of its corner; those after it move up."""
+        if 0 <= place < len(self.placed):
+            del self.placed[place]
+            self._outdate()
+
+    def choose(self, way: str, mode: str) -> None:
+        """Go another way.
+
+        Raises:
+            ConfigError: If there is no such way or mode.
+        """
+        if way not in WAYS or mode not in ("ours", "paper"):
+            raise ConfigError(
+                f"Found way {way!r} and mode {mode!r}, expected slerp, lerp or code, and ours or paper."
+            )
+        self.way, self.mode = way, mode
+        self._outdate()
+
+    @property
+    def method(self) -> Method:
+        """What made the corners."""
+        return self.placed[0].record.method
+
+    @property
+    def options(self) -> SampleOptions:
+        """How each point is drawn."""
+        return sample_options_of(self.method, self.mode)
+
+    @property
+    def seed(self) -> int:
+        """Of the draws that all points share: the first corner's, which is then exact if it was drawn so."""
+        return int(self.placed[0].record.provenance.get("seed", 0))
+
+    def _outdate(self) -> None:
+        self.codes = None
+        for placed in self.placed:
+            placed.back = None
+
+    # -- keyframes -------------------------------------------------------------------------------
+
+    def prepare(self, runner: JobRunner) -> Job | None:
+        """Queue the drawing of the keyframes; None where there are fewer than two corners.
+
+        Raises:
+            QueueFullError: If too many runs wait already.
+        """
+        if len(self.placed) < 2:
+            return None
+        self.session.stop(runner)
+        title = " to ".join(placed.record.title for placed in self.placed[:2])
+        about = {"task": "interpolate", "way": self.way, "settings": to_json(self.options)}
+        about |= {"checkpoint": self.method.checkpoint, "seed": self.seed}
+        record = Record("blend", title, about, [], self.method, listed=False)
+        self.record = record
+
+        def on_step(step: Step) -> None:
+            if step.stage != "path":
+                return
+            with self.session.cv:
+                record.frames.append(on_cpu(step))
+                record.state = "running"
+                if len(record.frames) == 1:
+                    self.session.add(record)
+                self.session.refresh()
+
+        def on_end(job: Job, state: State) -> None:
+            record.state, record.error = state, job.error
+            if state == "done" and self.record is record:
+                self.codes = job.result
+                self.move(*self.point)
+
+        missing = sum(placed.corner.x_T is None for placed in self.placed)
+        inverting = (("invert", INVERSION * missing), ("denoise", INVERSION * missing))
+        drawing = (("path", len(self._points())),)
+        plan = (*(inverting if missing and self.way != "code" else ()), *drawing)
+        job = Job(self._draw, plan=plan, on_step=on_step, on_end=on_end)
+        with self.session.cv:
+            self.session.job = runner.submit(job)
+            record.job = job.id
+        return job
+
+    def _points(self) -> list[tuple[float, float]]:
+        return grid_points(*self._grid)
+
+    @property
+    def _grid(self) -> tuple[int, int]:
+        return (1, LINE) if len(self.placed) == 2 else (PAD, PAD)
+
+    def _draw(self) -> Run[Tensor]:
+        """Noise for the corners that have none, then the keyframes."""
+        space, kind = WAYS[self.way]
+        if space == "noise":
+            for placed in self.placed:
+                placed.corner = yield from with_noise(self.method, placed.corner, INVERSION)
+        corners = [placed.corner for placed in self.placed]
+        codes = yield from path(
+            self.method,
+            corners,
+            self._points(),
+            options=self.options,
+            seed=self.seed,
+            space=space,
+            kind=kind,
+        )
+        codes = codes.unflatten(0, self._grid)
+        ends = [codes[0, 0], codes[0, -1], codes[-1, 0], codes[-1, -1]]
+        for placed, end in zip(self.placed, ends, strict=False):
+            placed.back = likeness(self.method, end, placed.corner.latent)
+        return codes
+
+    # -- the object at the point -------------------------------------------------------------------
+
+    def move(self, u: float, v: float) -> None:
+        """Show what lies between the keyframes there: near enough while somebody drags."""
+        if self.codes is None:
+            raise ValueError("the keyframes are not there yet")
+        self.point, self._move = (u, v), next(self._moves)
+        self._show(between(self.codes, u, v))
+
+    def settle(self, u: float, v: float) -> None:
+        """Show the object there as the prior draws it, unless somebody has moved on meanwhile."""
+        self.move(u, v)
+        mine, (space, kind) = self._move, WAYS[self.way]
+        corners = [placed.corner for placed in self.placed]
+        run = path(
+            self.method,
+            corners,
+            [(u, v)],
+            options=self.options,
+            seed=self.seed,
+            space=space,
+            kind=kind,
+        )
+        code = finish(run)[0]
+        if self._move == mine:
+            if space == "noise":
+                noises = torch.stack([corner.x_T for corner in corners])
+                self.record.noise = blend(noises, u, v, kind).cpu()
+            self._show(code)
+
+    def _show(self, code: Tensor) -> None:
+        keys = [step for step in self.record.frames if step.stage == "path"]
+        with self.session.cv:
+            self.session.change(self.record, frames=[*keys, result_step(code[None])])
+            if self.session.record(self.record.id) is None:
+                self.session.add(self.record)
+            elif self.session.selection() != (self.record, len(keys)):
+                self.session.select(self.record.id)
+
+    # -- what others need ----------------------------------------------------------------------------
+
+    def film(self, file: Path) -> Run[Path]:
+        """Write the path from A to B as MP4 or GIF."""
+        space, kind = WAYS[self.way]
+        corners = [placed.corner for placed in self.placed[:2]]
+        codes = yield from path(
+            self.method,
+            corners,
+            even_points(FILM_FRAMES),
+            options=self.options,
+            seed=self.seed,
+            space=space,
+            kind=kind,
+        )
+        fps = 20 if file.suffix == ".gif" else 24
+        return (yield from path_film(self.method, codes, file, size=FILM_SIZE, fps=fps))
+
+    def report(self) -> Mapping[str, Any]:
+        """Corners and settings for the page."""
+        return {
+            "corners": [
+                {
+                    "record": placed.record.id,
+                    "title": placed.record.title,
+                    "own": own_noise(placed.record) is not None,
+                    "returned": _finite(placed.corner.returned),
+                    "back": _finite(placed.back),
+                }
+                for placed in self.placed
+            ],
+            "way": self.way,
+            "mode": self.mode,
+            "point": self.point,
+            "ready": self.codes is not None,
+            "record": None if self.record is None else self.record.id,
+            "version": 0 if self.record is None else self.record.version,
+        }
+
+
+def own_noise(record: Record) -> Tensor | None:
+    """The noise that an object was drawn from, `*latent_shape`; None where nobody drew it from one alone."""
+    if record.noise is not None:
+        return record.noise
+    if record.kind != "generate" or record.trunk is not None:
+        return None
+    return record.method.starting_noise(1, Noise(record.provenance["seed"]))[0]
+
+
+def _finite(decibels: float | None) -> float | None:
+    """Decibels as JSON knows them: equal pictures have 99."""
+    return None if decibels is None else min(decibels, 99.0)
+
+
+class Variation:
+    """An object moved along the main directions of the training codes."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.base: Record | None = None
+        self.record: Record | None = None
+
+    def vary(self, base: Record, amounts: list[float]) -> Record:
+        """Show `base` moved by so many standard deviations along each direction.
+
+        Raises:
+            ConfigError: If its prior knows no directions.
+        """
+        directions = base.method.directions
+        if not len(directions) or base.latent(-1) is None:
+            raise ConfigError(
+                f"{base.method.info.title} knows no directions; choose another prior."
+            )
+        if self.base is not base:
+            about = {**base.provenance, "task": "vary", "of": base.title}
+            self.base = base
+            self.record = Record(
+                "blend", f"{base.title}, varied", about, [], base.method, state="done", listed=False
+            )
+        amounts = [*amounts, *([0.0] * len(directions))][: len(directions)]
+        shares = torch.tensor(amounts, dtype=torch.float32)
+        code = base.latent(-1) + torch.einsum("k,k...->...", shares, directions.cpu().float())
+        self.record.provenance["directions"] = amounts
+        with self.session.cv:
+            self.session.change(self.record, frames=[result_step(code.clamp(-CLIP, CLIP)[None])])
+            if self.session.record(self.record.id) is None:
+                self.session.add(self.record)
+            elif self.session.selection()[0] is not self.record:
+                self.session.select(self.record.id)
+        return self.record
+
+
+def keep(session: Session, record: Record, title: str) -> Record:
+    """A copy of what a steered record shows, for the history."""
+    step = replace(record.step(len(record.frames) - 1))
+    made = Record(
+        "blend",
+        title,
+        dict(record.provenance),
+        [step],
+        record.method,
+        state="done",
+        noise=record.noise,
+    )
+    session.add(made)
+    return made

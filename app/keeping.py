@@ -1,0 +1,289 @@
+"""Keep and regenerate: what is marked of an object, and proposals of the rest. No gradio."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.jobs import Job, JobRunner, State
+from app.plans import plan
+from app.records import Marked, Record
+from app.session import Session
+from engine.config import to_json
+from engine.errors import ConfigError
+from engine.events import Run, Step
+from engine.explore.keep_metrics import KeepFigures, keep_figures, kept_pixels, look, view_cameras
+from engine.explore.timeline import on_cpu, result_step
+from engine.methods.base import KeepOptions, Method
+from engine.noise import Noise
+from engine.ops.region import Region, surface_points
+from engine.render import bake, render
+from engine.types import WORLD_PER_SRN
+
+MOST = 3
+"""Proposals of one run: with the original they fill the view."""
+BRUSH_ROWS = 240
+"""Rows of the picture that a stroke is projected with."""
+BRUSH_DEPTH = 0.08
+"""Half the thickness of what a stroke marks, engine units."""
+Box = tuple[float, float, float, float, float, float]
+HALVES = {
+    "front": (1, 0.0, 1.0),
+    "back": (1, -1.0, 0.0),
+    "top": (2, 0.0, 1.0),
+    "bottom": (2, -1.0, 0.0),
+    "left": (0, -1.0, 0.0),
+    "right": (0, 0.0, 1.0),
+}
+"""Of an object's own solid box: which axis, and from which to which share of the half extent. It looks along +y."""
+
+
+class Keeping:
+    """What one session keeps."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.original: Record | None = None
+        self.box: Box | None = None
+        self.strokes: Region | None = None
+        self.figures: KeepFigures | None = None
+        self.proposals: list[Record] = []
+
+    # -- marking ---------------------------------------------------------------------------------
+
+    def begin(self) -> Record:
+        """Take what the view shows as the object of which something is kept (a proposal's original stays).
+
+        Raises:
+            ConfigError: If its prior cannot do that, or it is not finished.
+        """
+        record = self.session.selection()[0]
+        if record in self.proposals or record is self.original:
+            return self.original
+        if "regenerate" not in record.method.info.tasks:
+            raise ConfigError(
+                f"{record.method.info.title} cannot draw a part anew; choose another prior."
+            )
+        if record.state != "done" or record.latent(-1) is None:
+            raise ConfigError(f"{record.title} is not finished; wait for it, or take another.")
+        self.original, self.proposals, self.figures = record, [], None
+        self.box = self.strokes = None
+        return record
+
+    def half(self, name: str) -> None:
+        """Mark a half of the object with a box.
+
+        Raises:
+            ConfigError: If there is no such half.
+        """
+        if name not in HALVES:
+            raise ConfigError(f"Found the half {name!r}, expected one of {', '.join(HALVES)}.")
+        low, high = self._solid()
+        axis, start, end = HALVES[name]
+        middle, reach = (low + high) / 2, (high - low) / 2
+        low[axis], high[axis] = middle[axis] + start * reach[axis], middle[axis] + end * reach[axis]
+        self.mark_box((*low.tolist(), *high.tolist()))
+
+    def mark_box(self, box: Sequence[float]) -> None:
+        """Mark what lies in a box: two corners, SRN units.
+
+        Raises:
+            ConfigError: If these are no six numbers.
+        """
+        if len(box) != 6 or not all(np.isfinite(box)):
+            raise ConfigError("Found no box, expected six numbers: x, y, z of two corners.")
+        corners = torch.tensor(box, dtype=torch.float32).reshape(2, 3).sort(dim=0).values
+        self.box, self.strokes = (
+            tuple(round(value, 4) for value in corners.flatten().tolist()),
+            None,
+        )
+        self._show()
+
+    def drag(self, corner: int, position: Sequence[float]) -> None:
+        """Move one corner of the box (0 the lower one)."""
+        values = list(self.box)
+        values[3 * corner : 3 * corner + 3] = [float(value) for value in position]
+        self.mark_box(values)
+
+    def brush(self, points: Sequence[Sequence[float]], width: float) -> None:
+        """Mark the surface under a stroke over the view as it is seen now.
+
+        Args:
+            points: Of the stroke, from 0 0 at the view's upper left to 1 1.
+            width: Of the stroke, as a share of the view's height.
+
+        Raises:
+            ConfigError: If nothing is seen.
+        """
+        camera = self.session.camera
+        if camera is None or not len(points):
+            raise ConfigError("There is no stroke; draw over the object in the view.")
+        camera = camera.resized(BRUSH_ROWS, round(camera.width * BRUSH_ROWS / camera.height))
+        field = self._field()
+        seen = render(bake(field), camera)
+        stroke = np.zeros((camera.height, camera.width), np.uint8)
+        scaled = np.array(points, np.float64) * (camera.width, camera.height)
+        thickness = max(round(width * camera.height), 1)
+        line = scaled.round().astype(np.int32).reshape(-1, 1, 2)
+        cv2.polylines(stroke, [line], False, 1, thickness)
+        hit = torch.from_numpy(stroke).bool() & (seen.opacity.cpu() > 0.5)
+        if not hit.any():
+            raise ConfigError("The stroke misses the object; draw over the object in the view.")
+        surface = surface_points(seen.depth.cpu(), camera)[hit]
+        region = Region.from_surface(surface, BRUSH_DEPTH, field.aabb.cpu())
+        self.strokes = region if self.strokes is None else self.strokes | region
+        self.box = None
+        self._show()
+
+    def clear(self) -> None:
+        """Mark nothing."""
+        self.box = self.strokes = None
+        self._show()
+
+    def hide(self) -> None:
+        """Show no mark any more; what is marked stays so."""
+        self.session.mark(None)
+
+    def region(self) -> Region | None:
+        """What is marked."""
+        if self.strokes is not None:
+            return self.strokes
+        if self.box is None or self.original is None:
+            return None
+        corners = torch.tensor(self.box).reshape(2, 3) * WORLD_PER_SRN
+        return Region.from_box(corners, self._field().aabb.cpu())
+
+    def _field(self):
+        return self.session.scene(self.original).field
+
+    def _solid(self) -> tuple[Tensor, Tensor]:
+        """Lower and upper corner of what is solid, SRN units."""
+        baked = bake(self._field())
+        low, high = baked.field.aabb.cpu()
+        cells = (baked.cell_density.cpu() > 5.0).nonzero()
+        edges = (high - low) / torch.tensor(baked.cell_density.shape)
+        first, last = cells.amin(0), cells.amax(0) + 1
+        return (low + first * edges) / WORLD_PER_SRN, (low + last * edges) / WORLD_PER_SRN
+
+    def _show(self) -> None:
+        region = self.region()
+        if region is None:
+            self.session.mark(None)
+            return
+        with self.session.cv:
+            self.session.mark(Marked(region, self.box, self.drag))
+            self.session.select(self.original.id)
+            self.session.compare([])
+
+    # -- proposals -------------------------------------------------------------------------------
+
+    def propose(self, runner: JobRunner, count: int, seed: int) -> Job:
+        """Queue some proposals of the rest; they stand beside the original as they form.
+
+        Raises:
+            ConfigError: If nothing is marked.
+            QueueFullError: If too many runs wait already.
+        """
+        region = self.region()
+        if region is None:
+            raise ConfigError(
+                "Nothing is marked yet; choose a half, drag the box, or brush over what is to stay."
+            )
+        self.session.stop(runner)
+        method, options, original = self.original.method, KeepOptions(), self.original
+        latent = original.latent(-1).to(method.mean_latent.device)
+        seeds = [seed + k for k in range(min(max(count, 1), MOST))]
+        self.proposals, self.figures = [], None
+        place = itertools.count()
+        made: list[Record] = []
+
+        def begin(own: int) -> Record:
+            about = {"task": "regenerate", "seed": own, "settings": to_json(options)}
+            about |= {"checkpoint": method.checkpoint, "of": original.title, "box": self.box}
+            title = f"{original.title}, proposal {next(place) + 1}"
+            made.append(Record("regenerate", title, about, [], method))
+            return made[-1]
+
+        def run() -> Run[list[Tensor]]:
+            results = []
+            for own in seeds:
+                begin(own)
+                results.append((yield from method.regenerate(latent, region, options, Noise(own))))
+                self._finish(made[-1], results[-1])
+            self.figures = figures(method, latent, region, results)
+            return results
+
+        def on_step(step: Step) -> None:
+            record = made[-1]
+            with self.session.cv:
+                record.frames.append(on_cpu(step))
+                record.state = "running"
+                if len(record.frames) == 1:
+                    self._place(record, job)
+
+        def on_end(job: Job, state: State) -> None:
+            with self.session.cv:
+                for record in made:
+                    record.state = (
+                        "done"
+                        if record.frames[-1:] and record.frames[-1].stage == "result"
+                        else state
+                    )
+                    record.error = job.error
+                if self.figures is not None:
+                    for record, value in zip(made, self.figures.kept_psnr, strict=True):
+                        record.figures["kept"] = value
+                self.session.refresh()
+
+        stages = tuple((stage, len(seeds) * n) for stage, n in plan(options.fit))
+        job = Job(run, plan=stages, on_step=on_step, on_end=on_end)
+        self.session.mark(None)
+        with self.session.cv:
+            self.session.job = runner.submit(job)
+        return job
+
+    def _place(self, record: Record, job: Job) -> None:
+        """Stand a proposal that begins beside the original and those before it."""
+        record.job = job.id
+        self.proposals.append(record)
+        self.session.add(record, select=False)
+        self.session.select(self.original.id)
+        self.session.compare([(one.id, None) for one in self.proposals])
+
+    def _finish(self, record: Record, latents: Tensor) -> None:
+        with self.session.cv:
+            record.frames.append(result_step(latents))
+            record.state = "done"
+            self.session.refresh()
+
+    def report(self) -> Mapping[str, Any]:
+        """What is marked and what came out, for the page."""
+        region = self.region()
+        told = {
+            "original": None if self.original is None else self.original.title,
+            "box": self.box,
+            "brushed": self.strokes is not None,
+            "share": None if region is None else float(region.cells.float().mean()),
+            "proposals": [record.id for record in self.proposals],
+        }
+        if self.figures is not None:
+            told["kept"] = self.figures.kept_psnr
+            told["between"] = self.figures.between_psnr
+        return told
+
+
+def figures(
+    method: Method, latent: Tensor, region: Region, results: Iterable[Tensor]
+) -> KeepFigures:
+    """How well proposals keep what they were to keep, and how they differ elsewhere."""
+    cameras = view_cameras(method.data.distance)
+    original = look(bake(method.scene(latent).field), cameras)
+    kept = kept_pixels(original, region.to(original.depth.device), cameras)
+    looks = [look(bake(method.scene(one[0]).field), cameras) for one in results]
+    return keep_figures(original, kept, looks)

@@ -1,0 +1,236 @@
+"""The Interpolate tab: paths and pads between objects, and the main directions of the training codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app import present
+from app.blending import Blend, Variation, keep
+from app.jobs import Job
+from app.panel import generate, watch
+from app.panel.parts import LARGEST_SEED, script
+from app.panel.stage import Page
+from app.plans import plan
+from app.session import Session
+from engine.errors import ConfigError, EngineError
+from engine.methods.base import sample_options_of
+from engine.noise import Noise
+
+DIRECTIONS = 8
+SKELETON = f"""
+<div class="blend">
+ <p class="lead">Slide from one object to another. The way decides what lies between: that is what a prior has learnt.</p>
+ <div class="blend-pad line"></div>
+ <p class="blend-where"></p>
+ <div class="blend-row">
+  <button type="button" data-act="shown" title="Put what the view shows into the next corner">Add what is shown</button>
+  <span class="blend-new"><input class="blend-seed" type="number" min="0" max="{
+    LARGEST_SEED
+}" value="1" aria-label="Seed">
+  <button type="button" data-act="dice" title="Another seed" aria-label="Another seed">&#9860;</button>
+  <button type="button" data-act="seed" title="Draw the seed's object and put it into the next corner">Add seed</button></span>
+ </div>
+ <div class="blend-row">
+  <div class="seg" role="group" aria-label="Way">
+   <button type="button" data-way="slerp" aria-pressed="true" title="Starting noises x_T along the great circle: every point is as noisy as the prior expects, so it is an object">Noise, slerp</button>
+   <button type="button" data-way="lerp" aria-pressed="false" title="Starting noises x_T straight: halfway they are too short, and objects grow plain">Noise, lerp</button>
+   <button type="button" data-way="code" aria-pressed="false" title="Triplane codes straight, without the prior: one object fades into the other">Code, lerp</button>
+  </div>
+  <div class="seg" role="group" aria-label="Procedure">
+   <button type="button" data-mode="ours" aria-pressed="true" title="Every point drawn with renoise-averaging">Ours</button>
+   <button type="button" data-mode="paper" aria-pressed="false" title="Every point drawn by deterministic DDIM, as in the paper's demonstration">Paper</button>
+  </div>
+ </div>
+ <div class="blend-row">
+  <button type="button" data-act="play" data-need="ready" aria-pressed="false" title="Go there and back">Play</button>
+  <button type="button" data-act="loop" aria-pressed="true" title="Turn round at the ends">Loop</button>
+  <button type="button" data-act="keep" data-need="ready" title="Put the object at the knob into the history">Keep</button>
+  <button type="button" data-act="mp4" data-need="ready" title="The path from A to B as a film">MP4</button>
+  <button type="button" data-act="gif" data-need="ready" title="The same as a GIF">GIF</button>
+ </div>
+ <div class="blend-film"></div>
+ <h4>Main directions <small>applied to what is shown</small><button type="button" data-act="reset" title="Back to the object">Reset</button></h4>
+ <div class="blend-directions">{
+    "".join(
+        f'<label title="Principal direction {k + 1} of the training codes, in standard deviations">{k + 1}'
+        f'<input type="range" min="-3" max="3" step="0.1" value="0" data-direction="{k}" aria-label="Direction {k + 1}">'
+        "<output>0.0&sigma;</output></label>"
+        for k in range(DIRECTIONS)
+    )
+}</div>
+</div>
+"""
+
+
+def build(page: Page, history: gr.HTML) -> None:
+    """Lay the tab out and wire it."""
+    view = gr.HTML(
+        SKELETON,
+        elem_id="interpolate",
+        js_on_load=script("interpolate.js"),
+        apply_default_css=False,
+    )
+    problem = gr.HTML("", elem_id="interpolate-problem")
+    film = gr.HTML("", elem_id="interpolate-film")
+    report = gr.JSON(visible=False)
+
+    def act(event: gr.EventData, request: gr.Request) -> Iterator[dict[Any, Any]]:
+        session = page.sessions.of_page(request.session_hash)
+        told = event._data
+        try:
+            job = do(page, session, told)
+        except EngineError as error:
+            yield {problem: present.error_html(str(error))}
+            return
+        yield {problem: "", film: ""}
+        if job is None:
+            yield {
+                page.timeline: watch.timeline(session, page.runner),
+                history: watch.history(session),
+            }
+            return
+        yield from follow(session, job)
+        if told["act"] == "seed" and job.state == "done":
+            yield from added(session)
+        if told["act"] == "film" and job.state == "done":
+            yield {film: film_html(session, Path(job.result).name)}
+
+    def follow(session: Session, job: Job) -> Iterator[dict[Any, Any]]:
+        for _ in watch.follow(session):
+            yield {
+                page.timeline: watch.timeline(session, page.runner),
+                history: watch.history(session),
+                problem: present.error_html(job.error or ""),
+            }
+
+    def added(session: Session) -> Iterator[dict[Any, Any]]:
+        """The object of a seed that was just drawn becomes a corner."""
+        blend = session.part(Blend)
+        try:
+            blend.add(session.selection()[0])
+            job = blend.prepare(page.runner)
+        except EngineError as error:
+            yield {problem: present.error_html(str(error))}
+            return
+        yield {page.timeline: watch.timeline(session, page.runner)}
+        if job is not None:
+            yield from follow(session, job)
+
+    def interpolate(
+        request: gr.Request,
+        corners: list[int] | None = None,
+        way: str = "slerp",
+        mode: str = "ours",
+        u: float = 0.5,
+        v: float = 0.0,
+        checkpoint: str | None = None,
+    ) -> Iterator[dict[Any, Any]]:
+        """Blend two to four seeds; the last update reports on the object at `u`, `v` and on the corners."""
+        try:
+            session = page.session(request, checkpoint)
+            blend = session.part(Blend)
+            blend.placed.clear()
+            blend.choose(way, mode)
+            for seed in corners or []:
+                job = draw_seed(page, session, int(seed))
+                yield from follow(session, job)
+                blend.add(session.history[0])
+            job = blend.prepare(page.runner)
+            if job is None:
+                raise ConfigError(f"Found {len(corners or [])} corners, expected 2 to 4 seeds.")
+            yield from follow(session, job)
+            if job.state == "done":
+                blend.settle(min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0))
+                told = {**watch.report(session, blend.record), "blend": blend.report()}
+                yield {report: told, page.timeline: watch.timeline(session, page.runner)}
+        except EngineError as error:
+            yield {problem: present.error_html(str(error))}
+
+    view.select(
+        act,
+        outputs=[page.timeline, history, problem, film],
+        concurrency_limit=None,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    hidden = [gr.JSON(visible=False), *(gr.Textbox(visible=False) for _ in range(2))]
+    hidden += [gr.Number(0.5, visible=False), gr.Number(0.0, visible=False)]
+    gr.Button(visible=False).click(
+        interpolate,
+        [*hidden, page.prior],
+        [page.timeline, history, problem, report],
+        api_name="interpolate",
+        concurrency_limit=None,
+        show_progress="hidden",
+    )
+
+
+def do(page: Page, session: Session, told: Mapping[str, Any]) -> Job | None:
+    """Do what the page asks; the job to be followed, if there is one."""
+    blend, what = session.part(Blend), told["act"]
+    if what == "seed":
+        return draw_seed(page, session, int(told["seed"] or 0))
+    if what == "film":
+        return make_film(page, session, blend, told["ending"])
+    if what == "keep":
+        u, v = blend.point
+        keep(session, blend.record, f"{blend.record.title}, {u:.2f}" + (f", {v:.2f}" if v else ""))
+        return None
+    if what == "varied":
+        return None
+    if what == "remove":
+        blend.remove(int(told["place"]))
+    elif what == "choose":
+        blend.choose(told["way"], told["mode"])
+    elif what in ("shown", "record"):
+        record = session.selection()[0] if what == "shown" else session.record(int(told["record"]))
+        if record is None:
+            raise ConfigError("That object is not kept any more; choose another.")
+        blend.add(settled(session, record))
+    return blend.prepare(page.runner)
+
+
+def settled(session: Session, record: Any) -> Any:
+    """The record itself, or, of one that is steered, a copy that stays as it is now."""
+    steered = (session.part(Blend).record, session.part(Variation).record)
+    if record not in [one for one in steered if one is not None]:
+        return record
+    return keep(session, record, record.title)
+
+
+def draw_seed(page: Page, session: Session, seed: int) -> Job:
+    """Draw the object of a seed."""
+    seed = min(max(seed, 0), LARGEST_SEED)
+    method, blend = session.method, session.part(Blend)
+    options = sample_options_of(method, blend.mode)
+    records = generate.records_of(method, options, seed, 1)
+    return session.start(
+        page.runner, lambda: method.generate(1, options, Noise(seed)), records, plan(options)
+    )
+
+
+def make_film(page: Page, session: Session, blend: Blend, ending: str) -> Job:
+    """Write the film of the path from A to B, beside the other files of its record."""
+    if blend.codes is None or ending not in ("mp4", "gif"):
+        raise ConfigError("There is no path yet; choose two objects first.")
+    session.stop(page.runner)
+    file = session.folder(blend.record) / f"path-{blend.record.version}.{ending}"
+    job = Job(lambda: blend.film(file), plan=(("path", 49), ("film", 49)))
+    with session.cv:
+        session.job = page.runner.submit(job)
+    return job
+
+
+def film_html(session: Session, name: str) -> str:
+    """The film, to be looked at and saved."""
+    address = f"path/{session.token}/{session.part(Blend).record.id}/{name}"
+    show = (
+        f'<img src="{address}" alt="The path as a GIF">'
+        if name.endswith(".gif")
+        else f'<video src="{address}" autoplay loop muted playsinline controls></video>'
+    )
+    return f'<div class="film">{show}<a class="dl" href="{address}" download="{name}">Save {name.rpartition(".")[2].upper()}</a></div>'

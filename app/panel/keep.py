@@ -1,0 +1,134 @@
+"""The Keep tab: mark what stays of an object, and have the prior draw the rest anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gradio as gr
+
+from app import present
+from app.jobs import Job
+from app.keeping import HALVES, MOST, Keeping
+from app.panel import watch
+from app.panel.parts import LARGEST_SEED, script, seed_row
+from app.panel.stage import Page
+from app.session import Session
+from engine.errors import ConfigError, EngineError
+
+SKELETON = f"""
+<div class="keep">
+ <p class="lead">Keep a part, and the prior draws the rest anew around it: three proposals, side by side.</p>
+ <p class="keep-of hint"></p>
+ <h4>A half</h4>
+ <div class="keep-row">{"".join(f'<button type="button" data-half="{name}">{name.capitalize()}</button>' for name in HALVES)}</div>
+ <h4>A box <small>two corners x, y, z; the object's diagonal is 1, its front looks along +y</small></h4>
+ <div class="keep-box">{"".join(f'<input type="number" step="0.05" aria-label="{corner} {axis}" placeholder="{axis}">' for corner in ("lower", "upper") for axis in "xyz")}</div>
+ <h4>Surfaces <small>brush over them in the view</small></h4>
+ <div class="keep-row"><button type="button" data-act="brush" aria-pressed="false" title="While this is on, dragging in the view paints instead of turning">Brush</button>
+ <label title="Width of the stroke">width <input class="keep-width" type="range" min="0.01" max="0.15" step="0.005" value="0.06" aria-label="Width of the stroke"></label>
+ <button type="button" data-act="clear" title="Mark nothing">Clear</button></div>
+ <p class="keep-figures hint"></p>
+</div>
+"""
+
+
+def build(page: Page, history: gr.HTML) -> None:
+    """Lay the tab out and wire it."""
+    view = gr.HTML(SKELETON, elem_id="keep", js_on_load=script("keep.js"), apply_default_css=False)
+    seed, _ = seed_row("keep-seed")
+    count = gr.Slider(
+        1, MOST, MOST, step=1, label="Proposals", info="How many, from consecutive seeds.",
+        elem_id="keep-count", buttons=[],
+    )  # fmt: skip
+    problem = gr.HTML("", elem_id="keep-problem")
+    report = gr.JSON(visible=False)
+    with gr.Row(elem_classes="actions"):
+        go = gr.Button("Regenerate the rest", variant="primary", elem_id="regenerate")
+        stop = gr.Button("Cancel", elem_id="regenerate-cancel", interactive=False)
+
+    def act(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
+        session = page.sessions.of_page(request.session_hash)
+        try:
+            mark(session.part(Keeping), event._data)
+        except EngineError as error:
+            return {problem: present.error_html(str(error))}
+        return {problem: "", page.timeline: watch.timeline(session, page.runner)}
+
+    def propose(
+        request: gr.Request,
+        seed: int = 0,
+        count: int = MOST,
+        box: list[float] | None = None,
+        record: int | None = None,
+    ) -> Iterator[dict[Any, Any]]:
+        """Draw the rest anew; a program names the box (two corners, SRN units) and, if it likes, the record."""
+        session = page.sessions.of_page(request.session_hash)
+        keeping = session.part(Keeping)
+        try:
+            if record is not None:
+                session.select(int(record))
+            if box is not None:
+                keeping.begin()
+                keeping.mark_box(box)
+            seed = min(max(int(seed or 0), 0), LARGEST_SEED)
+            job = keeping.propose(page.runner, int(count or 1), seed)
+        except EngineError as error:
+            yield {problem: present.error_html(str(error))}
+            return
+        yield {problem: ""}
+        yield from follow(session, keeping, job)
+
+    def follow(session: Session, keeping: Keeping, job: Job) -> Iterator[dict[Any, Any]]:
+        for _ in watch.follow(session):
+            yield {
+                page.timeline: watch.timeline(session, page.runner),
+                history: watch.history(session),
+                problem: present.error_html(job.error or ""),
+                stop: gr.Button(interactive=not job.ended),
+                report: {
+                    "state": job.state,
+                    **keeping.report(),
+                    "downloads": [
+                        f"download/{session.token}/{one.id}/{name}"
+                        for one in keeping.proposals
+                        for name in present.DOWNLOADS
+                    ],
+                },
+            }
+
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    view.select(act, outputs=[problem, page.timeline], queue=False, **quiet)
+    box, record = gr.JSON(visible=False), gr.Number(visible=False)
+    go.click(
+        propose,
+        [seed, count, box, record],
+        [page.timeline, history, problem, stop, report],
+        api_name="regenerate",
+        concurrency_limit=None,
+        show_progress="hidden",
+    )
+    stop.click(page.cancel, outputs=page.timeline, queue=False, **quiet)
+
+
+def mark(keeping: Keeping, told: Mapping[str, Any]) -> None:
+    """Do what the page asks.
+
+    Raises:
+        ConfigError: If that cannot be.
+    """
+    what = told["act"]
+    if what == "hide":
+        keeping.hide()
+        return
+    keeping.begin()
+    if what == "half":
+        keeping.half(str(told["half"]))
+    elif what == "box":
+        keeping.mark_box([float(value) for value in told["box"]])
+    elif what == "stroke":
+        keeping.brush(told["points"], float(told["width"]))
+    elif what == "clear":
+        keeping.clear()
+    else:
+        raise ConfigError(f"Found {what!r}, expected half, box, stroke, clear or hide.")

@@ -1,0 +1,166 @@
+"""Interpolation and variation in a session, with the real prior."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from app import blending
+from app.blending import Blend, Variation, keep, own_noise
+from app.priors import Prior
+from app.records import Record
+from app.session import Session
+from app.settings import AppSettings
+from app.steer import steer
+from engine.config import to_json
+from engine.errors import ConfigError
+from engine.events import finish
+from engine.explore.timeline import result_step
+from engine.methods.base import RenoiseOptions, SampleOptions
+from engine.methods.toy import ToyMethod
+from engine.noise import Noise
+from tests.app.test_jobs import wait_for_end
+
+FEW = SampleOptions(steps=3, renoise=RenoiseOptions(steps=1))
+
+
+@pytest.fixture
+def session(vehicles, monkeypatch):
+    monkeypatch.setattr(Blend, "options", property(lambda self: FEW))
+    monkeypatch.setattr(blending, "INVERSION", 12)
+    session = Session(Prior("vehicles", vehicles), AppSettings())
+    yield session
+    session.close()
+
+
+def drawn(session: Session, seed: int) -> Record:
+    latents = finish(session.method.generate(1, FEW, Noise(seed)))
+    about = {"seed": seed, "settings": to_json(FEW)}
+    record = Record(
+        "generate", f"Seed {seed}", about, [result_step(latents)], session.method, state="done"
+    )
+    session.add(record)
+    return record
+
+
+def spanned(session: Session, runner, *seeds: int) -> Blend:
+    blend = session.part(Blend)
+    for seed in seeds:
+        blend.add(drawn(session, seed))
+    wait_for_end(blend.prepare(runner))
+    return blend
+
+
+def test_the_first_corner_is_exact_and_the_others_differ_by_their_draws_alone(session, runner):
+    blend = spanned(session, runner, 1, 2)
+    first, second = (placed.record for placed in blend.placed)
+    assert torch.equal(blend.codes[0, 0], first.latent(-1))
+    assert blend.report()["corners"][0]["back"] == 99.0
+    assert 25 < blend.report()["corners"][1]["back"] < 99
+    x_T = own_noise(second)[None]
+    shared = finish(session.method.generate(1, FEW, Noise(1), x_T=x_T))
+    assert torch.equal(blend.codes[0, -1], shared[0])
+
+
+def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(session, runner):
+    blend = spanned(session, runner, 1, 2)
+    answer = steer(session, {"do": "blend", "u": 0.55, "v": 0})
+    near = blend.record.latent(-1)
+    assert answer["record"] == blend.record.id
+    assert session.selection() == (blend.record, 9)
+    assert torch.allclose(near, torch.lerp(blend.codes[0, 4], blend.codes[0, 5], 0.4), atol=1e-6)
+    steer(session, {"do": "blend", "u": 0.55, "v": 0, "settle": True})
+    exact = blend.record.latent(-1)
+    assert not torch.equal(exact, near)
+    own = finish(session.method.generate(1, FEW, Noise(1), x_T=blend.record.noise[None]))
+    assert torch.equal(own[0], exact), "what is shown comes from the noise that is kept with it"
+    kept = keep(session, blend.record, "kept")
+    assert torch.equal(own_noise(kept), blend.record.noise)
+    assert session.history[0] is kept
+
+
+def test_a_point_that_somebody_left_is_not_shown_when_it_arrives(session, runner, monkeypatch):
+    blend = spanned(session, runner, 1, 2)
+    generate = session.method.generate
+
+    def slow(*args, **options):
+        blend.move(0.0, 0.0)  # somebody drags on while it is drawn
+        return generate(*args, **options)
+
+    monkeypatch.setattr(session.method, "generate", slow)
+    blend.settle(0.5, 0.0)
+    assert blend.point == (0.0, 0.0)
+    assert torch.equal(blend.record.latent(-1), blend.codes[0, 0])
+
+
+def test_three_corners_span_a_pad_whose_lower_edge_is_the_third(session, runner):
+    blend = spanned(session, runner, 1, 2, 3)
+    assert blend.codes.shape[:2] == (5, 5)
+    assert all(torch.equal(blend.codes[4, k], blend.codes[4, 0]) for k in range(5))
+    blend.remove(2)
+    assert blend.codes is None
+    with pytest.raises(ValueError, match="not there"):
+        steer(session, {"do": "blend", "u": 0, "v": 0})
+
+
+def test_an_object_without_noise_is_inverted_and_the_page_is_told_how_well(
+    session, runner, vehicles
+):
+    found = Record(
+        "file", "A file", {}, [result_step(vehicles.gallery[:1])], vehicles, state="done"
+    )
+    session.add(found)
+    blend = session.part(Blend)
+    blend.choose("code", "ours")
+    blend.add(found)
+    blend.add(drawn(session, 1))
+    wait_for_end(blend.prepare(runner))
+    assert blend.report()["corners"][0]["returned"] is None, "codes need no noise"
+    assert blend.report()["corners"][0]["back"] == 99.0
+    blend.choose("slerp", "ours")
+    wait_for_end(blend.prepare(runner))
+    told = blend.report()["corners"]
+    assert told[0]["returned"] > 15
+    assert (told[0]["own"], told[1]["own"]) == (False, True)
+    assert told[1]["returned"] is None
+
+
+def test_what_cannot_be_a_corner_gets_a_sentence(session, runner):
+    blend = session.part(Blend)
+    toy = ToyMethod()
+    other = Record("generate", "Toy", {}, [result_step(toy.gallery[:1])], toy, state="done")
+    with pytest.raises(ConfigError, match="no noise to go through"):
+        blend.add(other)
+    one = drawn(session, 1)
+    one.state = "running"
+    with pytest.raises(ConfigError, match="not finished"):
+        blend.add(one)
+    one.state = "done"
+    for _ in range(4):
+        blend.add(one)
+    with pytest.raises(ConfigError, match="four corners"):
+        blend.add(one)
+    with pytest.raises(ConfigError, match="expected slerp"):
+        blend.choose("straight", "ours")
+
+
+def test_directions_move_an_object_by_standard_deviations_and_back(session, vehicles):
+    base = drawn(session, 1)
+    answer = steer(session, {"do": "vary", "record": base.id, "amounts": [0, 1.5]})
+    shown = session.selection()[0]
+    assert shown.id == answer["record"] != base.id
+    moved = (base.latent(-1) + 1.5 * vehicles.directions[1]).clamp(-2, 2)
+    assert torch.allclose(shown.latent(-1), moved, atol=1e-5)
+    steer(session, {"do": "vary", "record": base.id, "amounts": [0] * 8})
+    assert torch.allclose(shown.latent(-1), base.latent(-1), atol=1e-6)
+    assert shown not in session.history
+    assert session.part(Variation).record is shown
+
+
+def test_a_film_of_the_path_is_written(session, runner, tmp_path, monkeypatch):
+    monkeypatch.setattr(blending, "FILM_FRAMES", 5)
+    monkeypatch.setattr(blending, "FILM_SIZE", 32)
+    blend = spanned(session, runner, 1, 2)
+    for ending, magic in (("gif", b"GIF8"), ("mp4", b"ftyp")):
+        path = finish(blend.film(tmp_path / f"path-1.{ending}"))
+        assert magic in path.read_bytes()[:32]

@@ -1,0 +1,111 @@
+"""Branches in a session."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from app.branching import Change, branch, pictures
+from app.inspector import tree
+from app.records import Record
+from engine.config import to_json
+from engine.errors import ConfigError
+from engine.methods.base import FitOptions, RenoiseOptions
+from engine.noise import Noise
+from engine.ops.cameras import orbit_camera
+from engine.render import render_views
+from engine.types import Views
+from tests.app.test_jobs import wait_for_end
+from tests.app.test_session import generate
+
+FIT = FitOptions(steps=3, renoise=RenoiseOptions(steps=2), finetune_steps=2)
+
+
+def views(method) -> Views:
+    camera = orbit_camera(torch.tensor([30.0]), 10.0, 1.3, 24)
+    return Views(render_views(method.scene(method.gallery[1]).field, camera), camera)
+
+
+def reconstruct(session, runner) -> Record:
+    given = views(session.method)
+    about = {"seed": 2, "settings": to_json(FIT)}
+    record = Record("reconstruct", "From 1 picture", about, [], session.method, views=given)
+    method = session.method
+    wait_for_end(
+        session.start(runner, lambda: method.reconstruct(given, FIT, Noise(2)), [record], ())
+    )
+    return record
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_branch_without_a_change_is_its_trunk_bit_for_bit(session, runner, place):
+    _, record = generate(session, runner, count=2, seed=4)
+    made = branch(session, runner, record, place, Change())
+    wait_for_end(session.job)
+    assert len(made.frames) == len(record.frames)
+    for index in range(len(made.frames)):
+        assert torch.equal(made.latent(index), record.latent(index)), index
+    assert made.trunk == (record.id, place)
+    assert session.history[0] is made
+
+
+def test_a_reconstruction_branches_too(session, runner):
+    record = reconstruct(session, runner)
+    for place in range(len(record.frames) - 1):
+        made = branch(session, runner, record, place, Change())
+        wait_for_end(session.job)
+        assert [step.stage for step in made.frames] == [step.stage for step in record.frames]
+        assert torch.equal(made.latent(-1), record.latent(-1))
+    assert made.psnr == record.psnr
+
+
+def test_a_change_is_written_down(session, runner):
+    record = reconstruct(session, runner)
+    change = Change(seed=9, guidance_gain=7.0, snr_power=0.3, sampler="unipc")
+    made = branch(session, runner, record, 1, change)
+    wait_for_end(session.job)
+    assert made.provenance["seed"] == 9
+    settings = made.provenance["settings"]
+    assert (settings["guidance_gain"], settings["snr_power"], settings["sampler"]) == (
+        7.0,
+        0.3,
+        "unipc",
+    )
+    assert record.provenance["settings"]["guidance_gain"] != 7.0
+    assert made.provenance["trunk"] == {"title": "From 1 picture", "after": "guide 2"}
+
+
+def test_other_pictures_guide_the_rest(session, runner):
+    record = reconstruct(session, runner)
+    with pytest.raises(ConfigError, match="drop one"):
+        pictures(session)
+    session.set_slot(0, views(session.method))
+    made = branch(session, runner, record, 0, Change(views=pictures(session)))
+    wait_for_end(session.job)
+    assert made.views is not record.views
+    assert len(made.psnrs) == 1
+
+
+def test_branches_hang_together_as_a_tree(session, runner):
+    (root,) = generate(session, runner)
+    first = branch(session, runner, root, 0, Change(seed=5))
+    wait_for_end(session.job)
+    second = branch(session, runner, first, 1, Change(seed=6))
+    wait_for_end(session.job)
+    for record in (root, first, second):
+        found = tree(session, record)
+        assert [one["id"] for one in found] == [root.id, first.id, second.id]
+        assert [one["trunk"] for one in found] == [None, (root.id, 0), (first.id, 1)]
+
+
+def test_there_is_nothing_to_branch_from_after_the_end(session, runner):
+    (record,) = generate(session, runner)
+    for shown, place in ((record, 3), session.selection(), (session.snapshot().panes[0].record, 3)):
+        with pytest.raises(ConfigError, match="no step to branch from"):
+            branch(session, runner, shown, place, Change())
+
+
+def test_pictures_do_not_guide_what_is_made_of_noise_alone(session, runner):
+    (record,) = generate(session, runner)
+    with pytest.raises(ConfigError, match="reconstruction"):
+        branch(session, runner, record, 0, Change(views=views(session.method)))

@@ -1,0 +1,102 @@
+"""What the page changes many times a second, and what the inspector tells it."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import numpy as np
+import pytest
+import torch
+
+from app import inspector
+from app.steer import steer
+from tests.app.test_routes import get, status
+from tests.app.test_session import generate
+from tests.waiting import until
+
+
+def test_a_step_is_shown_with_the_same_step_of_what_stands_beside_it(session, runner):
+    first, second = generate(session, runner, count=2)
+    session.select(first.id)
+    steer(session, {"do": "compare", "record": second.id})
+    answer = steer(session, {"do": "step", "record": first.id, "index": 1})
+    assert (answer["record"], answer["index"]) == (first.id, 1)
+    assert [(pane.record, pane.index) for pane in session.snapshot().panes] == [
+        (first, 1),
+        (second, 1),
+    ]
+    assert len(answer["panes"]) == 2
+    assert "denoising 2" in answer["panes"][0]
+    steer(session, {"do": "compare", "record": None})
+    assert len(session.snapshot().panes) == 1
+
+
+def test_what_nobody_understands_changes_nothing(session):
+    before = session.revision
+    for wish in ([], "step", {}, {"do": "fly"}, {"do": "look", "look": "x1"}, {"do": "step"}):
+        with pytest.raises((ValueError, TypeError, KeyError)):
+            steer(session, wish)
+    assert session.revision == before
+
+
+def test_the_report_has_one_value_for_every_step(session, runner):
+    (record,) = generate(session, runner)
+    told = inspector.report(session, record)
+    assert told["pending"]
+    until(lambda: not inspector.report(session, record)["pending"], "the measurements")
+    told = json.loads(json.dumps(inspector.report(session, record)))
+    assert told["stages"] == ["denoise"] * 3 + ["result"]
+    assert all(len(values) == 4 for values in told["curves"].values())
+    assert told["noisy"] == [True, True, True, False]
+    change = (record.latent(1) - record.latent(0)).square().mean().sqrt()
+    assert told["curves"]["change"][1] == pytest.approx(float(change))
+    assert 0 < told["curves"]["extent"][-1] < 1.5
+
+
+def test_planes_are_blue_below_zero_and_red_above(session):
+    planes = torch.zeros(3, 2, 4, 5)
+    planes[0, 0, 0, 0], planes[2, 1, 3, 4] = -9.0, 0.5
+    sheet = inspector.planes_picture(planes, 1.0)
+    gap = inspector.GAP
+    assert sheet.shape == (3 * 4 + 2 * gap, 2 * 5 + gap, 3)
+    assert sheet[3, 0].tolist() == [36, 84, 196], "row 0 of a plane lies lowest, as z grows upwards"
+    last = sheet[2 * (4 + gap), -1]
+    assert last[0] > last[2]
+    assert np.array_equal(sheet[0, 3], [255, 255, 255])
+
+
+def test_a_histogram_counts_every_texel_once():
+    plane = torch.linspace(-3, 3, 60).reshape(6, 10)
+    told = inspector.histogram(plane, 2.0)
+    assert sum(told["counts"]) == 60
+    assert told["counts"][0] > told["counts"][5], "what lies beyond the range is counted at its end"
+    assert told["mean"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_page_steers_over_the_network(served):
+    session = served.explorer.sessions.of_page("steered")
+    record = session.selection()[0]
+    url = f"{served.url}/steer/{session.token}"
+
+    def post(body: bytes) -> tuple[int, dict]:
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    code, told = post(json.dumps({"do": "look", "look": "x_t"}).encode())
+    assert (code, told["look"]) == (200, "x_t")
+    for wrong in (b"{", b"[]", b'{"do": "blend", "u": 0, "v": 0}', b'{"do": "vary"}'):
+        code, told = post(wrong)
+        assert code == 400
+        assert told["error"]
+    pages = f"{served.url}/planes/{session.token}/{record.id}"
+    assert get(f"{pages}/0.png").startswith(b"\x89PNG")
+    assert get(f"{pages}/0.png?range=nan").startswith(b"\x89PNG")
+    assert json.loads(get(f"{pages}/0/2/3.json"))["counts"]
+    assert status(f"{pages}/7.png") == status(f"{pages}/0/3/0.json") == 404
+    assert json.loads(get(f"{served.url}/inspect/{session.token}/{record.id}.json"))["tree"]
+    assert status(f"{served.url}/steer/unknown") == 405
