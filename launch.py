@@ -3,7 +3,8 @@
 `python launch.py` opens the explorer.
 
 `python launch.py COMMAND --help` tells about one of the commands: dataset vehicles, dataset chairs, dataset tables,
-dataset mesh, generate, reconstruct, render, export, interpolate, regenerate, evaluate, scoreboard.
+dataset mesh, generate, reconstruct, render, export, denoise, interpolate,
+regenerate, evaluate, scoreboard.
 
 Angles are in degrees, distances in SRN units: azimuth 0 stands in front of the object and grows counter-clockwise seen
 from above, elevation 0 is level, an object's bounding box has diagonal 1.
@@ -32,6 +33,7 @@ def missing_package(error: ModuleNotFoundError) -> str:
 try:
     import tyro
 
+    from app.commands.denoise import Denoise
     from app.commands.interpolate import Interpolate
     from app.commands.regenerate import Regenerate
     from app.commands.results import write_result
@@ -387,6 +389,7 @@ COMMANDS = {
     "reconstruct": Reconstruct,
     "render": Render,
     "export": Export,
+    "denoise": Denoise,
     "interpolate": Interpolate,
     "regenerate": Regenerate,
     "evaluate": Evaluate,

@@ -2,7 +2,7 @@
 // directions. Dragging goes straight to the session; what needs a run goes through Python.
 const part = (name) => element.querySelector(`.blend-${name}`);
 let state = {corners: [], way: 'slerp', mode: 'ours', point: [0.5, 0.5], ready: false};
-let point = [0.5, 0.5], playing = null, loop = true, forward = 1, base = null;
+let point = [0.5, 0.5], playing = null, loop = true, forward = 1, base = null, varied = null;
 
 async function refresh() {
   const response = await fetch(`blend/${explorer.token()}.json`);
@@ -127,6 +127,7 @@ async function vary() {
   sliders().forEach((one) => { one.nextElementSibling.textContent = `${one.value > 0 ? '+' : ''}${Number(one.value).toFixed(1)}σ`; });
   const answer = await explorer.steer({do: 'vary', record: base, amounts});
   if (!answer) return;
+  varied = answer.record;
   explorer.told(answer);
   newThumbnail(answer);
 }
@@ -157,7 +158,7 @@ element.addEventListener('click', (event) => {
 
 explorer.on('corner', ({record}) => ask('record', {record}));
 explorer.on('timeline', ({record}) => {
-  if (record !== base && !part('directions').contains(document.activeElement)) {
+  if (record !== base && record !== varied) {
     base = null;
     sliders().forEach((one) => { one.value = 0; one.nextElementSibling.textContent = '0.0σ'; });
   }
