@@ -16,7 +16,7 @@ from app.records import Record
 from app.session import Session
 from engine.config import to_json
 from engine.errors import ConfigError
-from engine.events import Run, Step, finish
+from engine.events import Run, Step
 from engine.explore.film import even_points, path_film
 from engine.explore.interpolate import (
     Corner,
@@ -227,25 +227,24 @@ class Blend:
         self._show(between(self.codes, u, v))
 
     def settle(self, u: float, v: float) -> None:
-        """Show the object there as the prior draws it, unless somebody has moved on meanwhile."""
+        """Show the object there as the prior draws it, unless somebody moves on meanwhile."""
         self.move(u, v)
         mine, (space, kind) = self._move, WAYS[self.way]
-        corners = [placed.corner for placed in self.placed]
-        run = path(
-            self.method,
-            corners,
-            [(u, v)],
-            options=self.options,
-            seed=self.seed,
-            space=space,
-            kind=kind,
-        )
-        code = finish(run)[0]
-        if self._move == mine:
-            if space == "noise":
-                noises = torch.stack([corner.x_T for corner in corners])
-                self.record.noise = blend(noises, u, v, kind).cpu()
-            self._show(code)
+        if space == "code":
+            corners = torch.stack([placed.corner.latent for placed in self.placed])
+            self._show(blend(corners, u, v, "lerp"))
+            return
+        x_T = blend(torch.stack([placed.corner.x_T for placed in self.placed]), u, v, kind)
+        run = self.method.generate(1, self.options, Noise(self.seed), x_T=x_T[None])
+        while self._move == mine:
+            try:
+                next(run)
+            except StopIteration as end:
+                if self._move == mine:
+                    self.record.noise = x_T.cpu()
+                    self._show(end.value[0])
+                return
+        run.close()
 
     def _show(self, code: Tensor) -> None:
         keys = [step for step in self.record.frames if step.stage == "path"]

@@ -137,7 +137,8 @@ def captions(snapshot: Snapshot) -> dict[str, Any]:
     texts = [pane_text(pane) for pane in snapshot.panes]
     if snapshot.difference:
         texts = [" against ".join(texts)]
-    return {"look": look, "panes": texts}
+    several = len({pane.record.id for pane in snapshot.panes}) > 1
+    return {"look": look, "panes": texts, "several": several}
 
 
 def pane_text(pane: Pane) -> str:

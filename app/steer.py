@@ -65,11 +65,21 @@ def compare(session: Session, wish: Wish) -> Answer:
 
 
 def blend(session: Session, wish: Wish) -> Answer:
-    """Show the object at a point between the corners."""
+    """Show what lies at a point between the corners, near enough."""
     part = session.part(Blend)
-    u, v = (min(max(float(wish[name]), 0.0), 1.0) for name in ("u", "v"))
-    (part.settle if wish.get("settle") else part.move)(u, v)
+    part.move(*_point(wish))
     return {**shown(session), "version": part.record.version}
+
+
+def settle(session: Session, wish: Wish) -> Answer:
+    """Show the object at a point between the corners as the prior draws it."""
+    part = session.part(Blend)
+    part.settle(*_point(wish))
+    return {**shown(session), "version": part.record.version}
+
+
+def _point(wish: Wish) -> tuple[float, float]:
+    return min(max(float(wish["u"]), 0.0), 1.0), min(max(float(wish["v"]), 0.0), 1.0)
 
 
 def vary(session: Session, wish: Wish) -> Answer:
@@ -87,6 +97,7 @@ DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
     "look": look,
     "compare": compare,
     "blend": blend,
+    "settle": settle,
     "vary": vary,
     **history.DEEDS,
 }

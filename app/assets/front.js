@@ -1,7 +1,7 @@
 // What all parts of the page share: messages to the session many times a second, and news about what is shown.
 window.explorer = (() => {
   const waiting = new Map();
-  let busy = false;
+  const busy = new Set();
 
   async function deliver(wish) {
     const response = await fetch(`steer/${explorer.token()}`, {
@@ -10,16 +10,16 @@ window.explorer = (() => {
     return response.ok ? response.json() : null;
   }
 
-  // One message is on its way at a time; of those that wait, only the newest of each kind is sent.
-  async function send() {
-    if (busy) return;
-    busy = true;
-    while (waiting.size) {
-      const [kind, {wish, done}] = waiting.entries().next().value;
+  // One message of each kind is on its way at a time; of those that wait, only the newest is sent.
+  async function send(kind) {
+    if (busy.has(kind)) return;
+    busy.add(kind);
+    while (waiting.has(kind)) {
+      const {wish, done} = waiting.get(kind);
       waiting.delete(kind);
       done(await deliver(wish).catch(() => null));
     }
-    busy = false;
+    busy.delete(kind);
   }
 
   return {
@@ -27,7 +27,7 @@ window.explorer = (() => {
     steer: (wish) => new Promise((done) => {
       waiting.get(wish.do)?.done(null);
       waiting.set(wish.do, {wish, done});
-      send();
+      send(wish.do);
     }),
     tell: (name, detail) => document.dispatchEvent(new CustomEvent(`explorer:${name}`, {detail})),
     on: (name, hear) => document.addEventListener(`explorer:${name}`, (event) => hear(event.detail)),

@@ -52,7 +52,7 @@ const DEEDS = {
   pin: (number) => post({do: 'pin', record: number}),
   rename: (number, button) => rename(cardOf(button)),
   inspect: (number) => { trigger('select', {value: number}); tabButton('inspect').click(); },
-  interpolate: (number) => { tabButton('interpolate').click(); heard('#tab-interpolate', () => explorer.tell('corner', {record: number})); },
+  interpolate: (number) => { tabButton('interpolate').click(); heard('#tab-interpolate .blend', () => explorer.tell('corner', {record: number})); },
   reconstruct: (number) => { trigger('edit', {value: number}); tabButton('reconstruct').click(); },
   async compare(number) {
     const answer = await explorer.steer({do: 'compare', record: number});
@@ -119,8 +119,8 @@ document.getElementById('end-comparison')?.remove();
 const ending = Object.assign(document.createElement('button'), {id: 'end-comparison', type: 'button', textContent: 'End comparison', hidden: true});
 document.body.append(ending);
 ending.addEventListener('click', () => DEEDS.compare(null));
-explorer.on('panes', ({panes}) => {
-  ending.hidden = panes.length < 2;
+explorer.on('panes', ({several}) => {
+  ending.hidden = !several;
   refresh();
 });
 

@@ -1,14 +1,19 @@
 // Interpolate: corners as thumbnails, a line for two and a square pad for three or four, and the sliders of the main
 // directions. Dragging goes straight to the session; what needs a run goes through Python.
 const part = (name) => element.querySelector(`.blend-${name}`);
+let held = false, drawn = '', watching = null;
 let state = {corners: [], way: 'slerp', mode: 'ours', point: [0.5, 0.5], ready: false};
 let point = [0.5, 0.5], playing = null, loop = true, forward = 1, base = null, varied = null;
 
 async function refresh() {
   const response = await fetch(`blend/${explorer.token()}.json`);
-  if (!response.ok) return;
-  state = await response.json();
-  draw();
+  if (!response.ok || held) return;
+  const told = await response.json();
+  const {corners, way, mode, ready} = told;
+  const news = JSON.stringify({corners, way, mode, ready});
+  state = told;
+  if (news !== drawn) draw();
+  drawn = news;
 }
 
 const ask = (act, more = {}) => trigger('select', {act, ...more});
@@ -61,7 +66,7 @@ async function move(u, v, settle = false) {
   point = [Math.min(Math.max(u, 0), 1), Math.min(Math.max(v, 0), 1)];
   place();
   if (!state.ready) return;
-  const answer = await explorer.steer({do: 'blend', u: point[0], v: point[1], settle});
+  const answer = await explorer.steer({do: settle ? 'settle' : 'blend', u: point[0], v: point[1]});
   if (!answer) return;
   explorer.told(answer);
   if (settle) newThumbnail(answer);
@@ -77,7 +82,6 @@ function drag(event, settle = false) {
   move((event.clientX - box.left) / box.width, state.corners.length > 2 ? (event.clientY - box.top) / box.height : 0, settle);
 }
 
-let held = false;
 part('pad').addEventListener('pointerdown', (event) => {
   if (!event.target.closest('.track') || event.button) return;
   event.preventDefault();
@@ -162,7 +166,11 @@ explorer.on('timeline', ({record}) => {
     base = null;
     sliders().forEach((one) => { one.value = 0; one.nextElementSibling.textContent = '0.0σ'; });
   }
-  if (element.offsetParent) refresh();
 });
-new IntersectionObserver(() => element.offsetParent ? refresh() : play(false)).observe(element);
+new IntersectionObserver(() => {
+  clearInterval(watching);
+  watching = element.offsetParent ? setInterval(refresh, 500) : null;
+  if (element.offsetParent) refresh();
+  else play(false);
+}).observe(element);
 draw();

@@ -69,7 +69,7 @@ def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(sess
     assert answer["record"] == blend.record.id
     assert session.selection() == (blend.record, 9)
     assert torch.allclose(near, torch.lerp(blend.codes[0, 4], blend.codes[0, 5], 0.4), atol=1e-6)
-    steer(session, {"do": "blend", "u": 0.55, "v": 0, "settle": True})
+    steer(session, {"do": "settle", "u": 0.55, "v": 0})
     exact = blend.record.latent(-1)
     assert not torch.equal(exact, near)
     own = finish(session.method.generate(1, FEW, Noise(1), x_T=blend.record.noise[None]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,9 @@ from tests.waiting import until
 CANVASES = "[...document.querySelectorAll('canvas')].map(c => [c.width, c.height])"
 
 
-@pytest.fixture(scope="session")
-def explorer() -> Iterator[tuple[str, Explorer]]:
-    app = create_app(
-        AppSettings(checkpoint="toy", grace_s=1.0), ToyMethod(ToyConfig(step_seconds=0.12))
-    )
+@contextmanager
+def serving(app) -> Iterator[tuple[str, Explorer]]:
+    """An application behind a port of this machine, ready for everything."""
     config = uvicorn.Config(
         app, port=0, log_level="error", ws_per_message_deflate=False, timeout_graceful_shutdown=1
     )
@@ -40,6 +39,13 @@ def explorer() -> Iterator[tuple[str, Explorer]]:
     yield f"http://127.0.0.1:{port}/", app.state.explorer
     running.should_exit = True
     thread.join(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def explorer() -> Iterator[tuple[str, Explorer]]:
+    settings = AppSettings(checkpoint="toy", grace_s=1.0)
+    with serving(create_app(settings, ToyMethod(ToyConfig(step_seconds=0.12)))) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")
@@ -56,21 +62,28 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
-@pytest.fixture
-def open_tab(explorer, chromium) -> Iterator[Callable[[], Tab]]:
+@contextmanager
+def open_pages(browser, url: str) -> Iterator[Callable[[], Tab]]:
+    """Opens tabs of an explorer, and closes them at the end."""
     contexts = []
 
     def make() -> Tab:
-        context = chromium.new_context(
+        context = browser.new_context(
             viewport={"width": 1280, "height": 800}, accept_downloads=True
         )
         context.add_init_script(COUNT_UPLOADS)
         contexts.append(context)
-        return Tab(context.new_page(), explorer[0])
+        return Tab(context.new_page(), url)
 
     yield make
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def open_tab(explorer, chromium) -> Iterator[Callable[[], Tab]]:
+    with open_pages(chromium, explorer[0]) as make:
+        yield make
 
 
 class Tab:
