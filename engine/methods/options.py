@@ -90,10 +90,10 @@ class KeepOptions:
         guidance_gain=3e4,
         guide_below=180,
         renoise=RenoiseOptions(steps=20, mix=0.3, t_high=280),
-        finetune_steps=12,
-        inner_steps=6,
+        finetune_steps=16,
+        inner_steps=8,
         prior_weight=0.3,
-        finetune_mix=0.15,
+        finetune_mix=0.1,
     )
     """How the kept part's renders guide, and how the result is finetuned on them. `guide_below` and the renoising's `t_high`
     are how bold the proposals are: the lower, the more the rest differs from the original, and the harder the two are to

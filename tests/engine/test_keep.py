@@ -59,8 +59,7 @@ def test_a_run_goes_on_bit_for_bit_from_every_step(vehicles, front):
 def test_the_part_stays_while_the_rest_changes(vehicles, front):
     original, seen = vehicles.gallery[3], []
     result = finish(vehicles.regenerate(original, front, KeepOptions(), Noise(101)), seen.append)
-    assert [step.stage for step in seen[::16]] == ["guide", "renoise", "renoise"]
-    assert seen[-1].stage == "finetune"
+    assert list(dict.fromkeys(step.stage for step in seen)) == ["guide", "renoise", "finetune"]
     assert result.shape == (1, *vehicles.info.latent_shape)
     assert torch.equal(seen[-1].latent, result)
     assert all("psnr" in step.scalars for step in seen if step.stage == "renoise")
@@ -73,7 +72,7 @@ def test_the_part_stays_while_the_rest_changes(vehicles, front):
     kept[views.pixels[0]] = True
     assert float(-10 * error[kept].mean().log10()) > 30
     shown = (views.images[0] < 0.95).any(-1).flatten()
-    assert float(-10 * error[shown & ~kept].mean().log10()) < 22
+    assert float(-10 * error[shown & ~kept].mean().log10()) < 24
 
 
 def test_texels_that_serve_nothing_else_are_the_originals(vehicles, front):
