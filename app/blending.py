@@ -17,7 +17,6 @@ from app.session import Session
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import Run, Step
-from engine.explore.film import even_points, path_film
 from engine.explore.interpolate import (
     Corner,
     Kind,
@@ -259,6 +258,9 @@ class Blend:
 
     def film(self, file: Path) -> Run[Path]:
         """Write the path from A to B as MP4 or GIF."""
+        # the film's module looks for ffmpeg when it is imported
+        from engine.explore.film import even_points, path_film
+
         space, kind = WAYS[self.way]
         corners = [placed.corner for placed in self.placed[:2]]
         codes = yield from path(

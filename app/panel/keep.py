@@ -108,7 +108,8 @@ def build(page: Page, history: gr.HTML) -> None:
         concurrency_limit=None,
         show_progress="hidden",
     )
-    stop.click(page.cancel, outputs=page.timeline, queue=False, **quiet)
+    named = {"api_name": "stop_regenerating"}  # unnamed it would take the name of the public one
+    stop.click(page.cancel, outputs=page.timeline, queue=False, **quiet, **named)
 
 
 def mark(keeping: Keeping, told: Mapping[str, Any]) -> None:

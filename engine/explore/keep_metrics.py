@@ -19,7 +19,6 @@ from engine.ops.cameras import orbit_camera
 from engine.ops.region import Region
 from engine.render import Baked, RenderOptions, render, to_uint8
 from engine.types import Camera
-from engine.video import contact_sheet
 
 AZIMUTHS = tuple(10.0 + 45.0 * k for k in range(8))
 ELEVATIONS = (20.0, 5.0, 35.0, 10.0, 20.0, 50.0, 0.0, 25.0)
@@ -105,6 +104,8 @@ def keep_sheet(
     original: Looks, kept: Bool[Tensor, "views height width"], proposals: Sequence[Looks]
 ) -> UInt8[np.ndarray, "rows cols 3"]:
     """Rows of views: the original, the original with its kept pixels marked, and every proposal."""
+    from engine.video import contact_sheet  # looks for ffmpeg when it is imported
+
     mark = original.rgb.new_tensor(MARK)
     marked = torch.where(kept[..., None], original.rgb.lerp(mark, 0.6), original.rgb)
     rows = [original.rgb, marked, *(looks.rgb for looks in proposals)]

@@ -190,7 +190,7 @@ def test_two_compared_objects_stand_side_by_side_until_one_is_chosen(session, ru
     session.show(look="difference")
     assert [pane.record for pane in session.snapshot().panes] == [first, second]
     session.select(second.id)
-    assert [pane.record for pane in session.snapshot().panes][0] is second
+    assert session.snapshot().panes[0].record is second
     assert session.beside() == []
 
 
