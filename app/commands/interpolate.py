@@ -65,7 +65,7 @@ class Interpolate:
         """Draw and write."""
         from engine.events import finish
         from engine.explore.film import even_points, path_film, path_strip
-        from engine.explore.interpolate import path
+        from engine.explore.interpolate import path, path_options
         from engine.methods.base import sample_options_of
         from engine.video import save_picture
 
@@ -77,7 +77,7 @@ class Interpolate:
             finish(self._corner(method, end, options), progress) for end in (self.from_, self.to)
         ]
         seed = self.seed if self.seed is not None else (seed_of(self.from_) or 0)
-        points = even_points(self.frames)
+        options, points = path_options(options, ends), even_points(self.frames)
         codes = finish(
             path(
                 method, ends, points, options=options, seed=seed, space=self.space, kind=self.kind

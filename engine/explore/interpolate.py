@@ -48,12 +48,14 @@ class Corner:
         x_T: The noise it comes from, `*latent_shape`; None where that is not known (yet).
         title: What people call it.
         returned: How like the object is what DDIM makes of a noise found by inversion, dB; None where `x_T` is its own.
+        steps: Noise levels of that inversion.
     """
 
     latent: Tensor
     x_T: Tensor | None = None  # noqa: N815 (the noise is x_T everywhere)
     title: str = ""
     returned: float | None = None
+    steps: int | None = None
 
 
 # ------------------------------------------------------------------------------------- between points
@@ -202,7 +204,17 @@ def with_noise(method: Invertible, corner: Corner, steps: int = 100) -> Run[Corn
     x_T = yield from method.invert(corner.latent[None], steps)
     options = SampleOptions(mode="paper", sampler="ddim", steps=steps)
     again = yield from method.generate(1, options, Noise(0), x_T=x_T)
-    return replace(corner, x_T=x_T[0], returned=likeness(method, again[0], corner.latent))
+    returned = likeness(method, again[0], corner.latent)
+    return replace(corner, x_T=x_T[0], returned=returned, steps=steps)
+
+
+def path_options(options: SampleOptions, corners: Sequence[Corner]) -> SampleOptions:
+    """Settings for a path through these corners: where one was inverted, DDIM of as many steps as its inversion.
+
+    Any other sampler leads a noise that was found for an unusual object elsewhere: to 20 dB instead of 40.
+    """
+    steps = max((corner.steps or 0 for corner in corners), default=0)
+    return replace(options, sampler="ddim", steps=steps, eta=0.0) if steps else options
 
 
 def corner_return(method: Method, corner: Corner, options: SampleOptions, seed: int) -> Run[float]:
@@ -233,7 +245,7 @@ def path(
         method: What draws them.
         corners: Two to four; in noise space with their noise.
         points: `u`, `v` in [0, 1]; see `blend`.
-        options: How each point is drawn (noise space).
+        options: How each point is drawn (noise space); see `path_options`.
         seed: Of the draws that all points share; with a corner's own seed and settings that corner is exact.
         space: Blend noises and draw, or blend codes (then always straight).
         kind: Way between two noises.

@@ -1,8 +1,9 @@
 """`python -m tests.bench [--out FILE.json] [--only GROUP ...] [--quick]`: every figure of the goals' table, in minutes.
 
 Groups: `frames` (the renderer against peer, torch and limit), `training` (the step against the published one),
-`reconstruct`, `regenerate` (a part kept, the rest drawn anew), `startup`, `drag` (frames a second in a browser) and `cuda`
-(details that only a GPU has). Run it on an idle machine; nothing is asserted.
+`reconstruct`, `regenerate` (a part kept, the rest drawn anew), `inversion` (objects from noise that was found for them),
+`startup`, `drag` (frames a second in a browser) and `cuda` (details that only a GPU has). Run it on an idle machine;
+nothing is asserted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from typing import Any
 
 import torch
 
-from tests.bench import cuda, dragging, frames, reconstruct, regenerate, startup, training
+from tests.bench import (
+    cuda,
+    dragging,
+    frames,
+    inversion,
+    reconstruct,
+    regenerate,
+    startup,
+    training,
+)
 from tests.bench.report import Results, commit, machine, markdown
 from tests.bench.settings import QUICK, Settings
 from tests.bench.timing import torch_threads
@@ -35,6 +45,7 @@ GROUPS: dict[str, Callable[..., Results]] = {
     "training": training.measure,
     "reconstruct": reconstruct.measure,
     "regenerate": regenerate.measure,
+    "inversion": inversion.measure,
     "startup": startup.measure,
     "drag": dragging.measure,
     "cuda": gpu,

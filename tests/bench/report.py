@@ -25,6 +25,8 @@ KEYS = (
     "train_render_speedup",
     "reconstruct_s",
     "reconstruct_first_3d_s",
+    "inversion_db",
+    "inversion_s",
     "first_frame_cold_s",
     "first_frame_warm_s",
 )

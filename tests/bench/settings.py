@@ -31,6 +31,8 @@ class Settings:
     """Rays of each scene in the render part of a training step."""
     reconstructions: int = 3
     """Reconstructions, after one that warms up."""
+    inversions: int = 16
+    """Objects drawn in mode `paper` and inverted; half as many in mode `ours`, a quarter rebuilt."""
     fit: FitOptions | None = None
     """How to reconstruct; None takes the checkpoint's settings."""
     threads: int = os.cpu_count() or 1
@@ -50,6 +52,7 @@ QUICK = Settings(
     train_scenes=2,
     rays=1024,
     reconstructions=1,
+    inversions=4,
     starts=1,
     drag_s=2.0,
 )
@@ -63,6 +66,7 @@ TINY = Settings(
     train_scenes=2,
     rays=64,
     reconstructions=1,
+    inversions=1,
     fit=FitOptions(
         steps=2, renoise=RenoiseOptions(steps=1), finetune_steps=1, inner_steps=1, rays=256
     ),

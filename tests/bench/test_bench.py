@@ -114,7 +114,7 @@ def test_the_published_step_is_the_engines(batch):
 
 
 def test_a_run_holds_the_keys_and_prints_the_table():
-    found, table = run(["frames", "training", "reconstruct", "startup", "drag"], TINY)
+    found, table = run(["frames", "training", "reconstruct", "inversion", "startup", "drag"], TINY)
     assert not found["failed"]
     assert set(KEYS) <= set(found)
     expected = set(KEYS) - {"first_frame_cold_s", "first_frame_warm_s", "frame_512_ms"}

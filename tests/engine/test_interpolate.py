@@ -19,6 +19,7 @@ from engine.explore.interpolate import (
     grid_points,
     likeness,
     path,
+    path_options,
     scene_corner,
     seed_corner,
     slerp,
@@ -202,8 +203,16 @@ def test_noise_is_found_for_a_corner_that_has_none(vehicles, corners):
     assert stages == ["invert"] * 20 + ["denoise"] * 20
     shown = finish(corner_return(vehicles, found, options, 5))
     assert shown == pytest.approx(found.returned, abs=1e-3)
+    assert path_options(vehicles.paper_sample_options, [corners[0], found]) == options
     assert finish(with_noise(vehicles, corners[0], 10)) is corners[0]
     assert finish(corner_return(vehicles, corners[1], PAPER, 5)) == math.inf
+
+
+def test_a_path_through_an_inverted_corner_walks_the_inversions_noise_levels():
+    drawn, found = Corner(A, A), Corner(B, B, steps=50, returned=40.0)
+    ours = SampleOptions(sampler="unipc", steps=10)
+    assert path_options(ours, [drawn, drawn]) == ours
+    assert path_options(ours, [drawn, found]) == SampleOptions(sampler="ddim", steps=50)
 
 
 def test_a_scene_keeps_its_noise_only_where_its_seed_still_gives_it(vehicles, corners):
