@@ -7,6 +7,7 @@ import html
 import itertools
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -272,6 +273,11 @@ def encode(rgb: np.ndarray, extension: str = ".jpg", quality: int = 85) -> bytes
 def data_uri(rgb: np.ndarray, extension: str = ".png") -> str:
     """A small picture as an address that carries it."""
     return f"data:image/{extension[1:]};base64,{base64.b64encode(encode(rgb, extension)).decode()}"
+
+
+def file_uri(path: Path) -> str:
+    """A small JPEG file as an address that carries it."""
+    return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def fitted(rgba: np.ndarray, size: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from app.outlines import Outlines
 from app.settings import AppSettings
+from app.showcase import Showcase
 from engine.checkpoint import FOLDER, find_checkpoint, list_checkpoints, open_checkpoint
 from engine.device import pick_device
 from engine.errors import CheckpointError
@@ -36,12 +37,14 @@ class Prior:
         name: What it was opened by.
         method: Generates and reconstructs.
         outlines: Frame its pictures.
+        showcase: Its objects that are ready at once.
     """
 
     def __init__(self, name: str, method: Method):
         self.name = name
         self.method = method
         self.outlines = Outlines(method)
+        self.showcase = Showcase(name, method)
         self._greeting: Future[Baked] | None = None
         self._lock = threading.Lock()
 
@@ -155,6 +158,7 @@ class Priors:
             try:
                 prior.prepare_fits()
                 prior.outlines()
+                prior.showcase.prepare()
             except Exception:
                 log.exception(
                     "something of %s could not be prepared; it will be slower", prior.name

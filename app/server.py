@@ -122,7 +122,8 @@ class Loading:
         finally:
             frames.join()
             settle()
-        for prepare in (self.explorer.prepare_fits, self.explorer.priors.first.outlines):
+        first = self.explorer.priors.first
+        for prepare in (self.explorer.prepare_fits, first.outlines, first.showcase.prepare):
             if not self.stopped.is_set():
                 self._try(prepare)
 

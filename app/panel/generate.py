@@ -16,6 +16,7 @@ from app.panel.stage import Page
 from app.plans import plan
 from app.records import Record
 from app.session import Session
+from app.showcase import Showcase
 from engine.config import to_json
 from engine.errors import EngineError
 from engine.methods.base import Method, SampleOptions, sample_options_of
@@ -34,10 +35,12 @@ class GenerateTab:
     mode: gr.Radio
     seed: gr.Number
     steps: gr.Slider
+    examples: gr.HTML
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
         """What changes with the session's prior."""
-        return {self.steps: _usual(mode, session.method)["steps"]}
+        steps = _usual(mode, session.method)["steps"]
+        return {self.steps: steps, self.examples: examples_html(session.prior.showcase)}
 
 
 def build(page: Page) -> GenerateTab:
@@ -46,8 +49,10 @@ def build(page: Page) -> GenerateTab:
     gr.HTML(
         '<p class="lead">Noise becomes an object. Every step appears below the view and can be turned.</p>'
     )
+    showcase = page.priors.first.showcase
+    examples = clickable("ready", examples_html(showcase))
     mode = mode_choice("generate-mode")
-    seed, _ = seed_row("generate-seed")
+    seed, _ = seed_row("generate-seed", showcase.seeds[0] if showcase.seeds else 0)
     with gr.Row():
         count = gr.Slider(
             1,
@@ -116,13 +121,28 @@ def build(page: Page) -> GenerateTab:
         show_progress="hidden",
     )
 
+    def take(event: gr.EventData, request: gr.Request) -> tuple[int, str, str]:
+        session = page.sessions.of_page(request.session_hash)
+        chosen = int(event._data["value"])
+        if chosen in session.prior.showcase.seeds:
+            session.stop(page.runner)
+            session.add(session.prior.showcase.record(chosen))
+        return chosen, watch.timeline(session, page.runner), watch.history(session)
+
+    examples.select(
+        take,
+        outputs=[seed, page.timeline, history],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
     def usual(request: gr.Request, mode: str) -> int:
         return _usual(mode, page.sessions.of_page(request.session_hash).method)["steps"]
 
     mode.input(
         usual, mode, steps, queue=False, show_progress="hidden", api_visibility="private",
     )  # fmt: skip
-    return GenerateTab(history, stop, mode, seed, steps)
+    return GenerateTab(history, stop, mode, seed, steps, examples)
 
 
 def _usual(mode: str, method: Method) -> dict[str, int]:
@@ -149,3 +169,14 @@ def records_of(method: Method, options: SampleOptions, seed: int, count: int) ->
 
 def _whole(value: float | None, low: int, high: int) -> int:
     return min(max(int(value or 0), low), high)
+
+
+def examples_html(showcase: Showcase) -> str:
+    """Objects that are ready, as pictures to click on."""
+    buttons = "".join(
+        f'<button type="button" data-pick="{seed}" title="Show seed {seed} and how it formed, at once">'
+        f'<img src="{present.file_uri(showcase.picture(seed))}" alt="Seed {seed}"></button>'
+        for seed in showcase.seeds
+        if showcase.picture(seed).is_file()
+    )
+    return f'<div class="examples"><span>Try one</span>{buttons}</div>' if buttons else ""

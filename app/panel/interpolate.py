@@ -95,7 +95,7 @@ def build(page: Page, history: gr.HTML) -> None:
             return
         yield from follow(session, job)
         if told["act"] == "seed" and job.state == "done":
-            yield from added(session)
+            yield from added(session, job)
         if told["act"] == "film" and job.state == "done":
             yield {film: film_html(session, Path(job.result).name)}
 
@@ -107,11 +107,11 @@ def build(page: Page, history: gr.HTML) -> None:
                 problem: present.error_html(job.error or ""),
             }
 
-    def added(session: Session) -> Iterator[dict[Any, Any]]:
+    def added(session: Session, drawn: Job) -> Iterator[dict[Any, Any]]:
         """The object of a seed that was just drawn becomes a corner."""
         blend = session.part(Blend)
         try:
-            blend.add(session.selection()[0])
+            blend.add(next(record for record in session.history if record.job == drawn.id))
             job = blend.prepare(page.runner)
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
@@ -138,7 +138,7 @@ def build(page: Page, history: gr.HTML) -> None:
             for seed in corners or []:
                 job = draw_seed(page, session, int(seed))
                 yield from follow(session, job)
-                blend.add(session.history[0])
+                blend.add(next(record for record in session.history if record.job == job.id))
             job = blend.prepare(page.runner)
             if job is None:
                 raise ConfigError(f"Found {len(corners or [])} corners, expected 2 to 4 seeds.")
@@ -153,6 +153,7 @@ def build(page: Page, history: gr.HTML) -> None:
     view.select(
         act,
         outputs=[page.timeline, history, problem, film],
+        trigger_mode="multiple",  # somebody may add the next object while the last one is being drawn
         concurrency_limit=None,
         show_progress="hidden",
         api_visibility="private",

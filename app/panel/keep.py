@@ -98,7 +98,8 @@ def build(page: Page, history: gr.HTML) -> None:
             }
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    view.select(act, outputs=[problem, page.timeline], queue=False, **quiet)
+    marking = {"outputs": [problem, page.timeline], "queue": False, "trigger_mode": "multiple"}
+    view.select(act, **marking, **quiet)
     box, record = gr.JSON(visible=False), gr.Number(visible=False)
     go.click(
         propose,

@@ -141,7 +141,7 @@ def follow_prior(
     def follow(session: Session, fitting: str, making: str) -> dict[Any, Any]:
         return {**fitted.follow(session, fitting), **made.follow(session, making)}
 
-    outputs = [made.steps, *fitted.settings, pictures.examples, *distances]
+    outputs = [made.steps, made.examples, *fitted.settings, pictures.examples, *distances]
     prior.wire(page, note, made.history, outputs, follow, [fitted.mode, made.mode]).then(
         pictures.reframe,
         pictures.inputs,

@@ -21,11 +21,11 @@ def clickable(elem_id: str, value: str = "", name: str = "click.js") -> gr.HTML:
     return gr.HTML(value, elem_id=elem_id, js_on_load=script(name), apply_default_css=False)
 
 
-def seed_row(elem_id: str) -> tuple[gr.Number, gr.Button]:
+def seed_row(elem_id: str, value: int = 0) -> tuple[gr.Number, gr.Button]:
     """A seed with a die."""
     with gr.Row(elem_classes="seed"):
         seed = gr.Number(
-            0,
+            value,
             label="Seed",
             info="The same seed and settings give the same object.",
             precision=0,

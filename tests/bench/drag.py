@@ -40,10 +40,10 @@ def measure(checkpoint: str = "vehicles", rows: int = 256, seconds: float = 4.0)
         `drag_shown_fps` and `drag_shown_over_sent` of a real browser (None without one), `drag_scripted_fps` of one
         scripted viewer, `drag_four_viewers_fps` of each of four, and how far one of them is from their mean.
     """
-    with _explorer(checkpoint, rows) as explorer:
-        shown, sent = _browser(explorer, seconds) if Path(CHROMIUM).exists() else (None, None)
-        (alone,) = _scripted(explorer, 1, seconds)
-        four = _scripted(explorer, 4, seconds)
+    with explorer(checkpoint, rows) as remote:
+        shown, sent = _browser(remote, seconds) if Path(CHROMIUM).exists() else (None, None)
+        (alone,) = _scripted(remote, 1, seconds)
+        four = _scripted(remote, 4, seconds)
     mean = statistics.mean(four)
     return {
         "drag_rows": rows,
@@ -74,7 +74,8 @@ class _Remote:
 
 
 @contextmanager
-def _explorer(checkpoint: str, rows: int) -> Iterator[_Remote]:
+def explorer(checkpoint: str, rows: int) -> Iterator[_Remote]:
+    """The explorer in a process of its own, warm."""
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, checkpoint, rows), daemon=True)

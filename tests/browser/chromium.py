@@ -19,14 +19,17 @@ FLAGS = [
 ]
 COUNT_UPLOADS = """
 window.__uploads = [];
+window.__uploadTimes = [];
 for (const kind of [window.WebGLRenderingContext, window.WebGL2RenderingContext]) {
   if (!kind) continue;
   for (const name of ['texImage2D', 'texSubImage2D']) {
     const original = kind.prototype[name];
     kind.prototype[name] = function (...args) {
       const picture = args[args.length - 1];
-      if (picture instanceof HTMLImageElement && picture.width > 32)
+      if (picture instanceof HTMLImageElement && picture.width > 32) {
         window.__uploads.push([picture.width, picture.height]);
+        window.__uploadTimes.push(performance.timeOrigin + performance.now());
+      }
       return original.apply(this, args);
     };
   }

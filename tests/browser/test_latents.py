@@ -52,7 +52,7 @@ def apart(a: np.ndarray, b: np.ndarray) -> float:
 def generate(tab: Tab, seed: int, mode: str = "Ours", steps: int = 6) -> None:
     """Draw one object."""
     tab.tab("Generate")
-    tab.page.locator("#generate-mode").get_by_text(mode).click()
+    tab.page.locator("#generate-mode").get_by_text(mode, exact=True).click()
     tab.page.fill("#generate-seed input", str(seed))
     tab.page.fill("#generate-steps input[type=number]", str(steps))
     before = tab.page.evaluate("explorer.shown.record")
