@@ -26,6 +26,7 @@ from engine.explore.interpolate import (
     grid_points,
     likeness,
     path,
+    path_options,
     with_noise,
 )
 from engine.explore.timeline import on_cpu, result_step
@@ -132,7 +133,8 @@ class Blend:
     @property
     def options(self) -> SampleOptions:
         """How each point is drawn."""
-        return sample_options_of(self.method, self.mode)
+        usual = sample_options_of(self.method, self.mode)
+        return path_options(usual, [placed.corner for placed in self.placed])
 
     @property
     def seed(self) -> int:

@@ -49,6 +49,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
         "planes": list(record.method.info.latent_shape),
         "bytes": step_bytes([step for step in found if step]),
         "tree": tree(session, record),
+        "settings": _settings(record),
         "beside": [other.id for other, _ in session.beside()],
     }
 
@@ -124,6 +125,13 @@ def histogram(plane: Tensor, largest: float) -> dict[str, Any]:
         "mean": float(values.mean()),
         "spread": float(values.std()),
     }
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    """What a branch of it may change, as it was."""
+    settings = record.provenance.get("settings", {})
+    names = ("sampler", "guidance_gain", "snr_power")
+    return {"seed": record.provenance.get("seed"), **{name: settings.get(name) for name in names}}
 
 
 def _schedule(record: Record) -> Schedule:

@@ -33,6 +33,7 @@ async function refresh() {
   other = run.beside.length ? await ask(run.beside[0]) : null;
   drawCharts();
   drawTree();
+  drawForm();
   move();
   if (run.pending || other?.pending) setTimeout(() => mine === asking && refresh(), 400);
 }
@@ -196,6 +197,21 @@ element.addEventListener('click', async (event) => {
   if (act === 'back') explorer.go(index() - 1);
   if (act === 'on') explorer.go(index() + 1);
 });
+
+part('branch').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const form = event.target, told = Object.fromEntries(new FormData(form));
+  trigger('select', {act: 'branch', ...told, swap: form.swap.checked});
+});
+
+function drawForm() {
+  const form = part('branch'), {settings} = run;
+  for (const name of ['seed', 'guidance_gain', 'snr_power']) {
+    form[name].placeholder = settings[name] ?? '';
+    form[name].disabled = settings[name] === null || settings[name] === undefined;
+  }
+  form.sampler.options[0].textContent = settings.sampler ? `${settings.sampler}, as it was` : 'as it was';
+}
 
 // -- playing ---------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gradio as gr
@@ -12,6 +12,8 @@ from app.branching import Change, branch, pictures
 from app.panel import watch
 from app.panel.parts import LARGEST_SEED, script
 from app.panel.stage import Page
+from app.records import Record
+from app.session import Session
 from engine.errors import ConfigError, EngineError
 
 SKELETON = """
@@ -34,6 +36,17 @@ SKELETON = """
  </div>
  <div class="insp-charts"></div>
  <div class="insp-tree" hidden></div>
+ <form class="insp-branch" title="With nothing changed the branch takes the same steps, bit for bit">
+  <h4>Branch from this step <small>what you leave empty stays as it was</small></h4>
+  <div class="insp-fields">
+   <label title="Of all draws after this step">Seed <input name="seed" type="number" min="0" step="1"></label>
+   <label title="How the remaining noise levels are walked">Sampler <select name="sampler"><option value="">as it was</option><option value="ddim">DDIM</option><option value="dpm++2m">DPM-Solver++(2M)</option><option value="unipc">UniPC</option></select></label>
+   <label title="How hard the remaining steps are pulled towards your pictures (lambda_gd in the paper)">Guidance gain &lambda; <input name="guidance_gain" type="number" min="0" step="any"></label>
+   <label title="Small guides noisy steps, large clean ones (omega in the paper)">SNR exponent &omega; <input name="snr_power" type="number" min="0" max="1" step="any"></label>
+  </div>
+  <div class="insp-go"><label class="insp-swap"><input name="swap" type="checkbox"> guide with the pictures that lie in Reconstruct now</label>
+  <button type="submit" class="insp-primary">Branch from here</button></div>
+ </form>
  <div class="insp-planes">
   <h4>Triplane <small>planes xy, xz, yz &times; channels</small><label title="Values from which colours are full">range <input type="range" min="0.2" max="3" step="0.1" value="2" aria-label="Colour range"><output>&plusmn;2.0</output></label></h4>
   <img alt="The planes of the shown step" title="Blue is negative, red positive; click one to enlarge it">
@@ -42,12 +55,6 @@ SKELETON = """
  <div class="insp-enlarged" hidden><div class="tile"></div><div class="bars"></div></div>
 </div>
 """
-SAMPLERS = [
-    ("As before", ""),
-    ("DDIM", "ddim"),
-    ("DPM-Solver++(2M)", "dpm++2m"),
-    ("UniPC", "unipc"),
-]
 
 
 def build(page: Page, history: gr.HTML) -> None:
@@ -55,66 +62,49 @@ def build(page: Page, history: gr.HTML) -> None:
     view = gr.HTML(
         SKELETON, elem_id="inspector", js_on_load=script("inspector.js"), apply_default_css=False
     )
-    with gr.Accordion("Branch from this step", open=True, elem_id="branch-settings"):
-        gr.HTML(
-            '<p class="hint">Goes on from the shown step. What you leave empty stays; with nothing changed the branch takes '
-            "the same steps, bit for bit.</p>"
-        )
-        with gr.Row():
-            seed = gr.Number(
-                None, label="Seed", info="Of all draws after this step.", precision=0, minimum=0,
-                maximum=LARGEST_SEED, elem_id="branch-seed",
-            )  # fmt: skip
-            sampler = gr.Dropdown(
-                SAMPLERS, value="", label="Sampler", info="How the remaining noise levels are walked.",
-                filterable=False, elem_id="branch-sampler",
-            )  # fmt: skip
-        with gr.Row():
-            gain = gr.Number(
-                None, label="Guidance gain λ", info="Pull towards your pictures (λ_gd).", minimum=0,
-                elem_id="branch-gain",
-            )  # fmt: skip
-            power = gr.Number(
-                None, label="SNR exponent ω", info="Small guides noisy steps, large clean ones.", minimum=0,
-                maximum=1, step=0.05, elem_id="branch-power",
-            )  # fmt: skip
-        swap = gr.Checkbox(
-            False,
-            label="Guide with the pictures that lie in Reconstruct now",
-            elem_id="branch-pictures",
-        )
-        go = gr.Button("Branch from here", variant="primary", elem_id="branch")
-        problem = gr.HTML("", elem_id="branch-problem")
-        report = gr.JSON(visible=False)
+    problem = gr.HTML("", elem_id="branch-problem")
+    report = gr.JSON(visible=False)
 
-    def go_on(
+    def act(event: gr.EventData, request: gr.Request) -> Iterator[dict[Any, Any]]:
+        session, told = page.sessions.of_page(request.session_hash), event._data
+        if "value" in told:
+            session.select(int(told["value"]))
+            yield {
+                page.timeline: watch.timeline(session, page.runner),
+                history: watch.history(session),
+            }
+            return
+        yield from go_on(session, told, *session.selection())
+
+    def branch_run(
         request: gr.Request,
-        seed: float | None = None,
-        sampler: str = "",
-        guidance_gain: float | None = None,
-        snr_power: float | None = None,
-        swap_pictures: bool = False,
         record: int | None = None,
         step: int | None = None,
+        seed: int | None = None,
+        sampler: str | None = None,
+        guidance_gain: float | None = None,
+        snr_power: float | None = None,
     ) -> Iterator[dict[Any, Any]]:
-        """Branch from a step of a run; a program may name both, the page means the shown ones."""
+        """Go on from a step of a run (by default the shown one) with something changed; the last update reports."""
         session = page.sessions.of_page(request.session_hash)
+        changes = {
+            "seed": seed,
+            "sampler": sampler,
+            "guidance_gain": guidance_gain,
+            "snr_power": snr_power,
+        }
+        trunk, place = session.selection()
+        if record is not None:
+            trunk, place = session.record(int(record)), int(step or 0)
+        yield from go_on(session, changes, trunk, place)
+
+    def go_on(
+        session: Session, changes: Mapping[str, Any], trunk: Record | None, place: int
+    ) -> Iterator[dict[Any, Any]]:
         try:
-            trunk, place = session.selection()
-            if record is not None:
-                trunk, place = session.record(int(record)), int(step or 0)
-                if trunk is None or not 0 <= place < len(trunk.frames):
-                    raise ConfigError(
-                        f"Found no step {place} of run {record}; name one of this session's."
-                    )
-            change = Change(
-                seed=None if seed is None else min(max(int(seed), 0), LARGEST_SEED),
-                sampler=sampler or None,
-                guidance_gain=guidance_gain,
-                snr_power=snr_power,
-                views=pictures(session) if swap_pictures else None,
-            )
-            made = branch(session, page.runner, trunk, place, change)
+            if trunk is None or not 0 <= place < len(trunk.frames):
+                raise ConfigError(f"Found no step {place} of that run; name one of this session's.")
+            made = branch(session, page.runner, trunk, place, change_of(session, changes))
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
             return
@@ -126,25 +116,33 @@ def build(page: Page, history: gr.HTML) -> None:
                 report: watch.report(session, made),
             }
 
-    record, step = gr.Number(visible=False), gr.Number(visible=False)
-    go.click(
-        go_on,
-        [seed, sampler, gain, power, swap, record, step],
-        [page.timeline, history, problem, report],
-        api_name="branch",
-        concurrency_limit=None,
-        show_progress="hidden",
-    )
+    outputs = [page.timeline, history, problem, report]
+    common = {"outputs": outputs, "concurrency_limit": None, "show_progress": "hidden"}
+    view.select(act, trigger_mode="multiple", api_visibility="private", **common)
+    asked = [gr.JSON(visible=False) for _ in range(6)]
+    gr.Button(visible=False).click(branch_run, asked, api_name="branch", **common)
 
-    def choose(event: gr.EventData, request: gr.Request) -> tuple[str, str]:
-        session = page.sessions.of_page(request.session_hash)
-        session.select(int(event._data["value"]))
-        return watch.timeline(session, page.runner), watch.history(session)
 
-    view.select(
-        choose,
-        outputs=[page.timeline, history],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+def change_of(session: Session, told: Mapping[str, Any]) -> Change:
+    """What somebody asked to be different.
+
+    Raises:
+        ConfigError: If a number is none, or there are no pictures where pictures were asked for.
+    """
+    try:
+        numbers = {
+            name: None if told.get(name) in (None, "") else float(told[name])
+            for name in ("seed", "guidance_gain", "snr_power")
+        }
+    except (TypeError, ValueError):
+        raise ConfigError(
+            "Found something that is no number among the changes; leave it empty or type one."
+        ) from None
+    seed = numbers["seed"]
+    return Change(
+        seed=None if seed is None else min(max(int(seed), 0), LARGEST_SEED),
+        sampler=told.get("sampler") or None,
+        guidance_gain=numbers["guidance_gain"],
+        snr_power=numbers["snr_power"],
+        views=pictures(session) if told.get("swap") else None,
     )
