@@ -2,7 +2,7 @@
 
 Groups: `frames` (the renderer against peer, torch and limit), `training` (the step against the published one),
 `reconstruct`, `regenerate` (a part kept, the rest drawn anew), `inversion` (objects from noise that was found for them),
-`startup`, `drag` (frames a second in a browser) and `cuda` (details that only a GPU has). Run it on an idle machine;
+`startup`, `drag` (frames a second in a browser), `interaction` (sliding, scrubbing, the first object) and `cuda` (details that only a GPU has). Run it on an idle machine;
 nothing is asserted.
 """
 
@@ -23,6 +23,7 @@ from tests.bench import (
     cuda,
     dragging,
     frames,
+    interaction,
     inversion,
     reconstruct,
     regenerate,
@@ -48,6 +49,7 @@ GROUPS: dict[str, Callable[..., Results]] = {
     "inversion": inversion.measure,
     "startup": startup.measure,
     "drag": dragging.measure,
+    "interaction": interaction.measure,
     "cuda": gpu,
 }
 ON_CUDA = ("frames", "training", "reconstruct")

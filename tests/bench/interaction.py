@@ -107,6 +107,7 @@ def _scrub(browser: Any, url: str) -> list[float]:
     page, _, view = _open(browser, url)
     _tab(page, "Generate")
     page.locator("#generate-mode").get_by_text("Paper", exact=True).click()
+    page.wait_for_timeout(1500)  # until the page has filled in the procedure's usual steps
     page.fill("#generate-steps input[type=number]", str(STEPS))
     page.click("#generate")
     _done(page)

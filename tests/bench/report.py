@@ -29,6 +29,9 @@ KEYS = (
     "inversion_s",
     "first_frame_cold_s",
     "first_frame_warm_s",
+    "first_object_s",
+    "scrub_ms",
+    "slide_shown_fps",
 )
 """At the top of every JSON; None where a run left the group out."""
 
