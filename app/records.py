@@ -96,7 +96,9 @@ class Record:
 
     @property
     def psnr(self) -> float | None:
-        """Mean PSNR on the inputs: of the end, or of the last step that knew it."""
+        """Mean PSNR on the inputs, or on what was to be kept: of the end, or of the last step that knew it."""
+        if "kept" in self.figures:
+            return self.figures["kept"]
         if self.psnrs:
             return sum(self.psnrs) / len(self.psnrs)
         known = (

@@ -209,8 +209,9 @@ class Session:
             self._changed()
 
     def touch(self) -> None:
-        """Note a sign of life."""
-        self.last_seen = time.monotonic()
+        """Note a sign of life; what was still under way when the page was closed is none."""
+        if self.last_seen > -math.inf:
+            self.last_seen = time.monotonic()
 
     def leave(self) -> None:
         """Note that the page was closed: the session goes as soon as nothing holds it."""
@@ -411,7 +412,7 @@ class Sessions:
             session = self._by_page.get(page)
             if session is None:
                 session = self.open_page(page, self._tokens.issue())
-            session.touch()
+            session.last_seen = time.monotonic()
             return session
 
     def open_page(self, page: str, token: str) -> Session:

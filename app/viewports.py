@@ -12,6 +12,7 @@ from app.pacing import FairSlot
 from app.session import Session, Sessions
 from app.settings import AppSettings
 from app.viewport import Viewport
+from engine.device import trim_memory
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +85,16 @@ class Viewports:
             watched = set(self._live)
         for live in closing:
             live.viewport.close()
+        dropped = False
         for session in self._sessions.all():
             idle = now - session.last_seen > self._settings.session_ttl_s
             working = session.job is not None and not session.job.ended
             if idle and not working and session.token not in watched:
                 self._sessions.drop(session)
+                dropped = True
+        if dropped:
+            del session
+            trim_memory()
 
     def close(self) -> None:
         """Close everything."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 from functools import lru_cache
 from importlib.util import find_spec
 
@@ -47,3 +50,13 @@ def _has_triton() -> bool:
 def runs_triton(tensor: Tensor) -> bool:
     """Whether the Triton kernels can work on a tensor: float32 on a GPU, with the compiler installed."""
     return tensor.is_cuda and tensor.dtype == torch.float32 and _has_triton()
+
+
+def trim_memory() -> None:
+    """Give memory that nothing uses any more back to the system, where the C library can (glibc).
+
+    Codes of runs are smaller than what it maps one by one, so that freed ones would stay with the process.
+    """
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -73,9 +73,10 @@ function drawCharts() {
     const borders = run.stages.map((stage, at) => at && stage !== run.stages[at - 1] && stage !== 'langevin' && run.stages[at - 1] !== 'langevin'
       ? `<line class="border" x1="${place(at - 0.5, total)}" x2="${place(at - 0.5, total)}" y1="0" y2="${HIGH}"/>` : '').join('');
     const lines = both.map((list, k) => `<path class="${k ? 'second' : 'first'}" d="${path(list)}"/>`).reverse().join('');
-    const body = values.length ? lines : `<text x="${WIDE / 2}" y="${HIGH / 2 + 4}">${chart.key === 'psnr' || chart.key === 'guidance_norm' ? 'needs pictures' : 'measuring'}</text>`;
+    const body = values.length ? lines : '';
+    const note = values.length ? '' : `<em>${chart.key === 'psnr' || chart.key === 'guidance_norm' ? 'needs pictures' : 'measuring'}</em>`;
     return `<div class="chart" data-chart="${chart.key}" title="${chart.info}"><div><span>${chart.title}</span> <i>${chart.symbol}</i><b>–</b></div>` +
-      `<svg viewBox="0 0 ${WIDE} ${HIGH}" preserveAspectRatio="none">${borders}${body}<line class="cursor" y1="0" y2="${HIGH}"/></svg></div>`;
+      `<svg viewBox="0 0 ${WIDE} ${HIGH}" preserveAspectRatio="none">${borders}${body}<line class="cursor" y1="0" y2="${HIGH}"/></svg>${note}</div>`;
   }).join('');
 }
 
@@ -210,7 +211,7 @@ function drawForm() {
     form[name].placeholder = settings[name] ?? '';
     form[name].disabled = settings[name] === null || settings[name] === undefined;
   }
-  form.sampler.options[0].textContent = settings.sampler ? `${settings.sampler}, as it was` : 'as it was';
+  form.sampler.options[0].textContent = settings.sampler ? `${settings.sampler}, kept` : 'as it was';
 }
 
 // -- playing ---------------------------------------------------------------------------------------

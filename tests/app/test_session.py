@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -223,3 +224,9 @@ def test_memory_is_counted_once_for_all_objects_of_a_run(session, runner):
     assert session.bytes() == 2 * (3 * 2 + 1) * code
     session.remove(first)
     assert session.record(second.id) is second
+
+
+def test_what_is_still_under_way_does_not_keep_a_closed_page(session):
+    session.leave()
+    session.touch()
+    assert time.monotonic() - session.last_seen > 10**6

@@ -61,6 +61,7 @@ class _Remote:
 
     url: str
     pipe: Connection
+    pid: int
 
     def new_token(self) -> str:
         """A session nobody looks at yet."""
@@ -81,7 +82,7 @@ def explorer(checkpoint: str, rows: int) -> Iterator[_Remote]:
     process = context.Process(target=_serve, args=(theirs, checkpoint, rows), daemon=True)
     process.start()
     try:
-        yield _Remote(pipe.recv(), pipe)
+        yield _Remote(pipe.recv(), pipe, process.pid)
     finally:
         process.terminate()
         process.join()
