@@ -233,6 +233,7 @@ class JobRunner:
             self.rates.update(job.rates())
             with self._wake:
                 self.current = None
+            del job  # while nothing comes it would keep what its session has let go of
 
 
 def progress(job: Job, known: Mapping[str, float]) -> tuple[float, float | None]:

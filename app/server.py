@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from app.front import Front
-from app.preload import settle
+from app.preload import limit_arenas, settle
 from app.settings import AppSettings
 from engine.errors import ConfigError
 from engine.ops import compiled
@@ -85,6 +85,7 @@ class Loading:
     """
 
     def __init__(self, settings: AppSettings, method: Method | None = None):
+        limit_arenas()
         self.front = Front(self._close)
         self.explorer: Explorer | None = None
         self.failure: Exception | None = None

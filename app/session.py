@@ -339,6 +339,9 @@ class Session:
         with self.cv:
             self.closed = True
             self._changed()
+            self.job, self.history, self._beside = None, [], ()
+            self._parts.clear()
+            self._forget()  # all but what is shown, for whoever is still looking
         self._bakes.close()
         self._folder.cleanup()
 
