@@ -158,7 +158,8 @@ def build(page: Page, history: gr.HTML) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    hidden = [gr.JSON(visible=False), *(gr.Textbox(visible=False) for _ in range(2))]
+    hidden = [gr.JSON(visible=False)]
+    hidden += [gr.Textbox(value, visible=False) for value in ("slerp", "ours")]
     hidden += [gr.Number(0.5, visible=False), gr.Number(0.0, visible=False)]
     gr.Button(visible=False).click(
         interpolate,

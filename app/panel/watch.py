@@ -54,6 +54,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
         "total": step.total if step else 0,
         "seconds": round(job.elapsed, 2) if job else 0.0,
         "psnr": record.psnr,
+        "record": record.id,
         "title": record.title,
         "settings": dict(record.provenance),
         "downloads": [f"download/{session.token}/{record.id}/{name}" for name in present.DOWNLOADS],
