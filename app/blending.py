@@ -57,11 +57,13 @@ class Placed:
     Attributes:
         record: The object.
         corner: Its code, and its noise once that is known.
+        own: Whether that noise is what it was drawn from.
         back: How like the object is what the path shows there, dB; None while unknown.
     """
 
     record: Record
     corner: Corner
+    own: bool
     back: float | None = None
 
 
@@ -79,7 +81,7 @@ class Blend:
         self.record: Record | None = None
         """The object at `point`; its frames are the keyframes and then that object."""
         self._moves = itertools.count(1)
-        self._move = 0
+        self._move = self._count = 0
 
     # -- corners ---------------------------------------------------------------------------------
 
@@ -89,22 +91,31 @@ class Blend:
         Raises:
             ConfigError: If there is no room, the object is not finished, or another prior made it.
         """
-        if len(self.placed) == CORNERS:
-            raise ConfigError("All four corners are taken; remove one first.")
+        self.check_room(record.method)
         if record.state != "done" or record.latent(-1) is None:
             raise ConfigError(f"{record.title} is not finished; wait for it, or take another.")
-        if self.placed and record.method is not self.method:
-            raise ConfigError(
-                f"{record.title} is of another prior than {self.placed[0].record.title}, and their codes have nothing in "
-                "common; choose objects of one prior."
-            )
-        if "interpolate" not in record.method.info.tasks:
-            raise ConfigError(
-                f"{record.method.info.title} has no noise to go through; choose another prior."
-            )
-        latent = record.latent(-1).to(record.method.mean_latent.device)
-        self.placed.append(Placed(record, Corner(latent, own_noise(record), record.title)))
+        latent, noise = record.latent(-1).to(record.method.mean_latent.device), own_noise(record)
+        corner = Corner(latent, noise, record.title)
+        self.placed.append(Placed(record, corner, noise is not None))
         self._outdate()
+
+    def check_room(self, method: Method) -> None:
+        """Refuse one more object of a method where there is no place for it.
+
+        Raises:
+            ConfigError: With the reason.
+        """
+        if len(self.placed) == CORNERS:
+            raise ConfigError("All four corners are taken; remove one first.")
+        if self.placed and method is not self.method:
+            raise ConfigError(
+                f"That is of another prior than {self.placed[0].record.title}, and their codes have nothing in common; "
+                "choose objects of one prior."
+            )
+        if "interpolate" not in method.info.tasks:
+            raise ConfigError(
+                f"{method.info.title} has no noise to go through; choose another prior."
+            )
 
     def remove(self, place: int) -> None:
         """Take an object out of its corner; those after it move up."""
@@ -154,12 +165,16 @@ class Blend:
         Raises:
             QueueFullError: If too many runs wait already.
         """
+        self.session.stop(runner)
+        self.codes, self.record = None, None
         if len(self.placed) < 2:
             return None
-        self.session.stop(runner)
+        placed, way, seed = list(self.placed), self.way, self.seed
+        usual = sample_options_of(self.method, self.mode)
+        grid = (1, LINE) if len(placed) == 2 else (PAD, PAD)
         title = " to ".join(placed.record.title for placed in self.placed[:2])
-        about = {"task": "interpolate", "way": self.way, "settings": to_json(self.options)}
-        about |= {"checkpoint": self.method.checkpoint, "seed": self.seed}
+        about = {"task": "interpolate", "way": way, "settings": to_json(usual)}
+        about |= {"checkpoint": self.method.checkpoint, "seed": seed}
         record = Record("blend", title, about, [], self.method, listed=False)
         self.record = record
 
@@ -179,46 +194,52 @@ class Blend:
                 self.codes = job.result
                 self.move(*self.point)
 
-        missing = sum(placed.corner.x_T is None for placed in self.placed)
+        missing = sum(one.corner.x_T is None for one in placed)
         inverting = (("invert", INVERSION * missing), ("denoise", INVERSION * missing))
-        drawing = (("path", len(self._points())),)
-        plan = (*(inverting if missing and self.way != "code" else ()), *drawing)
-        job = Job(self._draw, plan=plan, on_step=on_step, on_end=on_end)
+        drawing = (("path", grid[0] * grid[1]),)
+        plan = (*(inverting if missing and way != "code" else ()), *drawing)
+        job = Job(
+            lambda: self._draw(placed, way, grid, usual, seed),
+            plan=plan,
+            on_step=on_step,
+            on_end=on_end,
+        )
         with self.session.cv:
             self.session.job = runner.submit(job)
             record.job = job.id
         return job
 
-    def _points(self) -> list[tuple[float, float]]:
-        return grid_points(*self._grid)
-
-    @property
-    def _grid(self) -> tuple[int, int]:
-        return (1, LINE) if len(self.placed) == 2 else (PAD, PAD)
-
-    def _draw(self) -> Run[Tensor]:
-        """Noise for the corners that have none, then the keyframes."""
-        space, kind = WAYS[self.way]
+    def _draw(
+        self,
+        all_placed: list[Placed],
+        way: Way,
+        grid: tuple[int, int],
+        usual: SampleOptions,
+        seed: int,
+    ) -> Run[Tensor]:
+        """Noise for the corners that have none, then the keyframes; what is changed meanwhile is another run's."""
+        method, (space, kind) = all_placed[0].record.method, WAYS[way]
         if space == "noise":
-            for placed in self.placed:
-                placed.corner = yield from with_noise(self.method, placed.corner, INVERSION)
-        corners = [placed.corner for placed in self.placed]
+            for placed in all_placed:
+                placed.corner = yield from with_noise(method, placed.corner, INVERSION)
+        corners = [placed.corner for placed in all_placed]
+        options = path_options(usual, corners)
         codes = yield from path(
-            self.method,
-            corners,
-            self._points(),
-            options=self.options,
-            seed=self.seed,
-            space=space,
-            kind=kind,
+            method, corners, grid_points(*grid), options=options, seed=seed, space=space, kind=kind
         )
-        codes = codes.unflatten(0, self._grid)
+        codes = codes.unflatten(0, grid)
         ends = [codes[0, 0], codes[0, -1], codes[-1, 0], codes[-1, -1]]
-        for placed, end in zip(self.placed, ends, strict=False):
-            placed.back = likeness(self.method, end, placed.corner.latent)
+        for placed, end in zip(all_placed, ends, strict=False):
+            placed.back = likeness(method, end, placed.corner.latent)
         return codes
 
     # -- the object at the point -------------------------------------------------------------------
+
+    def newest(self, count: int) -> bool:
+        """Whether no later wish than this one has arrived; the page counts them."""
+        late = 0 < count < self._count
+        self._count = max(self._count, count)
+        return not late
 
     def move(self, u: float, v: float) -> None:
         """Show what lies between the keyframes there: near enough while somebody drags."""
@@ -284,7 +305,7 @@ class Blend:
                 {
                     "record": placed.record.id,
                     "title": placed.record.title,
-                    "own": own_noise(placed.record) is not None,
+                    "own": placed.own,
                     "returned": _finite(placed.corner.returned),
                     "back": _finite(placed.back),
                 }
@@ -303,7 +324,8 @@ def own_noise(record: Record) -> Tensor | None:
     """The noise that an object was drawn from, `*latent_shape`; None where nobody drew it from one alone."""
     if record.noise is not None:
         return record.noise
-    if record.kind != "generate" or record.trunk is not None:
+    branched = record.trunk is not None or "trunk" in record.provenance
+    if record.kind != "generate" or branched or not isinstance(record.provenance.get("seed"), int):
         return None
     return record.method.starting_noise(1, Noise(record.provenance["seed"]))[0]
 

@@ -17,6 +17,7 @@ from engine.config import from_json, to_json
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError, UnsupportedTaskError
 from engine.events import Run, Step
+from engine.explore.timeline import own
 from engine.images import join_views
 from engine.methods.base import FitOptions, SampleOptions
 from engine.noise import Noise
@@ -61,9 +62,19 @@ def branch(
         QueueFullError: If too many runs wait already.
     """
     step = record.step(place)
-    if step is None or step.stage == "result" or record.kind not in ("generate", "reconstruct"):
+    if record.kind not in ("generate", "reconstruct") or "settings" not in record.provenance:
         raise ConfigError(
-            "There is no step to branch from here; choose one of a run's steps in the filmstrip, before its result."
+            f"{record.title} is no run of a sampler, so there is no step to branch from; choose a generated or a "
+            "reconstructed object."
+        )
+    if step is None:
+        raise ConfigError(
+            "The codes of this step were dropped to make room, so there is no step to branch from; pin runs that are to "
+            "be kept whole."
+        )
+    if step.stage == "result":
+        raise ConfigError(
+            "There is no step to branch from after the end; choose one of the run's steps before its result."
         )
     if record.kind not in record.method.info.tasks:
         raise UnsupportedTaskError(missing(record.method))
@@ -83,7 +94,7 @@ def branch(
         record.kind,
         f"{record.title.split(' · ')[0]} · {where}",
         provenance,
-        [record.step(k) or record.frames[k] for k in range(place + 1)],
+        _trunk(record, place),
         record.method,
         views=views,
         trunk=(record.id, place),
@@ -115,7 +126,21 @@ def _options(record: Record, change: Change) -> SampleOptions | FitOptions:
                 "Other pictures change nothing where none guide; branch from a reconstruction's step instead."
             )
         changes = {name: value for name, value in changes.items() if name == "sampler"}
-    return replace(options, **changes)
+    changed = replace(options, **changes)
+    if getattr(changed, "langevin_steps", 0) and changed.sampler != "ddim":
+        raise ConfigError(
+            f"Found sampler {changed.sampler} for a run with Langevin corrections, expected ddim, which alone takes them; "
+            "leave the sampler as it was."
+        )
+    return changed
+
+
+def _trunk(record: Record, place: int) -> list[Step]:
+    """The steps that a branch has in common with its trunk: the same where that has no others beside it."""
+    if record.scene == 0 and all(f.latent is None or len(f.latent) == 1 for f in record.frames):
+        return record.frames[: place + 1]
+    steps = (record.step(k) for k in range(place + 1))
+    return [record.frames[k] if step is None else own(step) for k, step in enumerate(steps)]
 
 
 def _run(

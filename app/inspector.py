@@ -12,7 +12,7 @@ from torch import Tensor
 from app.records import Look, Record
 from app.session import Session
 from engine.diffusion.schedule import Schedule
-from engine.explore.curves import NAMES, cheap_curves, measure
+from engine.explore.curves import cheap_curves, measure
 from engine.explore.timeline import noisy, step_bytes
 from engine.render import bake
 
@@ -28,8 +28,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
     frames = list(record.frames)
     found = [record.step(place) for place in range(len(frames))]
     whole = all(step is not None for step in found)
-    empty = [None] * len(frames)
-    numbers = cheap_curves(found, _schedule(record)) if whole else dict.fromkeys(NAMES, empty)
+    numbers = cheap_curves(found if whole else frames, _schedule(record), whole)
     extents = [record.extents.get(place) for place in range(len(frames))]
     missing = [place for place, extent in enumerate(extents) if extent is None and found[place]]
     if missing:
@@ -38,6 +37,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
     numbers["extent"] = [extent and extent.size for extent in extents]
     return {
         "record": record.id,
+        "version": record.version,
         "title": record.title,
         "state": record.state,
         "stages": [frame.stage for frame in frames],
@@ -46,6 +46,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
         "noisy": [noisy(frame) for frame in frames],
         "curves": numbers,
         "pending": bool(missing),
+        "whole": whole,
         "planes": list(record.method.info.latent_shape),
         "bytes": step_bytes([step for step in found if step]),
         "tree": tree(session, record),

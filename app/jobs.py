@@ -157,7 +157,10 @@ class Job:
     def _end(self, state: State, error: str | None = None) -> None:
         self._ended = time.monotonic()
         self.error = error
-        self._on_end(self, state)
+        try:
+            self._on_end(self, state)
+        except Exception:  # the worker and everybody who waits for this job must live on
+            log.exception("what follows the end of a run failed")
         self._publish(state=state)
 
 

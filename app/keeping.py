@@ -30,6 +30,8 @@ MOST = 3
 """Proposals of one run: with the original they fill the view."""
 BRUSH_ROWS = 240
 """Rows of the picture that a stroke is projected with."""
+LEAST_EDGE = 0.02
+"""Of a box that is dragged, SRN units."""
 BRUSH_DEPTH = 0.08
 """Half the thickness of what a stroke marks, engine units."""
 Box = tuple[float, float, float, float, float, float]
@@ -57,15 +59,17 @@ class Keeping:
 
     # -- marking ---------------------------------------------------------------------------------
 
-    def begin(self) -> Record:
-        """Take what the view shows as the object of which something is kept (a proposal's original stays).
+    def begin(self, record: Record | None = None) -> Record:
+        """Take a record, or what the view shows, as the object of which something is kept (a proposal's original stays).
 
         Raises:
             ConfigError: If its prior cannot do that, or it is not finished.
         """
-        record = self.session.selection()[0]
-        if record in self.proposals or record is self.original:
-            return self.original
+        if record is None:
+            record = self.session.selection()[0]
+            record = self.original if record in self.proposals else record
+        if record is self.original:
+            return record
         if "regenerate" not in record.method.info.tasks:
             raise ConfigError(
                 f"{record.method.info.title} cannot draw a part anew; choose another prior."
@@ -106,9 +110,14 @@ class Keeping:
         self._show()
 
     def drag(self, corner: int, position: Sequence[float]) -> None:
-        """Move one corner of the box (0 the lower one)."""
+        """Move one corner of the box (0 the lower one), never past the other."""
+        if self.box is None:
+            return
         values = list(self.box)
-        values[3 * corner : 3 * corner + 3] = [float(value) for value in position]
+        for axis, value in enumerate(position):
+            other = values[3 * (1 - corner) + axis]
+            limit = other - LEAST_EDGE if corner == 0 else other + LEAST_EDGE
+            values[3 * corner + axis] = min(value, limit) if corner == 0 else max(value, limit)
         self.mark_box(values)
 
     def brush(self, points: Sequence[Sequence[float]], width: float) -> None:
@@ -122,7 +131,7 @@ class Keeping:
             ConfigError: If nothing is seen.
         """
         camera = self.session.camera
-        if camera is None or not len(points):
+        if camera is None or not points:
             raise ConfigError("There is no stroke; draw over the object in the view.")
         camera = camera.resized(BRUSH_ROWS, round(camera.width * BRUSH_ROWS / camera.height))
         field = self._field()
@@ -146,6 +155,16 @@ class Keeping:
         self.box = self.strokes = None
         self._show()
 
+    def show(self) -> None:
+        """Show the mark again, on its object alone."""
+        if self.original is not None and self.region() is not None:
+            self._show()
+
+    def face(self) -> None:
+        """Show the object alone, for somebody who wants to paint on it."""
+        self._stand()
+        self.session.compare([])
+
     def hide(self) -> None:
         """Show no mark any more; what is marked stays so."""
         self.session.mark(None)
@@ -167,6 +186,8 @@ class Keeping:
         baked = bake(self._field())
         low, high = baked.field.aabb.cpu()
         cells = (baked.cell_density.cpu() > 5.0).nonzero()
+        if not len(cells):
+            raise ConfigError(f"{self.original.title} is empty; choose another object.")
         edges = (high - low) / torch.tensor(baked.cell_density.shape)
         first, last = cells.amin(0), cells.amax(0) + 1
         return (low + first * edges) / WORLD_PER_SRN, (low + last * edges) / WORLD_PER_SRN
@@ -178,8 +199,14 @@ class Keeping:
             return
         with self.session.cv:
             self.session.mark(Marked(region, self.box, self.drag))
-            self.session.select(self.original.id)
-            self.session.compare([])
+            self.face()
+
+    def _stand(self) -> None:
+        """Show the original, also where the history has let go of it."""
+        if self.session.record(self.original.id) is None:
+            self.original.listed = False
+            self.session.add(self.original)
+        self.session.select(self.original.id)
 
     # -- proposals -------------------------------------------------------------------------------
 
@@ -201,7 +228,7 @@ class Keeping:
         seeds = [seed + k for k in range(min(max(count, 1), MOST))]
         self.proposals, self.figures = [], None
         place = itertools.count()
-        made: list[Record] = []
+        made = self.proposals
 
         def begin(own: int) -> Record:
             about = {"task": "regenerate", "seed": own, "settings": to_json(options)}
@@ -216,7 +243,11 @@ class Keeping:
                 begin(own)
                 results.append((yield from method.regenerate(latent, region, options, Noise(own))))
                 self._finish(made[-1], results[-1])
-            self.figures = figures(method, latent, region, results)
+            judged = figures(method, latent, region, results)
+            for record, value in zip(made, judged.kept_psnr, strict=True):
+                record.figures["kept"] = value
+            if self.proposals is made:
+                self.figures = judged
             return results
 
         def on_step(step: Step) -> None:
@@ -225,7 +256,7 @@ class Keeping:
                 record.frames.append(on_cpu(step))
                 record.state = "running"
                 if len(record.frames) == 1:
-                    self._place(record, job)
+                    self._place(record, made, original, job)
 
         def on_end(job: Job, state: State) -> None:
             with self.session.cv:
@@ -236,9 +267,6 @@ class Keeping:
                         else state
                     )
                     record.error = job.error
-                if self.figures is not None:
-                    for record, value in zip(made, self.figures.kept_psnr, strict=True):
-                        record.figures["kept"] = value
                 self.session.refresh()
 
         stages = tuple((stage, len(seeds) * n) for stage, n in plan(options.fit))
@@ -248,13 +276,13 @@ class Keeping:
             self.session.job = runner.submit(job)
         return job
 
-    def _place(self, record: Record, job: Job) -> None:
-        """Stand a proposal that begins beside the original and those before it."""
+    def _place(self, record: Record, made: list[Record], original: Record, job: Job) -> None:
+        """Stand a proposal that begins beside the original and those before it, unless another object has been taken."""
         record.job = job.id
-        self.proposals.append(record)
         self.session.add(record, select=False)
-        self.session.select(self.original.id)
-        self.session.compare([(one.id, None) for one in self.proposals])
+        if self.proposals is made and self.original is original:
+            self._stand()
+            self.session.compare([(one.id, None) for one in made])
 
     def _finish(self, record: Record, latents: Tensor) -> None:
         with self.session.cv:

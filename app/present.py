@@ -43,7 +43,7 @@ THUMB_ZOOM = 0.88
 
 def stage_title(stage: str) -> str:
     """A stage's name for people."""
-    return STAGES.get(stage, stage.capitalize())
+    return STAGES.get(stage, html.escape(stage.capitalize()))
 
 
 def seconds_text(seconds: float) -> str:
@@ -119,8 +119,8 @@ def _figure(token: str, record: Record, place: int, selected: bool) -> str:
     title = f"{stage_title(frame.stage)} {frame.index} of {frame.total}"
     picture = GONE
     if frame.latent is not None:
-        address = f"film/{token}/{record.id}/{place}.jpg"
-        second = _thumb(f"{address}?look=x_t", f"{title}, noisy") if noisy(frame) else GONE
+        address = f"film/{token}/{record.id}/{place}.jpg?version={record.version}"
+        second = _thumb(f"{address}&look=x_t", f"{title}, noisy") if noisy(frame) else GONE
         picture = f'{_thumb(address, title)}<span class="tl-noisy">{second}</span>'
     return (
         f'<figure class="{"tl-sel" if selected else ""}" data-index="{place}" title="{title}">'

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import resource
 
 import msgspec
@@ -35,7 +34,7 @@ REFUSED = ("ShareUrlRequest", "ShareUrlDisconnect")
 """Messages of viser's client that never reach its server: they would open a public tunnel."""
 EXPIRED = 4404
 """Socket close code for a token nobody knows."""
-FILM = re.compile(r"path-\d+\.(mp4|gif)")
+FILM = ("path.mp4", "path.gif")
 FRESH = {"Cache-Control": "no-store"}
 CACHED = {"Cache-Control": "private, max-age=3600"}
 
@@ -148,11 +147,11 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
         return JSONResponse(inspector.histogram(code[plane, channel], asked_range(request)))
 
     def path_film(request: Request) -> Response:
-        session, record = find(sessions, request)
+        session = sessions.of_token(request.path_params["token"])
         name = request.path_params["name"]
-        if record is None or not FILM.fullmatch(name):
+        if session is None or name not in FILM:
             return Response(status_code=404)
-        path = session.folder(record) / name
+        path = session.folder_of(request.path_params["number"]) / name
         return FileResponse(path) if path.is_file() else Response(status_code=404)
 
     def history(request: Request) -> Response:

@@ -86,7 +86,7 @@ class Session:
         """Go on with another prior and show one of its objects; what the others made stays."""
         with self.cv:
             if prior is not self.prior:
-                self.prior = prior
+                self.prior, self._marked = prior, None
                 self._greet()
                 self._forget()
                 self._changed()
@@ -244,9 +244,13 @@ class Session:
 
     def folder(self, record: Record) -> Path:
         """Where a record's exported files are kept."""
-        folder = Path(self._folder.name) / str(record.id)
+        folder = self.folder_of(record.id)
         folder.mkdir(exist_ok=True)
         return folder
+
+    def folder_of(self, number: int) -> Path:
+        """The same by the record's number, also when it is not kept any more; it may not exist."""
+        return Path(self._folder.name) / str(number)
 
     # -- records ---------------------------------------------------------------------------------
 
@@ -275,6 +279,7 @@ class Session:
                 setattr(record, name, value)
             if "frames" in changes:
                 record.version += 1
+                record.extents = {}
             self._changed()
 
     def bytes(self) -> int:

@@ -67,14 +67,16 @@ def compare(session: Session, wish: Wish) -> Answer:
 def blend(session: Session, wish: Wish) -> Answer:
     """Show what lies at a point between the corners, near enough."""
     part = session.part(Blend)
-    part.move(*_point(wish))
+    if part.newest(int(wish.get("count", 0))):
+        part.move(*_point(wish))
     return {**shown(session), "version": part.record.version}
 
 
 def settle(session: Session, wish: Wish) -> Answer:
     """Show the object at a point between the corners as the prior draws it."""
     part = session.part(Blend)
-    part.settle(*_point(wish))
+    if part.newest(int(wish.get("count", 0))):
+        part.settle(*_point(wish))
     return {**shown(session), "version": part.record.version}
 
 
@@ -84,7 +86,8 @@ def _point(wish: Wish) -> tuple[float, float]:
 
 def vary(session: Session, wish: Wish) -> Answer:
     """Move an object along the main directions of the training codes."""
-    base = session.record(int(wish["record"]))
+    number, known = int(wish["record"]), session.part(Variation).base
+    base = known if known is not None and known.id == number else session.record(number)
     if base is None:
         raise ValueError("there is no such object any more")
     amounts = [min(max(float(amount), -4.0), 4.0) for amount in wish["amounts"]]

@@ -60,7 +60,7 @@ element.addEventListener('pointermove', (event) => {
 document.addEventListener('keydown', (event) => {
   const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
   const inspecting = document.body.classList.contains('inspecting');
-  if (!step || event.target.closest('input, textarea, select, [role=tab], [contenteditable]')) return;
+  if (!step || (explorer.typing(event) && !element.contains(event.target))) return;
   if (!inspecting && !element.contains(event.target)) return;
   event.preventDefault();
   explorer.go(Number(strip().dataset.shown) + step);

@@ -4,10 +4,10 @@ window.explorer = (() => {
   const busy = new Set();
 
   async function deliver(wish) {
-    const response = await fetch(`steer/${explorer.token()}`, {
-      method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(wish),
-    });
-    return response.ok ? response.json() : null;
+    const response = await explorer.post(wish);
+    const answer = await response.json().catch(() => null);
+    if (answer?.error) explorer.say(answer.error);
+    return response.ok ? answer : null;
   }
 
   // One message of each kind is on its way at a time; of those that wait, only the newest is sent.
@@ -29,8 +29,25 @@ window.explorer = (() => {
       waiting.set(wish.do, {wish, done});
       send(wish.do);
     }),
+    post: (wish) => fetch(`steer/${explorer.token()}`, {
+      method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(wish),
+    }),
     tell: (name, detail) => document.dispatchEvent(new CustomEvent(`explorer:${name}`, {detail})),
     on: (name, hear) => document.addEventListener(`explorer:${name}`, (event) => hear(event.detail)),
+    // Text that somebody wrote, for use inside HTML and its attributes.
+    escape: (text) => String(text).replace(/[&<>"']/g, (one) => `&#${one.charCodeAt(0)};`),
+    // Whether a key is meant for the control that has the focus.
+    typing: (event) => Boolean(event.target.closest('input, textarea, select, button, a, summary, [role=tab], [role=slider], [contenteditable]')),
+    say: (sentence) => {
+      const line = document.getElementById('said');
+      line.textContent = sentence;
+      clearTimeout(line.timer);
+      line.timer = setTimeout(() => { line.textContent = ''; }, 5000);
+    },
+    forget: (kind) => {
+      waiting.get(kind)?.done(null);
+      waiting.delete(kind);
+    },
     go: () => {},
     shown: {record: null, index: 0, count: 0},
   };

@@ -8,7 +8,7 @@ let told = '', asking = false, wanted = false;
 
 // -- the cards -------------------------------------------------------------------------------------
 
-const editing = () => list.querySelector('input');
+const editing = () => list.querySelector('input, .sure');
 
 async function refresh() {
   if (asking) { wanted = true; return; }
@@ -32,9 +32,7 @@ function draw(html) {
 }
 
 async function post(wish) {
-  const response = await fetch(`steer/${explorer.token()}`, {
-    method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(wish),
-  }).catch(() => null);
+  const response = await explorer.post(wish).catch(() => null);
   const answer = response ? await response.json() : {error: 'The explorer does not answer; it may have been closed.'};
   problem.innerHTML = '';
   const sentence = answer.problem ?? answer.error;

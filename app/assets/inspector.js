@@ -11,7 +11,7 @@ const CHARTS = [
 const STAGES = {denoise: 'Denoising', guide: 'Guided denoising', langevin: 'Langevin correction', renoise: 'Renoise-averaging', finetune: 'Finetuning', result: 'Result'};
 const WIDE = 190, HIGH = 56;
 const part = (name) => element.querySelector(`.insp-${name}`);
-let run = null, other = null, asking = 0, playing = null, loop = false, enlarged = null, range = 2;
+let run = null, other = null, asking = 0, playing = null, loop = false, enlarged = null, range = 2, tree = '';
 
 // -- what is shown ---------------------------------------------------------------------------------
 
@@ -43,10 +43,10 @@ function move() {
   const at = index(), stage = run.stages[at], total = run.stages.length;
   const t = run.t[at] === null || run.t[at] < 0 ? '' : `, t = ${run.t[at]}`;
   const size = (run.bytes / 1024 / total).toFixed(0);
-  part('line').innerHTML = `<b>Step ${at + 1} of ${total}</b> ${STAGES[stage] ?? stage} ${stage === 'result' ? '' : run.index[at]}${t}`;
+  part('line').innerHTML = `<b>Step ${at + 1} of ${total}</b> ${STAGES[stage] ?? explorer.escape(stage)} ${stage === 'result' ? '' : run.index[at]}${t}`;
   part('cost').textContent = `This run's codes: ${size} KB a step, ${(run.bytes / 2 ** 20).toFixed(1)} MB in all`;
   element.querySelectorAll('.chart').forEach((chart, k) => {
-    const x = place(at, total);
+    const x = place(at, longest());
     const cursor = chart.querySelector('.cursor');
     cursor.setAttribute('x1', x);
     cursor.setAttribute('x2', x);
@@ -59,6 +59,7 @@ function move() {
 }
 
 const number = (value) => Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 1 ? value.toFixed(1) : value.toPrecision(2);
+const longest = () => Math.max(...[run, other].filter(Boolean).map((one) => one.stages.length));
 const place = (at, total) => 3 + (WIDE - 6) * (total > 1 ? at / (total - 1) : 0.5);
 
 // -- curves ----------------------------------------------------------------------------------------
@@ -68,13 +69,13 @@ function drawCharts() {
     const both = [run, other].filter(Boolean).map((one) => scaled(one.curves[chart.key], chart.log));
     const values = both.flat().filter((value) => value !== null);
     const low = Math.min(...values), high = Math.max(...values), span = high - low || 1;
-    const total = Math.max(...[run, other].filter(Boolean).map((one) => one.stages.length));
+    const total = longest();
     const path = (list) => line(list.map((value, at) => value === null ? null : [place(at, total), HIGH - 5 - (HIGH - 10) * (value - low) / span]));
     const borders = run.stages.map((stage, at) => at && stage !== run.stages[at - 1] && stage !== 'langevin' && run.stages[at - 1] !== 'langevin'
       ? `<line class="border" x1="${place(at - 0.5, total)}" x2="${place(at - 0.5, total)}" y1="0" y2="${HIGH}"/>` : '').join('');
     const lines = both.map((list, k) => `<path class="${k ? 'second' : 'first'}" d="${path(list)}"/>`).reverse().join('');
     const body = values.length ? lines : '';
-    const note = values.length ? '' : `<em>${chart.key === 'psnr' || chart.key === 'guidance_norm' ? 'needs pictures' : 'measuring'}</em>`;
+    const note = values.length ? '' : `<em>${chart.key === 'psnr' || chart.key === 'guidance_norm' ? 'needs pictures' : run.whole ? 'measuring' : 'codes were dropped'}</em>`;
     return `<div class="chart" data-chart="${chart.key}" title="${chart.info}"><div><span>${chart.title}</span> <i>${chart.symbol}</i><b>–</b></div>` +
       `<svg viewBox="0 0 ${WIDE} ${HIGH}" preserveAspectRatio="none">${borders}${body}<line class="cursor" y1="0" y2="${HIGH}"/></svg>${note}</div>`;
   }).join('');
@@ -95,15 +96,14 @@ function followPointer(event) {
   const svg = event.target.closest('.chart svg');
   if (!svg || !run || event.buttons !== 1) return;
   const box = svg.getBoundingClientRect();
-  const total = Math.max(...[run, other].filter(Boolean).map((one) => one.stages.length));
-  explorer.go(Math.round((event.clientX - box.left) / box.width * (total - 1)));
+  explorer.go(Math.round((event.clientX - box.left) / box.width * (longest() - 1)));
 }
 element.addEventListener('pointerdown', followPointer);
 element.addEventListener('pointermove', followPointer);
 
 // -- planes ----------------------------------------------------------------------------------------
 
-const sheet = () => `planes/${explorer.token()}/${run.record}/${index()}.png?look=${look() === 'x_t' ? 'x_t' : 'x0'}&range=${range}`;
+const sheet = () => `planes/${explorer.token()}/${run.record}/${index()}.png?look=${look() === 'x_t' ? 'x_t' : 'x0'}&range=${range}&version=${run.version}`;
 
 function drawPlanes() {
   const picture = part('planes').querySelector('img');
@@ -170,12 +170,11 @@ function drawTree() {
     const bend = one.trunk && one.trunk[0] in row ? `<path d="M${x(from)} ${y(row[one.trunk[0]])}C${x(from)} ${y(k)} ${x(from)} ${y(k)} ${x(from + 0.8)} ${y(k)}"/>` : '';
     return `<g class="${one.id === run.record ? 'first' : one.id === other?.record ? 'second' : ''}">${bend}<line x1="${x(from + (bend ? 0.8 : 0))}" x2="${x(one.steps - 1)}" y1="${y(k)}" y2="${y(k)}"/><circle cx="${x(one.steps - 1)}" cy="${y(k)}" r="3.5"/></g>`;
   }).join('');
-  const labels = runs.map((one) => `<div><button type="button" data-run="${one.id}" aria-pressed="${one.id === run.record}">${escape(one.title)}</button>` +
+  const labels = runs.map((one) => `<div><button type="button" data-run="${one.id}" aria-pressed="${one.id === run.record}">${explorer.escape(one.title)}</button>` +
     (one.id === run.record ? '' : `<button type="button" class="vs" data-beside="${one.id}" aria-pressed="${one.id === other?.record}" title="Show beside the chosen run, with one camera">Compare</button>`) + '</div>').join('');
-  part('tree').innerHTML = `<h4>Branches</h4><div class="tree"><svg width="196" height="${24 * runs.length}">${marks}</svg><div class="names">${labels}</div></div>`;
+  const drawn = `<h4>Branches</h4><div class="tree"><svg width="196" height="${24 * runs.length}">${marks}</svg><div class="names">${labels}</div></div>`;
+  if (drawn !== tree) part('tree').innerHTML = tree = drawn;
 }
-
-const escape = (text) => Object.assign(document.createElement('i'), {textContent: text}).innerHTML;
 
 element.addEventListener('click', async (event) => {
   const button = event.target.closest('button');
@@ -232,7 +231,7 @@ function play(on) {
   button.textContent = playing ? 'Pause' : 'Play';
 }
 document.addEventListener('keydown', (event) => {
-  if (event.key !== ' ' || !document.body.classList.contains('inspecting') || event.target.closest('input, textarea, button, [role=tab]')) return;
+  if (event.key !== ' ' || !document.body.classList.contains('inspecting') || explorer.typing(event)) return;
   event.preventDefault();
   play(!playing);
 });

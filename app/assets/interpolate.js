@@ -1,7 +1,8 @@
 // Interpolate: corners as thumbnails, a line for two and a square pad for three or four, and the sliders of the main
 // directions. Dragging goes straight to the session; what needs a run goes through Python.
 const part = (name) => element.querySelector(`.blend-${name}`);
-let held = false, drawn = '', watching = null;
+let held = false, drawn = '', watching = null, settling = null;
+let wishes = Date.now();  // counts what this page has asked for, also across reloads
 let state = {corners: [], way: 'slerp', mode: 'ours', point: [0.5, 0.5], ready: false};
 let point = [0.5, 0.5], playing = null, loop = true, forward = 1, base = null, varied = null;
 
@@ -27,21 +28,20 @@ const quality = (corner) => {
   else if (corner.own) parts.push('own noise');
   return parts.join('<br>');
 };
-const escape = (text) => Object.assign(document.createElement('i'), {textContent: text}).innerHTML;
 
 function slot(place) {
   const corner = state.corners[place];
   const letter = 'ABCD'[place];
   if (!corner) return `<div class="slot empty" data-slot="${place}"><span>${letter}</span></div>`;
-  return `<div class="slot" data-slot="${place}"><img src="film/${explorer.token()}/${corner.record}/last.jpg" alt="${escape(corner.title)}" draggable="false">` +
-    `<button type="button" data-remove="${place}" title="Take ${escape(corner.title)} out" aria-label="Take ${escape(corner.title)} out">&times;</button>` +
+  return `<div class="slot" data-slot="${place}"><img src="film/${explorer.token()}/${corner.record}/last.jpg" alt="${explorer.escape(corner.title)}" draggable="false">` +
+    `<button type="button" data-remove="${place}" title="Take ${explorer.escape(corner.title)} out" aria-label="Take ${explorer.escape(corner.title)} out">&times;</button>` +
     `<span>${letter}</span><small title="Above: how like the object is what the path shows at this corner. Below: its own starting noise, or how well DDIM returns it from the noise that inversion found">${quality(corner)}</small></div>`;
 }
 
 function draw() {
   const pad = state.corners.length > 2;
   part('pad').className = `blend-pad ${pad ? 'square' : 'line'} ${state.ready ? 'ready' : ''}`;
-  const track = `<div class="track" tabindex="0" role="slider" aria-label="Where between the corners" aria-valuenow="0"><div class="knob"></div></div>`;
+  const track = `<div class="track" tabindex="0" role="slider" aria-label="Where between the corners" aria-valuemin="0" aria-valuemax="1" aria-valuenow="0"><div class="knob"></div></div>`;
   part('pad').innerHTML = pad ? slot(0) + slot(1) + track + slot(2) + slot(3) : slot(0) + track + slot(1);
   element.querySelectorAll('[data-way]').forEach((one) => one.setAttribute('aria-pressed', one.dataset.way === state.way));
   element.querySelectorAll('[data-mode]').forEach((one) => one.setAttribute('aria-pressed', one.dataset.mode === state.mode));
@@ -56,6 +56,7 @@ function place() {
   knob.style.left = `${100 * point[0]}%`;
   knob.style.top = state.corners.length > 2 ? `${100 * point[1]}%` : '50%';
   track.setAttribute('aria-valuenow', point[0].toFixed(2));
+  track.setAttribute('aria-valuetext', state.corners.length > 2 ? `${point[0].toFixed(2)} across, ${point[1].toFixed(2)} down` : point[0].toFixed(2));
   const [u, v] = point.map((one) => one.toFixed(2));
   const count = state.corners.length;
   part('where').innerHTML = count < 2 ? (count ? 'One more object, and there is a way between them.' : 'Choose two objects; three or four span a pad.')
@@ -66,7 +67,8 @@ async function move(u, v, settle = false) {
   point = [Math.min(Math.max(u, 0), 1), Math.min(Math.max(v, 0), 1)];
   place();
   if (!state.ready) return;
-  const answer = await explorer.steer({do: settle ? 'settle' : 'blend', u: point[0], v: point[1]});
+  if (settle) explorer.forget('blend');
+  const answer = await explorer.steer({do: settle ? 'settle' : 'blend', u: point[0], v: point[1], count: ++wishes});
   if (!answer) return;
   explorer.told(answer);
   if (settle) newThumbnail(answer);
@@ -99,7 +101,9 @@ part('pad').addEventListener('keydown', (event) => {
   const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
   if (!step || !event.target.closest('.track')) return;
   event.preventDefault();
-  move(point[0] + step[0] / 40, point[1] + step[1] / 40, true);
+  move(point[0] + step[0] / 40, point[1] + step[1] / 40);
+  clearTimeout(settling);
+  settling = setTimeout(() => move(...point, true), 400);
 });
 
 function play(on) {
@@ -154,9 +158,9 @@ element.addEventListener('click', (event) => {
   if (act === 'loop') button.setAttribute('aria-pressed', loop = !loop);
   if (act === 'keep') ask('keep');
   if (act === 'mp4' || act === 'gif') ask('film', {ending: act});
-  if (act === 'reset') {
+  if (act === 'reset' && base !== null) {
     sliders().forEach((one) => { one.value = 0; });
-    vary().then(() => { base = null; ask('varied'); });
+    vary().then(() => ask('varied'));
   }
 });
 

@@ -14,7 +14,7 @@ async function refresh() {
 function draw(told) {
   state = told;
   part('of').innerHTML = told.original === null ? 'Choose what stays of the object in the view.'
-    : `Of <b>${Object.assign(document.createElement('i'), {textContent: told.original}).innerHTML}</b>: ` +
+    : `Of <b>${explorer.escape(told.original)}</b>: ` +
       (told.box ? 'a box is marked; drag its corners in the view.' : told.brushed ? 'brushed surfaces are marked.' : 'nothing is marked yet.');
   if (told.box) numbers().forEach((one, k) => { if (document.activeElement !== one) one.value = told.box[k].toFixed(2); });
   else numbers().forEach((one) => { if (document.activeElement !== one) one.value = ''; });
@@ -29,6 +29,7 @@ function brush(on) {
   brushing = on;
   document.body.classList.toggle('brushing', on);
   element.querySelector('[data-act=brush]').setAttribute('aria-pressed', on);
+  if (on) ask('face');
 }
 
 const width = () => Number(part('width').value);
@@ -48,6 +49,7 @@ function paint(event) {
 }
 
 canvas.addEventListener('pointerdown', (event) => {
+  if (event.button) return;
   const box = canvas.getBoundingClientRect();
   canvas.width = box.width;
   canvas.height = box.height;
@@ -56,7 +58,9 @@ canvas.addEventListener('pointerdown', (event) => {
   paint(event);
 });
 canvas.addEventListener('pointermove', (event) => stroke && paint(event));
+canvas.addEventListener('pointercancel', () => { stroke = null; });
 canvas.addEventListener('pointerup', () => {
+  if (!stroke) return;
   ask('stroke', {points: stroke, width: width()});
   stroke = null;
   setTimeout(() => canvas.getContext('2d').clearRect(0, 0, canvas.width, canvas.height), 350);
@@ -80,8 +84,10 @@ new IntersectionObserver(() => {
   const open = Boolean(element.offsetParent);
   clearInterval(watching);
   watching = open ? setInterval(refresh, 600) : null;
-  if (open) refresh();
-  else {
+  if (open) {
+    if (state.box || state.brushed) ask('show');
+    refresh();
+  } else {
     brush(false);
     if (state.box || state.brushed) ask('hide');
   }

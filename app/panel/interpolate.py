@@ -15,6 +15,7 @@ from app.panel import generate, watch
 from app.panel.parts import LARGEST_SEED, script
 from app.panel.stage import Page
 from app.plans import plan
+from app.records import Record
 from app.session import Session
 from engine.errors import ConfigError, EngineError
 from engine.methods.base import sample_options_of
@@ -52,7 +53,6 @@ SKELETON = f"""
   <button type="button" data-act="mp4" data-need="ready" title="The path from A to B as a film">MP4</button>
   <button type="button" data-act="gif" data-need="ready" title="The same as a GIF">GIF</button>
  </div>
- <div class="blend-film"></div>
  <h4>Main directions <small>applied to what is shown</small><button type="button" data-act="reset" title="Back to the object">Reset</button></h4>
  <div class="blend-directions">{
     "".join(
@@ -97,7 +97,7 @@ def build(page: Page, history: gr.HTML) -> None:
         if told["act"] == "seed" and job.state == "done":
             yield from added(session, job)
         if told["act"] == "film" and job.state == "done":
-            yield {film: film_html(session, Path(job.result).name)}
+            yield {film: film_html(session, Path(job.result))}
 
     def follow(session: Session, job: Job) -> Iterator[dict[Any, Any]]:
         for _ in watch.follow(session):
@@ -111,7 +111,7 @@ def build(page: Page, history: gr.HTML) -> None:
         """The object of a seed that was just drawn becomes a corner."""
         blend = session.part(Blend)
         try:
-            blend.add(next(record for record in session.history if record.job == drawn.id))
+            blend.add(made_by(session, drawn))
             job = blend.prepare(page.runner)
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
@@ -138,7 +138,7 @@ def build(page: Page, history: gr.HTML) -> None:
             for seed in corners or []:
                 job = draw_seed(page, session, int(seed))
                 yield from follow(session, job)
-                blend.add(next(record for record in session.history if record.job == job.id))
+                blend.add(made_by(session, job))
             job = blend.prepare(page.runner)
             if job is None:
                 raise ConfigError(f"Found {len(corners or [])} corners, expected 2 to 4 seeds.")
@@ -175,12 +175,19 @@ def do(page: Page, session: Session, told: Mapping[str, Any]) -> Job | None:
     """Do what the page asks; the job to be followed, if there is one."""
     blend, what = session.part(Blend), told["act"]
     if what == "seed":
+        busy = session.job is not None and not session.job.ended
+        if busy and any(record.job == session.job.id for record in session.history):
+            raise ConfigError("An object is being drawn; add the next one when it is there.")
+        blend.check_room(session.method)
         return draw_seed(page, session, int(told["seed"] or 0))
     if what == "film":
         return make_film(page, session, blend, told["ending"])
     if what == "keep":
+        if blend.codes is None:
+            raise ConfigError("There is no path yet; wait for the keyframes.")
         u, v = blend.point
-        keep(session, blend.record, f"{blend.record.title}, {u:.2f}" + (f", {v:.2f}" if v else ""))
+        where = f"{u:.2f}" if len(blend.placed) == 2 else f"{u:.2f}, {v:.2f}"
+        keep(session, blend.record, f"{blend.record.title}, {where}")
         return None
     if what == "varied":
         return None
@@ -194,6 +201,18 @@ def do(page: Page, session: Session, told: Mapping[str, Any]) -> Job | None:
             raise ConfigError("That object is not kept any more; choose another.")
         blend.add(settled(session, record))
     return blend.prepare(page.runner)
+
+
+def made_by(session: Session, job: Job) -> Record:
+    """The object that a run drew.
+
+    Raises:
+        ConfigError: If it is gone.
+    """
+    found = [record for record in session.history if record.job == job.id]
+    if not found:
+        raise ConfigError("The object was not finished, or let go of; add it again.")
+    return found[0]
 
 
 def settled(session: Session, record: Any) -> Any:
@@ -220,16 +239,17 @@ def make_film(page: Page, session: Session, blend: Blend, ending: str) -> Job:
     if blend.codes is None or ending not in ("mp4", "gif"):
         raise ConfigError("There is no path yet; choose two objects first.")
     session.stop(page.runner)
-    file = session.folder(blend.record) / f"path-{blend.record.version}.{ending}"
+    file = session.folder(blend.record) / f"path.{ending}"
     job = Job(lambda: blend.film(file), plan=(("path", 49), ("film", 49)))
     with session.cv:
         session.job = page.runner.submit(job)
     return job
 
 
-def film_html(session: Session, name: str) -> str:
+def film_html(session: Session, file: Path) -> str:
     """The film, to be looked at and saved."""
-    address = f"path/{session.token}/{session.part(Blend).record.id}/{name}"
+    name, made = file.name, file.stat().st_mtime_ns
+    address = f"path/{session.token}/{file.parent.name}/{name}?made={made}"
     show = (
         f'<img src="{address}" alt="The path as a GIF">'
         if name.endswith(".gif")

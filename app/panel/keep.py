@@ -67,9 +67,12 @@ def build(page: Page, history: gr.HTML) -> None:
         keeping = session.part(Keeping)
         try:
             if record is not None:
-                session.select(int(record))
+                named = session.record(int(record))
+                if named is None:
+                    raise ConfigError(f"Found no record {record}; name one of this session's.")
+                keeping.begin(named)
             if box is not None:
-                keeping.begin()
+                keeping.begin(keeping.original if record is not None else None)
                 keeping.mark_box(box)
             seed = min(max(int(seed or 0), 0), LARGEST_SEED)
             job = keeping.propose(page.runner, int(count or 1), seed)
@@ -123,11 +126,16 @@ def mark(keeping: Keeping, told: Mapping[str, Any]) -> None:
     if what == "hide":
         keeping.hide()
         return
+    if what == "show":
+        keeping.show()
+        return
     keeping.begin()
     if what == "half":
         keeping.half(str(told["half"]))
     elif what == "box":
         keeping.mark_box([float(value) for value in told["box"]])
+    elif what == "face":
+        keeping.face()
     elif what == "stroke":
         keeping.brush(told["points"], float(told["width"]))
     elif what == "clear":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -96,7 +96,7 @@ def ddim(
         noise: Draws for `eta > 0` and for the corrections.
         steps: Noise levels visited.
         eta: 0 is deterministic, 1 ancestral.
-        langevin_steps: Corrections after each step that does not end at clean data.
+        langevin_steps: Corrections after each step that ends above timestep 0.
         langevin_delta: Their size.
         stage: Name in the yielded steps.
         after: A step of such a run, in images, to go on from instead of starting at `x_T`.
@@ -118,7 +118,7 @@ def ddim(
             number = index * langevin_steps + k
             z = noise.normal(x.shape, f"{stage}/langevin", number, device=x.device)
             x = langevin_update(x, x0, t_next, langevin_delta, z, schedule)
-            state = {"step": index, "correction": k + 1}
+            state = {"step": index, "correction": k + 1, "steps": len(pairs)}
             yield _report("langevin", number + 1, corrections, x0, x, t_next, scalars, state)
         corrected = None
     return x
@@ -126,12 +126,13 @@ def ddim(
 
 def _reached(after: Step, steps: int) -> tuple[int, int]:
     """The last step taken, counted from 0, and how many of its corrections are done."""
+    walked = after.state["steps"] if after.stage == "langevin" else after.total
+    if walked != steps:
+        raise ConfigError(
+            f"Found a run of {walked} steps to go on from, expected {steps}; keep its number of steps."
+        )
     if after.stage == "langevin":
         return after.state["step"], after.state["correction"]
-    if after.total != steps:
-        raise ConfigError(
-            f"Found a run of {after.total} steps to go on from, expected {steps}; keep its number of steps."
-        )
     return after.index - 1, 0
 
 
@@ -342,5 +343,5 @@ def renoise_average(
         x_t = schedule.diffuse(x, eps, t)
         x0, scalars = estimate(x_t, t)
         x = torch.lerp(x, x0, mix)
-        yield _report(stage, index + 1, steps, x, x_t, int(t[0]), scalars)
+        yield _report(stage, index + 1, steps, x, x_t, int(t[0]), scalars, {"t": t.detach()})
     return x

@@ -87,11 +87,11 @@ def curves(
     }
 
 
-def cheap_curves(steps: Sequence[Step], schedule: Schedule) -> dict[str, Curve]:
-    """The curves that nothing need be rendered for."""
+def cheap_curves(steps: Sequence[Step], schedule: Schedule, whole: bool = True) -> dict[str, Curve]:
+    """The curves that nothing need be rendered for; `whole` says whether all steps still have their codes."""
     found: dict[str, Curve] = {
         "log_snr": [log_snr(step, schedule) for step in steps],
-        "change": changes(steps),
+        "change": changes(steps) if whole else [None] * len(steps),
     }
     for name in ("guidance_norm", "psnr"):
         found[name] = [step.scalars.get(name) for step in steps]

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.config import from_json
-from engine.errors import ConfigError
+from engine.errors import ConfigError, EngineError
 from engine.events import Run, Step, finish
 from engine.explore.fitting import scene_latent
 from engine.methods.base import Invertible, Method, SampleOptions
@@ -182,7 +182,10 @@ def scene_corner(method: Method, scene: Scene, title: str) -> Run[Corner]:
         options = None
     if options is None or not isinstance(seed, int):
         return Corner(latent, None, title)
-    drawn = yield from seed_corner(method, seed, options)
+    try:
+        drawn = yield from seed_corner(method, seed, options)
+    except EngineError:  # settings that go together in no run
+        return Corner(latent, None, title)
     found = likeness(method, drawn.latent, latent) >= SAME_DB
     return Corner(latent, drawn.x_T if found else None, title)
 

@@ -21,10 +21,15 @@ from engine.errors import ConfigError, TimelineError, one_line
 from engine.events import Step
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.files import replacing
+from engine.methods.base import STAGES
 from engine.scene import Scene
 from engine.types import Camera, Views
 
 FORMAT = "ssdnerf-explorer-timeline/1"
+DAMAGE = (LookupError, AttributeError, ArithmeticError, TypeError, RuntimeError, ValueError)
+"""What reading a header that somebody has changed can raise."""
+KNOWN_STAGES = (*STAGES, "path", "result")
+"""Of the steps that a file may hold."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,11 @@ class Timeline:
         return Scene(TriplaneField(self.decoder, self.steps[place].latent[0]), self.provenance)
 
     def save(self, path: Path | str) -> Path:
-        """Write a self-contained `.safetensors` file, whole or not at all; numbers keep all their bits."""
+        """Write a self-contained `.safetensors` file, whole or not at all; numbers keep all their bits.
+
+        Raises:
+            TimelineError: If it cannot be written.
+        """
         shelf = _Shelf()
         weights = self.decoder.state_dict()
         for name, value in weights.items():
@@ -64,8 +73,11 @@ class Timeline:
             "noise": json.dumps(None if self.noise is None else shelf.put("noise", self.noise)),
             "steps": json.dumps([_packed(step, k, shelf) for k, step in enumerate(self.steps)]),
         }
-        with replacing(Path(path)) as temporary:
-            temporary.write_bytes(save(shelf.tensors, metadata=header))
+        try:
+            with replacing(Path(path)) as temporary:
+                temporary.write_bytes(save(shelf.tensors, metadata=header))
+        except OSError as error:
+            raise TimelineError(f"{path}: the run cannot be saved ({error.strerror}).") from error
         return Path(path)
 
     def _put_views(self, shelf: _Shelf) -> dict[str, Any] | None:
@@ -104,7 +116,7 @@ class Timeline:
             )
         try:
             return _unpacked(header, tensors)
-        except (KeyError, TypeError, RuntimeError, ValueError, ConfigError) as error:
+        except (*DAMAGE, ConfigError) as error:
             raise TimelineError(
                 f"{path.name}: the run's file is damaged ({one_line(error)}); save it again."
             ) from error
@@ -117,14 +129,33 @@ def of_scene(step: Step, scene: int) -> Step:
         return value[scene : scene + 1] if isinstance(value, Tensor) else value
 
     state = {name: row(value) for name, value in step.state.items()}
-    return replace(step, latent=row(step.latent), x_t=row(step.x_t), state=state)
+    t = int(state["t"][0]) if "t" in state else step.t
+    return replace(step, latent=row(step.latent), x_t=row(step.x_t), t=t, state=state)
+
+
+def own(step: Step) -> Step:
+    """The same step with memory of its own, which keeps no batch alive; what its parts share they still share."""
+    copies: dict[tuple[int, int], Tensor] = {}
+
+    def copied(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        return copies.setdefault((value.data_ptr(), value.nbytes), value.clone()).view_as(value)
+
+    state = {name: copied(value) for name, value in step.state.items()}
+    return replace(step, latent=copied(step.latent), x_t=copied(step.x_t), state=state)
 
 
 def on_cpu(step: Step) -> Step:
     """The same step with its tensors in the machine's memory."""
+    copies: dict[tuple[int, int], Tensor] = {}
 
     def moved(value: Any) -> Any:
-        return value.detach().cpu() if isinstance(value, Tensor) else value
+        if not isinstance(value, Tensor):
+            return value
+        key = value.data_ptr(), value.nbytes
+        copies.setdefault(key, value.detach().cpu())
+        return copies[key].view_as(value)
 
     state = {name: moved(value) for name, value in step.state.items()}
     return replace(step, latent=moved(step.latent), x_t=moved(step.x_t), state=state)
@@ -206,31 +237,69 @@ def _step(packed: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Step:
 
 def _unpacked(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Timeline:
     """A timeline from what its file holds."""
-    decoder = TriplaneDecoder(from_json(DecoderConfig, json.loads(header["decoder"]), "decoder"))
+    config = from_json(DecoderConfig, json.loads(header["decoder"]), "decoder")
+    with torch.device("meta"):  # nothing is allocated for what the file does not hold
+        wanted = {k: v.shape for k, v in TriplaneDecoder(config).state_dict().items()}
     start = "decoder."
     weights = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
     shapes = json.loads(header["shapes"])
-    decoder.load_state_dict({k: v.reshape(shapes[k]) for k, v in weights.items()})
+    loaded = {k: _finite(v.reshape(shapes[k])) for k, v in weights.items()}
+    if {k: v.shape for k, v in loaded.items()} != wanted:
+        raise ValueError("its decoder's weights do not fit their description")
+    decoder = TriplaneDecoder(config)
+    decoder.load_state_dict(loaded)
     steps = tuple(_step(packed, tensors) for packed in json.loads(header["steps"]))
     if not steps:
         raise ValueError("it holds no step")
     wanted = (1, 3, decoder.config.channels)
     for step in steps:
-        if step.latent.ndim != 5 or step.latent.shape[:3] != wanted:
-            raise ValueError(
-                f"{step.stage} {step.index} has planes of shape {tuple(step.latent.shape)}"
-            )
+        _check(step, steps[0].latent.shape, wanted)
     views = _views(json.loads(header["views"]), tensors)
     provenance = json.loads(header["provenance"])
+    if not isinstance(provenance, dict):
+        raise ValueError("its provenance is no table")
     start = json.loads(header.get("noise", "null"))
-    noise = None if start is None else tensors[start["name"]].reshape(start["shape"])
+    noise = None if start is None else _finite(tensors[start["name"]].reshape(start["shape"]))
+    if noise is not None and noise.shape != steps[0].latent.shape[1:]:
+        raise ValueError(f"its noise has the shape {tuple(noise.shape)}")
     return Timeline(steps, decoder.eval().requires_grad_(False), provenance, views, noise)
+
+
+def _check(step: Step, shape: torch.Size, wanted: tuple[int, int, int]) -> None:
+    """Refuse a step that no run can have taken."""
+    where = f"{step.stage} {step.index}"
+    if step.stage not in KNOWN_STAGES:
+        raise ValueError(f"it has a stage {step.stage!r}")
+    codes = [step.latent] if step.x_t is None else [step.latent, step.x_t]
+    for code in codes:
+        good = code.ndim == 5 and code.shape[:3] == wanted and min(code.shape[3:]) > 0
+        if not good or code.shape != shape:
+            raise ValueError(f"{where} has planes of shape {tuple(code.shape)}")
+        _finite(code)
+    for name, value in step.state.items():
+        if isinstance(value, Tensor):
+            if not value.isfinite().all():
+                raise ValueError(f"{where} has a {name} that is not finite")
+        elif not isinstance(value, int):
+            raise ValueError(f"{where} has a {name} that is no whole number")
+
+
+def _finite(tensor: Tensor) -> Tensor:
+    """The same tensor, if it holds numbers as codes and weights have them."""
+    if tensor.dtype != torch.float32 or not tensor.isfinite().all():
+        raise ValueError("it holds numbers that are not finite, or of another kind")
+    return tensor
 
 
 def _views(places: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Views | None:
     if places is None:
         return None
     found = {k: tensors[place["name"]].reshape(place["shape"]) for k, place in places.items()}
-    height, width = found["images"].shape[1:3]
+    count, height, width = found["images"].shape[:3]
+    shapes = {"images": (count, height, width, 3), "c2w": (count, 4, 4), "intrinsics": (count, 4)}
+    shapes["alpha"] = (count, height, width, 1)
+    for name, value in found.items():
+        if tuple(_finite(value).shape) != shapes[name]:
+            raise ValueError(f"its pictures have {name} of shape {tuple(value.shape)}")
     camera = Camera(found["c2w"], found["intrinsics"], height, width)
     return Views(found["images"], camera, found.get("alpha"))

@@ -92,12 +92,13 @@ class Method(Protocol):
         Every Step carries `latent` (predicted x0 of the whole batch), `x_t` and `t`, and what `after` needs.
 
         Args:
-            num_scenes: How many; scene i is bit for bit what `Noise(noise.seed + i)` alone would give.
+            num_scenes: How many; scene i is what `Noise(noise.seed + i)` alone would give, on the CPU bit for bit.
             options: Settings.
             noise: Randomness.
             x_T: Starting noise, `num_scenes *latent_shape`, instead of the seeds' own. All scenes then share the draws
                 of `noise.seed`, so that neighbours on a path differ by their noise alone.
-            after: A step of an earlier run to go on from: with the same settings and seed bit for bit as that run did.
+            after: A step of an earlier run to go on from: with the same settings, seed and kernels (those
+                compile in the first seconds of a process) bit for bit as that run did.
 
         Returns:
             `num_scenes *latent_shape`.

@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.diffusion.sample import Sampler
+from engine.errors import ConfigError
+
+TIMESTEPS = 1000
+"""Noise levels of every schedule there is."""
+MOST_STEPS = 100_000
 
 Mode = Literal["ours", "paper"]
 """`paper` is the published procedure; `ours` adds renoise-averaging, which removes the plaid of young priors."""
+
+
+def _check(name: str, value: float | int, low: float | int, high: float | int) -> None:
+    """Refuse what no run can be made of; settings come from files, too."""
+    if not low <= value <= high:
+        raise ConfigError(f"Found {name} {value}, expected {low} to {high}.")
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,12 @@ class RenoiseOptions:
     """Smallest timestep to renoise to."""
     t_high: int = 600
     """Largest timestep to renoise to (exclusive)."""
+
+    def __post_init__(self):
+        _check("renoise steps", self.steps, 0, MOST_STEPS)
+        _check("renoise mix", self.mix, 0, 1)
+        _check("renoise t_low", self.t_low, 0, self.t_high - 1)
+        _check("renoise t_high", self.t_high, 1, TIMESTEPS)
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,10 @@ class SampleOptions:
     """Noise that DDIM adds back at each step: 0 is deterministic, 1 ancestral."""
     renoise: RenoiseOptions = RenoiseOptions()
     """Used in mode `ours`."""
+
+    def __post_init__(self):
+        _check("steps", self.steps, 1, TIMESTEPS)
+        _check("eta", self.eta, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -79,6 +100,15 @@ class FitOptions:
     """Renoise-averaging share before each inner block (mode `ours`)."""
     rays: int = 4096
     """Rays for each gradient. The guidance counts them (spec 2.7), so fewer rays want a larger gain."""
+
+    def __post_init__(self):
+        _check("steps", self.steps, 0, TIMESTEPS)
+        _check("guidance gain", self.guidance_gain, 0, 1e12)
+        _check("SNR exponent", self.snr_power, -10, 10)
+        for name in ("langevin_steps", "finetune_steps", "inner_steps"):
+            _check(name.replace("_", " "), getattr(self, name), 0, MOST_STEPS)
+        _check("learning rate", self.learning_rate, 0, 1e3)
+        _check("rays", self.rays, 1, 2**24)
 
 
 @dataclass(frozen=True)

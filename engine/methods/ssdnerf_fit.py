@@ -117,14 +117,15 @@ def fit(
     after = in_images(method, after)
     guide = Guide(method, batch, options, noise, after, hold)
     latents = method.mean_latent.to(method.device).expand(batch.num_scenes, *method.latent_shape)
-    if options.steps and before(after, "finetune"):
+    sampled = not before(after, "finetune")
+    if not sampled and (options.steps or after is not None):
         latents = yield from _sample_guided(guide, after)
-    if options.finetune_steps:
-        after = None if before(after, "finetune") else after
+    if sampled or options.finetune_steps:
+        after = after if sampled else None
         latents = yield from finetune(
             method, latents, batch, options, noise, guide.grid, after, hold
         )
-    return latents
+    return latents if hold is None else hold.fix(latents, hold.latent)
 
 
 def _sample_guided(guide: Guide, after: Step | None) -> Run[Tensor]:

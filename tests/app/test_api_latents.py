@@ -19,7 +19,7 @@ def client(served) -> Client:
 def scene_of(served, told: dict, tmp_path) -> np.ndarray:
     """The planes of what a report is about."""
     (path,) = (name for name in told["downloads"] if name.endswith("scene.safetensors"))
-    file = tmp_path / "scene.safetensors"
+    file = tmp_path / f"{told['record']}.safetensors"
     file.write_bytes(get(f"{served.url}/{path}"))
     return Scene.load(file).field.triplane.numpy()
 
@@ -43,7 +43,6 @@ def test_a_branch_without_a_change_ends_like_its_trunk(client, served, tmp_path)
 def test_a_path_between_seeds_reports_on_its_corners(client):
     final = client.predict(
         corners=[1, 5],
-        way="slerp",
         mode="paper",
         u=0.0,
         checkpoint="vehicles",

@@ -26,7 +26,7 @@ FEW = SampleOptions(steps=3, renoise=RenoiseOptions(steps=1))
 
 @pytest.fixture
 def session(vehicles, monkeypatch):
-    monkeypatch.setattr(Blend, "options", property(lambda self: FEW))
+    monkeypatch.setattr(blending, "sample_options_of", lambda method, mode: FEW)
     monkeypatch.setattr(blending, "INVERSION", 12)
     session = Session(Prior("vehicles", vehicles), AppSettings())
     yield session

@@ -11,7 +11,7 @@ from engine.diffusion.sample import solve
 from engine.diffusion.schedule import Schedule
 from engine.errors import ConfigError
 from engine.events import finish
-from engine.methods.base import RenoiseOptions, SampleOptions, fit_options_of
+from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions, fit_options_of
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -20,6 +20,7 @@ from engine.types import Views
 
 SCHEDULE = Schedule()
 SHORT = RenoiseOptions(steps=3, mix=0.2)
+FIT = FitOptions(steps=3, renoise=SHORT, finetune_steps=2, inner_steps=2, rays=256)
 
 
 def steps_of(run):
@@ -119,6 +120,26 @@ def test_another_number_of_steps_is_refused(vehicles):
     steps, _ = steps_of(vehicles.generate(1, options, Noise(0)))
     with pytest.raises(ConfigError, match="4 steps"):
         finish(vehicles.generate(1, replace(options, steps=5), Noise(0), after=steps[1]))
+
+
+def test_another_number_of_steps_is_refused_after_a_correction_too(vehicles):
+    options = replace(FIT, langevin_steps=1, finetune_steps=0)
+    views = views_of(vehicles, vehicles.gallery[0])
+    steps, _ = steps_of(vehicles.reconstruct(views, options, Noise(0)))
+    correction = next(step for step in steps if step.stage == "langevin")
+    with pytest.raises(ConfigError, match="3 steps"):
+        finish(vehicles.reconstruct(views, replace(options, steps=6), Noise(0), after=correction))
+
+
+def test_a_branch_that_drops_stages_ends_where_it_stands(vehicles):
+    views = views_of(vehicles, vehicles.gallery[0])
+    steps, _ = steps_of(vehicles.reconstruct(views, FIT, Noise(0)))
+    by_stage = {step.stage: step for step in steps}
+    bare = replace(FIT, finetune_steps=0)
+    found = finish(vehicles.reconstruct(views, bare, Noise(0), after=by_stage["finetune"]))
+    assert torch.equal(found, by_stage["finetune"].latent)
+    found = finish(vehicles.reconstruct(views, bare, Noise(0), after=by_stage["renoise"]))
+    assert torch.equal(found, by_stage["renoise"].latent.clamp(-2, 2))
 
 
 def test_noise_that_is_given_shares_its_draws(vehicles):

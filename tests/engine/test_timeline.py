@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from engine.diffusion.schedule import Schedule
 from engine.errors import TimelineError
 from engine.events import Step, finish
 from engine.explore.curves import changes, curves, log_snr, measure, solid_diagonal, to_csv
-from engine.explore.timeline import Timeline, of_scene, on_cpu, result_step, step_bytes
+from engine.explore.timeline import Timeline, of_scene, on_cpu, own, result_step, step_bytes
 from engine.methods.base import RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
@@ -76,6 +78,72 @@ def test_a_file_costs_what_its_codes_cost(run, tmp_path):
     first, result = timeline.steps[0], timeline.steps[-1]
     assert step_bytes([first]) == 3 * code, "x0, x_t and the corrected state"
     assert step_bytes([result]) == step_bytes([result, result]) == code
+
+
+HURT = {
+    "decoder": '{"base_widths": []}',
+    "steps": [
+        ("tensors", []),
+        ("scalars", []),
+        ("index", math.inf),
+        ("stage", "foo"),
+        ("numbers", {"step": "x"}),
+    ],
+    "views": "[1]",
+    "provenance": "[]",
+    "noise": '{"name": "decoder.base.0.bias", "shape": [-1]}',
+    "shapes": "{}",
+}
+"""What somebody may have written into a file's header, by its part."""
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        (k, v)
+        for k, values in HURT.items()
+        for v in (values if isinstance(values, list) else [values])
+    ],
+)
+def test_a_header_that_somebody_has_changed_gets_one_sentence(run, tmp_path, part, value):
+    path = run[0].save(tmp_path / "run.safetensors")
+    with safe_open(path, "pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if part == "steps":
+        steps = json.loads(header["steps"])
+        steps[0][value[0]] = value[1]
+        header["steps"] = json.dumps(steps)
+    else:
+        header[part] = value
+    save_file(tensors, path, metadata=header)
+    with pytest.raises(TimelineError, match="damaged") as error:
+        Timeline.load(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_codes_that_are_not_finite_are_refused(run, tmp_path, value):
+    steps = list(run[0].steps)
+    steps[2] = replace(steps[2], latent=torch.full_like(steps[2].latent, value))
+    path = replace(run[0], steps=steps).save(tmp_path / "run.safetensors")
+    with pytest.raises(TimelineError, match="not finite"):
+        Timeline.load(path)
+
+
+def test_a_scene_of_a_batch_has_its_own_timesteps(vehicles):
+    """Each scene of a batch is renoised to levels of its own."""
+    together = [of_scene(step, 1) for step in steps_of(vehicles.generate(2, OPTIONS, Noise(3)))[0]]
+    alone = [of_scene(step, 0) for step in steps_of(vehicles.generate(1, OPTIONS, Noise(4)))[0]]
+    assert [step.t for step in together] == [step.t for step in alone]
+
+
+def test_a_step_of_its_own_keeps_no_batch_alive(vehicles):
+    steps, _ = steps_of(vehicles.generate(3, OPTIONS, Noise(0)))
+    part = of_scene(steps[2], 1)
+    mine = own(part)
+    assert same(mine, part)
+    assert mine.latent.untyped_storage().nbytes() == mine.latent.nbytes
+    assert step_bytes([mine]) == step_bytes([part])
 
 
 @pytest.mark.parametrize("damage", ["missing", "words", "scene", "cut", "step"])
