@@ -36,8 +36,8 @@ window.explorer = (() => {
     on: (name, hear) => document.addEventListener(`explorer:${name}`, (event) => hear(event.detail)),
     // Text that somebody wrote, for use inside HTML and its attributes.
     escape: (text) => String(text).replace(/[&<>"']/g, (one) => `&#${one.charCodeAt(0)};`),
-    // Whether a key is meant for the control that has the focus.
-    typing: (event) => Boolean(event.target.closest('input, textarea, select, button, a, summary, [role=tab], [role=slider], [contenteditable]')),
+    // Whether a key is meant for the control that has the focus; buttons take the space bar, not the arrows.
+    typing: (event) => Boolean(event.target.closest(`input, textarea, select, [role=tab], [role=slider], [contenteditable]${event.key === ' ' ? ', button, a, summary' : ''}`)),
     say: (sentence) => {
       const line = document.getElementById('said');
       line.textContent = sentence;

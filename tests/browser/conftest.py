@@ -153,5 +153,6 @@ class Tab:
         return int(self.page.locator(".tl").get_attribute("data-shown"))
 
     def tab(self, name: str) -> None:
-        """Open one of the panel's tabs."""
+        """Open one of the panel's tabs; Gradio puts its controls together then, and their first values in."""
         self.page.get_by_role("tab", name=name, exact=True).click()
+        self.page.wait_for_timeout(600)
