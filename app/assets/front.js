@@ -53,8 +53,15 @@ window.explorer = (() => {
   };
 })();
 
+document.addEventListener('click', async (event) => {
+  if (!event.target.closest('#end-comparison')) return;
+  const answer = await explorer.steer({do: 'compare', record: null});
+  if (answer) explorer.told(answer);
+});
+
 // Captions over the view, where there is more to tell than which object it is.
-explorer.on('panes', ({panes, look}) => {
+explorer.on('panes', ({panes, look, several}) => {
+  document.getElementById('end-comparison').hidden = !several;
   const captions = document.getElementById('captions');
   const plain = panes.length === 1 && look === 'x0';
   captions.style.gridTemplateColumns = `repeat(${panes.length === 4 ? 2 : panes.length}, minmax(0, 1fr))`;

@@ -111,17 +111,7 @@ function rename(card) {
   input.focus();
 }
 
-// -- a comparison's end, over the view in every tab ------------------------------------------------
-
-document.getElementById('end-comparison')?.remove();
-const ending = Object.assign(document.createElement('button'), {id: 'end-comparison', type: 'button', textContent: 'End comparison', hidden: true});
-document.body.append(ending);
-ending.addEventListener('click', () => DEEDS.compare(null));
-explorer.on('panes', ({several}) => {
-  ending.hidden = !several;
-  refresh();
-});
-
+explorer.on('panes', refresh);
 explorer.on('timeline', refresh);
 new IntersectionObserver(refresh).observe(element);
 setInterval(refresh, 20000);
