@@ -18,8 +18,6 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "browser" in item.keywords:  # one browser at a time: two of them wait for each other
-            item.add_marker(pytest.mark.xdist_group("browser"))
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
