@@ -31,7 +31,7 @@ window.fetch = (...asked) => {
 """
 
 
-def measure(settings: Settings, device: str = "cpu") -> Results:
+def measure(settings: Settings) -> Results:
     """All three; nothing where there is no browser."""
     installed = Path(CHROMIUM).exists() and find_spec("playwright") is not None
     if not settings.drag_s or not installed:
