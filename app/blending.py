@@ -38,7 +38,7 @@ CORNERS = 4
 LINE, PAD = 9, 5
 """Keyframes of a path between two, and along each side of a pad."""
 FILM_FRAMES, FILM_SIZE = 49, 320
-"""Pictures of a film: six between two keyframes of a line, so that those need not be drawn again."""
+"""Pictures of a film, and their side in pixels."""
 INVERSION = 100
 """Noise levels of an inversion."""
 Way = Literal["slerp", "lerp", "code"]

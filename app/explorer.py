@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from app.jobs import JobRunner
 from app.priors import Priors
 from app.routes import make_routes
-from app.session import Sessions
+from app.sessions import Sessions
 from app.settings import AppSettings
 from app.viewports import Viewports
 from engine.ops import compiled

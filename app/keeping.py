@@ -53,7 +53,8 @@ class Keeping:
         self.session = session
         self.original: Record | None = None
         self.box: Box | None = None
-        self.strokes: Region | None = None
+        self.region: Region | None = None
+        """What is marked, with a box or without."""
         self.figures: KeepFigures | None = None
         self.proposals: list[Record] = []
 
@@ -77,7 +78,7 @@ class Keeping:
         if record.state != "done" or record.latent(-1) is None:
             raise ConfigError(f"{record.title} is not finished; wait for it, or take another.")
         self.original, self.proposals, self.figures = record, [], None
-        self.box = self.strokes = None
+        self.box = self.region = None
         return record
 
     def half(self, name: str) -> None:
@@ -103,10 +104,8 @@ class Keeping:
         if len(box) != 6 or not all(np.isfinite(box)):
             raise ConfigError("Found no box, expected six numbers: x, y, z of two corners.")
         corners = torch.tensor(box, dtype=torch.float32).reshape(2, 3).sort(dim=0).values
-        self.box, self.strokes = (
-            tuple(round(value, 4) for value in corners.flatten().tolist()),
-            None,
-        )
+        self.box = tuple(round(value, 4) for value in corners.flatten().tolist())
+        self.region = Region.from_box(corners * WORLD_PER_SRN, self._field().aabb.cpu())
         self._show()
 
     def drag(self, corner: int, position: Sequence[float]) -> None:
@@ -145,19 +144,20 @@ class Keeping:
         if not hit.any():
             raise ConfigError("The stroke misses the object; draw over the object in the view.")
         surface = surface_points(seen.depth.cpu(), camera)[hit]
-        region = Region.from_surface(surface, BRUSH_DEPTH, field.aabb.cpu())
-        self.strokes = region if self.strokes is None else self.strokes | region
+        stroked = Region.from_surface(surface, BRUSH_DEPTH, field.aabb.cpu())
+        brushed = self.region is not None and self.box is None
+        self.region = self.region | stroked if brushed else stroked
         self.box = None
         self._show()
 
     def clear(self) -> None:
         """Mark nothing."""
-        self.box = self.strokes = None
+        self.box = self.region = None
         self._show()
 
     def show(self) -> None:
         """Show the mark again, on its object alone."""
-        if self.original is not None and self.region() is not None:
+        if self.original is not None and self.region is not None:
             self._show()
 
     def face(self) -> None:
@@ -168,15 +168,6 @@ class Keeping:
     def hide(self) -> None:
         """Show no mark any more; what is marked stays so."""
         self.session.mark(None)
-
-    def region(self) -> Region | None:
-        """What is marked."""
-        if self.strokes is not None:
-            return self.strokes
-        if self.box is None or self.original is None:
-            return None
-        corners = torch.tensor(self.box).reshape(2, 3) * WORLD_PER_SRN
-        return Region.from_box(corners, self._field().aabb.cpu())
 
     def _field(self):
         return self.session.scene(self.original).field
@@ -193,12 +184,11 @@ class Keeping:
         return (low + first * edges) / WORLD_PER_SRN, (low + last * edges) / WORLD_PER_SRN
 
     def _show(self) -> None:
-        region = self.region()
-        if region is None:
+        if self.region is None:
             self.session.mark(None)
             return
         with self.session.cv:
-            self.session.mark(Marked(region, self.box, self.drag))
+            self.session.mark(Marked(self.region, self.box, self.drag))
             self.face()
 
     def _stand(self) -> None:
@@ -217,7 +207,7 @@ class Keeping:
             ConfigError: If nothing is marked.
             QueueFullError: If too many runs wait already.
         """
-        region = self.region()
+        region = self.region
         if region is None:
             raise ConfigError(
                 "Nothing is marked yet; choose a half, drag the box, or brush over what is to stay."
@@ -292,11 +282,11 @@ class Keeping:
 
     def report(self) -> Mapping[str, Any]:
         """What is marked and what came out, for the page."""
-        region = self.region()
+        region = self.region
         told = {
             "original": None if self.original is None else self.original.title,
             "box": self.box,
-            "brushed": self.strokes is not None,
+            "brushed": region is not None and self.box is None,
             "share": None if region is None else float(region.cells.float().mean()),
             "proposals": [record.id for record in self.proposals],
         }

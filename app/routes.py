@@ -24,7 +24,8 @@ from app.exports import export, file_name
 from app.jobs import JobRunner
 from app.keeping import Keeping
 from app.records import Look, Record
-from app.session import Session, Sessions
+from app.session import Session
+from app.sessions import Sessions
 from app.steer import steer
 from app.viewports import Viewports
 from engine.errors import EngineError

@@ -96,7 +96,7 @@ class Loading:
     def open_engine(self) -> None:
         """Load what draws."""
         from app.priors import Priors
-        from app.session import Sessions
+        from app.sessions import Sessions
 
         priors = Priors(self._settings, self._method)
         sessions = Sessions(priors, self._settings, self.front.tokens)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from app.jobs import JobRunner
 from app.pacing import FairSlot
-from app.session import Session, Sessions
+from app.session import Session
+from app.sessions import Sessions
 from app.settings import AppSettings
 from app.viewport import Viewport
 from engine.device import trim_memory

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app import present
-from app.blending import Blend, Variation, keep
+from app.blending import FILM_FRAMES, Blend, Variation, keep
 from app.jobs import Job
 from app.panel import generate, watch
 from app.panel.parts import LARGEST_SEED, script
@@ -240,7 +240,7 @@ def make_film(page: Page, session: Session, blend: Blend, ending: str) -> Job:
         raise ConfigError("There is no path yet; choose two objects first.")
     session.stop(page.runner)
     file = session.folder(blend.record) / f"path.{ending}"
-    job = Job(lambda: blend.film(file), plan=(("path", 49), ("film", 49)))
+    job = Job(lambda: blend.film(file), plan=(("path", FILM_FRAMES), ("film", FILM_FRAMES)))
     with session.cv:
         session.job = page.runner.submit(job)
     return job

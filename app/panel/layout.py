@@ -24,7 +24,8 @@ from app.panel import (
 from app.panel.parts import script
 from app.panel.stage import Page, build_stage, toolbar_html, wire_stage
 from app.records import PAPER
-from app.session import Session, Sessions
+from app.session import Session
+from app.sessions import Sessions
 from app.settings import AppSettings
 from engine.methods.base import Method
 

@@ -13,7 +13,8 @@ from app.panel import watch
 from app.panel.parts import clickable
 from app.priors import Priors
 from app.records import home
-from app.session import Session, Sessions
+from app.session import Session
+from app.sessions import Sessions
 from engine.methods.base import Method
 
 CHANNELS = ("colour", "depth", "normals", "opacity")

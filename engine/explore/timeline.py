@@ -6,7 +6,7 @@ A timeline costs what its codes cost, never renders: `step_bytes` says how much.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -124,41 +124,41 @@ class Timeline:
 
 def of_scene(step: Step, scene: int) -> Step:
     """The same step of one scene of its batch."""
-
-    def row(value: Any) -> Any:
-        return value[scene : scene + 1] if isinstance(value, Tensor) else value
-
-    state = {name: row(value) for name, value in step.state.items()}
-    t = int(state["t"][0]) if "t" in state else step.t
-    return replace(step, latent=row(step.latent), x_t=row(step.x_t), t=t, state=state)
+    row = _each(step, lambda value: value[scene : scene + 1])
+    return replace(row, t=int(row.state["t"][0])) if "t" in row.state else row
 
 
 def own(step: Step) -> Step:
     """The same step with memory of its own, which keeps no batch alive; what its parts share they still share."""
-    copies: dict[tuple[int, int], Tensor] = {}
-
-    def copied(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        return copies.setdefault((value.data_ptr(), value.nbytes), value.clone()).view_as(value)
-
-    state = {name: copied(value) for name, value in step.state.items()}
-    return replace(step, latent=copied(step.latent), x_t=copied(step.x_t), state=state)
+    return _each(step, _once(Tensor.clone))
 
 
 def on_cpu(step: Step) -> Step:
-    """The same step with its tensors in the machine's memory."""
-    copies: dict[tuple[int, int], Tensor] = {}
+    """The same step with its tensors in the machine's memory; what they share they still share."""
+    return _each(step, _once(lambda value: value.detach().cpu()))
 
-    def moved(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
+
+def _each(step: Step, change: Callable[[Tensor], Tensor]) -> Step:
+    """The same step with each of its tensors changed."""
+
+    def changed(value: Any) -> Any:
+        return change(value) if isinstance(value, Tensor) else value
+
+    state = {name: changed(value) for name, value in step.state.items()}
+    return replace(step, latent=changed(step.latent), x_t=changed(step.x_t), state=state)
+
+
+def _once(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A change that is made once for all tensors that are the same memory."""
+    made: dict[tuple[int, int], Tensor] = {}
+
+    def changed(value: Tensor) -> Tensor:
         key = value.data_ptr(), value.nbytes
-        copies.setdefault(key, value.detach().cpu())
-        return copies[key].view_as(value)
+        if key not in made:
+            made[key] = change(value)
+        return made[key].view_as(value)
 
-    state = {name: moved(value) for name, value in step.state.items()}
-    return replace(step, latent=moved(step.latent), x_t=moved(step.x_t), state=state)
+    return changed
 
 
 def noisy(step: Step) -> bool:

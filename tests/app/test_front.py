@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from app.front import Front
 from app.priors import Priors
-from app.session import Sessions
+from app.sessions import Sessions
 from app.settings import AppSettings
 from app.tokens import MOST_WAITING, Tokens
 from engine.methods.toy import ToyMethod

@@ -12,7 +12,8 @@ import torch
 from app.jobs import JobRunner
 from app.priors import Prior, Priors
 from app.records import Record
-from app.session import Session, Sessions
+from app.session import Session
+from app.sessions import Sessions
 from app.settings import AppSettings
 from engine.config import to_json
 from engine.methods.base import SampleOptions
