@@ -56,18 +56,16 @@ class BoxHandles:
             position=self._shown[3 * corner : 3 * corner + 3],
         )
 
-        @handle.on_drag_start
-        def _(event) -> None:
-            self._held = corner
-
         @handle.on_update
-        def _(event) -> None:
-            if self._held == corner and self._marked is not None:
+        async def _(
+            event: viser.TransformControlsEvent,
+        ) -> None:  # in the order of the events, unlike a `def`
+            ended = event.phase == "end"
+            self._held = None if ended else corner
+            if ended:
+                self._shown = None  # the handle goes where the box let it, not where the mouse was
+            if self._marked is not None:
                 self._marked.drag(corner, tuple(handle.position))
-
-        @handle.on_drag_end
-        def _(event) -> None:
-            self._held = None
 
         return handle
 

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-from app.jobs import JobRunner, Plan
+from app.jobs import Job, JobRunner, Plan, State
 from app.plans import plan
-from app.records import Record
+from app.records import WITHOUT, Record
 from app.runs import missing
 from app.session import Session
 from engine.config import from_json, to_json
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError, UnsupportedTaskError
 from engine.events import Run, Step
+from engine.explore.keep_metrics import judged
 from engine.explore.timeline import own
 from engine.images import join_views
-from engine.methods.base import FitOptions, SampleOptions
+from engine.methods.base import FitOptions, KeepOptions, SampleOptions
 from engine.noise import Noise
 from engine.types import Views
+
+Options = SampleOptions | FitOptions | KeepOptions
+Sampling = TypeVar("Sampling", SampleOptions, FitOptions)
+OPTIONS: Mapping[str, type[Options]] = {
+    "generate": SampleOptions,
+    "reconstruct": FitOptions,
+    "regenerate": KeepOptions,
+}
+"""Of the runs that can be gone on with, by their kind."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +72,14 @@ def branch(
         QueueFullError: If too many runs wait already.
     """
     step = record.step(place)
-    if record.kind not in ("generate", "reconstruct") or "settings" not in record.provenance:
+    if record.kind not in OPTIONS or "settings" not in record.provenance:
         raise ConfigError(
             f"{record.title} is no run of a sampler, so there is no step to branch from; choose a generated or a "
-            "reconstructed object."
+            "reconstructed object, or a proposal."
+        )
+    if record.kind == "regenerate" and record.kept is None:
+        raise ConfigError(
+            f"{record.title} does not say what it was to keep, so there is nothing to go on with; draw it anew in Keep."
         )
     if step is None:
         raise ConfigError(
@@ -99,8 +113,17 @@ def branch(
         views=views,
         trunk=(record.id, place),
         noise=record.noise,
+        kept=record.kept,
     )
-    session.start(runner, _run(made, options, seed, step), [made], _plan(options, made.frames))
+
+    def judge(job: Job, state: State) -> None:
+        if state == "done" and made.kept is not None:
+            found, *_ = judged(made.method, made.kept.latent, made.kept.region, [made.latent(-1)])
+            session.change(made, figures={"kept": found.kept_psnr[0]})
+
+    stages = _plan(options, made.frames)
+    without = record.provenance.get(WITHOUT, ())
+    session.start(runner, _run(made, options, seed, step), [made], stages, judge, without)
     return made
 
 
@@ -116,17 +139,22 @@ def pictures(session: Session) -> Views:
     return join_views(slots)
 
 
-def _options(record: Record, change: Change) -> SampleOptions | FitOptions:
-    kind = SampleOptions if record.kind == "generate" else FitOptions
-    options = from_json(kind, record.provenance["settings"], "settings")
-    changes = change.settings()
-    if kind is SampleOptions:
-        if change.views is not None:
-            raise ConfigError(
-                "Other pictures change nothing where none guide; branch from a reconstruction's step instead."
-            )
-        changes = {name: value for name, value in changes.items() if name == "sampler"}
-    changed = replace(options, **changes)
+def _options(record: Record, change: Change) -> Options:
+    options = from_json(OPTIONS[record.kind], record.provenance["settings"], "settings")
+    if change.views is not None and record.kind != "reconstruct":
+        raise ConfigError(
+            "Other pictures change nothing where none guide; branch from a reconstruction's step instead."
+        )
+    if isinstance(options, KeepOptions):
+        return replace(options, fit=_changed(options.fit, change.settings()))
+    return _changed(options, change.settings())
+
+
+def _changed(options: Sampling, changes: Mapping[str, Any]) -> Sampling:
+    known = {
+        field.name for field in fields(options)
+    }  # what is drawn of noise alone has no guidance
+    changed = replace(options, **{name: v for name, v in changes.items() if name in known})
     if getattr(changed, "langevin_steps", 0) and changed.sampler != "ddim":
         raise ConfigError(
             f"Found sampler {changed.sampler} for a run with Langevin corrections, expected ddim, which alone takes them; "
@@ -143,16 +171,18 @@ def _trunk(record: Record, place: int) -> list[Step]:
     return [record.frames[k] if step is None else own(step) for k, step in enumerate(steps)]
 
 
-def _run(
-    record: Record, options: SampleOptions | FitOptions, seed: int, step: Step
-) -> Callable[[], Run[Tensor]]:
+def _run(record: Record, options: Options, seed: int, step: Step) -> Callable[[], Run[Tensor]]:
     method, noise = record.method, Noise(seed)
+    if isinstance(options, KeepOptions):
+        kept = record.kept
+        return lambda: method.regenerate(kept.latent, kept.region, options, noise, after=step)
     if isinstance(options, FitOptions):
         return lambda: method.reconstruct(record.views, options, noise, after=step)
     x_T = None if record.noise is None else record.noise[None]
     return lambda: method.generate(1, options, noise, x_T=x_T, after=step)
 
 
-def _plan(options: SampleOptions | FitOptions, frames: list[Step]) -> Plan:
+def _plan(options: Options, frames: list[Step]) -> Plan:
     taken = [frame.stage for frame in frames]
-    return tuple((stage, count - taken.count(stage)) for stage, count in plan(options))
+    stages = plan(options.fit if isinstance(options, KeepOptions) else options)
+    return tuple((stage, count - taken.count(stage)) for stage, count in stages)

@@ -172,7 +172,7 @@ def _made(record: Record, now: float) -> str:
 
 def settings_text(record: Record) -> str:
     """A record's settings in one short line."""
-    told, settings = record.provenance, record.provenance.get("settings", {})
+    told, settings = record.provenance, record.sampling
     parts = [str(settings.get("mode", "")).capitalize()]
     if "sampler" in settings:
         steps = f" {settings['steps']}" if "steps" in settings else ""

@@ -130,9 +130,9 @@ def histogram(plane: Tensor, largest: float) -> dict[str, Any]:
 
 def _settings(record: Record) -> dict[str, Any]:
     """What a branch of it may change, as it was."""
-    settings = record.provenance.get("settings", {})
     names = ("sampler", "guidance_gain", "snr_power")
-    return {"seed": record.provenance.get("seed"), **{name: settings.get(name) for name in names}}
+    known = {name: record.sampling.get(name) for name in names}
+    return {"seed": record.provenance.get("seed"), **known}
 
 
 def _schedule(record: Record) -> Schedule:

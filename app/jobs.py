@@ -10,11 +10,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 from engine.errors import EngineError
 from engine.events import Run, Step
+from engine.ops import compiled
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,12 @@ class Job:
         plan: Plan = (),
         on_step: Callable[[Step], object] = lambda step: None,
         on_end: Callable[[Job, State], object] = lambda job, state: None,
+        without: Collection[compiled.Kind] | None = None,
     ):
+        """A job that nobody has queued yet.
+
+        From its first step to its last it goes without the same kernels: `without`, or what is not usable when it begins.
+        """
         self.id = next(Job._ids)
         self.plan = plan
         self.state: State = "queued"
@@ -58,6 +64,7 @@ class Job:
         self.seconds: dict[str, float] = {}
         """Time spent in each stage so far."""
         self._counts: dict[str, int] = {}
+        self._without = without
         self._make_run = make_run
         self._on_step = on_step
         self._on_end = on_end
@@ -113,9 +120,11 @@ class Job:
             self._end("cancelled")
             return
         self._started = time.monotonic()
+        without = compiled.unusable() if self._without is None else self._without
         self._publish(state="running")
         try:
-            self._pull()
+            with compiled.without(without):
+                self._pull()
         except EngineError as error:
             self._end("failed", error=str(error))
         except Exception as error:

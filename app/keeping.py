@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from app.jobs import Job, JobRunner, State
 from app.plans import plan
-from app.records import Marked, Record
+from app.records import Marked, Record, unused_kernels
 from app.session import Session
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import Run, Step
-from engine.explore.keep_metrics import KeepFigures, keep_figures, kept_pixels, look, view_cameras
-from engine.explore.timeline import on_cpu, result_step
-from engine.methods.base import KeepOptions, Method
+from engine.explore.keep_metrics import KeepFigures, judged
+from engine.explore.timeline import Kept, on_cpu, result_step
+from engine.methods.base import KeepOptions
 from engine.noise import Noise
 from engine.ops.region import Region, surface_points
 from engine.render import bake, render
@@ -214,7 +214,8 @@ class Keeping:
             )
         self.session.stop(runner)
         method, options, original = self.original.method, KeepOptions(), self.original
-        latent = original.latent(-1).to(method.mean_latent.device)
+        kept = Kept(original.latent(-1), region)
+        latent = kept.latent.to(method.mean_latent.device)
         seeds = [seed + k for k in range(min(max(count, 1), MOST))]
         self.proposals, self.figures = [], None
         place = itertools.count()
@@ -223,8 +224,9 @@ class Keeping:
         def begin(own: int) -> Record:
             about = {"task": "regenerate", "seed": own, "settings": to_json(options)}
             about |= {"checkpoint": method.checkpoint, "of": original.title, "box": self.box}
+            about |= unused_kernels()
             title = f"{original.title}, proposal {next(place) + 1}"
-            made.append(Record("regenerate", title, about, [], method))
+            made.append(Record("regenerate", title, about, [], method, kept=kept))
             return made[-1]
 
         def run() -> Run[list[Tensor]]:
@@ -233,11 +235,11 @@ class Keeping:
                 begin(own)
                 results.append((yield from method.regenerate(latent, region, options, Noise(own))))
                 self._finish(made[-1], results[-1])
-            judged = figures(method, latent, region, results)
-            for record, value in zip(made, judged.kept_psnr, strict=True):
+            found, *_ = judged(method, latent, region, [one[0] for one in results])
+            for record, value in zip(made, found.kept_psnr, strict=True):
                 record.figures["kept"] = value
             if self.proposals is made:
-                self.figures = judged
+                self.figures = found
             return results
 
         def on_step(step: Step) -> None:
@@ -294,14 +296,3 @@ class Keeping:
             told["kept"] = self.figures.kept_psnr
             told["between"] = self.figures.between_psnr
         return told
-
-
-def figures(
-    method: Method, latent: Tensor, region: Region, results: Iterable[Tensor]
-) -> KeepFigures:
-    """How well proposals keep what they were to keep, and how they differ elsewhere."""
-    cameras = view_cameras(method.data.distance)
-    original = look(bake(method.scene(latent).field), cameras)
-    kept = kept_pixels(original, region.to(original.depth.device), cameras)
-    looks = [look(bake(method.scene(one[0]).field), cameras) for one in results]
-    return keep_figures(original, kept, looks)

@@ -15,8 +15,9 @@ from torch import Tensor
 from app.jobs import State
 from engine.events import Step
 from engine.explore.curves import Extent
-from engine.explore.timeline import of_scene
+from engine.explore.timeline import Kept, of_scene
 from engine.methods.base import Method
+from engine.ops import compiled
 from engine.ops.cameras import orbit_camera
 from engine.ops.region import Region
 from engine.types import Camera, Views
@@ -27,6 +28,16 @@ Look = Literal["x0", "x_t", "difference"]
 Kind = Literal["generate", "reconstruct", "regenerate", "blend", "file", "prior"]
 PAPER = {False: (1.0, 1.0, 1.0), True: (0.071, 0.082, 0.106)}
 """Behind the object in the light and the dark theme."""
+
+
+WITHOUT = "without_kernels"
+"""Where a record's provenance says which kernels its run went without, if any: a branch must do so too."""
+
+
+def unused_kernels() -> dict[str, list[str]]:
+    """What the run that the caller is part of goes without, for its provenance."""
+    unused = compiled.unusable()
+    return {WITHOUT: list(unused)} if unused else {}
 
 
 @dataclass(eq=False)
@@ -55,6 +66,7 @@ class Record:
         extents: How much there is of its steps, by place and as far as somebody asked.
         noise: What it starts from where that is not its seed's, `*latent_shape`.
         figures: Numbers about it, by name.
+        kept: Of a proposal: what it was to keep of which object.
     """
 
     kind: Kind
@@ -76,6 +88,7 @@ class Record:
     extents: dict[int, Extent] = field(default_factory=dict)
     noise: Tensor | None = None
     figures: dict[str, float] = field(default_factory=dict)
+    kept: Kept | None = None
     id: int = field(default_factory=itertools.count(1).__next__)
 
     def step(self, index: int) -> Step | None:
@@ -93,6 +106,13 @@ class Record:
         frame = self.frames[index]
         batch = frame.x_t if look == "x_t" and frame.x_t is not None else frame.latent
         return None if batch is None else batch[self.scene].float()
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """The settings of its sampling: a proposal's are those of its fit."""
+        settings = self.provenance.get("settings", {})
+        fit = settings.get("fit")
+        return fit if isinstance(fit, Mapping) else settings
 
     @property
     def psnr(self) -> float | None:

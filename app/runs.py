@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from app.priors import Prior, Priors
-from app.records import Kind, Record
+from app.records import WITHOUT, Kind, Record
 from engine.checkpoint import fingerprint
 from engine.config import from_json, to_json
 from engine.diffusion.schedule import Schedule
@@ -31,6 +31,7 @@ from engine.events import Run
 from engine.explore.timeline import Timeline, result_step
 from engine.fields.triplane import TriplaneField
 from engine.methods.base import FitOptions, Method, MethodInfo, SampleOptions, TrainingData
+from engine.ops import compiled
 from engine.scene import FORMAT as SCENE_FORMAT
 from engine.scene import Scene
 
@@ -82,7 +83,8 @@ def save(record: Record, path: Path) -> Path:
     )
     provenance = {"checkpoint": method.checkpoint, **record.provenance, NOTE: to_json(note)}
     decoder = method.scene(record.latent(-1)).field.decoder
-    return Timeline(record.steps(), decoder, provenance, record.views, record.noise).save(path)
+    kept = (record.views, record.noise, record.kept)
+    return Timeline(record.steps(), decoder, provenance, *kept).save(path)
 
 
 def load(path: Path | str) -> tuple[Timeline, Note]:
@@ -133,6 +135,7 @@ def opened(timeline: Timeline, note: Note, prior: Future[Prior] | None, device: 
         made=note.made or time.time(),
         noise=timeline.noise,
         figures={str(name): float(value) for name, value in note.figures.items()},
+        kept=timeline.kept,
     )
 
 
@@ -204,6 +207,8 @@ def _checked(timeline: Timeline, name: str) -> Note:
         raise ValueError("its checkpoint has no name")
     if not isinstance(provenance.get("settings", {}), Mapping):
         raise ValueError("its settings are not understood")
+    if not set(provenance.get(WITHOUT, ())) <= set(get_args(compiled.Kind)):
+        raise ValueError("it was made without kernels that there are none of")
     note = from_json(Note, dict(provenance.get(NOTE, {})), "note")
     numbers = [note.made, *note.psnrs, *(float(value) for value in dict(note.figures).values())]
     if not all(math.isfinite(number) for number in numbers):

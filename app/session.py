@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,12 +23,23 @@ from torch import Tensor
 from app.bakes import Bakes
 from app.jobs import Job, JobRunner, Plan, State
 from app.priors import Prior
-from app.records import Display, Flight, Look, Marked, Pane, Record, Snapshot, home
+from app.records import (
+    Display,
+    Flight,
+    Look,
+    Marked,
+    Pane,
+    Record,
+    Snapshot,
+    home,
+    unused_kernels,
+)
 from app.settings import AppSettings
 from engine.events import Run, Step
 from engine.explore.timeline import on_cpu, result_step, step_bytes
 from engine.fields.base import Field
 from engine.methods.base import Method
+from engine.ops import compiled
 from engine.ops.metrics import psnr
 from engine.render import Baked, render_views
 from engine.scene import Scene
@@ -296,10 +307,12 @@ class Session:
         records: list[Record],
         plan: Plan,
         on_end: Callable[[Job, State], None] = lambda job, state: None,
+        without: Collection[compiled.Kind] | None = None,
     ) -> Job:
         """Queue a run whose batch is `records`; a run of this session that still goes on is cancelled first.
 
-        Records of a branch hold the frames of its trunk already. `on_end` is called when all else has been done.
+        Records of a branch hold the frames of its trunk already; `without` are the kernels that it goes without. `on_end`
+        is called when all else has been done.
 
         Raises:
             QueueFullError: If too many runs wait already.
@@ -308,6 +321,8 @@ class Session:
         follow = threading.Event()
 
         def on_step(step: Step) -> None:
+            for record in records:
+                record.provenance.update(unused_kernels())
             self._add_frame(records, on_cpu(step), follow)
 
         def ended(job: Job, state: State) -> None:
@@ -325,7 +340,7 @@ class Session:
                 self._changed()
             on_end(job, state)
 
-        job = Job(make_run, plan=plan, on_step=on_step, on_end=ended)
+        job = Job(make_run, plan=plan, on_step=on_step, on_end=ended, without=without)
         with self.cv:
             self.job = runner.submit(job)
             for record in records:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from app.examples import FOLDER
-from app.records import Record
+from app.records import Record, unused_kernels
 from engine.config import to_json
 from engine.events import Step, finish
 from engine.explore.timeline import on_cpu, result_step
 from engine.methods.base import Method
 from engine.noise import Noise
+from engine.ops import compiled
 
 SEEDS = {
     "vehicles": (5, 9, 6, 23, 18),
@@ -28,35 +30,40 @@ class Showcase:
         self.seeds = SEEDS.get(name, ())
         self._name = name
         self._method = method
-        self._runs: dict[int, list[Step]] = {}
+        self._runs: dict[int, tuple[list[Step], dict[str, Any]]] = {}
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
         """Draw all that are not there yet."""
         for seed in self.seeds:
-            self.steps(seed)
+            self._drawn(seed)
 
-    def steps(self, seed: int) -> list[Step]:
-        """The whole run of a seed with the checkpoint's own settings; drawn when first asked for, and kept."""
+    def _drawn(self, seed: int) -> tuple[list[Step], dict[str, Any]]:
+        """The whole run of a seed with the checkpoint's own settings, and what its provenance says of kernels.
+
+        It is drawn when first asked for, and kept.
+        """
         with self._lock:
             if seed not in self._runs:
                 steps: list[Step] = []
                 run = self._method.generate(1, self._method.sample_options, Noise(seed))
-                latents = finish(run, lambda step: steps.append(on_cpu(step)))
-                self._runs[seed] = [*steps, result_step(latents)]
-            return list(self._runs[seed])
+                with compiled.without(compiled.unusable()):
+                    latents = finish(run, lambda step: steps.append(on_cpu(step)))
+                    told = unused_kernels()
+                self._runs[seed] = [*steps, result_step(latents)], told
+            return self._runs[seed]
 
     def record(self, seed: int) -> Record:
         """A seed's object as a finished run of a session: what `generate` with the usual settings would give."""
+        steps, told = self._drawn(seed)
         about = {
             "task": "generate",
             "settings": to_json(self._method.sample_options),
             "checkpoint": self._method.checkpoint,
             "seed": seed,
+            **told,
         }
-        return Record(
-            "generate", f"Seed {seed}", about, self.steps(seed), self._method, state="done"
-        )
+        return Record("generate", f"Seed {seed}", about, list(steps), self._method, state="done")
 
     def picture(self, seed: int) -> Path:
         """A small picture of a seed's object."""

@@ -100,17 +100,10 @@ class Regenerate:
         """Write the sheet and the report, and say what was reached."""
         from engine.explore import keep_metrics
         from engine.files import write_json
-        from engine.render import bake
         from engine.video import save_picture
 
-        cameras = keep_metrics.view_cameras(method.data.distance).to(original.device)
-        first, *others = (
-            keep_metrics.look(bake(method.scene(latent).field), cameras)
-            for latent in (original, *proposals)
-        )
-        kept = keep_metrics.kept_pixels(first, region, cameras)
-        figures = keep_metrics.keep_figures(first, kept, others)
-        save_picture(self.out / "sheet.png", keep_metrics.keep_sheet(first, kept, others))
+        figures, *looks = keep_metrics.judged(method, original, region, proposals)
+        save_picture(self.out / "sheet.png", keep_metrics.keep_sheet(*looks))
         report = {**about, "proposals": len(proposals), "seconds": seconds, **asdict(figures)}
         write_json(self.out / "report.json", report)
         told = f"kept at {statistics.mean(figures.kept_psnr):.1f} dB"

@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from engine.methods.base import Method
 from engine.ops.cameras import orbit_camera
 from engine.ops.region import Region
-from engine.render import Baked, RenderOptions, render, to_uint8
+from engine.render import Baked, RenderOptions, bake, render, to_uint8
 from engine.types import Camera
 
 AZIMUTHS = tuple(10.0 + 45.0 * k for k in range(8))
@@ -98,6 +99,30 @@ def keep_figures(
         between_all_psnr=[_psnr(a, b, ~kept) for a, b in pairs],
         kept_share=float(kept.sum() / (original.opacity >= PRESENT).sum().clamp_min(1)),
     )
+
+
+def judged(
+    method: Method, original: Tensor, region: Region, proposals: Sequence[Tensor]
+) -> tuple[KeepFigures, Looks, Bool[Tensor, "views height width"], list[Looks]]:
+    """What proposals reach, given as latents.
+
+    Args:
+        method: Made them.
+        original: What they are proposals for, `*latent_shape`.
+        region: What they were to keep of it.
+        proposals: Their latents, `*latent_shape` each.
+
+    Returns:
+        The figures, how the original looks, which of its pixels are kept, and how the proposals look.
+    """
+    device = method.mean_latent.device
+    cameras = view_cameras(method.data.distance).to(device)
+    first, *others = (
+        look(bake(method.scene(latent.to(device)).field), cameras)
+        for latent in (original, *proposals)
+    )
+    kept = kept_pixels(first, region.to(device), cameras)
+    return keep_figures(first, kept, others), first, kept, others
 
 
 def keep_sheet(

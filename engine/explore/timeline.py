@@ -22,6 +22,7 @@ from engine.events import Step
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.files import replacing
 from engine.methods.base import STAGES
+from engine.ops.region import Region
 from engine.scene import Scene
 from engine.types import Camera, Views
 
@@ -30,6 +31,19 @@ DAMAGE = (LookupError, AttributeError, ArithmeticError, TypeError, RuntimeError,
 """What reading a header that somebody has changed can raise."""
 KNOWN_STAGES = (*STAGES, "path", "result")
 """Of the steps that a file may hold."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a run that draws an object anew was to keep of it.
+
+    Attributes:
+        latent: The object, `*latent_shape`.
+        region: The part, over the box of its field.
+    """
+
+    latent: Tensor
+    region: Region
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class Timeline:
         provenance: Where it came from, as JSON values: method, checkpoint, seed, settings, cameras (SRN units).
         views: Input pictures, or None.
         noise: What it started from where that was not its seed's, `*latent_shape`, or None.
+        kept: What it was to keep of another object, or None.
     """
 
     steps: Sequence[Step]
@@ -49,6 +64,7 @@ class Timeline:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     views: Views | None = None
     noise: Tensor | None = None
+    kept: Kept | None = None
 
     def scene(self, place: int = -1) -> Scene:
         """What step `place` predicted."""
@@ -71,6 +87,7 @@ class Timeline:
             "provenance": json.dumps(dict(self.provenance)),
             "views": json.dumps(self._put_views(shelf)),
             "noise": json.dumps(None if self.noise is None else shelf.put("noise", self.noise)),
+            "kept": json.dumps(self._put_kept(shelf)),
             "steps": json.dumps([_packed(step, k, shelf) for k, step in enumerate(self.steps)]),
         }
         try:
@@ -88,6 +105,13 @@ class Timeline:
         if self.views.alpha is not None:
             parts["alpha"] = self.views.alpha
         return {name: shelf.put(f"views.{name}", value) for name, value in parts.items()}
+
+    def _put_kept(self, shelf: _Shelf) -> dict[str, Any] | None:
+        if self.kept is None:
+            return None
+        region = self.kept.region
+        parts = {"latent": self.kept.latent, "cells": region.cells, "aabb": region.aabb}
+        return {name: shelf.put(f"kept.{name}", value) for name, value in parts.items()}
 
     @classmethod
     def load(cls, path: Path | str) -> Timeline:
@@ -258,11 +282,11 @@ def _unpacked(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Timel
     provenance = json.loads(header["provenance"])
     if not isinstance(provenance, dict):
         raise ValueError("its provenance is no table")
+    shape = steps[0].latent.shape[1:]
     start = json.loads(header.get("noise", "null"))
-    noise = None if start is None else _finite(tensors[start["name"]].reshape(start["shape"]))
-    if noise is not None and noise.shape != steps[0].latent.shape[1:]:
-        raise ValueError(f"its noise has the shape {tuple(noise.shape)}")
-    return Timeline(steps, decoder.eval().requires_grad_(False), provenance, views, noise)
+    noise = None if start is None else _code(tensors[start["name"]], start["shape"], shape)
+    kept = _kept(json.loads(header.get("kept", "null")), tensors, shape)
+    return Timeline(steps, decoder.eval().requires_grad_(False), provenance, views, noise, kept)
 
 
 def _check(step: Step, shape: torch.Size, wanted: tuple[int, int, int]) -> None:
@@ -289,6 +313,27 @@ def _finite(tensor: Tensor) -> Tensor:
     if tensor.dtype != torch.float32 or not tensor.isfinite().all():
         raise ValueError("it holds numbers that are not finite, or of another kind")
     return tensor
+
+
+def _code(tensor: Tensor, found: Sequence[int], shape: torch.Size) -> Tensor:
+    """A code that stands beside the steps and is shaped as theirs are."""
+    if tuple(found) != shape:
+        raise ValueError(f"it has a code of shape {tuple(found)} beside its steps")
+    return _finite(tensor.reshape(shape))
+
+
+def _kept(
+    places: Mapping[str, Any] | None, tensors: Mapping[str, Tensor], shape: torch.Size
+) -> Kept | None:
+    if places is None:
+        return None
+    found = {k: tensors[place["name"]].reshape(place["shape"]) for k, place in places.items()}
+    latent, cells, aabb = found["latent"], found["cells"], _finite(found["aabb"])
+    if cells.dtype != torch.bool or cells.ndim != 3 or len(set(cells.shape)) != 1:
+        raise ValueError(f"what it keeps is marked in cells of shape {tuple(cells.shape)}")
+    if aabb.shape != (2, 3) or not (aabb[0] < aabb[1]).all():
+        raise ValueError("what it keeps is marked in no box")
+    return Kept(_code(latent, latent.shape, shape), Region(cells, aabb))
 
 
 def _views(places: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Views | None:

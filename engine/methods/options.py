@@ -128,7 +128,7 @@ class KeepOptions:
     """How the kept part's renders guide, and how the result is finetuned on them. `guide_below` and the renoising's `t_high`
     are how bold the proposals are: the lower, the more the rest differs from the original, and the harder the two are to
     reconcile. They are those of a small part."""
-    large: float = 0.65
+    large: float = 0.55
     """What a large part multiplies both by, for it leaves the prior less to choose."""
     cameras: int = 24
     """Renders of the original, spread over the sphere from a little below the horizon to the top."""

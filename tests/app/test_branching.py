@@ -7,11 +7,16 @@ import torch
 
 from app.branching import Change, branch, pictures
 from app.inspector import tree
+from app.keeping import Keeping
+from app.priors import Prior, open_method
 from app.records import Record
+from app.session import Session
+from app.settings import AppSettings
 from engine.config import to_json
 from engine.errors import ConfigError
-from engine.methods.base import FitOptions, RenoiseOptions
+from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
 from engine.noise import Noise
+from engine.ops import compiled
 from engine.ops.cameras import orbit_camera
 from engine.render import render_views
 from engine.types import Views
@@ -19,6 +24,20 @@ from tests.app.test_jobs import wait_for_end
 from tests.app.test_session import generate
 
 FIT = FitOptions(steps=3, renoise=RenoiseOptions(steps=2), finetune_steps=2)
+
+
+@pytest.fixture(scope="module")
+def vehicles() -> Prior:
+    return Prior("vehicles", open_method("vehicles", "cpu"))
+
+
+def drawn(session, runner) -> Record:
+    """An object of a real prior, in few steps."""
+    options, method = SampleOptions(mode="paper", steps=4), session.method
+    about = {"seed": 3, "settings": to_json(options)}
+    record = Record("generate", "Seed 3", about, [], method)
+    wait_for_end(session.start(runner, lambda: method.generate(1, options, Noise(3)), [record], ()))
+    return record
 
 
 def views(method) -> Views:
@@ -47,6 +66,57 @@ def test_a_branch_without_a_change_is_its_trunk_bit_for_bit(session, runner, pla
         assert torch.equal(made.latent(index), record.latent(index)), index
     assert made.trunk == (record.id, place)
     assert session.history[0] is made
+
+
+def test_a_run_that_began_without_kernels_is_gone_on_with_without_them(
+    vehicles, runner, monkeypatch
+):
+    session = Session(vehicles, AppSettings())
+    compiled.postpone()
+    try:
+        record = drawn(session, runner)
+    finally:
+        with compiled.preparing("frames"), compiled.preparing("fits"):
+            pass
+    assert record.provenance["without_kernels"] == ["frames", "fits"]
+    used = []
+    monkeypatch.setattr("engine.nets.norm_fast.normalise", used.append)
+    same = branch(session, runner, record, 1, Change())
+    wait_for_end(session.job)
+    assert torch.equal(same.latent(-1), record.latent(-1))
+    assert not used
+    monkeypatch.undo()
+    again = drawn(session, runner)
+    assert "without_kernels" not in again.provenance
+    assert not torch.equal(again.latent(-1), record.latent(-1)), "kernels round as torch does"
+    session.close()
+
+
+def test_a_proposal_branches_with_what_it_keeps(vehicles, runner):
+    session = Session(vehicles, AppSettings())
+    keeping = session.part(Keeping)
+    original = drawn(session, runner)
+    keeping.begin(original)
+    keeping.half("front")
+    wait_for_end(keeping.propose(runner, 1, 7))
+    (proposal,) = keeping.proposals
+    stages = [step.stage for step in proposal.frames]
+    assert proposal.figures["kept"] > 30
+    for place in (stages.index("renoise"), stages.index("finetune") + 3):
+        same = branch(session, runner, proposal, place, Change())
+        wait_for_end(session.job)
+        assert [step.stage for step in same.frames] == stages
+        assert torch.equal(same.latent(-1), proposal.latent(-1)), stages[place]
+        assert same.figures["kept"] == pytest.approx(proposal.figures["kept"])
+    other = branch(session, runner, proposal, 2, Change(seed=8, guidance_gain=2e4))
+    wait_for_end(session.job)
+    assert not torch.equal(other.latent(-1), proposal.latent(-1))
+    assert other.figures["kept"] > 25
+    assert other.provenance["settings"]["fit"]["guidance_gain"] == 2e4
+    proposal.kept = None
+    with pytest.raises(ConfigError, match="what it was to keep"):
+        branch(session, runner, proposal, 2, Change())
+    session.close()
 
 
 def test_a_reconstruction_branches_too(session, runner):

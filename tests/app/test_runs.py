@@ -17,11 +17,12 @@ from app.records import Record
 from app.settings import AppSettings
 from engine.errors import EngineError, UnsupportedTaskError
 from engine.events import finish
-from engine.explore.timeline import on_cpu, result_step
+from engine.explore.timeline import Kept, on_cpu, result_step
 from engine.methods.base import FitOptions, SampleOptions, TrainingData
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
+from engine.ops.region import Region
 from engine.render import render_views
 from engine.types import Views
 
@@ -69,6 +70,9 @@ def pictures(record: Record) -> torch.Tensor:
 def test_a_run_comes_back_bit_for_bit_with_all_that_is_known_of_it(method, priors, tmp_path):
     camera = orbit_camera(torch.tensor([10.0, 80.0]), 10.0, 1.3, 16)
     views = Views(torch.rand(2, 16, 16, 3), camera, torch.rand(2, 16, 16, 1))
+    region = Region.from_box(
+        torch.tensor([[0, 0, 0], [0.2, 0.3, 0.3]]), method.scene(method.gallery[0]).field.aabb
+    )
     record = made(
         method,
         1,
@@ -76,6 +80,7 @@ def test_a_run_comes_back_bit_for_bit_with_all_that_is_known_of_it(method, prior
         psnrs=(20.5, 21.0),
         figures={"iou": 0.5},
         noise=torch.rand(3, 4, 56, 56),
+        kept=Kept(torch.rand(3, 4, 56, 56), region),
     )
     back = reopened(record, priors, tmp_path / "run.safetensors")
     assert same_codes(record, back)
@@ -83,6 +88,9 @@ def test_a_run_comes_back_bit_for_bit_with_all_that_is_known_of_it(method, prior
     for name in ("kind", "title", "psnrs", "figures", "made", "state", "provenance"):
         assert getattr(back, name) == getattr(record, name), name
     assert torch.equal(back.noise, record.noise)
+    assert torch.equal(back.kept.latent, record.kept.latent)
+    assert torch.equal(back.kept.region.cells, region.cells)
+    assert torch.equal(back.kept.region.aabb, region.aabb)
     assert torch.equal(back.views.images, views.images)
     assert torch.equal(back.views.alpha, views.alpha)
     assert torch.equal(back.views.camera.c2w, camera.c2w)
@@ -191,6 +199,8 @@ def note(**changes):
         lambda told: {**told, "latent": 1},
         lambda told: {**told, "checkpoint": {}},
         lambda told: {**told, "settings": []},
+        lambda told: {**told, "without_kernels": ["virus"]},
+        lambda told: {**told, "without_kernels": 3},
         lambda told: [told],
     ],
 )

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from engine.checkpoint import open_checkpoint
 from engine.events import finish
-from engine.explore.keep_metrics import KeepFigures, keep_figures, kept_pixels, look, view_cameras
+from engine.explore import keep_metrics
+from engine.explore.keep_metrics import KeepFigures
 from engine.methods.base import KeepOptions
 from engine.methods.ssdnerf import SSDNeRF
 from engine.noise import Noise
 from engine.ops.region import Region
-from engine.render import bake
 from engine.types import WORLD_PER_SRN
 from tests.bench.fields import CHECKPOINT
 from tests.bench.report import Results, Row, key, on
@@ -77,11 +77,8 @@ def judged(method: SSDNeRF, name: str, original: Tensor, box: Tensor) -> Case:
         run = method.regenerate(original, region, KeepOptions(), Noise(FIRST_SEED + k))
         results.append(finish(run)[0])
     seconds = (wall() - began) / PROPOSALS
-    cameras = view_cameras(method.data.distance).to(method.device)
-    first, *others = (
-        look(bake(method.scene(latent).field), cameras) for latent in (original, *results)
-    )
-    return Case(name, seconds, keep_figures(first, kept_pixels(first, region, cameras), others))
+    figures, *_ = keep_metrics.judged(method, original, region, results)
+    return Case(name, seconds, figures)
 
 
 def measure(settings: Settings, device: str = "cpu") -> Results:

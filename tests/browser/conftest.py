@@ -139,6 +139,13 @@ class Tab:
         """Steps in the filmstrip."""
         return self.page.locator("#timeline figure[data-index]").count()
 
+    def run(self, button: str) -> None:
+        """Press what begins a run, and wait for the end of that run."""
+        before = self.page.evaluate("explorer.shown.record")
+        self.page.click(button)
+        until(lambda: self.page.evaluate("explorer.shown.record") != before, "the run")
+        until(lambda: self.state == "done", "its end")
+
     @property
     def status(self) -> str:
         return self.page.locator(".tl-status").inner_text()

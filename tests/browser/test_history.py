@@ -20,8 +20,7 @@ def with_two(open_tab):
     tab.tab("Generate")
     tab.page.fill("#count input[type=number]", "2")
     tab.page.fill("#generate-seed input", "3")
-    tab.page.click("#generate")
-    until(lambda: tab.state == "done", "the run")
+    tab.run("#generate")
     tab.tab("History")
     until(lambda: cards(tab).count() == 2, "two cards")
     return tab

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from app.box import HANDLE_SCALE
 from app.server import create_app
 from app.settings import AppSettings
+from engine.types import WORLD_PER_SRN
 from tests.browser.conftest import Tab, open_pages, serving
 from tests.waiting import until
 
@@ -55,10 +58,7 @@ def generate(tab: Tab, seed: int, mode: str = "Ours", steps: int = 6) -> None:
     tab.page.locator("#generate-mode").get_by_text(mode, exact=True).click()
     tab.page.fill("#generate-seed input", str(seed))
     tab.page.fill("#generate-steps input[type=number]", str(steps))
-    before = tab.page.evaluate("explorer.shown.record")
-    tab.page.click("#generate")
-    until(lambda: tab.page.evaluate("explorer.shown.record") != before, "the run")
-    until(lambda: tab.state == "done", "its end")
+    tab.run("#generate")
 
 
 def add_seed(tab: Tab, seed: int) -> None:
@@ -152,11 +152,47 @@ def test_main_directions_change_the_object_and_reset_brings_it_back(tab):
     until(lambda: apart(picture(tab), before) < 0.002, "the object as it was")
 
 
+def on_page(tab: Tab, session, point: tuple[float, float, float]) -> tuple[float, float]:
+    """Where the view shows a point (SRN units), in the page's pixels."""
+    camera = session.camera
+    x, y, z = (torch.tensor(point) * WORLD_PER_SRN - camera.c2w[:3, 3]) @ camera.c2w[:3, :3]
+    fx, fy, cx, cy = camera.intrinsics
+    box = tab.frame_element.bounding_box()
+    u, v = (fx * x / z + cx) / camera.width, (fy * y / z + cy) / camera.height
+    return box["x"] + float(u) * box["width"], box["y"] + float(v) * box["height"]
+
+
+def test_the_box_is_dragged_by_its_corner(tab, session):
+    generate(tab, 3)
+    tab.tab("Keep")
+    tab.page.click("[data-half=front]")
+    until(lambda: session.snapshot().marked is not None, "the mark")
+    before = picture(tab)
+    box = session.snapshot().marked.box
+    x, y, z = box[3:]
+    start = on_page(tab, session, (x, y, z + 0.7 * HANDLE_SCALE))  # on the arrow along z
+    end = on_page(tab, session, (x, y, z + 0.7 * HANDLE_SCALE + 0.1))
+    tab.page.mouse.move(*start)
+    tab.page.wait_for_timeout(300)
+    tab.page.mouse.down()
+    for k in range(1, 13):
+        tab.page.mouse.move(*(a + k / 12 * (b - a) for a, b in zip(start, end, strict=True)))
+        tab.page.wait_for_timeout(40)
+    tab.page.mouse.up()
+    until(lambda: session.snapshot().marked.box[5] > z + 0.07, "the higher box")
+    dragged = session.snapshot().marked.box
+    assert dragged[:5] == pytest.approx(box[:5], abs=1e-3)
+    assert dragged[5] == pytest.approx(z + 0.1, abs=0.03)
+    assert apart(picture(tab), before) > 0.001, "the box is drawn where it is now"
+    shown = [float(field.input_value()) for field in tab.page.locator(".keep-box input").all()]
+    assert shown == pytest.approx(dragged, abs=0.006)
+    assert not tab.problems
+
+
 def test_every_step_is_seen_as_it_was_predicted_as_noise_and_as_their_difference(tab, session):
     generate(tab, 5)
     tab.tab("Inspect")
     until(lambda: tab.page.locator(".chart").count() == 6, "the curves")
-    until(lambda: "," not in tab.page.locator(".insp-line").inner_text() or True)
     end = picture(tab)
     record, _ = session.selection()
     tab.page.evaluate("explorer.go(1)")
@@ -198,16 +234,16 @@ def test_a_branch_stands_beside_its_trunk_with_both_curves(tab, session):
     until(lambda: session.selection()[1] == 2, "the third step")
     tab.page.click(".insp-primary")
     until(lambda: session.selection()[0] is not trunk, "the branch")
-    until(lambda: tab.state == "done", "its end")
     same, _ = session.selection()
+    until(lambda: same.state == "done", "its end")
     assert (same.latent(-1) == trunk.latent(-1)).all(), "nothing was changed"
     tab.page.evaluate("explorer.go(2)")
     until(lambda: session.selection() == (same, 2), "the third step")
     tab.page.fill(".insp-branch [name=seed]", "77")
     tab.page.click(".insp-primary")
     until(lambda: session.selection()[0] is not same, "the second branch")
-    until(lambda: tab.state == "done", "its end")
     other, _ = session.selection()
+    until(lambda: other.state == "done", "its end")
     assert not (other.latent(-1) == trunk.latent(-1)).all()
     until(lambda: tab.page.locator(".tree .names > div").count() == 3, "the tree")
     alone = picture(tab)
@@ -238,9 +274,9 @@ def test_a_kept_half_stays_and_the_rest_is_drawn_anew(tab, session):
     tab.page.fill("#keep-count input[type=number]", "1")
     tab.page.click("#regenerate")
     until(lambda: len(session.snapshot().panes) == 2, "the proposal beside the original", 90)
-    until(lambda: tab.state == "done", "its end", 120)
-    until(lambda: "dB" in tab.page.locator(".keep-figures").inner_text(), "its figures")
     proposal = session.snapshot().panes[1].record
+    until(lambda: proposal.state == "done" and session.job.ended, "its end", 120)
+    until(lambda: "dB" in tab.page.locator(".keep-figures").inner_text(), "its figures")
     assert proposal.figures["kept"] >= 30
     assert (proposal.latent(-1) - original.latent(-1)).abs().mean() > 0.05
     assert apart(picture(tab), plain) > 0.05

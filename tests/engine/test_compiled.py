@@ -116,3 +116,30 @@ def test_kernels_whose_preparation_failed_stay_unused():
     with compiled.preparing("fits"):
         pass
     assert compiled.usable("fits")
+
+
+@torch.no_grad()
+def test_what_goes_without_kernels_does_so_to_its_end(blocked_kernels):
+    norm, images = torch.nn.GroupNorm(4, 16), torch.randn(2, 16, 8, 8)
+    with a_compiler_at_work() as finish:
+        assert compiled.unusable() == ("frames", "fits")
+        with compiled.without(compiled.unusable()):
+            before = group_norm(images, norm)
+            finish()
+            assert torch.equal(group_norm(images, norm), before)
+        assert compiled.unusable() == ()
+        with pytest.raises(AssertionError, match="compiled"):
+            group_norm(images, norm)
+    with compiled.without(("fits",)):
+        assert compiled.usable("frames")
+        with compiled.without(()):
+            assert compiled.usable("fits")
+        assert torch.equal(group_norm(images, norm), before)
+
+
+@torch.no_grad()
+def test_what_needs_a_kernel_waits_for_it():
+    norm, images = torch.nn.GroupNorm(4, 16), torch.randn(2, 16, 8, 8)
+    expected = group_norm(images, norm)
+    with a_compiler_at_work(), compiled.without(()):
+        assert torch.equal(group_norm(images, norm), expected)
