@@ -23,6 +23,8 @@ from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
 
 BUSY = 2
 """Tabs with a run that never ends."""
+LEFT_MB = 250
+"""Memory that may stay once all have left: what the C library has not given back of freed pieces."""
 RANGE = 1000
 """Seeds that a tab has for itself."""
 
@@ -225,6 +227,10 @@ def main() -> int:
         f"memory: {busy:.0f} MB with histories of {kept} MB, {after:.0f} MB when all had left (before: {before:.0f} MB)"
     )
     print(f"health: {told}")
+    if told["sessions"]:
+        problems.append(f"{told['sessions']} sessions outlived their tabs")
+    if after - before > LEFT_MB:
+        problems.append(f"{after - before:.0f} MB did not come back, expected at most {LEFT_MB}")
     print("\n".join(problems) or "no problems")
     return int(not all(alive) or bool(foreign) or bool(problems))
 

@@ -89,8 +89,7 @@ def test_a_result_comes_back_from_the_gallery(open_tab):
     tab = open_tab()
     tab.tab("Generate")
     tab.page.fill("#count input[type=number]", "2")
-    tab.page.click("#generate")
-    until(lambda: tab.state == "done", "the run")
+    tab.run("#generate")
     cards = tab.page.locator("#history .card")
     assert cards.count() == 2
     before = tab.settled()
@@ -125,8 +124,7 @@ def test_two_tabs_know_nothing_of_each_other(open_tab):
     assert first.view.url.split("?")[0] != second.view.url.split("?")[0]
     quiet = second.settled()
     first.tab("Generate")
-    first.page.click("#generate")
-    until(lambda: first.state == "done", "the first tab's run")
+    first.run("#generate")
     first.page.click("[data-pick=depth]")
     first.drag()
     first.settled()
