@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from app.jobs import Job, JobRunner, State
-from app.records import Record
+from app.records import Record, unused_kernels
 from app.session import Session
 from engine.config import to_json
 from engine.errors import ConfigError
@@ -32,6 +32,7 @@ from engine.explore.interpolate import (
 from engine.explore.timeline import on_cpu, result_step
 from engine.methods.base import Method, Mode, SampleOptions, sample_options_of
 from engine.noise import Noise
+from engine.ops import compiled
 from engine.ops.activations import CLIP
 
 CORNERS = 4
@@ -80,6 +81,8 @@ class Blend:
         """Codes of the keyframes, `rows cols *latent_shape`, once they are all there."""
         self.record: Record | None = None
         """The object at `point`; its frames are the keyframes and then that object."""
+        self._steps: list[Step] = []
+        """Of the run that drew that object; none where it lies between the keyframes or the codes."""
         self._moves = itertools.count(1)
         self._move = self._count = 0
 
@@ -246,6 +249,7 @@ class Blend:
         if self.codes is None:
             raise ValueError("the keyframes are not there yet")
         self.point, self._move = (u, v), next(self._moves)
+        self._steps, self.record.noise = [], None
         self._show(between(self.codes, u, v))
 
     def settle(self, u: float, v: float) -> None:
@@ -257,16 +261,28 @@ class Blend:
             self._show(blend(corners, u, v, "lerp"))
             return
         x_T = blend(torch.stack([placed.corner.x_T for placed in self.placed]), u, v, kind)
-        run = self.method.generate(1, self.options, Noise(self.seed), x_T=x_T[None])
-        while self._move == mine:
-            try:
-                next(run)
-            except StopIteration as end:
-                if self._move == mine:
-                    self.record.noise = x_T.cpu()
-                    self._show(end.value[0])
-                return
+        options, steps = self.options, []
+        run = self.method.generate(1, options, Noise(self.seed), x_T=x_T[None])
+        with compiled.without(compiled.unusable()):
+            while self._move == mine:
+                try:
+                    steps.append(on_cpu(next(run)))
+                except StopIteration as end:
+                    if self._move == mine:
+                        about = {
+                            "settings": to_json(options),
+                            "seed": self.seed,
+                            **unused_kernels(),
+                        }
+                        self.record.provenance.update(about)
+                        self._steps, self.record.noise = steps, x_T.cpu()
+                        self._show(end.value[0])
+                    return
         run.close()
+
+    def keep(self, title: str) -> Record:
+        """The object at the point for the history, with all steps of the run that drew it if one did."""
+        return keep(self.session, self.record, title, self._steps)
 
     def _show(self, code: Tensor) -> None:
         keys = [step for step in self.record.frames if step.stage == "path"]
@@ -322,10 +338,11 @@ class Blend:
 
 def own_noise(record: Record) -> Tensor | None:
     """The noise that an object was drawn from, `*latent_shape`; None where nobody drew it from one alone."""
+    if record.trunk is not None or "trunk" in record.provenance:
+        return None
     if record.noise is not None:
         return record.noise
-    branched = record.trunk is not None or "trunk" in record.provenance
-    if record.kind != "generate" or branched or not isinstance(record.provenance.get("seed"), int):
+    if record.kind != "generate" or not isinstance(record.provenance.get("seed"), int):
         return None
     return record.method.starting_noise(1, Noise(record.provenance["seed"]))[0]
 
@@ -373,14 +390,14 @@ class Variation:
         return self.record
 
 
-def keep(session: Session, record: Record, title: str) -> Record:
-    """A copy of what a steered record shows, for the history."""
+def keep(session: Session, record: Record, title: str, steps: Sequence[Step] = ()) -> Record:
+    """A copy of what a steered record shows, for the history, after the steps of its run."""
     step = replace(record.step(len(record.frames) - 1))
     made = Record(
         "blend",
         title,
         dict(record.provenance),
-        [step],
+        [*steps, step],
         record.method,
         state="done",
         noise=record.noise,

@@ -20,7 +20,7 @@ from engine.events import Run, Step
 from engine.explore.keep_metrics import judged
 from engine.explore.timeline import own
 from engine.images import join_views
-from engine.methods.base import FitOptions, KeepOptions, SampleOptions
+from engine.methods.base import STAGES, FitOptions, KeepOptions, SampleOptions
 from engine.noise import Noise
 from engine.types import Views
 
@@ -30,8 +30,11 @@ OPTIONS: Mapping[str, type[Options]] = {
     "generate": SampleOptions,
     "reconstruct": FitOptions,
     "regenerate": KeepOptions,
+    "blend": SampleOptions,
 }
 """Of the runs that can be gone on with, by their kind."""
+TASKS = {"blend": "generate"}
+"""What a method must be able to do for one, where that is not called as the kind is."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def branch(
         QueueFullError: If too many runs wait already.
     """
     step = record.step(place)
-    if record.kind not in OPTIONS or "settings" not in record.provenance:
+    drawn = step is None or step.stage in (*STAGES, "result")
+    if record.kind not in OPTIONS or "settings" not in record.provenance or not drawn:
         raise ConfigError(
             f"{record.title} is no run of a sampler, so there is no step to branch from; choose a generated or a "
             "reconstructed object, or a proposal."
@@ -90,7 +94,7 @@ def branch(
         raise ConfigError(
             "There is no step to branch from after the end; choose one of the run's steps before its result."
         )
-    if record.kind not in record.method.info.tasks:
+    if TASKS.get(record.kind, record.kind) not in record.method.info.tasks:
         raise UnsupportedTaskError(missing(record.method))
     options = _options(record, change)
     seed = record.provenance["seed"] if change.seed is None else change.seed

@@ -26,3 +26,10 @@ def open_method(checkpoint: str, device: str) -> Method:
     from engine.device import pick_device
 
     return open_checkpoint(checkpoint, pick_device(device))
+
+
+def check_orbit(azimuth: float, elevation: float, distance: float) -> None:
+    """Refuse a camera that makes no sense."""
+    check_range("--azimuth", azimuth, -360, 360)
+    check_range("--elevation", elevation, -90, 90)
+    check_range("--distance", distance, 0.1, 100)

@@ -1,1 +1,1 @@
-"""Commands of launch.py that explore: one file each, imported before torch is."""
+"""Commands of launch.py: a file each, imported before torch is."""

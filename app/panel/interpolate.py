@@ -187,7 +187,7 @@ def do(page: Page, session: Session, told: Mapping[str, Any]) -> Job | None:
             raise ConfigError("There is no path yet; wait for the keyframes.")
         u, v = blend.point
         where = f"{u:.2f}" if len(blend.placed) == 2 else f"{u:.2f}, {v:.2f}"
-        keep(session, blend.record, f"{blend.record.title}, {where}")
+        blend.keep(f"{blend.record.title}, {where}")
         return None
     if what == "varied":
         return None
@@ -217,10 +217,12 @@ def made_by(session: Session, job: Job) -> Record:
 
 def settled(session: Session, record: Any) -> Any:
     """The record itself, or, of one that is steered, a copy that stays as it is now."""
-    steered = (session.part(Blend).record, session.part(Variation).record)
-    if record not in [one for one in steered if one is not None]:
-        return record
-    return keep(session, record, record.title)
+    blend = session.part(Blend)
+    if record is blend.record:
+        return blend.keep(record.title)
+    if record is session.part(Variation).record:
+        return keep(session, record, record.title)
+    return record
 
 
 def draw_seed(page: Page, session: Session, seed: int) -> Job:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from app import blending
-from app.blending import Blend, Variation, keep, own_noise
+from app.blending import Blend, Variation, own_noise
+from app.branching import Change, branch
 from app.priors import Prior
 from app.records import Record
 from app.session import Session
@@ -74,9 +75,22 @@ def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(sess
     assert not torch.equal(exact, near)
     own = finish(session.method.generate(1, FEW, Noise(1), x_T=blend.record.noise[None]))
     assert torch.equal(own[0], exact), "what is shown comes from the noise that is kept with it"
-    kept = keep(session, blend.record, "kept")
+    kept = blend.keep("kept")
     assert torch.equal(own_noise(kept), blend.record.noise)
     assert session.history[0] is kept
+    stages = ["denoise", "denoise", "denoise", "renoise", "result"]
+    assert [step.stage for step in kept.frames] == stages
+    for place in range(4):
+        branched = branch(session, runner, kept, place, Change())
+        wait_for_end(session.job)
+        assert torch.equal(branched.latent(-1), exact), stages[place]
+        assert own_noise(branched) is None, "what came of it is not its trunk's noise alone"
+    with pytest.raises(ConfigError, match="no run of a sampler"):
+        branch(session, runner, blend.record, 0, Change())
+    blend.move(0.3, 0.0)
+    near = blend.keep("near")
+    assert [step.stage for step in near.frames] == ["result"]
+    assert near.noise is None
 
 
 def test_a_point_that_somebody_left_is_not_shown_when_it_arrives(session, runner, monkeypatch):

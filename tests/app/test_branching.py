@@ -8,7 +8,7 @@ import torch
 from app.branching import Change, branch, pictures
 from app.inspector import tree
 from app.keeping import Keeping
-from app.priors import Prior, open_method
+from app.priors import Prior
 from app.records import Record
 from app.session import Session
 from app.settings import AppSettings
@@ -24,11 +24,6 @@ from tests.app.test_jobs import wait_for_end
 from tests.app.test_session import generate
 
 FIT = FitOptions(steps=3, renoise=RenoiseOptions(steps=2), finetune_steps=2)
-
-
-@pytest.fixture(scope="module")
-def vehicles() -> Prior:
-    return Prior("vehicles", open_method("vehicles", "cpu"))
 
 
 def drawn(session, runner) -> Record:
@@ -71,7 +66,7 @@ def test_a_branch_without_a_change_is_its_trunk_bit_for_bit(session, runner, pla
 def test_a_run_that_began_without_kernels_is_gone_on_with_without_them(
     vehicles, runner, monkeypatch
 ):
-    session = Session(vehicles, AppSettings())
+    session = Session(Prior("vehicles", vehicles), AppSettings())
     compiled.postpone()
     try:
         record = drawn(session, runner)
@@ -93,7 +88,7 @@ def test_a_run_that_began_without_kernels_is_gone_on_with_without_them(
 
 
 def test_a_proposal_branches_with_what_it_keeps(vehicles, runner):
-    session = Session(vehicles, AppSettings())
+    session = Session(Prior("vehicles", vehicles), AppSettings())
     keeping = session.part(Keeping)
     original = drawn(session, runner)
     keeping.begin(original)

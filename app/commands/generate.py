@@ -1,0 +1,61 @@
+"""The command that draws objects: `launch.py generate`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.commands.results import write_result
+from train.arguments import Mode, check_range, open_method
+
+if TYPE_CHECKING:
+    from engine.methods.base import Method
+    from train.progress import Progress
+
+MAX_COUNT = 1024
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Draw objects from the prior."""
+
+    out: Path
+    """Folder for scene.safetensors, mesh.glb, turntable.mp4, sheet.png and report.json."""
+    seed: int = 0
+    """Which object; the same seed gives the same object."""
+    count: int = 1
+    """How many; seeds count up, and each object gets a folder of its own inside --out if there are several."""
+    steps: int | None = None
+    """Denoising steps (default: the checkpoint's)."""
+    mode: Mode = "ours"
+    """`paper`: the sampler alone; `ours`: with renoise-averaging."""
+    checkpoint: str = "vehicles"
+    """Name under checkpoints/, or a folder."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+
+    def run(self, progress: Progress) -> None:
+        """Draw and write."""
+        from engine.methods.base import sample_options_of
+
+        check_range("--count", self.count, 1, MAX_COUNT)
+        method = open_method(self.checkpoint, self.device)
+        options = sample_options_of(method, self.mode)
+        if self.steps is not None:
+            check_range("--steps", self.steps, 1, 1000)
+            options = dataclasses.replace(options, steps=self.steps)
+        for seed in range(self.seed, self.seed + self.count):
+            folder = self.out if self.count == 1 else self.out / f"seed_{seed:04d}"
+            self._one(method, options, seed, folder, progress)
+
+    def _one(self, method: Method, options, seed: int, folder: Path, progress: Progress) -> None:
+        from engine.config import to_json
+        from engine.events import finish
+        from engine.noise import Noise
+
+        progress.restart()
+        latent = finish(method.generate(1, options, Noise(seed)), progress)[0]
+        about = {"checkpoint": self.checkpoint, "seed": seed, "settings": to_json(options)}
+        write_result(method, latent, {"command": "generate", **about}, folder, progress)

@@ -1,0 +1,146 @@
+"""The command that rebuilds an object from pictures: `launch.py reconstruct`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from app.commands.results import write_result
+from engine.errors import ConfigError
+from train.arguments import Mode, check_orbit, open_method
+
+if TYPE_CHECKING:
+    from engine.methods.base import Method
+    from engine.types import Views
+    from train.progress import Progress
+
+PICTURE_SIZE = 128
+"""Side of the square that a dropped picture is framed to, pixels: that of SRN's pictures."""
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Rebuild an object from pictures of it.
+
+    Either --azimuth, --elevation and --distance say where each picture was taken (then the object is cut out,
+    recentred and scaled to the prior's framing), or --pose and --intrinsics do (then pixels are used as they are).
+    One value serves all pictures, or give one per picture in their order.
+    """
+
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """Pictures."""
+    out: Path
+    """Folder for scene.safetensors, mesh.glb, turntable.mp4, sheet.png and report.json."""
+    azimuth: tuple[float, ...] = ()
+    """Degrees; 0 stands in front of the object, 90 looks at its left side."""
+    elevation: tuple[float, ...] = ()
+    """Degrees; 0 is level."""
+    distance: tuple[float, ...] = ()
+    """From the object's centre, SRN units; that of the training pictures is 1.3, for chairs 2.0."""
+    pose: tuple[Path, ...] = ()
+    """Text files with 16 numbers, camera to world, OpenCV axes, SRN units."""
+    intrinsics: Path | None = None
+    """SRN's intrinsics.txt, or a 3x3 matrix."""
+    mode: Mode = "ours"
+    """`paper`: the published procedure; `ours`: with guided renoising and averaged finetuning."""
+    seed: int = 0
+    """Randomness."""
+    checkpoint: str = "vehicles"
+    """Name under checkpoints/, or a folder."""
+    device: str = "auto"
+    """cpu, cuda, or auto: a GPU where there is one."""
+
+    def run(self, progress: Progress) -> None:
+        """Reconstruct and write."""
+        from engine.config import to_json
+        from engine.events import finish
+        from engine.methods.base import fit_options_for
+        from engine.noise import Noise
+
+        if not self.images:
+            raise ConfigError("Found no picture, expected at least one; name the image files.")
+        self._check_camera()
+        method = open_method(self.checkpoint, self.device)
+        options = fit_options_for(method, self.mode, len(self.images))
+        views = self._posed_views() if self.pose else self._framed_views(method)
+        progress.restart()
+        latent = finish(method.reconstruct(views, options, Noise(self.seed)), progress)[0]
+        about = {
+            "command": "reconstruct",
+            "checkpoint": self.checkpoint,
+            "seed": self.seed,
+            "settings": to_json(options),
+            "images": [path.name for path in self.images],
+            "camera": camera_json(views),
+        }
+        write_result(method, latent, about, self.out, progress, views)
+
+    def _check_camera(self) -> None:
+        angles = (self.azimuth, self.elevation, self.distance)
+        posed, framed = bool(self.pose or self.intrinsics), any(angles)
+        whole = all(angles) if framed else bool(self.pose and self.intrinsics)
+        if posed == framed or not whole:
+            raise ConfigError(
+                "Found no complete camera, expected --azimuth, --elevation and --distance, or --pose and --intrinsics."
+            )
+        if framed:
+            self._orbits()
+
+    def _orbits(self) -> list[tuple[float, float, float]]:
+        """Azimuth, elevation and distance of each picture."""
+        count = len(self.images)
+        azimuths = one_each("--azimuth", self.azimuth, count)
+        elevations = one_each("--elevation", self.elevation, count)
+        distances = one_each("--distance", self.distance, count)
+        orbits = list(zip(azimuths, elevations, distances, strict=True))
+        for orbit in orbits:
+            check_orbit(*orbit)
+        return orbits
+
+    def _framed_views(self, method: Method) -> Views:
+        from engine.images import join_views, prepare_view
+        from engine.mesh import framing_objects
+
+        objects = framing_objects(method.scene(latent).field for latent in method.gallery)
+        pairs = zip(self.images, self._orbits(), strict=True)
+        return join_views(
+            [prepare_view(image, *orbit, PICTURE_SIZE, objects) for image, orbit in pairs]
+        )
+
+    def _posed_views(self) -> Views:
+        from engine.images import join_views, posed_view, read_intrinsics, read_pose
+
+        intrinsics, resolution = read_intrinsics(self.intrinsics)
+        poses = one_each("--pose", self.pose, len(self.images))
+        pairs = zip(self.images, poses, strict=True)
+        return join_views(
+            [posed_view(image, read_pose(pose), intrinsics, resolution) for image, pose in pairs]
+        )
+
+
+def one_each(name: str, values: Sequence, count: int) -> Sequence:
+    """One value per picture; a single one serves all."""
+    if len(values) == 1:
+        return list(values) * count
+    if len(values) != count:
+        raise ConfigError(
+            f"Found {len(values)} values of {name} for {count} pictures; give one, or one per picture."
+        )
+    return values
+
+
+def camera_json(views: Views) -> list[dict]:
+    """Cameras as JSON: SRN poses, intrinsics, size."""
+    camera = views.camera
+    return [
+        {
+            "c2w": pose.tolist(),
+            "intrinsics": intrinsics.tolist(),
+            "size": [camera.width, camera.height],
+        }
+        for pose, intrinsics in zip(camera.srn_c2w(), camera.intrinsics, strict=True)
+    ]
