@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from app.jobs import Job, JobRunner, State
-from app.records import Record, unused_kernels
+from app.records import WITHOUT, Record, note_kernels
 from app.session import Session
 from engine.config import to_json
 from engine.errors import ConfigError
@@ -83,6 +84,7 @@ class Blend:
         """The object at `point`; its frames are the keyframes and then that object."""
         self._steps: list[Step] = []
         """Of the run that drew that object; none where it lies between the keyframes or the codes."""
+        self._about: dict[str, Any] = {}
         self._moves = itertools.count(1)
         self._move = self._count = 0
 
@@ -169,7 +171,9 @@ class Blend:
             QueueFullError: If too many runs wait already.
         """
         self.session.stop(runner)
-        self.codes, self.record = None, None
+        with self.session.cv:  # what is being drawn at a point of the old path comes too late
+            self.codes, self.record, self._steps = None, None, []
+            self._move = next(self._moves)
         if len(self.placed) < 2:
             return None
         placed, way, seed = list(self.placed), self.way, self.seed
@@ -178,8 +182,8 @@ class Blend:
         title = " to ".join(placed.record.title for placed in self.placed[:2])
         about = {"task": "interpolate", "way": way, "settings": to_json(usual)}
         about |= {"checkpoint": self.method.checkpoint, "seed": seed}
-        record = Record("blend", title, about, [], self.method, listed=False)
-        self.record = record
+        record = Record("blend", title, dict(about), [], self.method, listed=False)
+        self.record, self._about = record, about
 
         def on_step(step: Step) -> None:
             if step.stage != "path":
@@ -246,52 +250,59 @@ class Blend:
 
     def move(self, u: float, v: float) -> None:
         """Show what lies between the keyframes there: near enough while somebody drags."""
-        if self.codes is None:
-            raise ValueError("the keyframes are not there yet")
-        self.point, self._move = (u, v), next(self._moves)
-        self._steps, self.record.noise = [], None
-        self._show(between(self.codes, u, v))
+        with self.session.cv:
+            if self.codes is None:
+                raise ValueError("the keyframes are not there yet")
+            self.point, self._move = (u, v), next(self._moves)
+            self._show(between(self.codes, u, v))
 
     def settle(self, u: float, v: float) -> None:
         """Show the object there as the prior draws it, unless somebody moves on meanwhile."""
-        self.move(u, v)
-        mine, (space, kind) = self._move, WAYS[self.way]
-        if space == "code":
-            corners = torch.stack([placed.corner.latent for placed in self.placed])
-            self._show(blend(corners, u, v, "lerp"))
-            return
-        x_T = blend(torch.stack([placed.corner.x_T for placed in self.placed]), u, v, kind)
-        options, steps = self.options, []
-        run = self.method.generate(1, options, Noise(self.seed), x_T=x_T[None])
+        with self.session.cv:
+            self.move(u, v)
+            mine, (space, kind) = self._move, WAYS[self.way]
+            corners = [placed.corner for placed in self.placed]
+            if space == "code":
+                self._show(blend(torch.stack([one.latent for one in corners]), u, v, "lerp"))
+                return
+            method, options, seed = self.method, self.options, self.seed
+        x_T = blend(torch.stack([one.x_T for one in corners]), u, v, kind)
+        run, steps = method.generate(1, options, Noise(seed), x_T=x_T[None]), []
+        told = {"settings": to_json(options), "seed": seed}
         with compiled.without(compiled.unusable()):
+            note_kernels(told)
             while self._move == mine:
                 try:
                     steps.append(on_cpu(next(run)))
                 except StopIteration as end:
-                    if self._move == mine:
-                        about = {
-                            "settings": to_json(options),
-                            "seed": self.seed,
-                            **unused_kernels(),
-                        }
-                        self.record.provenance.update(about)
-                        self._steps, self.record.noise = steps, x_T.cpu()
-                        self._show(end.value[0])
+                    with self.session.cv:
+                        if self._move == mine:
+                            self._show(end.value[0], steps, x_T.cpu(), told)
                     return
         run.close()
 
     def keep(self, title: str) -> Record:
         """The object at the point for the history, with all steps of the run that drew it if one did."""
-        return keep(self.session, self.record, title, self._steps)
-
-    def _show(self, code: Tensor) -> None:
-        keys = [step for step in self.record.frames if step.stage == "path"]
         with self.session.cv:
-            self.session.change(self.record, frames=[*keys, result_step(code[None])])
-            if self.session.record(self.record.id) is None:
-                self.session.add(self.record)
-            elif self.session.selection() != (self.record, len(keys)):
-                self.session.select(self.record.id)
+            return keep(self.session, self.record, title, self._steps)
+
+    def _show(
+        self,
+        code: Tensor,
+        steps: Sequence[Step] = (),
+        noise: Tensor | None = None,
+        told: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Show an object at the point, with what there is of the run that drew it."""
+        record = self.record
+        record.noise, record.provenance = noise, {**self._about, **told}
+        self._steps = list(steps)
+        keys = [step for step in record.frames if step.stage == "path"]
+        self.session.change(record, frames=[*keys, result_step(code[None])])
+        if self.session.record(record.id) is None:
+            self.session.add(record)
+        elif self.session.selection() != (record, len(keys)):
+            self.session.select(record.id)
 
     # -- what others need ----------------------------------------------------------------------------
 
@@ -372,7 +383,8 @@ class Variation:
                 f"{base.method.info.title} knows no directions; choose another prior."
             )
         if self.base is not base:
-            about = {**base.provenance, "task": "vary", "of": base.title}
+            known = {k: v for k, v in base.provenance.items() if k not in ("settings", WITHOUT)}
+            about = {**known, "task": "vary", "of": base.title}
             self.base = base
             self.record = Record(
                 "blend", f"{base.title}, varied", about, [], base.method, state="done", listed=False
@@ -392,12 +404,12 @@ class Variation:
 
 def keep(session: Session, record: Record, title: str, steps: Sequence[Step] = ()) -> Record:
     """A copy of what a steered record shows, for the history, after the steps of its run."""
-    step = replace(record.step(len(record.frames) - 1))
+    end = result_step(record.latent(-1)[None].clone())
     made = Record(
         "blend",
         title,
         dict(record.provenance),
-        [*steps, step],
+        [*steps, end],
         record.method,
         state="done",
         noise=record.noise,

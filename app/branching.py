@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from app.jobs import Job, JobRunner, Plan, State
-from app.plans import plan
+from app.plans import OPTIONS, Options, plan
 from app.records import WITHOUT, Record
 from app.runs import missing
 from app.session import Session
@@ -24,15 +24,7 @@ from engine.methods.base import STAGES, FitOptions, KeepOptions, SampleOptions
 from engine.noise import Noise
 from engine.types import Views
 
-Options = SampleOptions | FitOptions | KeepOptions
 Sampling = TypeVar("Sampling", SampleOptions, FitOptions)
-OPTIONS: Mapping[str, type[Options]] = {
-    "generate": SampleOptions,
-    "reconstruct": FitOptions,
-    "regenerate": KeepOptions,
-    "blend": SampleOptions,
-}
-"""Of the runs that can be gone on with, by their kind."""
 TASKS = {"blend": "generate"}
 """What a method must be able to do for one, where that is not called as the kind is."""
 
@@ -123,7 +115,7 @@ def branch(
     def judge(job: Job, state: State) -> None:
         if state == "done" and made.kept is not None:
             found, *_ = judged(made.method, made.kept.latent, made.kept.region, [made.latent(-1)])
-            session.change(made, figures={"kept": found.kept_psnr[0]})
+            session.change(made, figures=dict(zip(["kept"], found.kept_psnr, strict=False)))
 
     stages = _plan(options, made.frames)
     without = record.provenance.get(WITHOUT, ())
@@ -188,5 +180,4 @@ def _run(record: Record, options: Options, seed: int, step: Step) -> Callable[[]
 
 def _plan(options: Options, frames: list[Step]) -> Plan:
     taken = [frame.stage for frame in frames]
-    stages = plan(options.fit if isinstance(options, KeepOptions) else options)
-    return tuple((stage, count - taken.count(stage)) for stage, count in stages)
+    return tuple((stage, count - taken.count(stage)) for stage, count in plan(options))

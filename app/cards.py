@@ -172,7 +172,8 @@ def _made(record: Record, now: float) -> str:
 
 def settings_text(record: Record) -> str:
     """A record's settings in one short line."""
-    told, settings = record.provenance, record.sampling
+    told = record.provenance
+    settings = {k: v for k, v in record.sampling.items() if isinstance(v, str | int)}
     parts = [str(settings.get("mode", "")).capitalize()]
     if "sampler" in settings:
         steps = f" {settings['steps']}" if "steps" in settings else ""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from app.jobs import Job, JobRunner, State
 from app.plans import plan
-from app.records import Marked, Record, unused_kernels
+from app.records import Marked, Record, note_kernels
 from app.session import Session
 from engine.config import to_json
 from engine.errors import ConfigError
@@ -214,7 +214,7 @@ class Keeping:
             )
         self.session.stop(runner)
         method, options, original = self.original.method, KeepOptions(), self.original
-        kept = Kept(original.latent(-1), region)
+        kept = Kept(original.latent(-1).clone(), region)  # a view would keep its whole batch
         latent = kept.latent.to(method.mean_latent.device)
         seeds = [seed + k for k in range(min(max(count, 1), MOST))]
         self.proposals, self.figures = [], None
@@ -224,7 +224,7 @@ class Keeping:
         def begin(own: int) -> Record:
             about = {"task": "regenerate", "seed": own, "settings": to_json(options)}
             about |= {"checkpoint": method.checkpoint, "of": original.title, "box": self.box}
-            about |= unused_kernels()
+            note_kernels(about)
             title = f"{original.title}, proposal {next(place) + 1}"
             made.append(Record("regenerate", title, about, [], method, kept=kept))
             return made[-1]
@@ -236,7 +236,7 @@ class Keeping:
                 results.append((yield from method.regenerate(latent, region, options, Noise(own))))
                 self._finish(made[-1], results[-1])
             found, *_ = judged(method, latent, region, [one[0] for one in results])
-            for record, value in zip(made, found.kept_psnr, strict=True):
+            for record, value in zip(made, found.kept_psnr, strict=False):
                 record.figures["kept"] = value
             if self.proposals is made:
                 self.figures = found
@@ -261,7 +261,7 @@ class Keeping:
                     record.error = job.error
                 self.session.refresh()
 
-        stages = tuple((stage, len(seeds) * n) for stage, n in plan(options.fit))
+        stages = tuple((stage, len(seeds) * n) for stage, n in plan(options))
         job = Job(run, plan=stages, on_step=on_step, on_end=on_end)
         self.session.mark(None)
         with self.session.cv:

@@ -1,13 +1,26 @@
-"""Which stages a run will have, and how many steps of each: for progress and time left."""
+"""What runs are made with, by their kind; and which stages a run will have: for progress and time left."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from app.jobs import Plan
-from engine.methods.base import FitOptions, SampleOptions
+from engine.methods.base import FitOptions, KeepOptions, SampleOptions
+
+Options = SampleOptions | FitOptions | KeepOptions
+OPTIONS: Mapping[str, type[Options]] = {
+    "generate": SampleOptions,
+    "reconstruct": FitOptions,
+    "regenerate": KeepOptions,
+    "blend": SampleOptions,
+}
+"""Of the runs that can be gone on with, by the kind of their record."""
 
 
-def plan(options: SampleOptions | FitOptions) -> Plan:
-    """Stages of a sampling run or of a reconstruction."""
+def plan(options: Options) -> Plan:
+    """Stages of a sampling run, a reconstruction, or one proposal, with their numbers of steps."""
+    if isinstance(options, KeepOptions):
+        options = options.fit
     renoise = (("renoise", options.renoise.steps),) if options.mode == "ours" else ()
     if isinstance(options, SampleOptions):
         return (("denoise", options.steps), *renoise)

@@ -34,10 +34,11 @@ WITHOUT = "without_kernels"
 """Where a record's provenance says which kernels its run went without, if any: a branch must do so too."""
 
 
-def unused_kernels() -> dict[str, list[str]]:
-    """What the run that the caller is part of goes without, for its provenance."""
-    unused = compiled.unusable()
-    return {WITHOUT: list(unused)} if unused else {}
+def note_kernels(provenance: dict[str, Any]) -> None:
+    """Write down which kernels the run that the caller is part of goes without."""
+    provenance.pop(WITHOUT, None)
+    if unused := compiled.unusable():
+        provenance[WITHOUT] = list(unused)
 
 
 @dataclass(eq=False)

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from app.plans import OPTIONS
 from app.priors import Prior, Priors
 from app.records import WITHOUT, Kind, Record
 from engine.checkpoint import fingerprint
@@ -83,8 +84,15 @@ def save(record: Record, path: Path) -> Path:
     )
     provenance = {"checkpoint": method.checkpoint, **record.provenance, NOTE: to_json(note)}
     decoder = method.scene(record.latent(-1)).field.decoder
-    kept = (record.views, record.noise, record.kept)
-    return Timeline(record.steps(), decoder, provenance, *kept).save(path)
+    timeline = Timeline(
+        record.steps(),
+        decoder,
+        provenance,
+        views=record.views,
+        noise=record.noise,
+        kept=record.kept,
+    )
+    return timeline.save(path)
 
 
 def load(path: Path | str) -> tuple[Timeline, Note]:
@@ -210,6 +218,10 @@ def _checked(timeline: Timeline, name: str) -> Note:
     if not set(provenance.get(WITHOUT, ())) <= set(get_args(compiled.Kind)):
         raise ValueError("it was made without kernels that there are none of")
     note = from_json(Note, dict(provenance.get(NOTE, {})), "note")
+    if note.kind in OPTIONS and "settings" in provenance:
+        from_json(OPTIONS[note.kind], provenance["settings"], "settings")
+        if not isinstance(provenance.get("seed"), int):
+            raise ValueError("its seed is no whole number")
     numbers = [note.made, *note.psnrs, *(float(value) for value in dict(note.figures).values())]
     if not all(math.isfinite(number) for number in numbers):
         raise ValueError("a number in its note is none")

@@ -32,7 +32,7 @@ from app.records import (
     Record,
     Snapshot,
     home,
-    unused_kernels,
+    note_kernels,
 )
 from app.settings import AppSettings
 from engine.events import Run, Step
@@ -322,7 +322,7 @@ class Session:
 
         def on_step(step: Step) -> None:
             for record in records:
-                record.provenance.update(unused_kernels())
+                note_kernels(record.provenance)
             self._add_frame(records, on_cpu(step), follow)
 
         def ended(job: Job, state: State) -> None:

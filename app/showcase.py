@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.examples import FOLDER
-from app.records import Record, unused_kernels
+from app.records import Record, note_kernels
 from engine.config import to_json
 from engine.events import Step, finish
 from engine.explore.timeline import on_cpu, result_step
@@ -49,7 +49,8 @@ class Showcase:
                 run = self._method.generate(1, self._method.sample_options, Noise(seed))
                 with compiled.without(compiled.unusable()):
                     latents = finish(run, lambda step: steps.append(on_cpu(step)))
-                    told = unused_kernels()
+                    told: dict[str, Any] = {}
+                    note_kernels(told)
                 self._runs[seed] = [*steps, result_step(latents)], told
             return self._runs[seed]
 

@@ -118,3 +118,8 @@ def test_figures_are_those_of_the_pixels_they_name():
     assert found.between_psnr == pytest.approx([20.0], abs=1e-3)
     assert found.between_all_psnr == pytest.approx([24.771], abs=1e-3)
     assert found.kept_share == 0.5
+    unseen = keep_figures(
+        shown(0.5, 0.5), torch.zeros_like(kept), [shown(0.6, 0.2), shown(0.5, 0.3)]
+    )
+    assert unseen.kept_psnr == [], "what no view shows has no figure"
+    assert len(unseen.between_psnr) == 1

@@ -19,7 +19,7 @@ function draw(told) {
   if (told.box) numbers().forEach((one, k) => { if (document.activeElement !== one) one.value = told.box[k].toFixed(2); });
   else numbers().forEach((one) => { if (document.activeElement !== one) one.value = ''; });
   const tell = (list) => list.map((value) => value.toFixed(1)).join(', ');
-  part('figures').innerHTML = told.kept ? `Kept part against the original: <b>${tell(told.kept)} dB</b>` +
+  part('figures').innerHTML = told.kept?.length ? `Kept part against the original: <b>${tell(told.kept)} dB</b>` +
     (told.between.length ? `; elsewhere the proposals agree to only <b>${tell(told.between)} dB</b>.` : '.') : '';
 }
 

@@ -106,7 +106,9 @@ class Regenerate:
         save_picture(self.out / "sheet.png", keep_metrics.keep_sheet(*looks))
         report = {**about, "proposals": len(proposals), "seconds": seconds, **asdict(figures)}
         write_json(self.out / "report.json", report)
-        told = f"kept at {statistics.mean(figures.kept_psnr):.1f} dB"
+        told = "kept where no view of the report looks"
+        if figures.kept_psnr:
+            told = f"kept at {statistics.mean(figures.kept_psnr):.1f} dB"
         if figures.between_psnr:
             told += f", {statistics.mean(figures.between_psnr):.1f} dB between proposals elsewhere"
         print(f"{self.out}: sheet.png report.json, {told}", file=sys.stderr)

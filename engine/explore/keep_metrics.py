@@ -54,7 +54,7 @@ class KeepFigures:
     """What a set of proposals reaches, dB.
 
     Attributes:
-        kept_psnr: Of each proposal against the original, over the kept pixels.
+        kept_psnr: Of each proposal against the original, over the kept pixels; empty if the views see none of them.
         between_psnr: Of each pair of proposals, over other pixels where any of the proposals or the original is present;
             lower is more varied.
         between_all_psnr: The same over all other pixels, white ones too.
@@ -94,9 +94,9 @@ def keep_figures(
     present = torch.stack([looks.opacity for looks in (original, *proposals)]).amax(0) >= PRESENT
     pairs = list(combinations(proposals, 2))
     return KeepFigures(
-        kept_psnr=[_psnr(original, looks, kept) for looks in proposals],
-        between_psnr=[_psnr(a, b, present & ~kept) for a, b in pairs],
-        between_all_psnr=[_psnr(a, b, ~kept) for a, b in pairs],
+        kept_psnr=_psnrs([(original, looks) for looks in proposals], kept),
+        between_psnr=_psnrs(pairs, present & ~kept),
+        between_all_psnr=_psnrs(pairs, ~kept),
         kept_share=float(kept.sum() / (original.opacity >= PRESENT).sum().clamp_min(1)),
     )
 
@@ -139,7 +139,11 @@ def keep_sheet(
     return contact_sheet(pictures, columns=len(views))
 
 
-def _psnr(a: Looks, b: Looks, pixels: Bool[Tensor, "views height width"]) -> float:
-    """Over the pooled pixels, at most 120 dB; NaN where there is none."""
-    error = (a.rgb - b.rgb)[pixels].square().mean()
-    return float(-10 * torch.log10(error.clamp_min(1e-12)))
+def _psnrs(
+    pairs: Sequence[tuple[Looks, Looks]], pixels: Bool[Tensor, "views height width"]
+) -> list[float]:
+    """Of each pair over the pooled pixels, at most 120 dB; nothing where there are no pixels."""
+    if not bool(pixels.any()):
+        return []
+    errors = [(a.rgb - b.rgb)[pixels].square().mean() for a, b in pairs]
+    return [float(-10 * torch.log10(error.clamp_min(1e-12))) for error in errors]

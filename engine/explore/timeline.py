@@ -22,7 +22,7 @@ from engine.events import Step
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.files import replacing
 from engine.methods.base import STAGES
-from engine.ops.region import Region
+from engine.ops.region import CELLS, Region
 from engine.scene import Scene
 from engine.types import Camera, Views
 
@@ -285,7 +285,7 @@ def _unpacked(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Timel
     shape = steps[0].latent.shape[1:]
     start = json.loads(header.get("noise", "null"))
     noise = None if start is None else _code(tensors[start["name"]], start["shape"], shape)
-    kept = _kept(json.loads(header.get("kept", "null")), tensors, shape)
+    kept = _kept(json.loads(header.get("kept", "null")), tensors, shape, decoder.aabb)
     return Timeline(steps, decoder.eval().requires_grad_(False), provenance, views, noise, kept)
 
 
@@ -323,16 +323,19 @@ def _code(tensor: Tensor, found: Sequence[int], shape: torch.Size) -> Tensor:
 
 
 def _kept(
-    places: Mapping[str, Any] | None, tensors: Mapping[str, Tensor], shape: torch.Size
+    places: Mapping[str, Any] | None,
+    tensors: Mapping[str, Tensor],
+    shape: torch.Size,
+    box: Tensor,
 ) -> Kept | None:
     if places is None:
         return None
     found = {k: tensors[place["name"]].reshape(place["shape"]) for k, place in places.items()}
     latent, cells, aabb = found["latent"], found["cells"], _finite(found["aabb"])
-    if cells.dtype != torch.bool or cells.ndim != 3 or len(set(cells.shape)) != 1:
+    if cells.dtype != torch.bool or tuple(cells.shape) != (CELLS,) * 3:
         raise ValueError(f"what it keeps is marked in cells of shape {tuple(cells.shape)}")
-    if aabb.shape != (2, 3) or not (aabb[0] < aabb[1]).all():
-        raise ValueError("what it keeps is marked in no box")
+    if not torch.equal(aabb, box):
+        raise ValueError("what it keeps is marked in another box than its field's")
     return Kept(_code(latent, latent.shape, shape), Region(cells, aabb))
 
 

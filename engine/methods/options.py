@@ -136,3 +136,9 @@ class KeepOptions:
     """Rows and columns of each, pixels."""
     softness: float = 8.0
     """Texels that serve the kept part and others are held by the share of their matter that is kept, to this power."""
+
+    def __post_init__(self):
+        _check("large", self.large, 0, 1)
+        _check("cameras", self.cameras, 1, 256)
+        _check("size", self.size, 8, 512)
+        _check("softness", self.softness, 0, 1e3)

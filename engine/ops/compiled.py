@@ -26,7 +26,7 @@ def usable(kind: Kind) -> bool:
     """Whether the caller may use compiled kernels now; if not, torch computes the same but for rounding."""
     unused = getattr(_decided, "unused", None)
     if unused is not None:
-        return kind not in unused
+        return kind not in unused and kind not in _given_up
     return kind not in _missing or _preparing.get(kind) == threading.get_ident()
 
 
@@ -44,7 +44,7 @@ def unusable() -> tuple[Kind, ...]:
 def without(kinds: Collection[Kind]) -> Iterator[None]:
     """Use all kernels but these in this block and thread, whatever others prepare meanwhile.
 
-    One that is not prepared yet is waited for.
+    One that is not prepared yet is waited for; one whose preparation failed is not used.
     """
     before = getattr(_decided, "unused", None)
     _decided.unused = frozenset(kinds)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app import blending
+from app import blending, runs
 from app.blending import Blend, Variation, own_noise
 from app.branching import Change, branch
-from app.priors import Prior
+from app.priors import Prior, Priors
 from app.records import Record
 from app.session import Session
 from app.settings import AppSettings
@@ -21,6 +21,7 @@ from engine.methods.base import RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from tests.app.test_jobs import wait_for_end
+from tests.engine.test_compiled import a_compiler_at_work
 
 FEW = SampleOptions(steps=3, renoise=RenoiseOptions(steps=1))
 
@@ -63,7 +64,9 @@ def test_the_first_corner_is_exact_and_the_others_differ_by_their_draws_alone(se
     assert torch.equal(blend.codes[0, -1], shared[0])
 
 
-def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(session, runner):
+def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(
+    session, runner, tmp_path
+):
     blend = spanned(session, runner, 1, 2)
     answer = steer(session, {"do": "blend", "u": 0.55, "v": 0})
     near = blend.record.latent(-1)
@@ -87,6 +90,14 @@ def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(sess
         assert own_noise(branched) is None, "what came of it is not its trunk's noise alone"
     with pytest.raises(ConfigError, match="no run of a sampler"):
         branch(session, runner, blend.record, 0, Change())
+    file = runs.save(kept, tmp_path / "run.safetensors")
+    timeline, note = runs.load(file)
+    priors = Priors(AppSettings(), session.method)
+    again = runs.opened(timeline, note, runs.maker(timeline, priors), "cpu")
+    session.add(again)
+    opened = branch(session, runner, again, 1, Change())
+    wait_for_end(session.job)
+    assert torch.equal(opened.latent(-1), exact), "opened from its file"
     blend.move(0.3, 0.0)
     near = blend.keep("near")
     assert [step.stage for step in near.frames] == ["result"]
@@ -105,6 +116,43 @@ def test_a_point_that_somebody_left_is_not_shown_when_it_arrives(session, runner
     blend.settle(0.5, 0.0)
     assert blend.point == (0.0, 0.0)
     assert torch.equal(blend.record.latent(-1), blend.codes[0, 0])
+
+
+@pytest.mark.parametrize("deed", ["prepare", "one corner"])
+def test_a_point_of_a_path_that_is_no_more_is_not_shown(session, runner, monkeypatch, deed):
+    blend = spanned(session, runner, 1, 2)
+    old, generate = blend.record, session.method.generate
+
+    def slow(*args, **options):
+        if deed == "one corner":
+            blend.remove(1)
+        blend.prepare(runner)
+        return generate(*args, **options)
+
+    shown = [step.stage for step in old.frames]
+    monkeypatch.setattr(session.method, "generate", slow)
+    blend.settle(0.4, 0.0)
+    monkeypatch.undo()
+    assert [step.stage for step in old.frames] == shown
+    assert old.noise is None
+    if deed == "prepare":
+        wait_for_end(session.job)
+        assert [step.stage for step in blend.keep("new").frames] == ["result"]
+
+
+def test_what_was_drawn_without_kernels_is_said_of_it_alone(session, runner):
+    blend = spanned(session, runner, 1, 2)
+    with a_compiler_at_work():
+        blend.settle(0.4, 0.0)
+    first = blend.keep("first")
+    blend.settle(0.6, 0.0)
+    second = blend.keep("second")
+    assert first.provenance["without_kernels"] == ["frames", "fits"]
+    assert "without_kernels" not in second.provenance
+    for kept in (first, second):
+        same = branch(session, runner, kept, 1, Change())
+        wait_for_end(session.job)
+        assert torch.equal(same.latent(-1), kept.latent(-1))
 
 
 def test_three_corners_span_a_pad_whose_lower_edge_is_the_third(session, runner):

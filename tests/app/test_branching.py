@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from app import runs
 from app.branching import Change, branch, pictures
 from app.inspector import tree
 from app.keeping import Keeping
-from app.priors import Prior
+from app.priors import Prior, Priors
 from app.records import Record
 from app.session import Session
 from app.settings import AppSettings
@@ -87,7 +88,7 @@ def test_a_run_that_began_without_kernels_is_gone_on_with_without_them(
     session.close()
 
 
-def test_a_proposal_branches_with_what_it_keeps(vehicles, runner):
+def test_a_proposal_branches_with_what_it_keeps(vehicles, runner, tmp_path):
     session = Session(Prior("vehicles", vehicles), AppSettings())
     keeping = session.part(Keeping)
     original = drawn(session, runner)
@@ -103,6 +104,15 @@ def test_a_proposal_branches_with_what_it_keeps(vehicles, runner):
         assert [step.stage for step in same.frames] == stages
         assert torch.equal(same.latent(-1), proposal.latent(-1)), stages[place]
         assert same.figures["kept"] == pytest.approx(proposal.figures["kept"])
+    timeline, note = runs.load(runs.save(proposal, tmp_path / "run.safetensors"))
+    again = runs.opened(
+        timeline, note, runs.maker(timeline, Priors(AppSettings(), vehicles)), "cpu"
+    )
+    assert again.method is vehicles
+    session.add(again)
+    same = branch(session, runner, again, stages.index("renoise"), Change())
+    wait_for_end(session.job)
+    assert torch.equal(same.latent(-1), proposal.latent(-1)), "opened from its file"
     other = branch(session, runner, proposal, 2, Change(seed=8, guidance_gain=2e4))
     wait_for_end(session.job)
     assert not torch.equal(other.latent(-1), proposal.latent(-1))

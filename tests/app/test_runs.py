@@ -199,6 +199,11 @@ def note(**changes):
         lambda told: {**told, "latent": 1},
         lambda told: {**told, "checkpoint": {}},
         lambda told: {**told, "settings": []},
+        lambda told: {**told, "settings": {"sampler": {}}},
+        lambda told: {**told, "settings": {"steps": 10**9}},
+        lambda told: {**told, "seed": "three"},
+        lambda told: {k: v for k, v in told.items() if k != "seed"},
+        lambda told: {**told, "run": {**told["run"], "kind": "regenerate"}},
         lambda told: {**told, "without_kernels": ["virus"]},
         lambda told: {**told, "without_kernels": 3},
         lambda told: [told],
@@ -207,6 +212,21 @@ def note(**changes):
 def test_what_others_rely_on_is_checked(method, tmp_path, change):
     path = runs.save(made(method), tmp_path / "run.safetensors")
     rewritten(path, change)
+    with pytest.raises(EngineError) as error:
+        runs.load(path)
+    one_sentence(str(error.value), tmp_path)
+
+
+@pytest.mark.parametrize("what", ["cells", "box", "latent"])
+def test_what_is_kept_is_checked(method, tmp_path, what):
+    aabb = method.scene(method.gallery[0]).field.aabb
+    region = Region.from_box(torch.tensor([[0, 0, 0], [0.2, 0.3, 0.3]]), aabb)
+    if what == "cells":
+        region = Region(region.cells[:32, :32, :32], aabb)
+    elif what == "box":
+        region = Region(region.cells, aabb * 2)
+    latent = method.gallery[0, :, :2] if what == "latent" else method.gallery[0]
+    path = runs.save(made(method, kept=Kept(latent, region)), tmp_path / "run.safetensors")
     with pytest.raises(EngineError) as error:
         runs.load(path)
     one_sentence(str(error.value), tmp_path)

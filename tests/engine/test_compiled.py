@@ -113,6 +113,8 @@ def test_kernels_whose_preparation_failed_stay_unused():
     with pytest.raises(RuntimeError, match="no compiler"), compiled.preparing("fits"):
         raise RuntimeError("no compiler")
     assert not compiled.usable("fits")
+    with compiled.without(()):
+        assert compiled.unusable() == ("fits",)
     with compiled.preparing("fits"):
         pass
     assert compiled.usable("fits")

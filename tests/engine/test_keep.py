@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from engine.checkpoint import open_checkpoint
-from engine.errors import RegionError
+from engine.errors import ConfigError, RegionError
 from engine.events import finish
 from engine.methods.base import KeepOptions, Regenerative, RenoiseOptions
 from engine.methods.ssdnerf_keep import bold_options, held_texels, keep_cameras, kept_views
@@ -109,3 +109,11 @@ def test_nothing_to_keep_and_nothing_to_draw_are_refused(vehicles):
         finish(vehicles.regenerate(original, above, SHORT, Noise(0)))
     with pytest.raises(RegionError, match="leave something"):
         finish(vehicles.regenerate(original, Region.from_box(aabb.clone(), aabb), SHORT, Noise(0)))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"cameras": 0}, {"cameras": 10**6}, {"size": 0}, {"large": 2.0}]
+)
+def test_settings_that_nothing_can_be_made_of_are_refused(changes):
+    with pytest.raises(ConfigError, match="expected"):
+        KeepOptions(**changes)
