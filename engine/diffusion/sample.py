@@ -318,6 +318,11 @@ def even_times(
     return low + (first - low + round(index * GOLDEN * (high - low))) % (high - low)
 
 
+def falling_time(low: int, high: int, steps: int, index: int) -> int:
+    """The `index`-th of some timesteps that fall evenly through [low, high): the middle of its share."""
+    return high - 1 - int((high - low) * (index + 0.5) / steps)
+
+
 @torch.no_grad()
 def renoise_average(
     x: Float[Tensor, "b c h w"],
@@ -329,16 +334,21 @@ def renoise_average(
     mix: float,
     t_low: int,
     t_high: int,
+    falling: bool = False,
     stage: str = "renoise",
     first: int = 0,
 ) -> Run[Tensor]:
     """Pull a clean sample towards the prior's local mean: `x <- (1 - mix) x + mix * x0(renoised x)`.
 
     The gradient-free cousin of finetuning a sample with the diffusion loss; it removes texel noise that a young
-    prior cannot tell from signal. Ours (measured in the model card). `first` steps are done already.
+    prior cannot tell from signal. Ours (measured in the model card). Timesteps are drawn evenly, or fall from the
+    largest to the smallest; `first` steps are done already.
     """
     for index in range(first, steps):
-        t = even_times(x, t_low, t_high, noise, f"{stage}/t", index)
+        if falling:
+            t = times(falling_time(t_low, t_high, steps, index), x)
+        else:
+            t = even_times(x, t_low, t_high, noise, f"{stage}/t", index)
         eps = noise.normal(x.shape, f"{stage}/eps", index, device=x.device)
         x_t = schedule.diffuse(x, eps, t)
         x0, scalars = estimate(x_t, t)

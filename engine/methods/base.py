@@ -153,7 +153,7 @@ class Regenerative(Method, Protocol):
         """One proposal: the object as it is in the region, the rest as the prior has it; stages as in `reconstruct`.
 
         Every Step carries what `reconstruct`'s do; the scalars, once the kept part guides, are "psnr" on pixels of the
-        kept part and "guidance_norm". Seeds give proposals.
+        kept part (while finetuning, on the proposal's own beside them) and "guidance_norm". Seeds give proposals.
 
         Args:
             latent: The object, activated, `latent_shape`.

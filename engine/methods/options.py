@@ -34,6 +34,8 @@ class RenoiseOptions:
     """Smallest timestep to renoise to."""
     t_high: int = 600
     """Largest timestep to renoise to (exclusive)."""
+    falling: bool = False
+    """Whether timesteps fall from the largest to the smallest; they are drawn evenly else."""
 
     def __post_init__(self):
         _check("renoise steps", self.steps, 0, MOST_STEPS)
@@ -118,27 +120,24 @@ class KeepOptions:
     fit: FitOptions = FitOptions(
         steps=16,
         guidance_gain=3e4,
-        guide_below=180,
-        renoise=RenoiseOptions(steps=20, mix=0.3, t_high=280),
-        finetune_steps=16,
+        guide_below=220,
+        renoise=RenoiseOptions(steps=24, mix=0.3, t_high=310, falling=True),
+        finetune_steps=20,
         inner_steps=8,
         prior_weight=0.3,
-        finetune_mix=0.1,
+        finetune_mix=0.0,
     )
-    """How the kept part's renders guide, and how the result is finetuned on them. `guide_below` and the renoising's `t_high`
-    are how bold the proposals are: the lower, the more the rest differs from the original, and the harder the two are to
-    reconcile. They are those of a small part."""
-    large: float = 0.55
-    """What a large part multiplies both by, for it leaves the prior less to choose."""
-    cameras: int = 24
+    """How the kept part's renders guide, and how the result is finetuned on them and on its own. `guide_below` and the
+    renoising's `t_high` are how bold the proposals are: the lower, the more the rest differs from the original, and the
+    harder the two are to reconcile."""
+    cameras: int = 32
     """Renders of the original, spread over the sphere from a little below the horizon to the top."""
-    size: int = 96
+    size: int = 128
     """Rows and columns of each, pixels."""
     softness: float = 8.0
     """Texels that serve the kept part and others are held by the share of their matter that is kept, to this power."""
 
     def __post_init__(self):
-        _check("large", self.large, 0, 1)
         _check("cameras", self.cameras, 1, 256)
         _check("size", self.size, 8, 512)
         _check("softness", self.softness, 0, 1e3)

@@ -33,7 +33,7 @@ from engine.methods.base import (
 )
 from engine.methods.latents import LatentRecords
 from engine.methods.ssdnerf_fit import fit, in_images, in_latents
-from engine.methods.ssdnerf_keep import bold_options, held_texels, kept_views
+from engine.methods.ssdnerf_keep import held_texels, kept_views
 from engine.methods.ssdnerf_model import GRID_INTERVAL, SSDNeRFConfig, SSDNeRFModel, mean_psnr
 from engine.noise import Noise
 from engine.ops.region import Region
@@ -309,6 +309,6 @@ class SSDNeRF(SSDNeRFModel):
         """Draw an object anew but for a part, by its renders and its texels. See `Regenerative.regenerate`."""
         latent, region = latent.to(self.device), region.to(self.device)
         baked = bake(self.scene(latent).field)
-        batch, share = kept_views(baked, region, self.data.distance, options)
+        batch = kept_views(baked, region, self.data.distance, options)
         hold = held_texels(baked, latent, region, options)
-        return (yield from fit(self, batch, bold_options(options, share), noise, after, hold))
+        return (yield from fit(self, batch, options.fit, noise, after, hold))

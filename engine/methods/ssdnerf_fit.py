@@ -6,7 +6,7 @@ Source: Single-Stage Diffusion NeRF (2304.06714) section 4.3, official code. Mod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import torch
@@ -16,12 +16,14 @@ from torch import Tensor
 from engine.diffusion.sample import even_times, renoise_average, solve
 from engine.errors import EngineError
 from engine.events import Run, Step
+from engine.fields.triplane import TriplaneField
 from engine.methods.base import FitOptions, before, reached, taken
 from engine.methods.latents import LatentRecords
-from engine.methods.ssdnerf_keep import Hold
+from engine.methods.ssdnerf_keep import Hold, proposed_views
 from engine.methods.ssdnerf_model import GRID_INTERVAL, SSDNeRFModel, mean_psnr
 from engine.noise import Noise
 from engine.ops.activations import CLIP
+from engine.render import bake
 from engine.types import SceneBatch
 
 
@@ -45,9 +47,9 @@ class Guide:
         self.method, self.batch, self.options, self.noise = method, batch, options, noise
         self.hold = hold
         shape = (batch.num_scenes, *method.config.grid_shape)
-        known = {} if after is None else after.state
-        self.grid = known.get("grid", torch.zeros(shape, device=method.device))
-        self.evaluations = known.get("evaluations", 0)
+        state = {} if after is None else after.state
+        self.grid = state.get("grid", torch.zeros(shape, device=method.device))
+        self.evaluations = state.get("evaluations", 0)
 
     def state(self) -> dict[str, Any]:
         """What it needs to go on."""
@@ -122,6 +124,11 @@ def fit(
         latents = yield from _sample_guided(guide, after)
     if sampled or options.finetune_steps:
         after = after if sampled else None
+        if hold is not None:
+            proposal = latents if after is None else known(after, "proposal")["proposal"]
+            hold = replace(hold, proposal=proposal)
+            baked = bake(TriplaneField(method.decoder, proposal[0]))
+            batch = proposed_views(batch, baked, hold.region)
         latents = yield from finetune(
             method, latents, batch, options, noise, guide.grid, after, hold
         )
@@ -198,7 +205,8 @@ def finetune(
         records = LatentRecords.fresh(method.activation.inverse(latents), method.config.grid_shape)
         records.grid = grid
     else:
-        records = LatentRecords(**{name: value.clone() for name, value in after.state.items()})
+        names = [field.name for field in fields(LatentRecords)]
+        records = LatentRecords(**{k: v.clone() for k, v in known(after, *names).items()})
         latents = _latents(method, records, hold)
     for outer in range(after.index if after else 0, options.finetune_steps):
         mse = _finetune_block(method, records, batch, options, noise, outer, hold)
@@ -209,7 +217,7 @@ def finetune(
             total=options.finetune_steps,
             latent=latents,
             x_t=latents,
-            state={name: value.clone() for name, value in vars(records).items()},
+            state=_state(records, hold),
             scalars={"psnr": float(mean_psnr(mse))},
         )
         yield finite(step)
@@ -257,6 +265,25 @@ def _latents(
     """The records' latents; held texels exactly as they are."""
     latents = method.activation(records.raw)
     return latents if hold is None else hold.fix(latents, hold.latent)
+
+
+def _state(records: LatentRecords, hold: Hold | None) -> dict[str, Tensor]:
+    """What the finetuning needs to go on."""
+    state = {name: value.clone() for name, value in vars(records).items()}
+    return state if hold is None else {**state, "proposal": hold.proposal}
+
+
+def known(step: Step, *names: str) -> dict[str, Any]:
+    """Parts of a step's state.
+
+    Raises:
+        EngineError: If the step does not hold them.
+    """
+    if missing := [name for name in names if name not in step.state]:
+        raise EngineError(
+            f"{step.stage} step {step.index}: found no {', '.join(missing)}, which going on from it takes; choose another."
+        )
+    return {name: step.state[name] for name in names}
 
 
 def _renoise_once(

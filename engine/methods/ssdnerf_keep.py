@@ -2,20 +2,21 @@
 
 Two things hold the part. Texels that serve nothing else stay as they are at every noise level that is guided (RePaint,
 2201.09865). But a texel serves everything along its column, so most of the part is held by guidance and finetuning on
-renders of the original, and of these only by the pixels whose first surface lies in the part.
+renders of the original, and of these only by the pixels whose first surface lies in the part. What holds the part bends
+what shares its texels, so the finetuning holds the rest too: to renders of what the prior had drawn by then.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from engine.errors import RegionError
-from engine.methods.options import FitOptions, KeepOptions
+from engine.methods.options import KeepOptions
 from engine.ops.cameras import orbit_camera
 from engine.ops.region import Region, texel_shares
 from engine.render import EMPTY_DEPTH, Baked, render
@@ -25,8 +26,8 @@ GOLDEN_ANGLE_DEG = 137.50776
 """Between neighbours on a sunflower: azimuths that never meet."""
 LOWEST, HIGHEST = -0.25, 0.95
 """Heights of the cameras, as shares of their distance."""
-SMALL, LARGE = 0.2, 0.4
-"""Shares of the original's visible surface that a small part takes at most, and a large one at least."""
+SEAM, HALO = 1, 4
+"""Pixels beside the part that nothing holds, and those around the object whose emptiness is held."""
 MATTER = 5.0
 """Cells at least as dense hold matter, per engine unit."""
 
@@ -41,10 +42,14 @@ class Hold:
     Attributes:
         latent: What they are.
         share: How far each stays, in [0, 1].
+        region: What they are held for.
+        proposal: What the prior had drawn when the finetuning began; None before.
     """
 
     latent: Float[Tensor, "1 3 channels rows cols"]
     share: Float[Tensor, "3 1 rows cols"]
+    region: Region
+    proposal: Float[Tensor, "1 3 channels rows cols"] | None = None
 
     def blend(
         self, latents: Float[Tensor, "1 3 channels rows cols"]
@@ -75,9 +80,7 @@ def keep_cameras(count: int, distance: float, size: int) -> Camera:
     return orbit_camera(number * GOLDEN_ANGLE_DEG % 360, elevation, distance, size)
 
 
-def kept_views(
-    baked: Baked, region: Region, distance: float, options: KeepOptions
-) -> tuple[SceneBatch, float]:
+def kept_views(baked: Baked, region: Region, distance: float, options: KeepOptions) -> SceneBatch:
     """Renders of the original, of which the pixels count whose first surface lies in the region.
 
     Args:
@@ -87,7 +90,7 @@ def kept_views(
         options: How many renders, and how large.
 
     Returns:
-        The renders, and the share of the pixels showing the object that are kept.
+        The renders.
 
     Raises:
         RegionError: If they show nothing in the region, or nothing outside it.
@@ -106,21 +109,37 @@ def kept_views(
         )
     images = torch.stack([out.rgb for out in drawn])
     pixels = torch.nonzero(kept.flatten())[:, 0]
-    batch = SceneBatch(images[None], cameras.to(images.device)[None], pixels=pixels[None])
-    return batch, float(kept.sum() / seen.sum())
+    return SceneBatch(images[None], cameras.to(images.device)[None], pixels=pixels[None])
 
 
-def bold_options(options: KeepOptions, share: float) -> FitOptions:
-    """How a part is fitted that takes a share of the original's visible surface."""
-    size = min(max((share - SMALL) / (LARGE - SMALL), 0.0), 1.0)
-    factor = 1 + (options.large - 1) * size
-    fit = options.fit
-    high = max(round(factor * fit.renoise.t_high), fit.renoise.t_low + 1)
-    return replace(
-        fit,
-        guide_below=round(factor * fit.guide_below),
-        renoise=replace(fit.renoise, t_high=high),
-    )
+def proposed_views(batch: SceneBatch, proposal: Baked, region: Region) -> SceneBatch:
+    """The kept pixels of the original, and beside them those of a proposal that show the rest.
+
+    Args:
+        batch: What `kept_views` made.
+        proposal: What the prior drew.
+        region: What to keep.
+
+    Returns:
+        The same views; about as many pixels of either kind count, some of the fewer ones several times. Of the rest these
+        count that show the proposal or lie close beside it, and neither show the region nor touch kept pixels.
+    """
+    cameras, images = batch.camera[0], batch.images[0]
+    drawn = [render(proposal, cameras[k]) for k in range(len(cameras))]
+    seen = torch.stack([out.depth < EMPTY_DEPTH for out in drawn])
+    inside = torch.stack([region.pixels(out.depth, cameras[k]) for k, out in enumerate(drawn)])
+    kept = torch.zeros_like(seen).flatten().index_fill(0, batch.pixels[0], True).view_as(seen)
+    rest = _grown(seen | kept, HALO) & ~_grown(kept | (inside & seen), SEAM)
+    pixels = [batch.pixels[0], torch.nonzero(rest.flatten())[:, 0]]
+    most = max(map(len, pixels))
+    even = [one.repeat(max(round(most / max(len(one), 1)), 1)) for one in pixels]
+    colors = torch.where(kept[..., None], images, torch.stack([out.rgb for out in drawn]))
+    return SceneBatch(colors[None], batch.camera, pixels=torch.cat(even)[None])
+
+
+def _grown(mask: Bool[Tensor, "views height width"], by: int) -> Bool[Tensor, "views height width"]:
+    """A mask and the pixels up to so many beside it."""
+    return F.max_pool2d(mask[:, None].float(), 2 * by + 1, stride=1, padding=by)[:, 0] > 0
 
 
 def held_texels(
@@ -136,4 +155,4 @@ def held_texels(
     matter = (baked.cell_density >= MATTER).float()
     share = texel_shares(matter, region, *latent.shape[-2:])
     least = -F.max_pool2d(-share[None], 3, stride=1, padding=1)[0]
-    return Hold(latent[None], least.pow(options.softness)[:, None])
+    return Hold(latent[None], least.pow(options.softness)[:, None], region)

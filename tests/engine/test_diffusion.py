@@ -195,6 +195,18 @@ def test_renoise_averaging_pulls_by_what_the_prior_cannot_explain():
     torch.testing.assert_close(found - MEAN, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_renoising_that_falls_goes_once_through_its_range_from_the_top():
+    x, seen = torch.randn(1, 1, 4, 4), []
+    common = {"steps": 9, "mix": 0.25, "t_low": 30, "t_high": 450, "falling": True}
+    end = finish(renoise_average(x, known(), SCHEDULE, Noise(0), **common), seen.append)
+    middles = [450 - 420 * (k + 0.5) / 9 for k in range(9)]
+    assert [step.t for step in seen] == pytest.approx(middles, abs=1)
+    assert min(step.t for step in seen) >= 30
+    half = seen[3]
+    run = renoise_average(half.latent, known(), SCHEDULE, Noise(0), first=4, **common)
+    assert torch.equal(finish(run), end)
+
+
 @pytest.mark.parametrize("count", [8, 13, 40])
 def test_renoise_timesteps_cover_their_range_evenly(count):
     x = torch.zeros(3, 1, 1, 1)

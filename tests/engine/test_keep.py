@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import max_pool2d
 
 from engine.checkpoint import open_checkpoint
-from engine.errors import ConfigError, RegionError
+from engine.errors import ConfigError, EngineError, RegionError
 from engine.events import finish
 from engine.methods.base import KeepOptions, Regenerative, RenoiseOptions
-from engine.methods.ssdnerf_keep import bold_options, held_texels, keep_cameras, kept_views
+from engine.methods.ssdnerf_keep import held_texels, keep_cameras, kept_views, proposed_views
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
+from engine.ops.metrics import psnr
 from engine.ops.region import Region
 from engine.render import bake, render_views
 from tests.engine.test_branching import goes_on_alike
@@ -56,6 +58,15 @@ def test_a_run_goes_on_bit_for_bit_from_every_step(vehicles, front):
     goes_on_alike(lambda after: vehicles.regenerate(original, front, SHORT, Noise(5), after=after))
 
 
+def test_a_step_that_does_not_say_what_was_proposed_is_refused(vehicles, front):
+    original, steps = vehicles.gallery[3], []
+    finish(vehicles.regenerate(original, front, SHORT, Noise(5)), steps.append)
+    state = {k: v for k, v in steps[-2].state.items() if k != "proposal"}
+    bare = replace(steps[-2], state=state)
+    with pytest.raises(EngineError, match="found no proposal"):
+        finish(vehicles.regenerate(original, front, SHORT, Noise(5), after=bare))
+
+
 def test_the_part_stays_while_the_rest_changes(vehicles, front):
     original, seen = vehicles.gallery[3], []
     result = finish(vehicles.regenerate(original, front, KeepOptions(), Noise(101)), seen.append)
@@ -64,8 +75,7 @@ def test_the_part_stays_while_the_rest_changes(vehicles, front):
     assert torch.equal(seen[-1].latent, result)
     assert all("psnr" in step.scalars for step in seen if step.stage == "renoise")
     baked = bake(vehicles.scene(original).field)
-    views, share = kept_views(baked, front, 1.2, KeepOptions(cameras=7, size=64))
-    assert 0.3 < share < 0.7
+    views = kept_views(baked, front, 1.2, KeepOptions(cameras=7, size=64))
     images = render_views(vehicles.scene(result[0]).field, views.camera[0])
     error = (images - views.images[0]).square().mean(-1).flatten()
     kept = torch.zeros(len(error), dtype=torch.bool)
@@ -86,12 +96,25 @@ def test_texels_that_serve_nothing_else_are_the_originals(vehicles, front):
     assert float((result - original)[~held].abs().mean()) > 0.02
 
 
-def test_a_large_part_is_guided_from_a_lower_noise_level():
-    options = KeepOptions(large=0.5)
-    low = [bold_options(options, share) for share in (0.05, 0.3, 0.9)]
-    whole, high = options.fit.guide_below, options.fit.renoise.t_high
-    assert [fit.guide_below for fit in low] == [whole, round(0.75 * whole), round(0.5 * whole)]
-    assert [fit.renoise.t_high for fit in low] == [high, round(0.75 * high), round(0.5 * high)]
+def test_the_rest_is_held_to_what_was_drawn_away_from_the_seam(vehicles, front):
+    original, other = vehicles.gallery[3], vehicles.gallery[8]
+    baked = bake(vehicles.scene(original).field)
+    views = kept_views(baked, front, 1.2, KeepOptions(cameras=7, size=64))
+    both = proposed_views(views, bake(vehicles.scene(other).field), front)
+    kept = views.pixels[0].unique()
+    pixels, counts = both.pixels[0].unique(return_counts=True)
+    rest = pixels[~torch.isin(pixels, kept)]
+    assert torch.isin(kept, pixels).all()
+    share = float(counts[torch.isin(pixels, kept)].sum() / counts.sum())
+    assert 0.35 < share < 0.65, "either kind counts about as much"
+    mask = torch.zeros(7 * 64 * 64, dtype=torch.bool).index_fill(0, kept, True).view(7, 64, 64)
+    beside = max_pool2d(mask[:, None].float(), 3, 1, 1)[:, 0].bool().flatten()
+    assert not beside[rest].any()
+    drawn = render_views(vehicles.scene(other).field, views.camera[0]).flatten(0, 2)
+    colors = both.images[0].flatten(0, 2)
+    assert float(psnr(colors[rest][None, None], drawn[rest][None, None])) > 40
+    assert torch.equal(colors[kept], views.images[0].flatten(0, 2)[kept])
+    assert 0.02 < float((drawn[rest] > 0.99).all(-1).float().mean()) < 0.9, "emptiness counts too"
 
 
 def test_cameras_look_from_above_and_below_at_the_priors_distance():
@@ -112,7 +135,7 @@ def test_nothing_to_keep_and_nothing_to_draw_are_refused(vehicles):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"cameras": 0}, {"cameras": 10**6}, {"size": 0}, {"large": 2.0}]
+    "changes", [{"cameras": 0}, {"cameras": 10**6}, {"size": 0}, {"softness": -1.0}]
 )
 def test_settings_that_nothing_can_be_made_of_are_refused(changes):
     with pytest.raises(ConfigError, match="expected"):
