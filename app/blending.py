@@ -249,10 +249,12 @@ class Blend:
         return not late
 
     def move(self, u: float, v: float) -> None:
-        """Show what lies between the keyframes there: near enough while somebody drags."""
+        """Show what lies between the keyframes there: near enough while somebody drags, and nothing while they form."""
         with self.session.cv:
+            if self.record is None:
+                raise ValueError("there is no path")
             if self.codes is None:
-                raise ValueError("the keyframes are not there yet")
+                return
             self.point, self._move = (u, v), next(self._moves)
             self._show(between(self.codes, u, v))
 
@@ -260,6 +262,8 @@ class Blend:
         """Show the object there as the prior draws it, unless somebody moves on meanwhile."""
         with self.session.cv:
             self.move(u, v)
+            if self.codes is None:
+                return
             mine, (space, kind) = self._move, WAYS[self.way]
             corners = [placed.corner for placed in self.placed]
             if space == "code":
@@ -280,6 +284,11 @@ class Blend:
                             self._show(end.value[0], steps, x_T.cpu(), told)
                     return
         run.close()
+
+    def finish(self) -> None:
+        """Show the object at the point as the prior draws it where it is only near enough as yet."""
+        if not self._steps:
+            self.settle(*self.point)
 
     def keep(self, title: str) -> Record:
         """The object at the point for the history, with all steps of the run that drew it if one did."""

@@ -67,11 +67,17 @@ def branch(
         QueueFullError: If too many runs wait already.
     """
     step = record.step(place)
+    alone = len(record.frames) == 1 and step is not None and step.stage == "result"
     drawn = step is None or step.stage in (*STAGES, "result")
     if record.kind not in OPTIONS or "settings" not in record.provenance or not drawn:
         raise ConfigError(
             f"{record.title} is no run of a sampler, so there is no step to branch from; choose a generated or a "
             "reconstructed object, or a proposal."
+        )
+    if alone:
+        raise ConfigError(
+            f"{record.title} has its end alone and no steps, so there is none to branch from; choose an object whose "
+            "run was kept."
         )
     if record.kind == "regenerate" and record.kept is None:
         raise ConfigError(

@@ -116,7 +116,7 @@ def _card(token: str, record: Record, shown: bool, beside: bool, now: float) -> 
         f'<article class="{" ".join(["hcard", *classes])}" data-record="{record.id}">'
         f'<button type="button" class="hshow" data-act="show" title="Show in the view" aria-label="Show {title}">'
         f"{_thumbnail(token, record)}</button>"
-        f'<div class="hbody"><div class="htitle"><b title="Double click to rename">{title}</b>'
+        f'<div class="hbody"><div class="htitle"><b title="Click to show, double click to rename">{title}</b>'
         f"{_icon('rename', 'Rename')}{psnr}{_icon('pin', 'Unpin' if record.pinned else 'Pin: never dropped', record.pinned)}"
         f"</div><p>{_made(record, now)}</p><p>{settings_text(record)}</p></div>{_actions(token, record, shown, beside)}</article>"
     )

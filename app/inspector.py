@@ -39,6 +39,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
         "record": record.id,
         "version": record.version,
         "title": record.title,
+        "kind": record.kind,
         "state": record.state,
         "stages": [frame.stage for frame in frames],
         "index": [frame.index for frame in frames],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,14 +36,14 @@ BRUSH_DEPTH = 0.08
 """Half the thickness of what a stroke marks, engine units."""
 Box = tuple[float, float, float, float, float, float]
 HALVES = {
-    "front": (1, 0.0, 1.0),
-    "back": (1, -1.0, 0.0),
-    "top": (2, 0.0, 1.0),
-    "bottom": (2, -1.0, 0.0),
-    "left": (0, -1.0, 0.0),
-    "right": (0, 0.0, 1.0),
+    "front": (1, 0),
+    "back": (1, 1),
+    "top": (2, 0),
+    "bottom": (2, 1),
+    "left": (0, 1),
+    "right": (0, 0),
 }
-"""Of an object's own solid box: which axis, and from which to which share of the half extent. It looks along +y."""
+"""Of an object's space: along which axis, and which end is at the object's middle (0 the lower). It looks along +y."""
 
 
 class Keeping:
@@ -57,6 +57,8 @@ class Keeping:
         """What is marked, with a box or without."""
         self.figures: KeepFigures | None = None
         self.proposals: list[Record] = []
+        self._drawn: Counter[int] = Counter()
+        """Proposals so far, by the number of their original."""
 
     # -- marking ---------------------------------------------------------------------------------
 
@@ -82,18 +84,17 @@ class Keeping:
         return record
 
     def half(self, name: str) -> None:
-        """Mark a half of the object with a box.
+        """Mark a half of the object with a box, and with it the empty space beside: it is to stay empty.
 
         Raises:
             ConfigError: If there is no such half.
         """
         if name not in HALVES:
             raise ConfigError(f"Found the half {name!r}, expected one of {', '.join(HALVES)}.")
-        low, high = self._solid()
-        axis, start, end = HALVES[name]
-        middle, reach = (low + high) / 2, (high - low) / 2
-        low[axis], high[axis] = middle[axis] + start * reach[axis], middle[axis] + end * reach[axis]
-        self.mark_box((*low.tolist(), *high.tolist()))
+        axis, end = HALVES[name]
+        box = (self._field().aabb / WORLD_PER_SRN).cpu().clone()
+        box[end, axis] = self._middle()[axis]
+        self.mark_box(box.flatten().tolist())
 
     def mark_box(self, box: Sequence[float]) -> None:
         """Mark what lies in a box: two corners, SRN units.
@@ -104,9 +105,8 @@ class Keeping:
         if len(box) != 6 or not all(np.isfinite(box)):
             raise ConfigError("Found no box, expected six numbers: x, y, z of two corners.")
         corners = torch.tensor(box, dtype=torch.float32).reshape(2, 3).sort(dim=0).values
-        self.box = tuple(round(value, 4) for value in corners.flatten().tolist())
-        self.region = Region.from_box(corners * WORLD_PER_SRN, self._field().aabb.cpu())
-        self._show()
+        box = tuple(round(value, 4) for value in corners.flatten().tolist())
+        self._mark(Region.from_box(corners * WORLD_PER_SRN, self._field().aabb.cpu()), box)
 
     def drag(self, corner: int, position: Sequence[float]) -> None:
         """Move one corner of the box (0 the lower one), never past the other."""
@@ -146,18 +146,20 @@ class Keeping:
         surface = surface_points(seen.depth.cpu(), camera)[hit]
         stroked = Region.from_surface(surface, BRUSH_DEPTH, field.aabb.cpu())
         brushed = self.region is not None and self.box is None
-        self.region = self.region | stroked if brushed else stroked
-        self.box = None
-        self._show()
+        self._mark(self.region | stroked if brushed else stroked)
 
     def clear(self) -> None:
         """Mark nothing."""
-        self.box = self.region = None
-        self._show()
+        self._mark(None)
 
     def show(self) -> None:
-        """Show the mark again, on its object alone."""
-        if self.original is not None and self.region is not None:
+        """Show the mark again, on its object alone; of another object that is shown nothing is marked yet."""
+        try:
+            self.begin()
+        except ConfigError:
+            self.original = self.box = self.region = self.figures = None
+            self.proposals = []
+        if self.region is not None:
             self._show()
 
     def face(self) -> None:
@@ -169,11 +171,16 @@ class Keeping:
         """Show no mark any more; what is marked stays so."""
         self.session.mark(None)
 
+    def _mark(self, region: Region | None, box: Box | None = None) -> None:
+        """Mark something else: what was measured was of the old mark."""
+        self.region, self.box, self.figures = region, box, None
+        self._show()
+
     def _field(self):
         return self.session.scene(self.original).field
 
-    def _solid(self) -> tuple[Tensor, Tensor]:
-        """Lower and upper corner of what is solid, SRN units."""
+    def _middle(self) -> Tensor:
+        """The middle of the box around what is solid, SRN units."""
         baked = bake(self._field())
         low, high = baked.field.aabb.cpu()
         cells = (baked.cell_density.cpu() > 5.0).nonzero()
@@ -181,7 +188,7 @@ class Keeping:
             raise ConfigError(f"{self.original.title} is empty; choose another object.")
         edges = (high - low) / torch.tensor(baked.cell_density.shape)
         first, last = cells.amin(0), cells.amax(0) + 1
-        return (low + first * edges) / WORLD_PER_SRN, (low + last * edges) / WORLD_PER_SRN
+        return (low + (first + last) / 2 * edges) / WORLD_PER_SRN
 
     def _show(self) -> None:
         if self.region is None:
@@ -218,14 +225,14 @@ class Keeping:
         latent = kept.latent.to(method.mean_latent.device)
         seeds = [seed + k for k in range(min(max(count, 1), MOST))]
         self.proposals, self.figures = [], None
-        place = itertools.count()
         made = self.proposals
 
         def begin(own: int) -> Record:
             about = {"task": "regenerate", "seed": own, "settings": to_json(options)}
             about |= {"checkpoint": method.checkpoint, "of": original.title, "box": self.box}
             note_kernels(about)
-            title = f"{original.title}, proposal {next(place) + 1}"
+            self._drawn[original.id] += 1
+            title = f"{original.title}, proposal {self._drawn[original.id]}"
             made.append(Record("regenerate", title, about, [], method, kept=kept))
             return made[-1]
 
@@ -238,7 +245,7 @@ class Keeping:
             found, *_ = judged(method, latent, region, [one[0] for one in results])
             for record, value in zip(made, found.kept_psnr, strict=False):
                 record.figures["kept"] = value
-            if self.proposals is made:
+            if self.proposals is made and self.region is region:
                 self.figures = found
             return results
 

@@ -31,6 +31,8 @@ STAGES = {
     "finetune": "Finetuning",
     "result": "Result",
 }
+HAZE = 0.15
+"""Opacity that is not shown over dark paper."""
 HEAT_GAIN = 3.0
 """How much of the range a difference of colours is stretched."""
 GONE = '<span class="tl-gone"></span>'
@@ -210,15 +212,25 @@ def channel_image(
     output: RenderOutput, channel: Channel, background: tuple[float, float, float]
 ) -> np.ndarray:
     """One channel of a render as `height width 3` uint8."""
-    if channel == "colour":
-        return to_uint8(output.rgb).numpy()
     paper = torch.tensor(background)
     opacity = output.opacity[..., None]
+    if channel == "colour":
+        white = min(background) == 1.0
+        return to_uint8(output.rgb if white else _without_haze(output.rgb, opacity, paper)).numpy()
     if channel == "opacity":
         return to_uint8(paper + (1 - 2 * paper.mean().round()) * opacity).numpy()
     if channel == "normals":
         return to_uint8(paper * (1 - opacity) + (output.normal * 0.5 + 0.5) * opacity).numpy()
     return to_uint8(paper * (1 - opacity) + _depth_colors(output) * opacity).numpy()
+
+
+def _without_haze(rgb: Tensor, opacity: Tensor, paper: Tensor) -> Tensor:
+    """Colours over dark paper without what is hardly there.
+
+    Priors learn on white paper, where nobody sees the faint white that they leave in empty space.
+    """
+    share = ((opacity - HAZE) / (1 - HAZE)).clamp_min(0) / opacity.clamp_min(HAZE)
+    return torch.lerp(paper, rgb, share)
 
 
 def _depth_colors(output: RenderOutput) -> Tensor:

@@ -74,14 +74,16 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
     def last_thumbnail(request: Request) -> Response:
         session, record = find(sessions, request)
         if record is None or not record.frames:
-            return Response(status_code=404)
+            return no_picture(sessions, request)
         return thumbnail(session, record, len(record.frames) - 1, "x0")
 
     def frame_thumbnail(request: Request) -> Response:
         session, record = find(sessions, request)
         place = request.path_params["place"]
-        if record is None or place >= len(record.frames) or record.latent(place) is None:
-            return Response(status_code=404)
+        if record is None or place >= len(record.frames):
+            return no_picture(sessions, request)
+        if record.latent(place) is None:
+            return Response(status_code=204, headers=FRESH)
         return thumbnail(session, record, place, asked_look(request))
 
     def download(request: Request) -> Response:
@@ -198,6 +200,13 @@ def find(sessions: Sessions, request: Request) -> tuple[Session | None, Record |
     session = sessions.of_token(request.path_params["token"])
     number = request.path_params["number"]
     return session, None if session is None else session.record(number)
+
+
+def no_picture(sessions: Sessions, request: Request) -> Response:
+    """Of what was let go of a page may still ask while it draws something else: there is nothing, and nothing is wrong."""
+    session = sessions.of_token(request.path_params["token"])
+    forgotten = session is not None and session.forgot(request.path_params["number"])
+    return Response(status_code=204 if forgotten else 404, headers=FRESH)
 
 
 def asked_look(request: Request) -> Look:

@@ -74,6 +74,7 @@ class Session:
         self.brushes: dict[int, np.ndarray] = {}
         """Painted masks by slot, `height width` bool at the picture's size."""
         self._records: OrderedDict[int, Record] = OrderedDict()
+        self._forgotten: set[int] = set()
         self._slots: dict[int, Views] = {}
         self._display = display or Display()
         self._flight = Flight(0, home())
@@ -159,6 +160,11 @@ class Session:
         """A record by its number, if it is still kept."""
         with self.cv:
             return self._records.get(number)
+
+    def forgot(self, number: int) -> bool:
+        """Whether there was a record with that number that is not kept any more."""
+        with self.cv:
+            return number in self._forgotten and number not in self._records
 
     def select(self, number: int, index: int | None = None) -> None:
         """Show frame `index` of a record, and what stands beside it; None, or the last frame, follows the newest."""
@@ -399,6 +405,7 @@ class Session:
         keep |= {record.id for record in self.history}
         for number in [n for n in self._records if n not in keep]:
             del self._records[number]
+            self._forgotten.add(number)
         self._thin_out()
 
     def _thin_out(self) -> None:

@@ -4,7 +4,7 @@ const list = element.querySelector('.hist');
 const problem = element.querySelector('.hproblem');
 const cardOf = (target) => target.closest('.hcard');
 const numberOf = (target) => Number(cardOf(target).dataset.record);
-let told = '', asking = false, wanted = false;
+let told = '', asking = false, wanted = false, opening = null;
 
 // -- the cards -------------------------------------------------------------------------------------
 
@@ -68,6 +68,7 @@ const DEEDS = {
       setTimeout(() => button.classList.remove('sure'), 3000);
       return;
     }
+    button.classList.remove('sure');
     if (await post({do: 'remove', record: number})) trigger('select', {value: 0});
   },
 };
@@ -79,8 +80,11 @@ function heard(place, then, patience = 60) {
 }
 
 element.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-act]');
-  if (button) DEEDS[button.dataset.act](numberOf(button), button);
+  const button = event.target.closest('[data-act]'), card = cardOf(event.target);
+  clearTimeout(opening);
+  if (button) return DEEDS[button.dataset.act](numberOf(button), button);
+  if (!card || card.classList.contains('sel') || event.target.closest('a, input') || event.detail > 1) return;
+  opening = setTimeout(DEEDS.show, event.target.closest('.htitle b') ? 300 : 0, numberOf(card));  // a title may be clicked twice
 });
 element.addEventListener('dblclick', (event) => {
   if (event.target.closest('.htitle b')) rename(cardOf(event.target));

@@ -11,7 +11,7 @@ const CHARTS = [
 const STAGES = {denoise: 'Denoising', guide: 'Guided denoising', langevin: 'Langevin correction', renoise: 'Renoise-averaging', finetune: 'Finetuning', result: 'Result'};
 const WIDE = 190, HIGH = 56;
 const part = (name) => element.querySelector(`.insp-${name}`);
-let run = null, other = null, asking = 0, playing = null, loop = false, enlarged = null, range = 2, tree = '';
+let run = null, other = null, asking = 0, filled = null, playing = null, loop = false, enlarged = null, range = 2, tree = '';
 
 // -- what is shown ---------------------------------------------------------------------------------
 
@@ -26,6 +26,8 @@ async function ask(record) {
 async function refresh() {
   if (!document.body.classList.contains('inspecting')) return;
   const {record} = explorer.shown;
+  if (record !== filled) part('branch').reset();
+  filled = record;
   const mine = ++asking;
   const found = record === null ? null : await ask(record);
   if (mine !== asking || !found) return;
@@ -75,10 +77,17 @@ function drawCharts() {
       ? `<line class="border" x1="${place(at - 0.5, total)}" x2="${place(at - 0.5, total)}" y1="0" y2="${HIGH}"/>` : '').join('');
     const lines = both.map((list, k) => `<path class="${k ? 'second' : 'first'}" d="${path(list)}"/>`).reverse().join('');
     const body = values.length ? lines : '';
-    const note = values.length ? '' : `<em>${chart.key === 'psnr' || chart.key === 'guidance_norm' ? 'needs pictures' : run.whole ? 'measuring' : 'codes were dropped'}</em>`;
+    const note = values.length ? '' : `<em>${missing(chart.key)}</em>`;
     return `<div class="chart" data-chart="${chart.key}" title="${chart.info}"><div><span>${chart.title}</span> <i>${chart.symbol}</i><b>–</b></div>` +
       `<svg viewBox="0 0 ${WIDE} ${HIGH}" preserveAspectRatio="none">${borders}${body}<line class="cursor" y1="0" y2="${HIGH}"/></svg>${note}</div>`;
   }).join('');
+}
+
+function missing(key) {
+  if (['opacity', 'extent'].includes(key) && run.pending) return 'measuring';
+  if (run.stages.length === 1) return 'nothing to show: one step';
+  if (['psnr', 'guidance_norm'].includes(key)) return 'needs pictures';
+  return run.whole ? 'nothing to show' : 'codes were dropped';
 }
 
 const scaled = (list, log) => list.map((value) => value === null || (log && value <= 0) ? null : log ? Math.log10(value) : value);
@@ -201,11 +210,14 @@ element.addEventListener('click', async (event) => {
 part('branch').addEventListener('submit', (event) => {
   event.preventDefault();
   const form = event.target, told = Object.fromEntries(new FormData(form));
+  form.after(document.getElementById('branch-problem'));
   trigger('select', {act: 'branch', ...told, swap: form.swap.checked});
 });
 
 function drawForm() {
   const form = part('branch'), {settings} = run;
+  form.seed.parentElement.title = 'Of all draws after this step' + (['generate', 'blend'].includes(run.kind)
+    ? '. All samplers offered are deterministic, so another seed changes only what is drawn after this step (renoising), and that by little.' : '');
   for (const name of ['seed', 'guidance_gain', 'snr_power']) {
     form[name].placeholder = settings[name] ?? '';
     form[name].disabled = settings[name] === null || settings[name] === undefined;

@@ -1,7 +1,7 @@
 // Interpolate: corners as thumbnails, a line for two and a square pad for three or four, and the sliders of the main
 // directions. Dragging goes straight to the session; what needs a run goes through Python.
 const part = (name) => element.querySelector(`.blend-${name}`);
-let held = false, drawn = '', watching = null, settling = null;
+let held = false, drawn = '', watching = null, settling = null, settled = null, outdated = null;
 let wishes = Date.now();  // counts what this page has asked for, also across reloads
 let state = {corners: [], way: 'slerp', mode: 'ours', point: [0.5, 0.5], ready: false};
 let point = [0.5, 0.5], playing = null, loop = true, forward = 1, base = null, varied = null;
@@ -10,7 +10,8 @@ async function refresh() {
   const response = await fetch(`blend/${explorer.token()}.json`);
   if (!response.ok || held) return;
   const told = await response.json();
-  const {corners, way, mode, ready} = told;
+  const {corners, way, mode, ready, record} = told;
+  if (record !== null && record === outdated) return;
   const news = JSON.stringify({corners, way, mode, ready});
   state = told;
   if (news !== drawn) draw();
@@ -19,11 +20,20 @@ async function refresh() {
 
 const ask = (act, more = {}) => trigger('select', {act, ...more});
 
+// What changes the path: until the session has begun another, there is none.
+function change(act, more) {
+  outdated = state.record ?? null;
+  state = {...state, ...more, ready: false};
+  drawn = '';
+  draw();
+  ask(act, more);
+}
+
 // -- the pad ---------------------------------------------------------------------------------------
 
 const quality = (corner) => {
   const parts = [];
-  if (corner.back !== null) parts.push(`<b>${corner.back >= 60 ? 'exact' : corner.back.toFixed(1) + ' dB'}</b>`);
+  if (corner.back !== null) parts.push(`<b class="${corner.back < 30 ? 'low' : ''}">${corner.back >= 60 ? 'exact' : corner.back.toFixed(1) + ' dB'}</b>`);
   if (corner.returned !== null) parts.push(`inverted ${corner.returned.toFixed(1)} dB`);
   else if (corner.own) parts.push('own noise');
   return parts.join('<br>');
@@ -46,6 +56,8 @@ function draw() {
   element.querySelectorAll('[data-way]').forEach((one) => one.setAttribute('aria-pressed', one.dataset.way === state.way));
   element.querySelectorAll('[data-mode]').forEach((one) => one.setAttribute('aria-pressed', one.dataset.mode === state.mode));
   element.querySelectorAll('[data-need=ready]').forEach((one) => { one.disabled = !state.ready; });
+  for (const ending of ['mp4', 'gif'])
+    element.querySelector(`[data-act=${ending}]`).title = `The path from A to B as ${ending === 'gif' ? 'a GIF' : 'a film'}` + (pad ? '; the other corners are not in it' : '');
   place();
 }
 
@@ -68,10 +80,20 @@ async function move(u, v, settle = false) {
   place();
   if (!state.ready) return;
   if (settle) explorer.forget('blend');
-  const answer = await explorer.steer({do: settle ? 'settle' : 'blend', u: point[0], v: point[1], count: ++wishes});
+  const asked = explorer.steer({do: settle ? 'settle' : 'blend', u: point[0], v: point[1], count: ++wishes});
+  if (settle) settled = asked;
+  const answer = await asked;
   if (!answer) return;
   explorer.told(answer);
-  if (settle) newThumbnail(answer);
+  if (!settle) return;
+  newThumbnail(answer);
+  if (answer.record !== explorer.shown.record) ask('varied');
+}
+
+async function keep() {
+  clearTimeout(settling);
+  await settled;
+  ask('keep');
 }
 
 function newThumbnail(answer) {
@@ -114,7 +136,7 @@ function play(on) {
     if (point[0] <= 0) forward = 1;
     playing = setInterval(() => {
       if (point[0] + forward / 48 > 1 || point[0] + forward / 48 < 0) {
-        if (!loop) return play(false);
+        if (!loop) return pause();
         forward = -forward;
       }
       move(point[0] + forward / 48, point[1]);
@@ -123,6 +145,13 @@ function play(on) {
   const button = element.querySelector('[data-act=play]');
   button.setAttribute('aria-pressed', Boolean(playing));
   button.textContent = playing ? 'Pause' : 'Play';
+}
+
+// Where it stops the object is drawn in full.
+function pause() {
+  if (!playing) return;
+  play(false);
+  move(...point, true);
 }
 
 // -- directions ------------------------------------------------------------------------------------
@@ -148,15 +177,15 @@ element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (!button || button.disabled) return;
   const {remove, way, mode, act} = button.dataset;
-  if (remove !== undefined) ask('remove', {place: Number(remove)});
-  if (way) ask('choose', {way, mode: state.mode});
-  if (mode) ask('choose', {way: state.way, mode});
+  if (remove !== undefined) change('remove', {place: Number(remove)});
+  if (way) change('choose', {way, mode: state.mode});
+  if (mode) change('choose', {way: state.way, mode});
   if (act === 'shown') ask('shown');
   if (act === 'seed') ask('seed', {seed: Number(part('seed').value)});
   if (act === 'dice') part('seed').value = Math.floor(Math.random() * 10000);
-  if (act === 'play') play(!playing);
+  if (act === 'play') playing ? pause() : play(true);
   if (act === 'loop') button.setAttribute('aria-pressed', loop = !loop);
-  if (act === 'keep') ask('keep');
+  if (act === 'keep') keep();
   if (act === 'mp4' || act === 'gif') ask('film', {ending: act});
   if (act === 'reset' && base !== null) {
     sliders().forEach((one) => { one.value = 0; });

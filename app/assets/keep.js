@@ -85,7 +85,7 @@ new IntersectionObserver(() => {
   clearInterval(watching);
   watching = open ? setInterval(refresh, 600) : null;
   if (open) {
-    if (state.box || state.brushed) ask('show');
+    ask('show');
     refresh();
   } else {
     brush(false);

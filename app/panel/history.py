@@ -52,12 +52,14 @@ class HistoryTab:
         page, first = self.page, self.fitted.pictures.slots[0]
         self.cards.select(self.choose, outputs=[page.timeline, self.made.history], **QUIET)
         self.cards.submit(self.reuse, outputs=self._reused(), **QUIET).then(
-            self.fitted.pictures.reframe,
-            self.fitted.pictures.inputs,
-            [self.fitted.pictures.problem, *(slot.framed for slot in self.fitted.pictures.slots)],
-            **QUIET,
+            self.fitted.pictures.reframe, *self._framed(), **QUIET
         )
-        self.cards.edit(self.picture, outputs=first.inputs, **QUIET)
+        self.cards.edit(
+            self.picture,
+            [self.fitted.mode, self.made.mode],
+            [*self._followed(), *first.inputs[:3]],
+            **QUIET,
+        ).then(self.fitted.pictures.reframe, *self._framed(), **QUIET)
         self.file.upload(
             self.open_run,
             self.file,
@@ -83,20 +85,25 @@ class HistoryTab:
         record = session.record(int(event._data["value"]))
         if record is None:
             return {self.problem: ""}
+        mode = dict(record.provenance.get("settings", {})).get("mode", "ours")
+        return self._with_prior(session, record, mode, mode) | self._controls(record, mode)
+
+    def _with_prior(
+        self, session: Session, record: Record, fitting: str, making: str
+    ) -> dict[Any, Any]:
+        """Go on with the prior that made a record, if it is here; the tabs follow."""
         update: dict[Any, Any] = {self.problem: ""}
         prior = self.page.priors.of(record.method)
-        told = record.provenance
-        mode = dict(told.get("settings", {})).get("mode", "ours")
-        if prior is not None and prior is not session.prior:
-            session.use(prior)
-            session.select(record.id)
-            update |= {self.page.prior: prior.name, self.page.shown: prior.name}
-            update |= self.fitted.follow(session, mode) | self.made.follow(session, mode)
-            update |= {
-                self.page.timeline: watch.timeline(session, self.page.runner),
-                self.made.history: watch.history(session),
-            }
-        return update | self._controls(record, mode)
+        if prior is None or prior is session.prior:
+            return update
+        session.use(prior)
+        session.select(record.id)
+        update |= {self.page.prior: prior.name, self.page.shown: prior.name}
+        update |= self.fitted.follow(session, fitting) | self.made.follow(session, making)
+        return update | {
+            self.page.timeline: watch.timeline(session, self.page.runner),
+            self.made.history: watch.history(session),
+        }
 
     def _controls(self, record: Record, mode: str) -> dict[Any, Any]:
         """A record's seed and settings for the controls of the tab that made it."""
@@ -111,20 +118,35 @@ class HistoryTab:
         return {self.made.mode: mode, self.made.seed: seed, self.made.steps: steps}
 
     def _reused(self) -> list[Any]:
+        made, fitted = self.made, self.fitted
+        return [*self._followed(), made.mode, made.seed, fitted.mode, fitted.seed]
+
+    def _followed(self) -> list[Any]:
+        """What depends on the prior."""
         page, made, fitted = self.page, self.made, self.fitted
         shared = [page.prior, page.shown, page.timeline, made.history, self.problem]
         distances = [slot.distance for slot in fitted.pictures.slots]
-        own = [made.mode, made.seed, made.steps, fitted.mode, fitted.seed, *fitted.settings]
-        return [*shared, *own, fitted.pictures.examples, *distances]
+        tabs = [made.steps, made.examples, *fitted.settings, fitted.pictures.examples]
+        return [*shared, *tabs, *distances]
 
-    def picture(self, event: gr.EventData, request: gr.Request) -> list[Any]:
-        """Make a record's picture, from where the view stands, the first one to reconstruct from."""
+    def _framed(self) -> tuple[list[Any], list[Any]]:
+        """What framing all pictures anew needs and changes."""
+        pictures = self.fitted.pictures
+        return pictures.inputs, [pictures.problem, *(slot.framed for slot in pictures.slots)]
+
+    def picture(
+        self, event: gr.EventData, request: gr.Request, fitting: str, making: str
+    ) -> dict[Any, Any]:
+        """Make a record's picture, from where the view stands, the first one for its prior to reconstruct from."""
         session = self.page.sessions.of_page(request.session_hash)
         record = session.record(int(event._data["value"]))
         if record is None or not record.frames:
-            return [gr.skip()] * 4
+            return {self.problem: ""}
+        update = self._with_prior(session, record, fitting, making)
+        session.brushes.pop(0, None)
         path, *angles = take_picture(session, record)
-        return [str(path), *angles]
+        first = self.fitted.pictures.slots[0]
+        return update | dict(zip(first.inputs, [str(path), *angles], strict=True))
 
     # -- programs' too ----------------------------------------------------------------------------
 

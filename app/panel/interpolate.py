@@ -22,6 +22,7 @@ from engine.methods.base import sample_options_of
 from engine.noise import Noise
 
 DIRECTIONS = 8
+REVEAL = "watch('value', () => element.querySelector('.film')?.scrollIntoView({block: 'nearest', behavior: 'smooth'}))"
 SKELETON = f"""
 <div class="blend">
  <p class="lead">Slide from one object to another. The way decides what lies between: that is what a prior has learnt.</p>
@@ -75,7 +76,7 @@ def build(page: Page, history: gr.HTML) -> None:
         apply_default_css=False,
     )
     problem = gr.HTML("", elem_id="interpolate-problem")
-    film = gr.HTML("", elem_id="interpolate-film")
+    film = gr.HTML("", elem_id="interpolate-film", js_on_load=REVEAL)
     report = gr.JSON(visible=False)
 
     def act(event: gr.EventData, request: gr.Request) -> Iterator[dict[Any, Any]]:
@@ -186,6 +187,7 @@ def do(page: Page, session: Session, told: Mapping[str, Any]) -> Job | None:
         if blend.codes is None:
             raise ConfigError("There is no path yet; wait for the keyframes.")
         u, v = blend.point
+        blend.finish()
         where = f"{u:.2f}" if len(blend.placed) == 2 else f"{u:.2f}, {v:.2f}"
         blend.keep(f"{blend.record.title}, {where}")
         return None
@@ -219,6 +221,7 @@ def settled(session: Session, record: Any) -> Any:
     """The record itself, or, of one that is steered, a copy that stays as it is now."""
     blend = session.part(Blend)
     if record is blend.record:
+        blend.finish()
         return blend.keep(record.title)
     if record is session.part(Variation).record:
         return keep(session, record, record.title)

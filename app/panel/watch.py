@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app import cards, present
-from app.jobs import JobRunner, progress
+from app.jobs import Job, JobRunner, progress
 from app.records import Record
 from app.session import Session
 
@@ -19,7 +19,7 @@ def timeline(session: Session, runner: JobRunner) -> str:
     """The filmstrip as it should be now."""
     record, index = session.selection()
     captions, job = present.captions(session.snapshot()), session.job
-    if job is None:
+    if job is None or _elsewhere(session, job):
         idle = {"status": "Ready", "share": 0.0, "state": "idle", "length": 0}
         return present.timeline_html(session.token, record, index, captions=captions, **idle)
     share, left = progress(job, runner.rates)
@@ -35,6 +35,15 @@ def timeline(session: Session, runner: JobRunner) -> str:
         length=length,
         captions=captions,
     )
+
+
+def _elsewhere(session: Session, job: Job) -> bool:
+    """Whether a job has ended and what came of it is not what is shown."""
+    if not job.ended:
+        return False
+    shown = [session.selection()[0], *(record for record, _ in session.beside())]
+    drew = any(record.job == job.id for record in session.history)
+    return (drew or job.state == "done") and all(record.job != job.id for record in shown)
 
 
 def history(session: Session) -> str:

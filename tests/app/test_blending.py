@@ -8,6 +8,7 @@ import torch
 from app import blending, runs
 from app.blending import Blend, Variation, own_noise
 from app.branching import Change, branch
+from app.panel.interpolate import do, settled
 from app.priors import Prior, Priors
 from app.records import Record
 from app.session import Session
@@ -102,6 +103,18 @@ def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(
     near = blend.keep("near")
     assert [step.stage for step in near.frames] == ["result"]
     assert near.noise is None
+    with pytest.raises(ConfigError, match="no steps"):
+        branch(session, runner, near, 0, Change())
+
+
+def test_what_the_page_keeps_is_drawn_in_full(session, runner):
+    blend = spanned(session, runner, 1, 2)
+    steer(session, {"do": "blend", "u": 0.3, "v": 0})
+    do(None, session, {"act": "keep"})
+    kept = session.history[0]
+    assert len(kept.frames) == 5
+    steer(session, {"do": "blend", "u": 0.4, "v": 0})
+    assert len(settled(session, blend.record).frames) == 5
 
 
 def test_a_point_that_somebody_left_is_not_shown_when_it_arrives(session, runner, monkeypatch):
@@ -161,7 +174,13 @@ def test_three_corners_span_a_pad_whose_lower_edge_is_the_third(session, runner)
     assert all(torch.equal(blend.codes[4, k], blend.codes[4, 0]) for k in range(5))
     blend.remove(2)
     assert blend.codes is None
-    with pytest.raises(ValueError, match="not there"):
+    version = blend.record.version
+    for deed in ("blend", "settle"):
+        answer = steer(session, {"do": deed, "u": 0, "v": 0})
+        assert answer["version"] == version, "nothing moves while the keyframes are drawn"
+    blend.remove(1)
+    assert blend.prepare(runner) is None
+    with pytest.raises(ValueError, match="no path"):
         steer(session, {"do": "blend", "u": 0, "v": 0})
 
 

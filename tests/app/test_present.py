@@ -14,7 +14,7 @@ from engine.events import Step
 from engine.methods.base import TrainingData
 from engine.methods.toy import ToyMethod
 from engine.ops.cameras import orbit_camera
-from engine.render import RenderOptions, bake, render
+from engine.render import RenderOptions, RenderOutput, bake, render
 from engine.types import Camera, Views
 
 
@@ -95,6 +95,17 @@ def test_every_channel_shows_the_background_where_nothing_is(baked, channel, lev
     assert image.shape == (48, 48, 3)
     assert (image[0, 0] == round(255 * level)).all()
     assert (image[24, 24] != image[0, 0]).any()
+
+
+@pytest.mark.parametrize("paper", [0.1, 1.0])
+def test_haze_is_seen_on_white_paper_alone(paper):
+    opacity, color = torch.tensor([[0.0, 0.1, 0.15, 0.575, 1.0]]), 0.6
+    over = opacity * color + (1 - opacity) * paper
+    output = RenderOutput(over[..., None].expand(1, 5, 3), opacity, torch.ones(1, 5))
+    image = present.channel_image(output, "colour", (paper,) * 3)[0, :, 0] / 255
+    shown = torch.tensor([0.0, 0.0, 0.0, 0.5, 1.0]) if paper < 1 else opacity[0]
+    expected = shown * color + (1 - shown) * paper
+    assert image == pytest.approx(expected.numpy(), abs=0.003)
 
 
 def test_near_is_brighter_than_far(baked):

@@ -6,6 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -13,9 +14,11 @@ import viser
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from app.records import Record
 from app.routes import refused
 from app.server import listen
 from engine.errors import ConfigError
+from engine.explore.timeline import result_step
 from engine.scene import Scene
 from tests.waiting import until
 
@@ -27,10 +30,10 @@ def get(url: str) -> bytes:
 
 def status(url: str) -> int:
     try:
-        get(url)
+        with urllib.request.urlopen(url, timeout=30) as response:
+            return response.status
     except urllib.error.HTTPError as error:
         return error.code
-    return 200
 
 
 def socket(served, token: str):
@@ -125,6 +128,19 @@ def test_what_does_not_exist_is_404(served, path):
     session = served.explorer.sessions.of_page("film")
     record, _ = session.selection()
     assert status(f"{served.url}/{path.format(token=session.token, record=record.id)}") == 404
+
+
+def test_what_was_let_go_of_has_no_picture_and_that_is_no_error(served):
+    session = served.explorer.sessions.of_page("forgetful")
+    old, _ = session.selection()
+    frames = [result_step(session.method.gallery[:1]), result_step(session.method.gallery[:1])]
+    new = Record("generate", "New", {}, frames, session.method, state="done")
+    session.add(new)
+    session.change(new, frames=[replace(frames[0], latent=None), frames[1]])
+    film = f"{served.url}/film/{session.token}"
+    for place in (f"{old.id}/0", f"{old.id}/last", f"{new.id}/0"):
+        assert status(f"{film}/{place}.jpg") == 204
+    assert status(f"{film}/{new.id}/1.jpg") == 200
 
 
 def test_a_taken_port_is_explained():

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from app.jobs import JobRunner
+from app.panel import watch
 from app.priors import Prior, Priors
 from app.records import Record
 from app.session import Session
@@ -128,6 +129,22 @@ def test_a_failed_run_leaves_no_empty_result(session, runner):
         session.start(runner, failing, [Record("generate", "", {}, [], session.method)], ())
     )
     assert session.history == []
+
+
+def test_how_a_run_ended_is_told_beside_what_it_drew(session, runner):
+    (first,), (second,) = generate(session, runner), generate(session, runner, seed=2)
+    assert 'role="status">Done in' in watch.timeline(session, runner)
+    session.select(first.id)
+    assert 'role="status">Ready' in watch.timeline(session, runner)
+    session.compare([(second.id, None)])
+    assert 'role="status">Done in' in watch.timeline(session, runner)
+    session.start(runner, no_steps, [Record("generate", "None", {}, [], session.method)], ())
+    wait_for_end(session.job)
+    assert 'data-state="failed"' in watch.timeline(session, runner), "no record shows why"
+
+
+def no_steps():
+    raise ValueError("no steps")
 
 
 def test_scenes_carry_where_they_came_from(session, runner):

@@ -73,6 +73,10 @@ def test_cards_are_pinned_named_and_let_go(open_tab):
 
     card(tab, "a car").locator("[data-act=show]").click()
     until(lambda: "a car" in tab.page.inner_text(".tl-shown"), "the filmstrip's title")
+    card(tab, "Seed 3").locator(".hbody p").first.click()
+    until(lambda: "Seed 3" in tab.page.inner_text(".tl-shown"), "what was clicked on")
+    card(tab, "a car").locator(".htitle b").click()
+    until(lambda: "a car" in tab.page.inner_text(".tl-shown"), "the clicked title's")
     seen = tab.frame_element.screenshot()
     press(tab, "a car", "remove")
     assert cards(tab).count() == 2, "one press deletes nothing"

@@ -103,6 +103,8 @@ def test_one_object_slides_into_another_under_the_mouse(tab, session):
     assert (session.camera.c2w == camera).all(), "the camera stays"
     assert "exact" in tab.page.locator(".slot small").first.inner_text()
     tab.page.click("[data-way=code]")
+    drag(tab, (0.5, 0.5), (0.6, 0.5), steps=4)
+    assert not tab.page.inner_text("#said"), "a path that is being drawn is not dragged along"
     until(lambda: tab.page.get_attribute("[data-way=code]", "aria-pressed") == "true", "the way")
     tab.page.wait_for_selector(".blend-pad.ready", timeout=60_000)
     drag(tab, (0.0, 0.5), (0.5, 0.5))
@@ -280,6 +282,12 @@ def test_a_kept_half_stays_and_the_rest_is_drawn_anew(tab, session):
     assert proposal.figures["kept"] >= 30
     assert (proposal.latent(-1) - original.latent(-1)).abs().mean() > 0.05
     assert apart(picture(tab), plain) > 0.05
+    generate(tab, 4)
+    other, _ = session.selection()
+    tab.tab("Keep")
+    until(lambda: "Seed 4" in tab.page.inner_text(".keep-of"), "the object that is looked at")
+    assert session.selection()[0] is other
+    assert session.snapshot().marked is None
     assert not tab.problems
 
 
