@@ -69,6 +69,21 @@ class Placed:
     back: float | None = None
 
 
+@dataclass(frozen=True)
+class Keyframes:
+    """Objects that span a path or a pad.
+
+    Attributes:
+        steps: Of the run that drew them.
+        codes: `rows cols *latent_shape`.
+        backs: How like each corner's object is what they show there, dB.
+    """
+
+    steps: Sequence[Step]
+    codes: Tensor
+    backs: Sequence[float]
+
+
 class Blend:
     """What one session interpolates."""
 
@@ -85,6 +100,8 @@ class Blend:
         self._steps: list[Step] = []
         """Of the run that drew that object; none where it lies between the keyframes or the codes."""
         self._about: dict[str, Any] = {}
+        self._drawn: dict[tuple[Way, Mode], Keyframes] = {}
+        """Of these corners: people go to and fro between the ways."""
         self._moves = itertools.count(1)
         self._move = self._count = 0
 
@@ -102,6 +119,7 @@ class Blend:
         latent, noise = record.latent(-1).to(record.method.mean_latent.device), own_noise(record)
         corner = Corner(latent, noise, record.title)
         self.placed.append(Placed(record, corner, noise is not None))
+        self._drawn = {}
         self._outdate()
 
     def check_room(self, method: Method) -> None:
@@ -126,6 +144,7 @@ class Blend:
         """Take an object out of its corner; those after it move up."""
         if 0 <= place < len(self.placed):
             del self.placed[place]
+            self._drawn = {}
             self._outdate()
 
     def choose(self, way: str, mode: str) -> None:
@@ -176,7 +195,8 @@ class Blend:
             self._move = next(self._moves)
         if len(self.placed) < 2:
             return None
-        placed, way, seed = list(self.placed), self.way, self.seed
+        placed, way, mode, seed = list(self.placed), self.way, self.mode, self.seed
+        drawn = self._drawn
         usual = sample_options_of(self.method, self.mode)
         grid = (1, LINE) if len(placed) == 2 else (PAD, PAD)
         title = " to ".join(placed.record.title for placed in self.placed[:2])
@@ -184,6 +204,15 @@ class Blend:
         about |= {"checkpoint": self.method.checkpoint, "seed": seed}
         record = Record("blend", title, dict(about), [], self.method, listed=False)
         self.record, self._about = record, about
+
+        def run() -> Run[Tensor]:
+            if (way, mode) in drawn:
+                yield from drawn[way, mode].steps
+            else:
+                drawn[way, mode] = yield from self._draw(placed, way, grid, usual, seed)
+            for one, back in zip(placed, drawn[way, mode].backs, strict=True):
+                one.back = back
+            return drawn[way, mode].codes
 
         def on_step(step: Step) -> None:
             if step.stage != "path":
@@ -205,12 +234,7 @@ class Blend:
         inverting = (("invert", INVERSION * missing), ("denoise", INVERSION * missing))
         drawing = (("path", grid[0] * grid[1]),)
         plan = (*(inverting if missing and way != "code" else ()), *drawing)
-        job = Job(
-            lambda: self._draw(placed, way, grid, usual, seed),
-            plan=plan,
-            on_step=on_step,
-            on_end=on_end,
-        )
+        job = Job(run, plan=plan, on_step=on_step, on_end=on_end)
         with self.session.cv:
             self.session.job = runner.submit(job)
             record.job = job.id
@@ -223,7 +247,7 @@ class Blend:
         grid: tuple[int, int],
         usual: SampleOptions,
         seed: int,
-    ) -> Run[Tensor]:
+    ) -> Run[Keyframes]:
         """Noise for the corners that have none, then the keyframes; what is changed meanwhile is another run's."""
         method, (space, kind) = all_placed[0].record.method, WAYS[way]
         if space == "noise":
@@ -231,14 +255,16 @@ class Blend:
                 placed.corner = yield from with_noise(method, placed.corner, INVERSION)
         corners = [placed.corner for placed in all_placed]
         options = path_options(usual, corners)
-        codes = yield from path(
+        run = path(
             method, corners, grid_points(*grid), options=options, seed=seed, space=space, kind=kind
         )
-        codes = codes.unflatten(0, grid)
+        steps: list[Step] = []
+        codes = (yield from _noted(run, steps)).unflatten(0, grid)
         ends = [codes[0, 0], codes[0, -1], codes[-1, 0], codes[-1, -1]]
-        for placed, end in zip(all_placed, ends, strict=False):
-            placed.back = likeness(method, end, placed.corner.latent)
-        return codes
+        backs = [
+            likeness(method, end, corner.latent) for corner, end in zip(corners, ends, strict=False)
+        ]
+        return Keyframes(steps, codes, backs)
 
     # -- the object at the point -------------------------------------------------------------------
 
@@ -365,6 +391,17 @@ def own_noise(record: Record) -> Tensor | None:
     if record.kind != "generate" or not isinstance(record.provenance.get("seed"), int):
         return None
     return record.method.starting_noise(1, Noise(record.provenance["seed"]))[0]
+
+
+def _noted(run: Run[Tensor], steps: list[Step]) -> Run[Tensor]:
+    """The same run, its steps added to `steps`."""
+    while True:
+        try:
+            step = next(run)
+        except StopIteration as end:
+            return end.value
+        steps.append(on_cpu(step))
+        yield step
 
 
 def _finite(decibels: float | None) -> float | None:

@@ -168,6 +168,26 @@ def test_what_was_drawn_without_kernels_is_said_of_it_alone(session, runner):
         assert torch.equal(same.latent(-1), kept.latent(-1))
 
 
+def test_a_way_that_was_gone_is_not_drawn_again(session, runner, monkeypatch):
+    blend = spanned(session, runner, 1, 2)
+    slerp, told = blend.codes, blend.report()["corners"]
+    blend.choose("code", "ours")
+    wait_for_end(blend.prepare(runner))
+    assert not torch.equal(blend.codes, slerp)
+    with monkeypatch.context() as patch:
+        patch.setattr(blending, "path", None)
+        blend.choose("slerp", "ours")
+        wait_for_end(blend.prepare(runner))
+    assert torch.equal(blend.codes, slerp)
+    assert [step.stage for step in blend.record.frames] == [*["path"] * 9, "result"]
+    assert blend.report()["corners"] == told
+    first = blend.placed[0].record
+    blend.remove(0)
+    blend.add(first)
+    wait_for_end(blend.prepare(runner))
+    assert not torch.equal(blend.codes, slerp), "other corners, other path"
+
+
 def test_three_corners_span_a_pad_whose_lower_edge_is_the_third(session, runner):
     blend = spanned(session, runner, 1, 2, 3)
     assert blend.codes.shape[:2] == (5, 5)
