@@ -6,7 +6,7 @@ the order of need: the views (`viewport`, one per browser tab, reached through `
 which is Gradio's, then what is compiled. A `Session` is one tab's state and knows neither gradio nor viser; `jobs` pulls
 the engine's runs on one worker thread; `present` turns steps and arrays into text and pictures. Handlers only change
 sessions and watch jobs; what changes many times a second (`steer`: scrubbing, sliding, looks) goes past Gradio.
-`branching`, `blending`, `keeping` and `inspector` are what the tabs of those names do, `runs` what a saved file holds, and
+`branching`, `blending`, `variation`, `keeping` and `inspector` are what the tabs do, `runs` what a saved file holds, and
 `commands` the command line's share of it.
 
 app imports train and engine; nothing imports app but `launch.py`.

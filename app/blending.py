@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from app.jobs import Job, JobRunner, State
-from app.records import WITHOUT, Record, note_kernels
+from app.records import Record, note_kernels
 from app.session import Session
+from app.variation import keep
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import Run, Step
@@ -34,7 +35,6 @@ from engine.explore.timeline import on_cpu, result_step
 from engine.methods.base import Method, Mode, SampleOptions, sample_options_of
 from engine.noise import Noise
 from engine.ops import compiled
-from engine.ops.activations import CLIP
 
 CORNERS = 4
 LINE, PAD = 9, 5
@@ -407,58 +407,3 @@ def _noted(run: Run[Tensor], steps: list[Step]) -> Run[Tensor]:
 def _finite(decibels: float | None) -> float | None:
     """Decibels as JSON knows them: equal pictures have 99."""
     return None if decibels is None else min(decibels, 99.0)
-
-
-class Variation:
-    """An object moved along the main directions of the training codes."""
-
-    def __init__(self, session: Session):
-        self.session = session
-        self.base: Record | None = None
-        self.record: Record | None = None
-
-    def vary(self, base: Record, amounts: list[float]) -> Record:
-        """Show `base` moved by so many standard deviations along each direction.
-
-        Raises:
-            ConfigError: If its prior knows no directions.
-        """
-        directions = base.method.directions
-        if not len(directions) or base.latent(-1) is None:
-            raise ConfigError(
-                f"{base.method.info.title} knows no directions; choose another prior."
-            )
-        if self.base is not base:
-            known = {k: v for k, v in base.provenance.items() if k not in ("settings", WITHOUT)}
-            about = {**known, "task": "vary", "of": base.title}
-            self.base = base
-            self.record = Record(
-                "blend", f"{base.title}, varied", about, [], base.method, state="done", listed=False
-            )
-        amounts = [*amounts, *([0.0] * len(directions))][: len(directions)]
-        shares = torch.tensor(amounts, dtype=torch.float32)
-        code = base.latent(-1) + torch.einsum("k,k...->...", shares, directions.cpu().float())
-        self.record.provenance["directions"] = amounts
-        with self.session.cv:
-            self.session.change(self.record, frames=[result_step(code.clamp(-CLIP, CLIP)[None])])
-            if self.session.record(self.record.id) is None:
-                self.session.add(self.record)
-            elif self.session.selection()[0] is not self.record:
-                self.session.select(self.record.id)
-        return self.record
-
-
-def keep(session: Session, record: Record, title: str, steps: Sequence[Step] = ()) -> Record:
-    """A copy of what a steered record shows, for the history, after the steps of its run."""
-    end = result_step(record.latent(-1)[None].clone())
-    made = Record(
-        "blend",
-        title,
-        dict(record.provenance),
-        [*steps, end],
-        record.method,
-        state="done",
-        noise=record.noise,
-    )
-    session.add(made)
-    return made

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app import history, present
-from app.blending import Blend, Variation
+from app.blending import Blend
 from app.session import Session
+from app.variation import Variation
 
 Wish = Mapping[str, Any]
 Answer = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app import present
-from app.blending import FILM_FRAMES, Blend, Variation, keep
+from app.blending import FILM_FRAMES, Blend
 from app.jobs import Job
 from app.panel import generate, watch
 from app.panel.parts import LARGEST_SEED, script
@@ -17,6 +17,7 @@ from app.panel.stage import Page
 from app.plans import plan
 from app.records import Record
 from app.session import Session
+from app.variation import Variation, keep
 from engine.errors import ConfigError, EngineError
 from engine.methods.base import sample_options_of
 from engine.noise import Noise

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from app import blending, runs
-from app.blending import Blend, Variation, own_noise
+from app.blending import Blend, own_noise
 from app.branching import Change, branch
 from app.panel.interpolate import do, settled
 from app.priors import Prior, Priors
@@ -14,6 +14,7 @@ from app.records import Record
 from app.session import Session
 from app.settings import AppSettings
 from app.steer import steer
+from app.variation import Variation
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import finish
