@@ -75,6 +75,7 @@ def test_cards_are_pinned_named_and_let_go(open_tab):
     until(lambda: "a car" in tab.page.inner_text(".tl-shown"), "the filmstrip's title")
     card(tab, "Seed 3").locator(".hbody p").first.click()
     until(lambda: "Seed 3" in tab.page.inner_text(".tl-shown"), "what was clicked on")
+    until(lambda: "sel" in card(tab, "Seed 3").get_attribute("class").split(), "its frame")
     card(tab, "a car").locator(".htitle b").click()
     until(lambda: "a car" in tab.page.inner_text(".tl-shown"), "the clicked title's")
     seen = tab.frame_element.screenshot()
