@@ -153,9 +153,7 @@ def _options(record: Record, change: Change) -> Options:
 
 
 def _changed(options: Sampling, changes: Mapping[str, Any]) -> Sampling:
-    known = {
-        field.name for field in fields(options)
-    }  # what is drawn of noise alone has no guidance
+    known = {field.name for field in fields(options)}  # runs without pictures have no guidance
     changed = replace(options, **{name: v for name, v in changes.items() if name in known})
     if getattr(changed, "langevin_steps", 0) and changed.sampler != "ddim":
         raise ConfigError(
