@@ -1,5 +1,22 @@
 """Errors a user can cause. Each message is one plain sentence: what was found, what was expected, what to do."""
 
+from __future__ import annotations
+
+import re
+import reprlib
+import unicodedata
+from typing import Any
+
+LONGEST_QUOTE = 200
+"""Characters of somebody else's text that a message repeats."""
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x1b\\|\x07|$)|\x1b[ -/]*[0-~]?|\x9b[0-?]*[ -/]*[@-~]",
+    re.DOTALL,
+)
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+_JOINERS = "\u200c\u200d"
+"""Invisible characters that scripts and pictographs need."""
+
 
 class EngineError(Exception):
     """Something outside the engine is not as it should be."""
@@ -41,6 +58,44 @@ class ExportError(EngineError):
     """Something cannot be written as a mesh, picture or video, or such a file cannot be read."""
 
 
+def plain(text: object, most: int = LONGEST_QUOTE) -> str:
+    """Text from outside as one short line that is safe to print.
+
+    Terminal escapes, control characters and those that reorder or hide text are left out; what no character set knows
+    becomes a question mark; a longer text loses its middle.
+
+    Args:
+        text: A name, a title, a key, a message of somebody else's code.
+        most: Characters that the line may have.
+    """
+    words = str(text)
+    if len(words) > 64 * most:
+        words = words[: 32 * most] + words[-32 * most :]
+    words = " ".join(_ESCAPES.sub("", words).split())
+    line = "".join(_seen(character) for character in words)
+    if len(line) <= most:
+        return line
+    start = (most - 3) // 3
+    return f"{line[:start]}...{line[start + 3 - most :]}"
+
+
+def _seen(character: str) -> str:
+    category = unicodedata.category(character)
+    if category not in _UNSEEN or character in _JOINERS:
+        return character
+    return "?" if category in ("Cs", "Cn") else ""
+
+
+def shown(value: Any) -> str:
+    """A value from a file as a message shows it: short, and safe to print."""
+    return plain(_SHORT.repr(value))
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlong = 30
+
+
 def one_line(error: Exception) -> str:
-    """What an error of somebody else's code says, without its line breaks; its name where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """What an error of somebody else's code says, in one line that is safe to print; its name where it says nothing."""
+    return plain(error) or type(error).__name__

@@ -15,9 +15,11 @@ from safetensors.torch import save
 from engine.config import from_json, to_json
 from engine.errors import ConfigError, SceneError, one_line
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
-from engine.files import replacing
+from engine.files import MEGABYTE, regular, replacing
 
 FORMAT = "ssdnerf-explorer-scene/1"
+MOST_BYTES = 256 * MEGABYTE
+"""Size of a scene's file."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,7 @@ class Scene:
         Raises:
             SceneError: If the file is missing, damaged or something else.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise SceneError(
-                f"{path}: there is no such file; expected a scene saved as .safetensors."
-            )
+        path = regular(path, SceneError, "a scene saved as .safetensors", MOST_BYTES)
         try:
             with safe_open(path, framework="pt", device=str(device)) as file:
                 header = file.metadata() or {}

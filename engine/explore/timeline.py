@@ -20,13 +20,15 @@ from engine.config import from_json, to_json
 from engine.errors import ConfigError, TimelineError, one_line
 from engine.events import Step
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
-from engine.files import replacing
+from engine.files import MEGABYTE, regular, replacing
 from engine.methods.base import STAGES
 from engine.ops.region import CELLS, Region
 from engine.scene import Scene
 from engine.types import Camera, Views
 
 FORMAT = "ssdnerf-explorer-timeline/1"
+MOST_BYTES = 1024 * MEGABYTE
+"""Size of a run's file."""
 DAMAGE = (LookupError, AttributeError, ArithmeticError, TypeError, RuntimeError, ValueError)
 """What reading a header that somebody has changed can raise."""
 KNOWN_STAGES = (*STAGES, "path", "result")
@@ -120,11 +122,8 @@ class Timeline:
         Raises:
             TimelineError: If the file is missing, damaged or something else.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise TimelineError(
-                f"{path.name}: there is no such file; expected a run saved as .safetensors."
-            )
+        expected = "a run saved as .safetensors"
+        path = regular(path, TimelineError, expected, MOST_BYTES, name=Path(path).name)
         try:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.checkpoint import open_checkpoint, read_metrics
-from engine.errors import CheckpointError, DataError, SceneError
-from engine.files import load_pickle, replacing, write_json
+from engine.errors import CheckpointError, DataError, SceneError, plain, shown
+from engine.files import load_pickle, regular, replacing, write_json
 from engine.scene import Scene
 
 
@@ -77,7 +77,7 @@ class Code:
         return os.mkdir, ("never",)
 
 
-@pytest.mark.parametrize("content", [b"", b"plain text", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("content", [b"PK", b"plain text", b"PK\x03\x04 cut off"])
 def test_what_is_no_pickle_of_tensors_is_refused_in_one_sentence(tmp_path, content):
     path = tmp_path / "state.pt"
     path.write_bytes(content)
@@ -157,3 +157,62 @@ def test_a_damaged_scene_is_refused_in_one_sentence(tiny_checkpoint, tmp_path, m
     with pytest.raises(SceneError, match=r"scene\.safetensors") as caught:
         Scene.load(path)
     assert "\n" not in str(caught.value)
+
+
+NOT_ORDINARY = {
+    "missing": (lambda path: None, "there is no such file"),
+    "below a file": (lambda path: path.parent.write_text("a"), "no such file"),
+    "a folder": (lambda path: path.mkdir(), "found a folder"),
+    "a pipe": (os.mkfifo, "not an ordinary file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "not an ordinary file"),
+    "a link in a circle": (lambda path: path.symlink_to(path), "cannot be read"),
+    "empty": (lambda path: path.touch(), "the file is empty"),
+    "one byte too large": (
+        lambda path: path.write_bytes(bytes(2 * 2**20 + 1)),
+        "found 2.0 MB, expected a thing of at most 2.0 MB",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_ORDINARY)
+def test_what_is_no_ordinary_file_is_refused_before_it_is_opened(tmp_path, case):
+    path = tmp_path / "plain" / "thing" if case == "below a file" else tmp_path / "thing"
+    make, words = NOT_ORDINARY[case]
+    make(path)
+    with pytest.raises(SceneError, match=rf"^{path}: .*{words}") as caught:
+        regular(path, SceneError, "a thing", 2 * 2**20)
+    assert str(caught.value).endswith(".")
+    with pytest.raises(SceneError, match=r"^thing: "):
+        regular(path, SceneError, "a thing", 2 * 2**20, name=path.name)
+
+
+def test_an_ordinary_file_of_just_the_size_is_taken_also_through_a_link(tmp_path):
+    (tmp_path / "thing").write_bytes(bytes(100))
+    (tmp_path / "link").symlink_to("thing")
+    assert regular(str(tmp_path / "link"), SceneError, "a thing", 100) == tmp_path / "link"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("car.png", "car.png"),
+        ("\x1b[31mred\x1b[0m \x1b]0;title\x07end", "red end"),
+        ("\x1b]8;;http://a.b\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x9b2Jgone\x07\x00", "gone"),
+        ("two\nlines\r\tand tabs\u2028more", "two lines and tabs more"),
+        ("gpj.\u202eexe \u2066x\u2069 \u200bzero\ufeff", "gpj.exe x zero"),
+        ("caf\udce9.glb", "caf?.glb"),
+        ("ein Käfer 👩\u200d🚀", "ein Käfer 👩\u200d🚀"),
+    ],
+)
+def test_text_from_outside_is_printed_without_what_a_terminal_obeys(text, seen):
+    assert plain(text) == seen
+
+
+def test_a_long_text_keeps_its_two_ends():
+    line = plain("/start" + 10**6 * "x" + "/end.glb")
+    assert len(line) == 200
+    assert line.startswith("/start")
+    assert line.endswith("x/end.glb")
+    assert len(shown([[["\x1b[2J" * 10**5]]])) <= 200
+    assert "\x1b" not in shown({"\x1b[2J": "\u202e"})
