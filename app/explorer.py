@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
+from app.api.routes import Api
 from app.jobs import JobRunner
 from app.priors import Priors
 from app.routes import make_routes
@@ -44,7 +45,9 @@ class Explorer:
 
     def routes(self, rest: ASGIApp) -> ASGIApp:
         """What answers pages that have their first part; `rest` answers all that is not the engine's."""
-        return Router(make_routes(self.sessions, self.viewports, self.runner), default=rest)
+        api = Api(self.sessions, self.runner, self.settings)
+        routes = [*api.routes(), *make_routes(self.sessions, self.viewports, self.runner)]
+        return Router(routes, default=rest)
 
     def panel(self) -> Starlette:
         """The panel as an application. Its start-up and shutdown events are the caller's to run."""

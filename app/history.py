@@ -1,4 +1,4 @@
-"""What can be done with the cards of the history: named anew, pinned, let go; and the list of them for programs."""
+"""What can be done with the cards of the history: named anew, pinned, let go."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.jobs import ENDED
-from app.present import DOWNLOADS
 from app.records import Record
 from app.runs import LONGEST_TITLE
 from app.session import Session
@@ -85,29 +84,6 @@ DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
     "pin": pin,
     "remove": remove,
 }
-
-
-def listing(session: Session) -> list[dict[str, Any]]:
-    """The history as a program reads it, newest first."""
-    shown = session.selection()[0]
-    return [
-        {
-            "record": record.id,
-            "kind": record.kind,
-            "title": record.title,
-            "state": record.state,
-            "made": record.made,
-            "pinned": record.pinned,
-            "shown": record is shown,
-            "steps": len(record.frames),
-            "whole": whole(record),
-            "psnr": record.psnr,
-            "trunk": record.trunk,
-            "settings": dict(record.provenance),
-            "downloads": [f"download/{session.token}/{record.id}/{name}" for name in DOWNLOADS],
-        }
-        for record in session.history
-    ]
 
 
 def whole(record: Record) -> bool:

@@ -10,6 +10,11 @@ from app.records import PAPER, Display
 from app.session import Session
 from app.settings import AppSettings
 from app.tokens import Tokens
+from engine.errors import EngineError
+
+
+class SessionsFullError(EngineError):
+    """There are as many sessions as this server keeps."""
 
 
 class Sessions:
@@ -42,6 +47,14 @@ class Sessions:
             session = self.of_token(token) or self.of_token(self._tokens.issue())
             self._by_page[page] = session
             return session
+
+    def open(self, address: str) -> Session:
+        """A session of its own for a program at a network address.
+
+        Raises:
+            SessionsFullError: If there are too many already.
+        """
+        return self.of_token(self._tokens.issue())
 
     def of_token(self, token: str) -> Session | None:
         """The session with this token: one that lives, or a new one if the token was given out and never used."""

@@ -24,8 +24,7 @@ that belief in the view.</dd>
 elevation 0 is level; an object's box has diagonal 1, and the distance starts at that of the training pictures.</dd>
 </dl>
 <p class="hint">Method: SSDNeRF, <a href="https://arxiv.org/abs/2304.06714" target="_blank" rel="noreferrer">arXiv 2304.06714</a>.
-The same engine without a page: <code>python launch.py --help</code>. From a program: <code>gradio_client</code> with the
-functions <code>generate</code>, <code>reconstruct</code>, <code>interpolate</code>, <code>branch</code>, <code>regenerate</code>,
-<code>history</code>, <code>compare</code>, <code>open_run</code> and <code>cancel</code>; <code>checkpoint</code> names the prior.</p>
+The same engine without a page: <code>python launch.py --help</code>. From a program: JSON over
+HTTP, described at <a href="api/openapi.json" target="_blank">api/openapi.json</a>.</p>
 </div>
 """

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from app import present
+from app import present, tasks
 from app.panel import watch
-from app.panel.parts import LARGEST_SEED, clickable, mode_choice, seed_row
+from app.panel.parts import clickable, mode_choice, seed_row
 from app.panel.stage import Page
-from app.plans import plan
-from app.records import Record
 from app.session import Session
 from app.showcase import Showcase
-from engine.config import to_json
+from app.tasks import LARGEST_SEED, MOST_OBJECTS
 from engine.errors import EngineError
-from engine.methods.base import Method, SampleOptions, sample_options_of
-from engine.noise import Noise
-
-MOST = 8
-"""Most objects of one run."""
+from engine.methods.base import Method, sample_options_of
+from engine.methods.options import TIMESTEPS
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ def build(page: Page) -> GenerateTab:
     with gr.Row():
         count = gr.Slider(
             1,
-            MOST,
+            MOST_OBJECTS,
             1,
             step=1,
             label="Objects",
@@ -72,32 +67,25 @@ def build(page: Page) -> GenerateTab:
         go = gr.Button("Generate", variant="primary", elem_id="generate")
         stop = gr.Button("Cancel", elem_id="generate-cancel", interactive=False)
     problem = gr.HTML("", elem_id="generate-problem")
-    report = gr.JSON(visible=False)
     gr.HTML('<h3 class="section">Results of this tab</h3>')
     history = clickable("history")
 
     def generate(
         request: gr.Request,
-        seed: int = 0,
-        steps: int = 20,
-        count: int = 1,
-        mode: str = "ours",
-        checkpoint: str | None = None,
-        shown: str = "",
+        seed: int,
+        steps: int,
+        count: int,
+        mode: str,
+        checkpoint: str,
+        shown: str,
     ) -> Iterator[dict[Any, Any]]:
-        """Draw `count` objects; every update carries a report, the last one the downloads."""
-        seed, count = _whole(seed, 0, LARGEST_SEED), _whole(count, 1, MOST)
+        """Draw `count` objects and follow the run."""
+        seed, count = _whole(seed, 0, LARGEST_SEED), _whole(count, 1, MOST_OBJECTS)
         try:
             session = page.session(request, checkpoint)
-            method = session.method
             given = page.usual(shown, {"steps": steps}, session, partial(_usual, mode))
-            chosen = replace(sample_options_of(method, mode), steps=_whole(given["steps"], 1, 1000))
-            records = records_of(method, chosen, seed, count)
-            session.start(
-                page.runner,
-                lambda: method.generate(count, chosen, Noise(seed)),
-                records,
-                plan(chosen),
+            tasks.generate(
+                session, page.runner, seed, count, _whole(given["steps"], 1, TIMESTEPS), mode
             )
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
@@ -108,15 +96,14 @@ def build(page: Page) -> GenerateTab:
                 page.timeline: watch.timeline(session, page.runner),
                 history: watch.history(session),
                 problem: present.error_html(session.job.error or ""),
-                report: watch.report(session, records[0]),
                 stop: gr.Button(interactive=not ended),
             }
 
     go.click(
         generate,
         [seed, steps, count, mode, page.prior, page.shown],
-        [page.timeline, history, problem, report, stop],
-        api_name="generate",
+        [page.timeline, history, problem, stop],
+        api_visibility="private",
         concurrency_limit=None,
         show_progress="hidden",
     )
@@ -148,23 +135,6 @@ def build(page: Page) -> GenerateTab:
 def _usual(mode: str, method: Method) -> dict[str, int]:
     """The tab's values as the checkpoint has them."""
     return {"steps": sample_options_of(method, mode).steps}
-
-
-def records_of(method: Method, options: SampleOptions, seed: int, count: int) -> list[Record]:
-    """One for each object of a run, from consecutive seeds."""
-    frames: list = []
-    common = {"task": "generate", "settings": to_json(options), "checkpoint": method.checkpoint}
-    return [
-        Record(
-            "generate",
-            f"Seed {seed + place}",
-            {**common, "seed": seed + place},
-            frames,
-            method,
-            scene=place,
-        )
-        for place in range(count)
-    ]
 
 
 def _whole(value: float | None, low: int, high: int) -> int:

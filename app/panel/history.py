@@ -10,7 +10,6 @@ import gradio as gr
 
 from app import present, runs
 from app.again import fit_settings, take_picture
-from app.history import listing
 from app.panel import watch
 from app.panel.fields import SETTINGS
 from app.panel.generate import GenerateTab
@@ -45,10 +44,9 @@ class HistoryTab:
         self.cards = gr.HTML(
             SKELETON, elem_id="cards", js_on_load=script("history.js"), apply_default_css=False
         )
-        self.report = gr.JSON(visible=False)
 
     def wire(self) -> None:
-        """What happens on the page, and what programs may ask for."""
+        """What happens on the page."""
         page, first = self.page, self.fitted.pictures.slots[0]
         self.cards.select(self.choose, outputs=[page.timeline, self.made.history], **QUIET)
         self.cards.submit(self.reuse, outputs=self._reused(), **QUIET).then(
@@ -63,13 +61,11 @@ class HistoryTab:
         self.file.upload(
             self.open_run,
             self.file,
-            [self.file, self.problem, page.timeline, self.made.history, self.report],
-            api_name="open_run",
+            [self.file, self.problem, page.timeline, self.made.history],
+            api_visibility="private",
             concurrency_limit=None,
             show_progress="hidden",
         )
-        gr.api(self.history, api_name="history")
-        gr.api(self.compare, api_name="compare")
 
     # -- the page's -------------------------------------------------------------------------------
 
@@ -148,10 +144,8 @@ class HistoryTab:
         first = self.fitted.pictures.slots[0]
         return update | dict(zip(first.inputs, [str(path), *angles], strict=True))
 
-    # -- programs' too ----------------------------------------------------------------------------
-
     def open_run(self, request: gr.Request, file: str | None = None) -> Iterator[dict[Any, Any]]:
-        """Open a saved run or scene; the report names its record."""
+        """Open a saved run or scene."""
         session = self.page.sessions.of_page(request.session_hash)
         if file is None:
             return
@@ -175,21 +169,4 @@ class HistoryTab:
             self.problem: note,
             self.page.timeline: watch.timeline(session, self.page.runner),
             self.made.history: watch.history(session),
-            self.report: next(one for one in listing(session) if one["record"] == record.id),
         }
-
-    def history(self, request: gr.Request) -> list[dict[str, Any]]:
-        """Everything made in this session, newest first."""
-        return listing(self.page.sessions.of_page(request.session_hash))
-
-    def compare(self, request: gr.Request, first: int, second: int | None = None) -> list[int]:
-        """Show two results side by side with one camera, or the first alone; answers which are shown."""
-        session = self.page.sessions.of_page(request.session_hash)
-        chosen = [first] if second is None else [first, second]
-        for number in chosen:
-            if session.record(int(number)) is None:
-                raise gr.Error(f"Found no result {number}; history() names those of this session.")
-        with session.cv:
-            session.select(int(first))
-            session.compare([(int(number), None) for number in chosen[1:]])
-        return [record.id for record, _ in (session.selection(), *session.beside())]

@@ -10,10 +10,11 @@ import gradio as gr
 from app import present
 from app.branching import Change, branch, pictures
 from app.panel import watch
-from app.panel.parts import LARGEST_SEED, script
+from app.panel.parts import script
 from app.panel.stage import Page
 from app.records import Record
 from app.session import Session
+from app.tasks import LARGEST_SEED
 from engine.errors import ConfigError, EngineError
 
 SKELETON = """
@@ -63,7 +64,6 @@ def build(page: Page, history: gr.HTML) -> None:
         SKELETON, elem_id="inspector", js_on_load=script("inspector.js"), apply_default_css=False
     )
     problem = gr.HTML("", elem_id="branch-problem")
-    report = gr.JSON(visible=False)
 
     def act(event: gr.EventData, request: gr.Request) -> Iterator[dict[Any, Any]]:
         session, told = page.sessions.of_page(request.session_hash), event._data
@@ -76,35 +76,13 @@ def build(page: Page, history: gr.HTML) -> None:
             return
         yield from go_on(session, told, *session.selection())
 
-    def branch_run(
-        request: gr.Request,
-        record: int | None = None,
-        step: int | None = None,
-        seed: int | None = None,
-        sampler: str | None = None,
-        guidance_gain: float | None = None,
-        snr_power: float | None = None,
-    ) -> Iterator[dict[Any, Any]]:
-        """Go on from a step of a run (by default the shown one) with something changed; the last update reports."""
-        session = page.sessions.of_page(request.session_hash)
-        changes = {
-            "seed": seed,
-            "sampler": sampler,
-            "guidance_gain": guidance_gain,
-            "snr_power": snr_power,
-        }
-        trunk, place = session.selection()
-        if record is not None:
-            trunk, place = session.record(int(record)), int(step or 0)
-        yield from go_on(session, changes, trunk, place)
-
     def go_on(
         session: Session, changes: Mapping[str, Any], trunk: Record | None, place: int
     ) -> Iterator[dict[Any, Any]]:
         try:
             if trunk is None or not 0 <= place < len(trunk.frames):
                 raise ConfigError(f"Found no step {place} of that run; name one of this session's.")
-            made = branch(session, page.runner, trunk, place, change_of(session, changes))
+            branch(session, page.runner, trunk, place, change_of(session, changes))
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
             return
@@ -113,14 +91,17 @@ def build(page: Page, history: gr.HTML) -> None:
                 page.timeline: watch.timeline(session, page.runner),
                 history: watch.history(session),
                 problem: present.error_html(session.job.error or ""),
-                report: watch.report(session, made),
             }
 
-    outputs = [page.timeline, history, problem, report]
-    common = {"outputs": outputs, "concurrency_limit": None, "show_progress": "hidden"}
-    view.select(act, trigger_mode="multiple", api_visibility="private", **common)
-    asked = [gr.JSON(visible=False) for _ in range(6)]
-    gr.Button(visible=False).click(branch_run, asked, api_name="branch", **common)
+    outputs = [page.timeline, history, problem]
+    view.select(
+        act,
+        outputs=outputs,
+        trigger_mode="multiple",
+        concurrency_limit=None,
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def change_of(session: Session, told: Mapping[str, Any]) -> Change:

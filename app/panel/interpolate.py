@@ -8,19 +8,17 @@ from typing import Any
 
 import gradio as gr
 
-from app import present
+from app import present, tasks
 from app.blending import FILM_FRAMES, Blend
 from app.jobs import Job
-from app.panel import generate, watch
-from app.panel.parts import LARGEST_SEED, script
+from app.panel import watch
+from app.panel.parts import script
 from app.panel.stage import Page
-from app.plans import plan
 from app.records import Record
 from app.session import Session
+from app.tasks import LARGEST_SEED
 from app.variation import Variation, keep
 from engine.errors import ConfigError, EngineError
-from engine.methods.base import sample_options_of
-from engine.noise import Noise
 
 DIRECTIONS = 8
 REVEAL = "watch('value', () => element.querySelector('.film')?.scrollIntoView({block: 'nearest', behavior: 'smooth'}))"
@@ -78,7 +76,6 @@ def build(page: Page, history: gr.HTML) -> None:
     )
     problem = gr.HTML("", elem_id="interpolate-problem")
     film = gr.HTML("", elem_id="interpolate-film", js_on_load=REVEAL)
-    report = gr.JSON(visible=False)
 
     def act(event: gr.EventData, request: gr.Request) -> Iterator[dict[Any, Any]]:
         session = page.sessions.of_page(request.session_hash)
@@ -122,36 +119,6 @@ def build(page: Page, history: gr.HTML) -> None:
         if job is not None:
             yield from follow(session, job)
 
-    def interpolate(
-        request: gr.Request,
-        corners: list[int] | None = None,
-        way: str = "slerp",
-        mode: str = "ours",
-        u: float = 0.5,
-        v: float = 0.0,
-        checkpoint: str | None = None,
-    ) -> Iterator[dict[Any, Any]]:
-        """Blend two to four seeds; the last update reports on the object at `u`, `v` and on the corners."""
-        try:
-            session = page.session(request, checkpoint)
-            blend = session.part(Blend)
-            blend.placed.clear()
-            blend.choose(way, mode)
-            for seed in corners or []:
-                job = draw_seed(page, session, int(seed))
-                yield from follow(session, job)
-                blend.add(made_by(session, job))
-            job = blend.prepare(page.runner)
-            if job is None:
-                raise ConfigError(f"Found {len(corners or [])} corners, expected 2 to 4 seeds.")
-            yield from follow(session, job)
-            if job.state == "done":
-                blend.settle(min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0))
-                told = {**watch.report(session, blend.record), "blend": blend.report()}
-                yield {report: told, page.timeline: watch.timeline(session, page.runner)}
-        except EngineError as error:
-            yield {problem: present.error_html(str(error))}
-
     view.select(
         act,
         outputs=[page.timeline, history, problem, film],
@@ -159,17 +126,6 @@ def build(page: Page, history: gr.HTML) -> None:
         concurrency_limit=None,
         show_progress="hidden",
         api_visibility="private",
-    )
-    hidden = [gr.JSON(visible=False)]
-    hidden += [gr.Textbox(value, visible=False) for value in ("slerp", "ours")]
-    hidden += [gr.Number(0.5, visible=False), gr.Number(0.0, visible=False)]
-    gr.Button(visible=False).click(
-        interpolate,
-        [*hidden, page.prior],
-        [page.timeline, history, problem, report],
-        api_name="interpolate",
-        concurrency_limit=None,
-        show_progress="hidden",
     )
 
 
@@ -232,12 +188,8 @@ def settled(session: Session, record: Any) -> Any:
 def draw_seed(page: Page, session: Session, seed: int) -> Job:
     """Draw the object of a seed."""
     seed = min(max(seed, 0), LARGEST_SEED)
-    method, blend = session.method, session.part(Blend)
-    options = sample_options_of(method, blend.mode)
-    records = generate.records_of(method, options, seed, 1)
-    return session.start(
-        page.runner, lambda: method.generate(1, options, Noise(seed)), records, plan(options)
-    )
+    tasks.generate(session, page.runner, seed, 1, None, session.part(Blend).mode)
+    return session.job
 
 
 def make_film(page: Page, session: Session, blend: Blend, ending: str) -> Job:

@@ -11,9 +11,10 @@ from app import present
 from app.jobs import Job
 from app.keeping import HALVES, MOST, Keeping
 from app.panel import watch
-from app.panel.parts import LARGEST_SEED, script, seed_row
+from app.panel.parts import script, seed_row
 from app.panel.stage import Page
 from app.session import Session
+from app.tasks import LARGEST_SEED
 from engine.errors import ConfigError, EngineError
 
 SKELETON = f"""
@@ -42,7 +43,6 @@ def build(page: Page, history: gr.HTML) -> None:
         elem_id="keep-count", buttons=[],
     )  # fmt: skip
     problem = gr.HTML("", elem_id="keep-problem")
-    report = gr.JSON(visible=False)
     with gr.Row(elem_classes="actions"):
         go = gr.Button("Regenerate the rest", variant="primary", elem_id="regenerate")
         stop = gr.Button("Cancel", elem_id="regenerate-cancel", interactive=False)
@@ -55,65 +55,39 @@ def build(page: Page, history: gr.HTML) -> None:
             return {problem: present.error_html(str(error))}
         return {problem: "", page.timeline: watch.timeline(session, page.runner)}
 
-    def propose(
-        request: gr.Request,
-        seed: int = 0,
-        count: int = MOST,
-        box: list[float] | None = None,
-        record: int | None = None,
-    ) -> Iterator[dict[Any, Any]]:
-        """Draw the rest anew; a program names the box (two corners, SRN units) and, if it likes, the record."""
+    def propose(request: gr.Request, seed: int, count: int) -> Iterator[dict[Any, Any]]:
+        """Draw the rest anew and follow the run."""
         session = page.sessions.of_page(request.session_hash)
         keeping = session.part(Keeping)
         try:
-            if record is not None:
-                named = session.record(int(record))
-                if named is None:
-                    raise ConfigError(f"Found no record {record}; name one of this session's.")
-                keeping.begin(named)
-            if box is not None:
-                keeping.begin(keeping.original if record is not None else None)
-                keeping.mark_box(box)
             seed = min(max(int(seed or 0), 0), LARGEST_SEED)
             job = keeping.propose(page.runner, int(count or 1), seed)
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
             return
         yield {problem: ""}
-        yield from follow(session, keeping, job)
+        yield from follow(session, job)
 
-    def follow(session: Session, keeping: Keeping, job: Job) -> Iterator[dict[Any, Any]]:
+    def follow(session: Session, job: Job) -> Iterator[dict[Any, Any]]:
         for _ in watch.follow(session):
             yield {
                 page.timeline: watch.timeline(session, page.runner),
                 history: watch.history(session),
                 problem: present.error_html(job.error or ""),
                 stop: gr.Button(interactive=not job.ended),
-                report: {
-                    "state": job.state,
-                    **keeping.report(),
-                    "downloads": [
-                        f"download/{session.token}/{one.id}/{name}"
-                        for one in keeping.proposals
-                        for name in present.DOWNLOADS
-                    ],
-                },
             }
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     marking = {"outputs": [problem, page.timeline], "queue": False, "trigger_mode": "multiple"}
     view.select(act, **marking, **quiet)
-    box, record = gr.JSON(visible=False), gr.Number(visible=False)
     go.click(
         propose,
-        [seed, count, box, record],
-        [page.timeline, history, problem, stop, report],
-        api_name="regenerate",
+        [seed, count],
+        [page.timeline, history, problem, stop],
         concurrency_limit=None,
-        show_progress="hidden",
+        **quiet,
     )
-    named = {"api_name": "stop_regenerating"}  # unnamed it would take the name of the public one
-    stop.click(page.cancel, outputs=page.timeline, queue=False, **quiet, **named)
+    stop.click(page.cancel, outputs=page.timeline, queue=False, **quiet)
 
 
 def mark(keeping: Keeping, told: Mapping[str, Any]) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import gradio as gr
 
+from app.tasks import LARGEST_SEED
+
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
-LARGEST_SEED = 2**31 - 1
 
 
 def script(name: str) -> str:

@@ -8,21 +8,19 @@ from typing import Any
 
 import gradio as gr
 
-from app import present
+from app import present, tasks
 from app.panel import watch
 from app.panel.fields import SETTINGS, setting_controls, with_settings
 from app.panel.generate import GenerateTab
-from app.panel.parts import LARGEST_SEED, mode_choice, seed_row
-from app.panel.pictures import Pictures
+from app.panel.parts import mode_choice, seed_row
+from app.panel.pictures import SLOTS, Pictures
 from app.panel.stage import Page, toolbar_html
-from app.plans import plan
 from app.records import Record
 from app.session import Session
-from engine.config import to_json
+from app.tasks import LARGEST_SEED
 from engine.errors import EngineError, ImageError
 from engine.images import join_views, posed_view, read_intrinsics, read_pose
-from engine.methods.base import FitOptions, Method, fit_options_of, for_views
-from engine.noise import Noise
+from engine.methods.base import Method, fit_options_of
 from engine.types import Views
 
 POSE_WANTED = "Poses and intrinsics go together: give one pose file per picture, in their order, and one intrinsics file."
@@ -59,7 +57,6 @@ class ReconstructTab:
         with gr.Row(elem_classes="actions"):
             self.go = gr.Button("Reconstruct", variant="primary", elem_id="reconstruct")
             self.stop = gr.Button("Cancel", elem_id="cancel", interactive=False)
-        self.report = gr.JSON(visible=False)
 
     def _known_cameras(self) -> None:
         with gr.Accordion("Known camera (files)", open=False, elem_id="known"):
@@ -84,8 +81,8 @@ class ReconstructTab:
         self.go.click(
             self.reconstruct,
             [*pictures.inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings, page.prior, page.shown],
-            [page.timeline, self.result, pictures.problem, self.report, self.stop, self.generate.history, page.toolbar],
-            api_name="reconstruct",
+            [page.timeline, self.result, pictures.problem, self.stop, self.generate.history, page.toolbar],
+            api_visibility="private",
             concurrency_limit=None,
             show_progress="hidden",
         )  # fmt: skip
@@ -95,7 +92,7 @@ class ReconstructTab:
             outputs=page.timeline,
             queue=False,
             show_progress="hidden",
-            api_name="cancel",
+            api_visibility="private",
         )
 
     # -- handlers ---------------------------------------------------------------------------------
@@ -110,68 +107,19 @@ class ReconstructTab:
         usual = zip(self.settings, _usual(mode, session.method).values(), strict=True)
         return {**dict(usual), **self.pictures.follow(session)}
 
-    def reconstruct(
-        self,
-        request: gr.Request,
-        image_1: str | None = None,
-        azimuth_1: float = 55.0,
-        elevation_1: float = 10.0,
-        distance_1: float = 1.3,
-        image_2: str | None = None,
-        azimuth_2: float = 145.0,
-        elevation_2: float = 10.0,
-        distance_2: float = 1.3,
-        image_3: str | None = None,
-        azimuth_3: float = 235.0,
-        elevation_3: float = 10.0,
-        distance_3: float = 1.3,
-        image_4: str | None = None,
-        azimuth_4: float = 325.0,
-        elevation_4: float = 10.0,
-        distance_4: float = 1.3,
-        poses: list[str] | None = None,
-        intrinsics: str | None = None,
-        mode: str = "ours",
-        seed: int = 0,
-        steps: int | None = None,
-        guidance_gain: float | None = None,
-        snr_power: float | None = None,
-        langevin_steps: int | None = None,
-        finetune_steps: int | None = None,
-        learning_rate: float | None = None,
-        checkpoint: str | None = None,
-        shown: str = "",
-    ) -> Iterator[dict[Any, Any]]:
-        """Fit an object to one to four pictures; every update carries a report, the last one the downloads."""
-        pictures = (
-            (image_1, azimuth_1, elevation_1, distance_1),
-            (image_2, azimuth_2, elevation_2, distance_2),
-            (image_3, azimuth_3, elevation_3, distance_3),
-            (image_4, azimuth_4, elevation_4, distance_4),
-        )
+    def reconstruct(self, request: gr.Request, *told: Any) -> Iterator[dict[Any, Any]]:
+        """Fit an object to one to four pictures and follow the run; `told` are the tab's values, as `wire` lists them."""
+        rows, told = told[: 4 * SLOTS], told[4 * SLOTS :]
+        pictures = [rows[4 * place : 4 * place + 4] for place in range(SLOTS)]
+        poses, intrinsics, mode, seed, *settings, checkpoint, shown = told
         seed = min(max(int(seed or 0), 0), LARGEST_SEED)
-        values = {
-            "steps": steps,
-            "guidance_gain": guidance_gain,
-            "snr_power": snr_power,
-            "langevin_steps": langevin_steps,
-            "finetune_steps": finetune_steps,
-            "learning_rate": learning_rate,
-        }
+        values = {row.name: value for row, value in zip(SETTINGS, settings, strict=True)}
         try:
             session = self.page.session(request, checkpoint)
-            method = session.method
             values = self.page.usual(shown, values, session, partial(_usual, mode))
-            for_one = with_settings(fit_options_of(method, mode), values)
+            for_one = with_settings(fit_options_of(session.method, mode), values)
             views = self._all_views(session, pictures, poses, intrinsics, shown)
-            options = for_views(for_one, len(views))
-            record = _record(method, views, seed, options)
-            session.start(
-                self.page.runner,
-                lambda: method.reconstruct(views, options, Noise(seed)),
-                [record],
-                plan(options),
-            )
+            record = tasks.reconstruct(session, self.page.runner, views, for_one, seed)
         except EngineError as error:
             yield {self.pictures.problem: present.error_html(str(error))}
             return
@@ -183,7 +131,6 @@ class ReconstructTab:
         for _ in watch.follow(session):
             update = {
                 page.timeline: watch.timeline(session, page.runner),
-                self.report: watch.report(session, record),
                 self.stop: gr.Button(interactive=not job.ended),
                 self.pictures.problem: present.error_html(job.error or ""),
                 self.generate.history: watch.history(session),
@@ -230,18 +177,6 @@ def _usual(mode: str, method: Method) -> dict[str, float]:
 def _usual_camera(method: Method) -> dict[str, float]:
     """Where the pictures were taken from that it was trained on."""
     return {"distance": method.data.distance}
-
-
-def _record(method: Method, views: Views, seed: int, options: FitOptions) -> Record:
-    provenance = {
-        "task": "reconstruct",
-        "seed": seed,
-        "settings": to_json(options),
-        "checkpoint": method.checkpoint,
-        "cameras": views.camera.srn_c2w().tolist(),
-    }
-    pictures = f"{len(views)} pictures" if len(views) > 1 else "1 picture"
-    return Record("reconstruct", f"From {pictures}", provenance, [], method, views=views)
 
 
 def posed_views(

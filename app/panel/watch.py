@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from app import cards, present
 from app.jobs import Job, JobRunner, progress
-from app.records import Record
 from app.session import Session
 
 REDRAW_S = 0.15
@@ -50,24 +48,6 @@ def history(session: Session) -> str:
     """The gallery as it should be now."""
     record, _ = session.selection()
     return cards.gallery(session.token, session.history, record.id)
-
-
-def report(session: Session, record: Record) -> dict[str, Any]:
-    """A run in numbers, for programs."""
-    job = session.job
-    step = job.step if job else None
-    return {
-        "state": job.state if job else "idle",
-        "stage": step.stage if step else None,
-        "index": step.index if step else 0,
-        "total": step.total if step else 0,
-        "seconds": round(job.elapsed, 2) if job else 0.0,
-        "psnr": record.psnr,
-        "record": record.id,
-        "title": record.title,
-        "settings": dict(record.provenance),
-        "downloads": [f"download/{session.token}/{record.id}/{name}" for name in present.DOWNLOADS],
-    }
 
 
 def follow(session: Session) -> Iterator[None]:

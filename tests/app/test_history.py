@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gradio_client import Client, handle_file
 from PIL import Image
 
 from app import again, cards
-from app.history import Shelf, listing, pin, remove, rename
+from app.history import Shelf, pin, remove, rename, whole
 from app.priors import Prior
 from app.records import Record
 from app.runs import LONGEST_TITLE
@@ -25,7 +24,6 @@ from engine.images import prepare_view
 from engine.methods.base import fit_options_for, fit_options_of
 from engine.ops.cameras import orbit_camera
 from engine.types import Views
-from tests.waiting import until
 
 
 def add(session: Session, title: str = "Seed 1", steps: int = 1, **changes) -> Record:
@@ -67,8 +65,11 @@ def test_beyond_the_memory_old_steps_go_and_those_of_pinned_runs_never(small):
     assert all(frame.latent is not None for frame in pinned.frames)
     assert [frame.latent is None for frame in old.frames] == [True] * (many - 1) + [False]
     assert new.latent(-1) is not None
-    told = {one["record"]: one["whole"] for one in listing(small)}
-    assert told == {new.id: False, old.id: False, pinned.id: True}
+    assert {one.id: whole(one) for one in small.history} == {
+        new.id: False,
+        old.id: False,
+        pinned.id: True,
+    }
     assert "only its end" in cards.history(small)
 
 
@@ -211,48 +212,6 @@ def test_from_below_the_picture_is_taken_from_as_low_as_the_slider_goes(small):
     assert again.standpoint(small)[:2] == (0, -10)
     small.camera = None
     assert again.standpoint(small)[:2] == (40, 18)
-
-
-# -- programs --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def client(served) -> Client:
-    return Client(served.url, verbose=False)
-
-
-def test_programs_list_compare_save_and_open_runs(client, served, tmp_path):
-    client.predict(seed=3, steps=5, count=2, mode="paper", api_name="/generate")
-    listed = client.predict(api_name="/history")
-    assert [one["title"] for one in listed] == ["Seed 3", "Seed 4"]
-    first, second = (one["record"] for one in listed)
-    assert client.predict(first=first, second=second, api_name="/compare") == [first, second]
-    assert client.predict(first=second, api_name="/compare") == [second]
-    with pytest.raises(Exception, match="no result"):
-        client.predict(first=999999, api_name="/compare")
-
-    import httpx
-
-    answer = httpx.get(served.url + "/" + listed[1]["downloads"][-1])
-    assert 'filename="seed-4.safetensors"' in answer.headers["content-disposition"]
-    path = tmp_path / "run.safetensors"
-    path.write_bytes(answer.content)
-    outputs = client.predict(file=handle_file(path), api_name="/open_run")
-    (report,) = (part for part in outputs if isinstance(part, dict) and "record" in part)
-    assert report["title"] == "Seed 4"
-    assert (report["kind"], report["steps"], report["shown"]) == ("generate", 6, True)
-    assert client.predict(api_name="/history")[0]["record"] == report["record"]
-    told = client.predict(record=report["record"], step=2, api_name="/branch")
-    until(lambda: any(isinstance(part, dict) and part["state"] == "done" for part in told))
-
-
-def test_a_foreign_file_is_answered_with_a_sentence(client, tmp_path):
-    path = tmp_path / "words.safetensors"
-    path.write_text("these are words")
-    before = client.predict(api_name="/history")
-    outputs = client.predict(file=handle_file(path), api_name="/open_run")
-    assert any("words.safetensors: not a readable" in str(part) for part in outputs)
-    assert client.predict(api_name="/history") == before
 
 
 def test_the_cards_of_nobody_are_not_there(served):

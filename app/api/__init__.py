@@ -1,0 +1,1 @@
+"""The explorer for programs: JSON in, JSON out, over HTTP."""

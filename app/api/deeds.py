@@ -1,0 +1,282 @@
+"""The deeds of a program: each takes a session and a checked request, and gives a run, a record, or an error's sentence."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from app import history, runs, tasks
+from app.api import schema
+from app.api.files import Files
+from app.blending import Blend
+from app.branching import Change, branch
+from app.jobs import Job, JobRunner, progress
+from app.keeping import Keeping
+from app.present import DOWNLOADS
+from app.priors import Priors
+from app.records import Record
+from app.session import Session
+from engine.errors import ConfigError, EngineError, ImageError
+from engine.images import join_views, open_image, posed_view, prepare_view
+from engine.methods.base import fit_options_of
+from engine.types import Views
+
+SIZE = 128
+"""Side of the prior's pictures, pixels."""
+MOST_RUNS = 64
+"""Runs of a session that can be asked about; older ones are forgotten."""
+
+
+class UnknownError(EngineError):
+    """There is no such session, run or record."""
+
+
+class Runs:
+    """The runs that a program has begun in one session, by number."""
+
+    def __init__(self, session: Session):
+        self._jobs: OrderedDict[int, Job] = OrderedDict()
+
+    def add(self, job: Job) -> Job:
+        """Remember a run."""
+        self._jobs[job.id] = job
+        while len(self._jobs) > MOST_RUNS:
+            self._jobs.popitem(last=False)
+        return job
+
+    def get(self, number: int) -> Job:
+        """A run by its number.
+
+        Raises:
+            UnknownError: If there is none.
+        """
+        if number not in self._jobs:
+            raise UnknownError(f"Found no run {number} in this session.")
+        return self._jobs[number]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a program's requests are done.
+
+    Attributes:
+        session: Whose.
+        runner: The worker.
+        priors: What there is to choose from.
+        prefix: Before the addresses of files, for a proxy.
+    """
+
+    session: Session
+    runner: JobRunner
+    priors: Priors
+    prefix: str = ""
+
+
+def generate(desk: Desk, asked: schema.Generating) -> Job:
+    """Draw objects."""
+    use(desk, asked.prior)
+    tasks.generate(desk.session, desk.runner, asked.seed, asked.count, asked.steps, asked.mode)
+    return desk.session.job
+
+
+def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
+    """Fit an object to pictures."""
+    session = desk.session
+    use(desk, asked.prior)
+    given = {
+        name: value
+        for name in schema.FitSettings.__struct_fields__
+        if (value := getattr(asked.settings, name)) is not None
+    }
+    options = replace(fit_options_of(session.method, asked.mode), **given)
+    views = join_views([picture_views(session, picture) for picture in asked.pictures])
+    tasks.reconstruct(session, desk.runner, views, options, asked.seed)
+    return session.job
+
+
+def picture_views(session: Session, picture: schema.Picture) -> Views:
+    """A picture as the prior's view.
+
+    Raises:
+        ImageError: If it cannot be one, or half a camera is given.
+    """
+    path = session.part(Files).path(picture.file)
+    if (picture.pose is None) != (picture.intrinsics is None):
+        raise ImageError(
+            f"{picture.file} has a pose or intrinsics alone; give both, or neither and angles."
+        )
+    if picture.pose is not None:
+        if picture.mask is not None:
+            raise ImageError(
+                f"{picture.file} has a pose and a mask; give a posed picture transparent where the object is not."
+            )
+        (fx, _, cx), (_, fy, cy), _ = picture.intrinsics
+        return posed_view(path, torch.tensor(picture.pose), torch.tensor([fx, fy, cx, cy]))
+    distance = session.method.data.distance if picture.distance is None else picture.distance
+    brush = None if picture.mask is None else mask_of(session, path, picture.mask)
+    outlines = session.prior.outlines()
+    return prepare_view(path, picture.azimuth, picture.elevation, distance, SIZE, outlines, brush)
+
+
+def mask_of(session: Session, picture: Path, name: str) -> np.ndarray:
+    """An uploaded mask, `height width` bool: white and opaque where the object is.
+
+    Raises:
+        ImageError: If it is not of the picture's size.
+    """
+    mask = open_image(session.part(Files).path(name))
+    if mask.shape[:2] != open_image(picture).shape[:2]:
+        raise ImageError(f"{name} is not of the picture's size; give a mask of the same size.")
+    return mask[..., :3].mean(-1) * mask[..., 3] > 0.5
+
+
+def interpolate(desk: Desk, asked: schema.Interpolating) -> Job:
+    """Draw the keyframes of a path or pad between records."""
+    blend = desk.session.part(Blend)
+    corners = [record(desk.session, number) for number in asked.corners]
+    blend.placed.clear()
+    blend.choose(asked.way, asked.mode)
+    for corner in corners:
+        blend.add(corner)
+    return blend.prepare(desk.runner)
+
+
+def point(desk: Desk, asked: schema.Point) -> schema.PathTold:
+    """The object at a point of the path, drawn by the prior and kept."""
+    blend = desk.session.part(Blend)
+    if blend.codes is None:
+        raise ConfigError("There is no path yet; interpolate first and wait for the run's end.")
+    blend.settle(asked.u, asked.v)
+    kept = blend.keep(f"{blend.record.title}, {asked.u:.2f}, {asked.v:.2f}")
+    return schema.PathTold(told_record(desk, kept), list(blend.report()["corners"]))
+
+
+def go_on(desk: Desk, asked: schema.Branching) -> Job:
+    """Branch from a step of a record."""
+    trunk = record(desk.session, asked.record)
+    if asked.step >= len(trunk.frames):
+        raise ConfigError(
+            f"Found step {asked.step} of a record with {len(trunk.frames)}; they are counted from 0."
+        )
+    change = Change(asked.seed, asked.sampler, asked.guidance_gain, asked.snr_power)
+    branch(desk.session, desk.runner, trunk, asked.step, change)
+    return desk.session.job
+
+
+def regenerate(desk: Desk, asked: schema.Regenerating) -> Job:
+    """Keep a box of a record and draw the rest anew."""
+    keeping = desk.session.part(Keeping)
+    keeping.begin(record(desk.session, asked.record))
+    keeping.mark_box(asked.box)
+    return keeping.propose(desk.runner, asked.count, asked.seed)
+
+
+def show(desk: Desk, asked: schema.Showing) -> schema.RecordsTold:
+    """Show records in the session's view; those that are shown then."""
+    session = desk.session
+    numbers = [record(session, number).id for number in (asked.record, *asked.beside)]
+    with session.cv:
+        session.select(numbers[0], asked.step)
+        session.compare([(number, None) for number in numbers[1:]])
+        shown = [session.selection(), *session.beside()]
+    return schema.RecordsTold([told_record(desk, one) for one, _ in shown])
+
+
+def open_file(desk: Desk, asked: schema.OpeningFile) -> schema.RecordTold:
+    """Put a saved run or scene into the history."""
+    session = desk.session
+    timeline, note = runs.load(session.part(Files).path(asked.file))
+    prior = runs.maker(timeline, desk.priors)
+    opened = runs.opened(timeline, note, prior, session.method.mean_latent.device)
+    session.add(opened)
+    return told_record(desk, opened)
+
+
+def change(desk: Desk, number: int, asked: schema.Naming) -> schema.RecordTold:
+    """Give a record another title, pin it or let go of its pin."""
+    session, found = desk.session, record(desk.session, number)
+    if asked.title is not None:
+        history.rename(session, {"record": number, "title": asked.title})
+    if asked.pinned is not None and asked.pinned != found.pinned:
+        problem = history.pin(session, {"record": number}).get("problem")
+        if problem:
+            raise ConfigError(problem)
+    return told_record(desk, found)
+
+
+def remove(session: Session, number: int) -> None:
+    """Take a record out of the history."""
+    record(session, number)
+    problem = history.remove(session, {"record": number}).get("problem")
+    if problem:
+        raise ConfigError(problem)
+
+
+def use(desk: Desk, name: str | None) -> None:
+    """Go on with a prior.
+
+    Raises:
+        CheckpointError: If there is none of that name.
+    """
+    if name is not None:
+        desk.session.use(desk.priors.open(name).result())
+
+
+def record(session: Session, number: int) -> Record:
+    """A record of the history.
+
+    Raises:
+        UnknownError: If there is none.
+    """
+    found = next((one for one in session.history if one.id == number), None)
+    if found is None:
+        raise UnknownError(f"Found no record {number} in this session.")
+    return found
+
+
+# -- answers -------------------------------------------------------------------------------------
+
+
+def told_run(desk: Desk, job: Job) -> schema.RunTold:
+    """Where a run stands."""
+    share, left = progress(job, desk.runner.rates)
+    step = job.step
+    made = [one for one in desk.session.history if one.job == job.id]
+    return schema.RunTold(
+        job.id,
+        job.state,
+        None if step is None else step.stage,
+        0 if step is None else step.index,
+        0 if step is None else step.total,
+        desk.runner.ahead(job),
+        round(share, 4),
+        round(job.elapsed, 3),
+        None if left is None else round(left, 3),
+        job.error,
+        [told_record(desk, one) for one in made],
+    )
+
+
+def told_record(desk: Desk, one: Record) -> schema.RecordTold:
+    """A record in words and numbers."""
+    session = desk.session
+    return schema.RecordTold(
+        one.id,
+        one.kind,
+        one.title,
+        one.state,
+        one.made,
+        one.pinned,
+        one is session.selection()[0],
+        len(one.frames),
+        history.whole(one),
+        one.psnr,
+        one.trunk,
+        dict(one.figures),
+        dict(one.provenance),
+        {name: f"{desk.prefix}/download/{session.token}/{one.id}/{name}" for name in DOWNLOADS},
+    )
