@@ -9,7 +9,7 @@
 Slow work is a `Run`: a generator that yields `Step`s and returns its result; `finish` pulls one to its end. Cameras,
 units and colour ranges are on one page, `engine.types`. Inside the engine imports go one way:
 
-    types, events, errors, config, noise, files, device <- ops, images <- diffusion, nets <- fields
+    types, events, errors, config, noise, files, device, decoding <- ops, images <- diffusion, nets <- fields
     <- scene, render, mesh, video <- methods <- checkpoint, convert, data, training
 
 A method (`engine.methods`) owns its latents, losses and inner loops and reads like its paper; everything that works on

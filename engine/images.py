@@ -1,27 +1,24 @@
 """Pictures from outside: opening anything a user may drop, and turning it into views of an object.
 
 Pictures are float32 RGBA arrays in [0, 1] with straight alpha until they become `Views`. Angles here are degrees and
-distances SRN units, because these functions stand at the engine's edge. Whatever is wrong with a picture is told as
-one sentence in an `ImageError`; a decoder's own warnings and tracebacks never get out.
+distances SRN units, because these functions stand at the engine's edge. Files are decoded by `engine.decoding`, in a
+process of their own; whatever is wrong with a picture is told as one sentence in an `ImageError`.
 """
 
 from __future__ import annotations
 
-import io
-import struct
-import threading
-import warnings
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from engine.errors import DataError, ImageError
+from engine.decoding import KEPT, decode
+from engine.decoding.limits import MOST_BYTES, WANTED, check_size
+from engine.errors import DataError, ImageError, plain
+from engine.files import regular
 from engine.ops.cameras import orbit_camera
 from engine.ops.framing import expected_frame, outline, place
 from engine.ops.matting import cut_out, matte
@@ -34,55 +31,26 @@ __all__ = [
     "join_views",
     "matte",
     "open_image",
+    "open_texture",
     "posed_view",
     "prepare_view",
     "read_intrinsics",
     "read_pose",
 ]
 
-Source = Path | str | bytes | Image.Image | np.ndarray
-"""Where a picture may come from: a file, its bytes, or an opened picture."""
+Source = Path | str | bytes | np.ndarray
+"""Where a picture may come from: a file, its bytes, or an array of our own."""
 
 Number = float | int
 """An angle in degrees or a length, as sliders and command lines give them."""
 
-SMALLEST = 16
-"""Pixels that a picture needs along each side."""
-LARGEST = 16_384
-"""Pixels that a picture may have along each side."""
-MOST_PIXELS = 50_000_000
-"""Pixels that a picture may have; decoded it takes four bytes for each."""
-KEPT = 2048
-"""Larger pictures are reduced by a whole factor until both sides fit: no prior sees more."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
-WANTED = "a PNG, JPEG or WebP picture"
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow's decoders are known to raise on damaged files."""
-
-_decoding = threading.Lock()
-
-
-def open_image(source: Source) -> Float[np.ndarray, "height width 4"]:
-    """Read a picture of any common kind, upright, colour profiles ignored.
+def open_image(source: Source, name: str | None = None) -> Float[np.ndarray, "height width 4"]:
+    """Read a picture of any common kind, upright and in sRGB.
 
     Args:
-        source: A path, a file's bytes, a Pillow picture, or an array: 8-bit, 16-bit or float in [0, 1], grey, RGB or
-            RGBA.
+        source: A path, a file's bytes, or an array: 8-bit, 16-bit or float in [0, 1], grey, RGB or RGBA.
+        name: What messages call it; None for the file's name without its folder.
 
     Returns:
         RGBA in [0, 1], straight alpha, at most `KEPT` pixels a side.
@@ -92,17 +60,26 @@ def open_image(source: Source) -> Float[np.ndarray, "height width 4"]:
     """
     if isinstance(source, np.ndarray):
         return _from_user_array(source)
-    if isinstance(source, Image.Image):
-        return _from_pillow(source, "The picture")
-    name, data = _read_bytes(source)
-    # One decoder at a time: warning filters belong to the whole process, and so does its memory.
-    with _decoding, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
-        except DECODER_ERRORS as error:
-            raise ImageError(_not_a_picture(name, data, error)) from None
-        return _from_pillow(picture, name)
+    if isinstance(source, bytes):
+        name, data = name or "The file", source
+    else:
+        name = plain(Path(source).name) if name is None else name
+        data = _read_bytes(Path(source), name)
+    return _from_array(decode(data, name), name)
+
+
+def open_texture(data: bytes, name: str) -> UInt8[np.ndarray, "height width 4"]:
+    """A picture file of any size from one pixel on as 8-bit sRGB with straight alpha, at most `KEPT` a side.
+
+    Args:
+        data: The file.
+        name: What messages call it.
+
+    Raises:
+        ImageError: If it cannot be read.
+    """
+    rgba = _to_float(decode(data, name, smallest=1), name)
+    return np.round(rgba * 255).astype(np.uint8)
 
 
 def frame_view(
@@ -147,9 +124,10 @@ def prepare_view(
     size: int,
     objects: Float[np.ndarray, "n points 3"],
     brush: Bool[np.ndarray, "rows cols"] | None = None,
+    name: str | None = None,
 ) -> Views:
     """A dropped picture as one view for a prior: `open_image`, `cut_out`, `frame_view`."""
-    cutout = cut_out(open_image(source), brush)
+    cutout = cut_out(open_image(source, name), brush)
     return frame_view(cutout, azimuth_deg, elevation_deg, distance, size, objects)
 
 
@@ -158,6 +136,7 @@ def posed_view(
     c2w: Float[Tensor, "4 4"],
     intrinsics: Float[Tensor, "4"],
     resolution: tuple[int, int] | None = None,
+    name: str | None = None,
 ) -> Views:
     """A picture whose camera is known: pixels as they are, transparent ones white.
 
@@ -166,11 +145,12 @@ def posed_view(
         c2w: Camera to world, OpenCV axes, SRN units.
         intrinsics: fx, fy, cx, cy in pixels of an image of `resolution`.
         resolution: Height and width that the intrinsics belong to; None if they are the picture's.
+        name: See `open_image`.
 
     Raises:
         ImageError: If the picture cannot be used or its proportions are not those of `resolution`.
     """
-    rgba = open_image(source)
+    rgba = open_image(source, name)
     height, width = rgba.shape[:2]
     rows, cols = resolution or (height, width)
     if abs(height / rows - width / cols) * max(rows, cols) > 1:
@@ -273,72 +253,12 @@ def _on_white(rgba: np.ndarray, camera: Camera) -> Views:
     )
 
 
-def _read_bytes(source: Path | str | bytes) -> tuple[str, bytes]:
-    if isinstance(source, bytes):
-        return "The file", source
-    path = Path(source)
+def _read_bytes(path: Path, name: str) -> bytes:
+    regular(path, ImageError, WANTED, MOST_BYTES, name=name)
     try:
-        return path.name, path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); expected {WANTED}.") from None
-
-
-def _not_a_picture(name: str, data: bytes, error: BaseException) -> str:
-    if not data:
-        return f"{name} is an empty file; expected {WANTED}."
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
-        return f"{name} is an HEIC picture, which cannot be read here; save it as JPEG or PNG."
-    if isinstance(error, Image.DecompressionBombError):
-        return f"{name} has far too many pixels; expected at most {MOST_PIXELS // 10**6} million."
-    if isinstance(error, UnidentifiedImageError):
-        return f"{name} is not an image; expected {WANTED}."
-    return f"{name} is damaged or truncated; expected {WANTED}."
-
-
-def _from_pillow(picture: Image.Image, name: str) -> np.ndarray:
-    _check_size(*picture.size, name)
-    try:
-        frames = getattr(picture, "n_frames", 1)
-        # Phones write MPO: a photograph whose further pictures are previews and depth.
-        if frames > 1 and picture.format != "MPO":
-            raise ImageError(
-                f"{name} is animated or has several pages ({frames}); "
-                "save one of them as a still picture."
-            )
-        return _decode(picture, name)
-    except DECODER_ERRORS:
-        raise ImageError(f"{name} is damaged or truncated; expected {WANTED}.") from None
-
-
-def _decode(picture: Image.Image, name: str) -> np.ndarray:
-    if picture.mode in ("LAB", "HSV"):
-        raise ImageError(f"{name} stores its colours as {picture.mode}; save it as an RGB picture.")
-    factor = -(-max(picture.size) // KEPT)
-    picture.draft("RGB", (picture.width // factor, picture.height // factor))
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):
-        return _from_array(np.asarray(picture).clip(0, 65535).astype(np.uint16))
-    if picture.mode == "F":
-        return _from_array(np.asarray(picture))
-    has_alpha = picture.has_transparency_data
-    # RGBa is premultiplied: averaging it leaves no fringes.
-    picture = picture.convert("RGBA" if has_alpha else "RGB")
-    factor = -(-max(picture.size) // KEPT)
-    if factor > 1:
-        picture = picture.convert("RGBa" if has_alpha else "RGB").reduce(factor)
-    return _from_array(np.asarray(picture.convert("RGBA")))
-
-
-def _check_size(width: int, height: int, name: str) -> None:
-    if min(width, height) < SMALLEST:
-        raise ImageError(
-            f"{name} is {width} x {height} pixels; expected at least {SMALLEST} x {SMALLEST}."
-        )
-    if max(width, height) > LARGEST or width * height > MOST_PIXELS:
-        raise ImageError(
-            f"{name} is {width} x {height} pixels; expected at most {LARGEST} a side and "
-            f"{MOST_PIXELS // 10**6} million in all, so make it smaller."
-        )
+        raise ImageError(f"{name} cannot be read ({error.strerror}); expected {WANTED}.") from None
 
 
 def _from_user_array(pixels: np.ndarray) -> np.ndarray:
@@ -348,28 +268,28 @@ def _from_user_array(pixels: np.ndarray) -> np.ndarray:
         raise ImageError(
             f"The picture is an array of shape {pixels.shape}; expected height x width x 1, 3 or 4."
         )
-    _check_size(pixels.shape[1], pixels.shape[0], "The picture")
-    return _from_array(pixels)
+    check_size(pixels.shape[1], pixels.shape[0], "The picture")
+    return _from_array(pixels, "The picture")
 
 
-def _from_array(pixels: np.ndarray) -> np.ndarray:
-    rgba = _to_float(pixels if pixels.ndim == 3 else pixels[..., None])
+def _from_array(pixels: np.ndarray, name: str) -> np.ndarray:
+    rgba = _to_float(pixels, name)
     factor = -(-max(rgba.shape[:2]) // KEPT)
     return _reduce(rgba, factor) if factor > 1 else rgba
 
 
-def _to_float(pixels: np.ndarray) -> np.ndarray:
+def _to_float(pixels: np.ndarray, name: str) -> np.ndarray:
     if pixels.dtype in (np.uint8, np.uint16):
         values = pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
     elif pixels.dtype.kind == "f":
         values = pixels.astype(np.float32)
     else:
         raise ImageError(
-            f"The picture's numbers are {pixels.dtype}; expected 8-bit, 16-bit or floats in [0, 1]."
+            f"{name}: its numbers are {pixels.dtype}; expected 8-bit, 16-bit or floats in [0, 1]."
         )
     if not np.isfinite(values).all() or values.min() < -1e-3 or values.max() > 1 + 1e-3:
         raise ImageError(
-            f"The picture's values lie in [{values.min():g}, {values.max():g}]; expected floats in [0, 1]."
+            f"{name}: its values lie in [{values.min():g}, {values.max():g}]; expected floats in [0, 1]."
         )
     height, width, channels = values.shape
     rgba = np.ones((height, width, 4), np.float32)

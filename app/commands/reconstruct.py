@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from app.commands.results import write_result
-from engine.errors import ConfigError
+from engine.errors import ConfigError, plain
 from train.arguments import Mode, check_orbit, open_method
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ class Reconstruct:
         objects = framing_objects(method.scene(latent).field for latent in method.gallery)
         pairs = zip(self.images, self._orbits(), strict=True)
         return join_views(
-            [prepare_view(image, *orbit, PICTURE_SIZE, objects) for image, orbit in pairs]
+            [
+                prepare_view(image, *orbit, PICTURE_SIZE, objects, name=plain(image))
+                for image, orbit in pairs
+            ]
         )
 
     def _posed_views(self) -> Views:
@@ -118,7 +121,10 @@ class Reconstruct:
         poses = one_each("--pose", self.pose, len(self.images))
         pairs = zip(self.images, poses, strict=True)
         return join_views(
-            [posed_view(image, read_pose(pose), intrinsics, resolution) for image, pose in pairs]
+            [
+                posed_view(image, read_pose(pose), intrinsics, resolution, plain(image))
+                for image, pose in pairs
+            ]
         )
 
 

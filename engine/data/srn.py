@@ -20,8 +20,10 @@ import torch
 from jaxtyping import Float, UInt8
 
 from engine.data.parallel import in_parallel
-from engine.errors import DataError
+from engine.decoding.limits import MOST_BYTES, check_size, png_size
+from engine.errors import DataError, ImageError
 from engine.events import Run, Step
+from engine.files import regular
 from engine.images import read_intrinsics, read_pose
 from engine.types import Camera, Views
 
@@ -176,8 +178,14 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 4"]:
     Raises:
         DataError: Where it cannot be decoded.
     """
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    data = regular(path, DataError, "a PNG", MOST_BYTES).read_bytes()
+    picture = None
+    try:
+        if size := png_size(data):
+            check_size(*size, str(path), smallest=1)
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except ImageError as error:
+        raise DataError(str(error)) from None
     if picture is None:
         raise DataError(f"{path}: cannot be read as a picture, expected a PNG; write it again.")
     if picture.dtype == np.uint16:
