@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from engine.config import from_json, to_json
+from engine.content import key_of
 from engine.convert.official import load_official
 from engine.device import network_dtype
 from engine.errors import CheckpointError, ConfigError, one_line
@@ -194,6 +195,12 @@ def fingerprint(method: Method) -> str:
     if isinstance(method, nn.Module):
         tensors |= method.state_dict()
     return digest(*(tensors[name] for name in sorted(tensors)))
+
+
+def model_key(method: Method) -> str:
+    """Content key of how a method's weights are used: its networks, schedule, box and marching."""
+    config = getattr(method, "config", None)
+    return key_of(type(method).__name__, None if config is None else to_json(config))
 
 
 def known_rate(checkpoint: Path | str, method: Method, views: tuple[int, ...]) -> float | None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTER = ("engine", "train", "app", "launch")
 """Later names may import earlier ones."""
 INNER = (
-    ("types", "events", "errors", "config", "noise", "files", "device", "decoding"),
+    ("types", "events", "errors", "config", "noise", "files", "content", "device", "decoding"),
     ("ops", "images"),
     ("diffusion", "nets"),
     ("fields",),

@@ -34,6 +34,8 @@ class Command:
     """Folder of the run (default: runs/NAME)."""
     data: Path | None = None
     """An SRN folder to train on instead of procedural scenes: all its scenes, whatever the recipe's numbers."""
+    changed_data: bool = False
+    """Go on with a run although its scenes have changed since it began."""
     checkpoint: Path | None = None
     """Where to write the finished checkpoint (default: the run's folder / checkpoint)."""
     device: str = "auto"
@@ -52,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     }
     command = tyro.extras.overridable_config_cli(recipes, args=argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("train").setLevel(logging.INFO)
+    for name in ("train", "engine"):
+        logging.getLogger(name).setLevel(logging.INFO)
     from engine.errors import EngineError
 
     try:
@@ -96,6 +99,7 @@ def _train(command: Command) -> int:
         recipe,
         command.out or run_folder(recipe),
         pictures=command.data,
+        changed_data=command.changed_data,
         checkpoint=command.checkpoint,
         device=pick_device(command.device),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from engine.checkpoint import open_checkpoint, save_checkpoint
@@ -34,6 +35,7 @@ def train_prior(
     folder: Path,
     *,
     pictures: Path | None = None,
+    changed_data: bool = False,
     checkpoint: Path | None = None,
     device: str = "cpu",
 ) -> Run[Path]:
@@ -43,16 +45,19 @@ def train_prior(
         recipe: What to train.
         folder: Of the run: state, log, previews. Closing the run leaves a state to go on from.
         pictures: An SRN folder to train on instead of procedural scenes.
+        changed_data: Whether a run that has begun goes on when its scenes have changed since.
         checkpoint: Where to write the finished checkpoint; None means `folder / "checkpoint"`.
         device: Where to compute.
 
     Returns:
         The finished checkpoint.
     """
-    data = yield from _scenes(recipe, folder, pictures)
+    begun = (folder / "state.pt").exists()
+    data = yield from _scenes(recipe, folder, pictures, changed_data or not begun)
     state = TrainState.fresh(recipe, len(data), device)
-    if (folder / "state.pt").exists():
-        changes = state.load(folder / "state.pt")
+    state.data_key = data.key
+    if begun:
+        changes = state.load(folder / "state.pt", changed_data=changed_data)
         log.info("resuming %s at iteration %d", folder, state.step)
         if changes:
             log.info("with other settings than before: %s", ", ".join(changes))
@@ -70,7 +75,7 @@ def train_prior(
     finally:
         run.close()
     target = checkpoint or folder / "checkpoint"
-    provenance = {"recipe": to_json(recipe), "iterations": state.step}
+    provenance = {"recipe": to_json(recipe), "iterations": state.step, "data": data.key}
     provenance["cpu_seconds"] = round(state.cpu_seconds)
     save_checkpoint(target, method, provenance=provenance)
     log.info("wrote %s", target)
@@ -79,13 +84,12 @@ def train_prior(
     return target
 
 
-def _scenes(recipe: Recipe, folder: Path, pictures: Path | None) -> Run[PackedDataset]:
-    """Training scenes, packed once."""
+def _scenes(recipe: Recipe, folder: Path, pictures: Path | None, renew: bool) -> Run[PackedDataset]:
+    """Training scenes, packed once for what they hold; packed anew or refused when they have changed."""
     if pictures is not None:
-        packed = folder / "data"
-        if not packed.exists():
-            check_srn(pictures, CHECKED_PICTURES)
-        return (yield from pack_dataset(SRNDataset(pictures), packed))
+        dataset = SRNDataset(pictures)
+        checked = partial(check_srn, pictures, CHECKED_PICTURES)
+        return (yield from pack_dataset(dataset, folder / "data", renew=renew, check=checked))
     first = recipe.first_scene
     seeds = [scene_seed("train", first + k) for k in range(recipe.scenes)]
     name = f"{recipe.category}-{recipe.scenes}x{recipe.views}-{recipe.size}"

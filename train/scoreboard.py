@@ -199,7 +199,7 @@ class Scoreboard:
     def _small_priors(self, options: BoardOptions, ranks: Ranks) -> Run[Small]:
         """The checkpoints of one and of two stages: the named ones, or those of the category's recipes."""
         from engine.config import to_json
-        from engine.scoreboard.kept import kept, key_of
+        from engine.scoreboard.kept import kept
         from train.prior import run_folder
         from train.recipes import RECIPES
 

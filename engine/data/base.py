@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from engine.content import key_of
 from engine.errors import DataError, one_line
 from engine.types import Camera, Views
 
@@ -33,8 +34,12 @@ class SceneDataset(Protocol):
         ...
 
     @property
-    def fingerprint(self) -> str:
-        """A text that changes when the data does."""
+    def stamp(self) -> str | None:
+        """A text that stays the same only while nothing is changed (`engine.content.stamp`); None where nobody knows."""
+        ...
+
+    def key(self, index: int) -> str:
+        """Content key of a scene: its pictures, cameras and description, and how they are read."""
         ...
 
     def views(self, index: int, which: Sequence[int] | None = None) -> Views:
@@ -93,9 +98,9 @@ class PackedDataset:
         return tuple(scene["id"] for scene in self.meta["scenes"])
 
     @property
-    def fingerprint(self) -> str:
-        """A text that changes when the data does."""
-        return f"{self.folder.resolve()} {(self.folder / 'meta.json').stat().st_mtime_ns}"
+    def key(self) -> str:
+        """Content key of all scenes together."""
+        return key_of([(scene["id"], scene["key"]) for scene in self.meta["scenes"]])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -153,11 +158,14 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(
             f"{path}: not readable as JSON ({one_line(error)}); build the folder again."
         ) from error
+    if not isinstance(found, dict) or not {"request", "scenes"} <= found.keys():
+        raise DataError(f"{path}: found no packed data set's description; build the folder again.")
+    return found
 
 
 def _array_in(file: Any, mapped: mmap.mmap) -> np.ndarray:
@@ -168,4 +176,8 @@ def _array_in(file: Any, mapped: mmap.mmap) -> np.ndarray:
             f"{file.name}: found .npy version {version}, expected (1, 0); build the folder again."
         )
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if file.tell() + int(np.prod(shape)) * dtype.itemsize != len(mapped):
+        raise DataError(
+            f"{file.name}: found {len(mapped)} bytes, expected those of an array {shape}; build the folder again."
+        )
     return np.frombuffer(mapped, dtype, int(np.prod(shape)), file.tell()).reshape(shape)

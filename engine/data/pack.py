@@ -2,33 +2,60 @@
 
 `images.npy` uint8 `scenes views h w 3` on white, `c2w.npy` float32 `scenes views 4 4` in SRN units, `intrinsics.npy`
 float32 `scenes 4`, and `meta.json`, written last. Everything is built under a temporary name, so that a folder is either
-finished or absent.
+finished or absent. `meta.json` holds the content key of every scene; a folder whose scenes have other keys now is packed
+anew or refused, never used.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import logging
 import os
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.content import key_of
 from engine.data.base import PackedDataset, SceneDataset, read_meta
 from engine.data.cameras import SPIRAL_VIEWS, srn_intrinsics
 from engine.data.parallel import in_parallel
 from engine.data.procedural import Category
 from engine.errors import DataError
 from engine.events import Run, Step
+from engine.files import write_json
 
+log = logging.getLogger(__name__)
+
+FORMAT = 2
+"""Version of a packed folder's files; folders of another one are packed anew."""
 GENERATOR = 1
 """Version of the procedural categories; a new one makes packed folders stale."""
 
 Scene = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 """Pictures, SRN poses, intrinsics and a scene's entry in `meta.json`."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a packed folder is to hold.
+
+    Attributes:
+        request: What was asked for; a folder of another request is somebody else's.
+        keys: Content key of every scene.
+        names: Name of every scene.
+        stamp: See `SceneDataset.stamp`.
+    """
+
+    request: dict[str, Any]
+    keys: list[str]
+    names: list[str]
+    stamp: str | None = None
 
 
 def pack_scenes(
@@ -41,7 +68,7 @@ def pack_scenes(
     spiral: bool = False,
     augment: bool = False,
 ) -> Run[PackedDataset]:
-    """Renders procedural scenes into a packed folder; a finished folder of the same request is reused.
+    """Renders procedural scenes into a packed folder; a finished folder of the same scenes is reused.
 
     Args:
         folder: Where to; must not hold anything else.
@@ -66,16 +93,50 @@ def pack_scenes(
         entry |= {"caption": shape.caption, "attributes": shape.attributes}
         return category.pictures(shape, c2w, size), c2w, srn_intrinsics(size), entry
 
-    return (yield from _pack(Path(folder), request, in_parallel(scene, seeds), len(seeds)))
+    names = [f"{category.word}-{seed:07d}" for seed in seeds]
+    drawn = _drawing_key(scene(seeds[0])) if seeds else ""
+    wanted = _Wanted(request, [key_of(drawn, seed) for seed in seeds], names)
+    return (yield from _pack(Path(folder), wanted, lambda: in_parallel(scene, seeds), True))
 
 
-def pack_dataset(dataset: SceneDataset, folder: str | Path) -> Run[PackedDataset]:
-    """Copies a data set (an SRN folder, say) into a packed folder; a finished one of the same scenes is reused.
+def _drawing_key(scene: Scene) -> str:
+    """A short name of how scenes are drawn, told from the first one: other code, other pictures."""
+    pictures, c2w, intrinsics, _ = scene
+    state = hashlib.blake2b(digest_size=8)
+    for array in (pictures, c2w, intrinsics):
+        state.update(np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()
+
+
+def pack_dataset(
+    dataset: SceneDataset,
+    folder: str | Path,
+    *,
+    renew: bool = True,
+    check: Callable[[], object] = lambda: None,
+) -> Run[PackedDataset]:
+    """Copies a data set (an SRN folder, say) into a packed folder; a finished one of the same contents is reused.
+
+    Args:
+        dataset: What to copy.
+        folder: Where to.
+        renew: Whether a folder whose scenes have changed since is packed anew.
+        check: Called before anything is packed; raises what it finds wrong.
 
     Raises:
-        DataError: Where scenes differ in number or size of pictures, or the folder holds something else.
+        DataError: Where scenes differ in number or size of pictures, the folder holds something else or, without `renew`,
+            other contents, or the data set changes while it is copied.
     """
-    request = {"kind": "copy", "ids": list(dataset.ids), "source": dataset.fingerprint}
+    folder = Path(folder)
+    stamp = dataset.stamp
+    done = read_meta(folder)
+    if done is not None and _is_current(done) and stamp is not None and done["stamp"] == stamp:
+        yield Step(stage="dataset", index=len(dataset), total=len(dataset))
+        return PackedDataset(folder)
+    keys = []
+    for index in range(len(dataset)):
+        keys.append(dataset.key(index))
+        yield Step(stage="compare" if done else "read", index=index + 1, total=len(dataset))
 
     def scene(index: int) -> Scene:
         views = dataset.views(index)
@@ -85,44 +146,100 @@ def pack_dataset(dataset: SceneDataset, folder: str | Path) -> Run[PackedDataset
             raise DataError(
                 f"{dataset.ids[index]}: pictures differ in their intrinsics, expected one for all."
             )
+        if dataset.key(index) != keys[index]:
+            raise DataError(
+                f"{dataset.ids[index]}: its files changed while they were packed; start again when they are complete."
+            )
         entry = {"seed": None, "caption": "", "attributes": {}, **dataset.describe(index)}
         entry["id"] = dataset.ids[index]
         return pictures, views.camera.srn_c2w().numpy(), intrinsics[0].numpy(), entry
 
-    scenes = in_parallel(scene, range(len(dataset)))
-    return (yield from _pack(Path(folder), request, scenes, len(dataset)))
+    def scenes() -> Generator[Scene, None, None]:
+        check()
+        return in_parallel(scene, range(len(dataset)))
+
+    wanted = _Wanted({"kind": "copy"}, keys, list(dataset.ids), stamp)
+    return (yield from _pack(folder, wanted, scenes, renew))
 
 
 def _pack(
-    folder: Path, request: dict[str, Any], scenes: Generator[Scene, None, None], total: int
+    folder: Path,
+    wanted: _Wanted,
+    scenes: Callable[[], Generator[Scene, None, None]],
+    renew: bool,
 ) -> Run[PackedDataset]:
     """Writes scenes into `folder` under a temporary name and renames it when everything is there."""
+    total = len(wanted.keys)
     if total == 0:
         raise DataError(f"{folder}: found no scenes to pack, expected at least one.")
     done = read_meta(folder)
-    if done is not None and done["request"] == request:
+    if done is not None and _holds(done, wanted):
+        if done["stamp"] != wanted.stamp:
+            write_json(folder / "meta.json", done | {"stamp": wanted.stamp})
         yield Step(stage="dataset", index=total, total=total)
         return PackedDataset(folder)
     if folder.exists():
-        raise DataError(
-            f"{folder}: holds something other than the requested data set; remove it or choose another folder."
-        )
+        if done is None or not _is_of(done, wanted.request):
+            raise DataError(
+                f"{folder}: holds something other than the requested data set; remove it or choose another folder."
+            )
+        change = _change(done, wanted)
+        if not renew:
+            raise DataError(
+                f"{folder}: {change}, and a run has begun with what is packed; choose another --out, or go on with the "
+                "changed data by --changed-data."
+            )
+        log.info("%s: %s; packing them anew", folder, change)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
+    drawn = scenes()
     partial.mkdir(parents=True)
     try:
-        with contextlib.closing(scenes):
-            yield from _write(partial, request, scenes, total)
+        with contextlib.closing(drawn):
+            yield from _write(partial, wanted, drawn)
+        if folder.exists():
+            shutil.rmtree(folder)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return PackedDataset(folder)
 
 
-def _write(
-    folder: Path, request: dict[str, Any], scenes: Generator[Scene, None, None], total: int
-) -> Run[None]:
+def _is_current(done: dict[str, Any]) -> bool:
+    return done.get("format") == FORMAT
+
+
+def _holds(done: dict[str, Any], wanted: _Wanted) -> bool:
+    """Whether a packed folder holds just these scenes."""
+    return (
+        _is_current(done)
+        and done["request"] == wanted.request
+        and [(scene["id"], scene["key"]) for scene in done["scenes"]]
+        == list(zip(wanted.names, wanted.keys, strict=True))
+    )
+
+
+def _is_of(done: dict[str, Any], request: dict[str, Any]) -> bool:
+    """Whether a packed folder was made for the same request, of whatever contents then."""
+    return done["request"].get("kind") == "copy" == request["kind"] or done["request"] == request
+
+
+def _change(done: dict[str, Any], wanted: _Wanted) -> str:
+    """What is not as it was when the folder was packed."""
+    if not _is_current(done):
+        return "packed by an older version, which did not note the contents of the scenes"
+    before = {scene["id"]: scene["key"] for scene in done["scenes"]}
+    now = dict(zip(wanted.names, wanted.keys, strict=True))
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if not changed:
+        return "the scenes come in another order than when they were packed"
+    others = f" and {len(changed) - 1} others" if len(changed) > 1 else ""
+    return f"pictures or cameras of {changed[0]}{others} have changed since they were packed"
+
+
+def _write(folder: Path, wanted: _Wanted, scenes: Generator[Scene, None, None]) -> Run[None]:
     """Writes a packed folder's files."""
+    total = len(wanted.keys)
     entries, poses, intrinsics = [], [], []
     with (folder / "images.npy").open("wb") as file:
         for index, (pictures, c2w, matrix, entry) in enumerate(scenes):
@@ -136,14 +253,14 @@ def _write(
             file.write(np.ascontiguousarray(pictures, np.uint8))
             poses.append(c2w)
             intrinsics.append(matrix)
-            entries.append(entry)
+            entries.append(entry | {"key": wanted.keys[index]})
             yield Step(stage="dataset", index=index + 1, total=total)
         file.flush()
         os.fsync(file.fileno())
     np.save(folder / "c2w.npy", np.stack(poses).astype(np.float32))
     np.save(folder / "intrinsics.npy", np.stack(intrinsics).astype(np.float32))
-    meta = json.dumps({"request": request, "scenes": entries})
-    (folder / "meta.json").write_text(meta, encoding="utf-8")
+    meta = {"format": FORMAT, "request": wanted.request, "stamp": wanted.stamp, "scenes": entries}
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
 def _write_header(file: Any, shape: tuple[int, ...]) -> None:

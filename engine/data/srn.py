@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from engine.content import files_key, stamp
+from engine.data.names import in_order
 from engine.data.parallel import in_parallel
 from engine.decoding.limits import MOST_BYTES, check_size, png_size
 from engine.errors import DataError, ImageError
@@ -64,7 +66,7 @@ class SRNDataset:
         if not self.root.is_dir():
             raise DataError(f"{self.root}: found no such folder, expected one that holds {LAYOUT}.")
         folders = (path for path in self.root.iterdir() if path.is_dir())
-        self._ids = tuple(sorted(path.name for path in folders if path.name[0] != "."))
+        self._ids = tuple(in_order([path.name for path in folders if path.name[0] != "."]))
         if not self._ids:
             raise DataError(f"{self.root}: found no scenes, expected {LAYOUT}.")
 
@@ -78,14 +80,19 @@ class SRNDataset:
         return self._ids
 
     @property
-    def fingerprint(self) -> str:
-        """A text that changes when scenes or pictures are added, removed or replaced."""
-        times = [
-            (self.root / name / part).stat().st_mtime_ns
-            for name in self._ids
-            for part in ("rgb", "pose")
-        ]
-        return f"{self.root.resolve()} {sum(times)}"
+    def stamp(self) -> str | None:
+        """See `engine.content.stamp`."""
+        scenes = [self.root / name for name in self._ids]
+        return stamp(
+            folder for scene in scenes for folder in (scene, scene / "rgb", scene / "pose")
+        )
+
+    def key(self, index: int) -> str:
+        """Content key of a scene's pictures, poses, intrinsics and attributes."""
+        scene = self.root / self._ids[index]
+        files = [path for frame in self.frames(index) for path in frame]
+        about = [path for path in (scene / "attributes.json",) if path.is_file()]
+        return files_key(scene, [scene / "intrinsics.txt", *about, *files])
 
     def frames(self, index: int) -> tuple[tuple[Path, Path], ...]:
         """Picture and pose file of every view, by name.
@@ -131,7 +138,7 @@ class SRNDataset:
 
 
 def scene_frames(scene: Path) -> tuple[tuple[Path, Path], ...]:
-    """Picture and pose file of every view of a scene's folder.
+    """Picture and pose file of every view of a scene's folder, paired by name, in the order of their numbers.
 
     Raises:
         DataError: Where a folder is missing or pictures and poses do not pair up.
@@ -139,20 +146,24 @@ def scene_frames(scene: Path) -> tuple[tuple[Path, Path], ...]:
     for name in ("rgb", "pose"):
         if not (scene / name).is_dir():
             raise DataError(f"{scene}: found no folder {name}, expected {LAYOUT}.")
-    pictures = sorted((scene / "rgb").glob("*.png"))
-    poses = sorted((scene / "pose").glob("*.txt"))
+    pictures, poses = _by_stem(scene / "rgb", ".png"), _by_stem(scene / "pose", ".txt")
     if not pictures:
         raise DataError(f"{scene}: found no PNG pictures in rgb, expected {LAYOUT}.")
     if len(pictures) != len(poses):
         raise DataError(
             f"{scene}: found {len(pictures)} pictures and {len(poses)} poses, expected one pose per picture."
         )
-    for picture, pose in zip(pictures, poses, strict=True):
-        if picture.stem != pose.stem:
-            raise DataError(
-                f"{scene}: found rgb/{picture.name} beside pose/{pose.name}, expected equal names; rename them in pairs."
-            )
-    return tuple(zip(pictures, poses, strict=True))
+    alone = in_order(list(pictures.keys() - poses.keys()))
+    if alone:
+        raise DataError(
+            f"{scene}: found rgb/{alone[0]}.png but no pose/{alone[0]}.txt, expected equal names; rename them in pairs."
+        )
+    return tuple((pictures[name], poses[name]) for name in in_order(list(pictures)))
+
+
+def _by_stem(folder: Path, ending: str) -> dict[str, Path]:
+    """Files of one ending by name; hidden ones are other programs' own."""
+    return {path.stem: path for path in folder.glob(f"*{ending}") if path.name[0] != "."}
 
 
 def scene_intrinsics(scene: Path) -> tuple[torch.Tensor, tuple[int, int]]:

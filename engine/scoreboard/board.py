@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine.checkpoint import fingerprint
 from engine.config import to_json
+from engine.content import key_of
 from engine.data.procedural import Category
 from engine.errors import ConfigError
 from engine.events import Run, Step
@@ -28,7 +29,7 @@ from engine.scoreboard.entries import (
     fitting_entries,
     mean_pictures,
 )
-from engine.scoreboard.kept import Ranks, kept, key_of
+from engine.scoreboard.kept import Ranks, kept
 from engine.scoreboard.markdown import markdown
 from engine.scoreboard.measure import Perceptual, Task, measure
 from engine.scoreboard.page import write_page

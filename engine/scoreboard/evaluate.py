@@ -2,12 +2,14 @@
 
 Protocol (spec section 5.5): renders at the data's size, clamped, rounded to 8-bit levels, PSNR and SSIM of each
 picture averaged over the scene's pictures, then over scenes. Results are kept in the output file scene by scene, so
-that an interrupted evaluation goes on where it stopped; other settings, weights or inputs start afresh.
+that an interrupted evaluation goes on where it stopped; what has changed since (settings, weights, a scene's pictures,
+poses or intrinsics) is said and measured anew.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 import torch
 
-from engine.checkpoint import digest, fingerprint
+from engine.checkpoint import fingerprint, model_key
 from engine.config import to_json
 from engine.data.base import SceneDataset
 from engine.errors import DataError
@@ -31,6 +33,10 @@ from engine.scoreboard.scenes import Scene
 from engine.training.baselines import TrainingScenes, category_of, choose_rate, no_prior_options
 from engine.types import Views
 
+log = logging.getLogger(__name__)
+
+PROTOCOL = 2
+"""Raised whenever what is measured changes; results of another number are measured anew."""
 BASELINES = ("nearest_training_scene", "mean_code", "no_prior")
 SPREAD_SCENES = 50
 """Scenes whose mean pairwise PSNR is the data set's spread."""
@@ -78,26 +84,28 @@ def evaluate(
         DataError: If the data lack the views, or `out` holds something else.
     """
     out = Path(out)
-    settings = _settings(method, options)
-    known = _known(out, settings)
     ids = dataset.ids[: options.limit]
     if not ids:
         raise DataError("Found no scene to evaluate, expected at least one; raise --limit.")
+    training = TrainingScenes(category_of(method)) if options.baselines else None
+    settings = _settings(method, options, training)
+    known = _known(out, settings)
+    keys = {name: dataset.key(index) for index, name in enumerate(ids)}
+    kept = _unchanged(out, known.get("per_scene", {}), keys)
     rate = None
-    if options.baselines:
+    if training is not None:
         rate = known.get("settings", {}).get("no_prior_rate", options.rate)
         if rate is None:
             size = dataset.views(0, [0]).images.shape[1]
             rate = yield from choose_rate(method, options.views, size=size, seed=options.seed)
         settings["no_prior_rate"] = rate
-    entries = _entries(method, options, rate)
+    entries = _entries(method, options, rate, training)
     per_scene: dict[str, Any] = {}
     for index, name in enumerate(ids):
-        inputs = _inputs(dataset, index, options.views)
-        entry = known.get("per_scene", {}).get(name)
-        if entry is None or entry["inputs"] != digest(inputs.images):
-            entry = _evaluate_scene(entries, dataset.views(index), options.views)
-            entry["inputs"] = digest(inputs.images)
+        entry = kept.get(name)
+        if entry is None:
+            entry = _evaluate_scene(entries, _views(dataset, index, options.views), options.views)
+            entry["key"] = keys[name]
             per_scene[name] = entry
             write_json(out, _summary(per_scene, options, settings))
         per_scene[name] = entry
@@ -118,18 +126,23 @@ def data_spread(dataset: SceneDataset) -> dict[str, Any]:
     return {"mean_pairwise_psnr": value, "scenes": count, "view": view}
 
 
-def _settings(method: Method, options: EvaluateOptions) -> dict[str, Any]:
+def _settings(
+    method: Method, options: EvaluateOptions, training: TrainingScenes | None
+) -> dict[str, Any]:
     """Everything a result depends on, apart from the scenes themselves."""
     return {
+        "protocol": PROTOCOL,
         "method": method.info.name,
         "checkpoint": method.checkpoint,
         "weights": fingerprint(method),
+        "model": model_key(method),
         "views": list(options.views),
         "mode": options.mode,
         "fit": to_json(fit_options_for(method, options.mode, len(options.views))),
         "seed": options.seed,
         "quality": options.quality,
         "baselines": options.baselines,
+        "training_scenes": training and training.fingerprint,
     }
 
 
@@ -145,30 +158,56 @@ def _known(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         isinstance(found.get(key), dict) for key in ("per_scene", "settings")
     ):
         raise DataError(f"{out}: holds something other than an evaluation; choose another --out.")
-    same = all(found["settings"].get(key) == value for key, value in settings.items())
-    return found if same else {}
+    other = [name for name, value in settings.items() if found["settings"].get(name) != value]
+    if other:
+        log.info("%s: measured anew, for %s changed since it was written", out, ", ".join(other))
+    return {} if other else found
 
 
-def _inputs(dataset: SceneDataset, index: int, views: tuple[int, ...]) -> Views:
-    try:
-        return dataset.views(index, list(views))
-    except IndexError as error:
+def _unchanged(
+    out: Path, per_scene: Mapping[str, Any], keys: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Entries of scenes that hold what they held when they were measured; says where others are."""
+    known = {name: per_scene[name] for name in keys if name in per_scene}
+    kept = {name: entry for name, entry in known.items() if entry.get("key") == keys[name]}
+    changed = [name for name in known if name not in kept]
+    if changed:
+        log.info(
+            "%s: pictures, poses or intrinsics of %d of %d scenes changed since they were measured (first: %s); "
+            "measuring these anew",
+            out,
+            len(changed),
+            len(known),
+            changed[0],
+        )
+    return kept
+
+
+def _views(dataset: SceneDataset, index: int, given: tuple[int, ...]) -> Views:
+    """A scene's pictures, among which are the given ones."""
+    views = dataset.views(index)
+    if max(given) >= len(views):
         raise DataError(
-            f"{dataset.ids[index]}: has no view {max(views)}; choose other --views."
-        ) from error
+            f"{dataset.ids[index]}: has no view {max(given)}, its views are 0 to {len(views) - 1}; choose other --views."
+        )
+    return views
 
 
-def _entries(method: Method, options: EvaluateOptions, rate: float | None) -> list[Entry]:
-    """The method, and the yardsticks where a rate for the fit without prior says that they are wanted."""
+def _entries(
+    method: Method,
+    options: EvaluateOptions,
+    rate: float | None,
+    training: TrainingScenes | None,
+) -> list[Entry]:
+    """The method, and the yardsticks where training scenes and a rate for the fit without prior are there."""
     contender = Contender.of(method)
 
     def fit(name: str, options_for: Callable[[int], FitOptions]) -> Fit:
         return Fit(name, name, contender, options_for, options.seed, options.quality)
 
     ours = fit("ours", lambda count: fit_options_for(method, options.mode, count))
-    if rate is None:
+    if rate is None or training is None:
         return [ours]
-    training = TrainingScenes(category_of(method))
     return [
         ours,
         Nearest(training, training.fingerprint),

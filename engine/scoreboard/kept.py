@@ -6,7 +6,6 @@ Every result is a JSON file with the digest of what it depends on: another diges
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -49,12 +48,6 @@ class Ranks:
     def mine(self, index: int) -> bool:
         """Whether the index-th piece of work is this process's."""
         return index % self.world == self.rank
-
-
-def key_of(*parts: Any) -> str:
-    """A short name of JSON values."""
-    text = json.dumps(parts, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def kept(path: Path, key: str, mine: bool, compute: Callable[[], Run[Any]]) -> Run[Any]:

@@ -153,6 +153,8 @@ class TrainState:
     step: int = 0
     cpu_seconds: float = 0.0
     """Of this run so far, over all its processes' threads."""
+    data_key: str | None = None
+    """Content key of the scenes (`PackedDataset.key`); None where nobody asks."""
     graphed: GraphedTraining | None = None
 
     @classmethod
@@ -185,6 +187,7 @@ class TrainState:
             "recipe": json.dumps(to_json(self.recipe)),
             "step": self.step,
             "cpu_seconds": self.cpu_seconds,
+            "data": self.data_key,
             "method": self.method.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
@@ -193,16 +196,27 @@ class TrainState:
         with replacing(path) as temporary, open(temporary, "wb") as file:
             torch.save(state, file)
 
-    def load(self, path: Path) -> list[str]:
+    def load(self, path: Path, *, changed_data: bool = False) -> list[str]:
         """What `save` wrote, into a state of the same shape.
+
+        Args:
+            path: The file.
+            changed_data: Whether a state of other scenes than `data_key`'s is taken.
 
         Returns:
             Settings in which this recipe differs from the saved one; the run goes on with this one's.
 
         Raises:
-            CheckpointError: If the file is damaged or its networks, optimisers or scenes are of other shapes.
+            CheckpointError: If the file is damaged, its networks, optimisers or scenes are of other shapes, or it was
+                trained on other scenes.
         """
         state = load_pickle(path, CheckpointError)
+        keys = {state.get("data"), self.data_key} - {None}
+        if len(keys) > 1 and not changed_data:
+            raise CheckpointError(
+                f"{path}: was trained on other pictures or cameras than it is to go on with; train into another --out, "
+                "or go on with the changed data by --changed-data."
+            )
         try:
             self.method.load_state_dict(state["method"])
             self.average.load_state_dict(state["average"])

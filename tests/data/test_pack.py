@@ -1,12 +1,18 @@
 """Packed data sets: the same pictures and cameras as their source, finished or absent, reused when identical."""
 
+import dataclasses
 import json
+import os
 import resource
+import shutil
+import time
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from engine import content
 from engine.data.base import PackedDataset
 from engine.data.cameras import spiral_cameras, srn_intrinsics, training_cameras
 from engine.data.pack import pack_dataset, pack_scenes
@@ -88,15 +94,112 @@ def test_an_srn_folder_is_packed_to_the_same_views(tmp_path):
         assert packed.describe(index)["caption"] == dataset.describe(index)["caption"]
 
 
-def test_a_changed_srn_folder_is_not_mistaken_for_the_old_one(tmp_path):
-    finish(write_scenes(VEHICLES, tmp_path / "srn", 1, views=2, size=20))
+def rewrite(path, data):
+    """Write into the very file, keeping its time; its size stays where `data` is as long."""
+    status = path.stat()
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def pack_again(tmp_path, **options):
+    """The packed folder, and whether it was written just now."""
+    before = (tmp_path / "pack" / "images.npy").stat().st_ino
+    packed = finish(pack_dataset(SRNDataset(tmp_path / "srn"), tmp_path / "pack", **options))
+    return packed, (tmp_path / "pack" / "images.npy").stat().st_ino != before
+
+
+@pytest.fixture
+def copied(tmp_path):
+    finish(write_scenes(VEHICLES, tmp_path / "srn", 2, views=2, size=20))
     finish(pack_dataset(SRNDataset(tmp_path / "srn"), tmp_path / "pack"))
-    finish(pack_dataset(SRNDataset(tmp_path / "srn"), tmp_path / "pack"))
-    picture = tmp_path / "srn" / "vehicle-0000000" / "rgb" / "000000.png"
-    picture.rename(picture.with_name("x.tmp"))
-    picture.with_name("x.tmp").rename(picture)
-    with pytest.raises(DataError, match="something other"):
-        finish(pack_dataset(SRNDataset(tmp_path / "srn"), tmp_path / "pack"))
+    return tmp_path / "srn"
+
+
+@pytest.mark.parametrize("settled", [2 * 10**9, 0])
+@pytest.mark.parametrize("part", ["rgb/000000.png", "pose/000001.txt", "intrinsics.txt"])
+def test_files_rewritten_in_place_are_packed_anew(
+    copied, tmp_path, caplog, monkeypatch, part, settled
+):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(content, "SETTLED_NS", settled)
+    time.sleep(0.02)
+    assert not pack_again(tmp_path)[1]
+    for scene in sorted(copied.iterdir()):
+        path = scene / part
+        if path.suffix == ".png":
+            picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            rewrite(path, cv2.imencode(".png", 255 - picture)[1].tobytes())
+        else:
+            rewrite(path, path.read_bytes().replace(b"1.", b"1.", 1).replace(b"5", b"4", 1))
+        if part.startswith("rgb"):
+            break
+    packed, anew = pack_again(tmp_path)
+    assert anew
+    dataset = SRNDataset(tmp_path / "srn")
+    for index in range(2):
+        ours, theirs = packed.views(index), dataset.views(index)
+        torch.testing.assert_close(ours.images, theirs.images, atol=0.5 / 255 + 1e-6, rtol=0)
+        torch.testing.assert_close(ours.camera.c2w, theirs.camera.c2w)
+        torch.testing.assert_close(ours.camera.intrinsics, theirs.camera.intrinsics)
+    (said,) = [text for text in caplog.messages if "changed since" in text]
+    assert "vehicle-0000000" in said
+    assert not pack_again(tmp_path)[1]
+
+
+def test_a_run_that_has_begun_is_not_given_other_pictures(copied, tmp_path):
+    path = copied / "vehicle-0000001" / "pose" / "000000.txt"
+    rewrite(path, path.read_bytes().replace(b"5", b"4", 1))
+    with pytest.raises(
+        DataError, match=r"cameras of vehicle-0000001 have changed .* --changed-data"
+    ):
+        pack_again(tmp_path, renew=False)
+    assert pack_again(tmp_path)[1]
+    assert not pack_again(tmp_path, renew=False)[1]
+
+
+def test_files_of_the_same_contents_are_not_packed_again(copied, tmp_path):
+    shutil.copytree(copied, tmp_path / "copy")
+    shutil.rmtree(copied)
+    (tmp_path / "copy").rename(copied)
+    assert not pack_again(tmp_path, renew=False)[1]
+
+
+def test_scenes_that_come_and_go_are_noticed(copied, tmp_path):
+    finish(write_scenes(VEHICLES, copied, 3, views=2, size=20))
+    assert [len(packed) for packed in (pack_again(tmp_path)[0],)] == [3]
+    shutil.rmtree(copied / "vehicle-0000001")
+    with pytest.raises(DataError, match="vehicle-0000001 have changed"):
+        pack_again(tmp_path, renew=False)
+
+
+def test_folders_of_an_older_format_are_packed_anew(copied, tmp_path):
+    """Such a folder says nothing about its scenes' contents."""
+    for folder, again in (
+        (tmp_path / "copied", lambda f: pack_dataset(SRNDataset(copied), f)),
+        (tmp_path / "drawn", lambda f: pack_scenes(f, VEHICLES, SEEDS, views=4, size=24)),
+    ):
+        finish(again(folder))
+        meta = json.loads((folder / "meta.json").read_text())
+        del meta["format"], meta["stamp"]
+        meta["scenes"] = [{k: v for k, v in s.items() if k != "key"} for s in meta["scenes"]]
+        (folder / "meta.json").write_text(json.dumps(meta))
+        assert finish(again(folder)).key
+        assert json.loads((folder / "meta.json").read_text())["format"] == 2
+
+
+def test_a_generator_that_draws_otherwise_makes_other_packs(packed, tmp_path, monkeypatch):
+    other = dataclasses.replace(VEHICLES, build=lambda seed: build_vehicle(seed + 1))
+    again = finish(pack_scenes(tmp_path / "pack", other, SEEDS, views=4, size=24))
+    assert again.key != packed.key
+    expected = render_shape(build_vehicle(4), training_cameras(3, 4), srn_intrinsics(24), 24)
+    np.testing.assert_array_equal(again.images[0], composite_white(expected))
+
+
+def test_pictures_cut_short_are_an_error(packed, tmp_path):
+    with (tmp_path / "pack" / "images.npy").open("r+b") as file:
+        file.truncate(5000)
+    with pytest.raises(DataError, match="found 5000 bytes"):
+        PackedDataset(tmp_path / "pack")
 
 
 def test_nothing_to_pack_is_an_error(tmp_path):

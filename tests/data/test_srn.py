@@ -99,6 +99,30 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
         finish(write_srn(tmp_path / "out", ids, make, {"size": 48}))
 
 
+def test_views_without_leading_zeros_come_in_the_order_of_their_numbers(tmp_path):
+    noise = np.random.default_rng(0)
+    images = noise.integers(0, 256, (12, 8, 8, 3)).astype(np.uint8)
+    scene = SRNScene(images, training_cameras(0, 12), np.array([8.0, 8, 4, 4]))
+    padded = finish(write_srn(tmp_path / "padded", ["s"], lambda i: scene)).views(0)
+    finish(write_srn(tmp_path / "short", ["s"], lambda i: scene))
+    for path in (tmp_path / "short").glob("s/*/0*"):
+        path.rename(path.with_name(f"{int(path.stem)}{path.suffix}"))
+    short = SRNDataset(tmp_path / "short")
+    assert torch.equal(short.views(0).images, padded.images)
+    assert torch.equal(short.views(0).camera.c2w, padded.camera.c2w)
+    assert torch.equal(short.views(0, [10]).images, padded.images[[10]])
+    for kind in ("rgb", "pose"):  # other programs' own files
+        (tmp_path / "short" / "s" / kind / "._7.png").write_bytes(b"x")
+        (tmp_path / "short" / "s" / kind / "._7.txt").write_bytes(b"x")
+    assert len(SRNDataset(tmp_path / "short").frames(0)) == 12
+
+
+def test_scenes_of_numbered_names_come_in_their_order(tmp_path):
+    for name in ("car10", "car9", "car1"):
+        finish(write_srn(tmp_path / "v", [name], lambda i: _scene(1)))
+    assert SRNDataset(tmp_path / "v").ids == ("car1", "car9", "car10")
+
+
 def test_a_failing_scene_leaves_no_half_written_folder(tmp_path):
     def make(index):
         if index == 1:

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from engine.checkpoint import fingerprint, known_rate, open_checkpoint
+from engine.checkpoint import digest, fingerprint, known_rate, open_checkpoint
 from engine.data.cameras import spiral_cameras, srn_intrinsics
 from engine.data.procedural import VEHICLES, Category
 from engine.data.raster import composite_white
@@ -16,6 +16,7 @@ from engine.data.vehicles import build_vehicle
 from engine.errors import DataError
 from engine.events import finish
 from engine.methods.base import FitOptions, TrainingData
+from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.methods.toy import ToyMethod, toy_car
 from engine.noise import Noise
 from engine.render import RenderOptions, render_views
@@ -60,9 +61,11 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.scenes)
 
-    @property
-    def fingerprint(self) -> str:
-        return str(self.ids)
+    stamp = None
+
+    def key(self, index: int) -> str:
+        scene = self.scenes[self.ids[index]]
+        return digest(scene.images, scene.camera.c2w, scene.camera.intrinsics)
 
     def describe(self, index: int) -> dict:
         return {}
@@ -171,6 +174,41 @@ def test_other_settings_weights_or_pictures_start_afresh(vehicles, tmp_path):
     method.mean_latent = other.mean_latent
     finish(evaluate(method, replaced, out, changes[-1][2]))
     assert len(method.asked) == 1
+
+
+def test_cameras_that_were_put_right_are_measured_anew(vehicles, tmp_path, caplog):
+    """The same pictures from other places, the given view's own and another's; only such scenes are measured again."""
+    caplog.set_level("INFO")
+    out = tmp_path / "m.json"
+    first = finish(evaluate(CountingMethod(), vehicles, out, VIEWS))
+    for moved in (2, 5):
+        scene = vehicles.scenes["test1"]
+        c2w = scene.camera.c2w.clone()
+        c2w[moved, :3, 3] *= 1.1
+        camera = dataclasses.replace(scene.camera, c2w=c2w)
+        changed = Scenes({**vehicles.scenes, "test1": dataclasses.replace(scene, camera=camera)})
+        method = CountingMethod()
+        results = finish(evaluate(method, changed, out, VIEWS))
+        assert len(method.asked) == 1
+        fresh = finish(evaluate(CountingMethod(), changed, tmp_path / f"{moved}.json", VIEWS))
+        assert results == fresh
+        moved_one = [found["per_scene"]["test1"]["input_psnr"] for found in (results, first)]
+        means = [found["psnr"] for found in (results, first)]
+        assert (means[0] != means[1]) == (moved == 5)  # the given view is not compared
+        assert (moved_one[0] != moved_one[1]) == (moved == 2)
+        assert "1 of 3 scenes changed" in caplog.messages[-1]
+        assert "test1" in caplog.messages[-1]
+
+
+def test_a_method_that_draws_otherwise_is_measured_anew(vehicles, tmp_path, caplog):
+    caplog.set_level("INFO")
+    out = tmp_path / "m.json"
+    finish(evaluate(CountingMethod(), vehicles, out, VIEWS))
+    method = CountingMethod()
+    method.config = dataclasses.replace(SSDNeRFConfig(), dt_gamma_scale=0.25)
+    finish(evaluate(method, vehicles, out, VIEWS))
+    assert len(method.asked) == 3
+    assert "model changed" in caplog.messages[-1]
 
 
 def test_the_mode_decides_whose_settings_are_used(vehicles, tmp_path):

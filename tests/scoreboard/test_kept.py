@@ -9,7 +9,7 @@ import pytest
 from engine.errors import ConfigError, DataError
 from engine.events import finish
 from engine.scoreboard import kept as module
-from engine.scoreboard.kept import Ranks, kept, key_of
+from engine.scoreboard.kept import Ranks, kept
 
 
 class Computed:
@@ -67,8 +67,3 @@ def test_ranks_come_from_torchrun_and_share_the_work_without_rest():
     for rank, world in (("2", "2"), ("-1", "2"), ("x", "1")):
         with pytest.raises(ConfigError, match=f"Found RANK={rank}"):
             Ranks.of_environment({"RANK": rank, "WORLD_SIZE": world})
-
-
-def test_keys_tell_values_apart_but_not_the_order_of_names():
-    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
-    assert len({key_of(1), key_of("1"), key_of(1, 2), key_of([1, 2]), key_of(None)}) == 5

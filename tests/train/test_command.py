@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,3 +138,36 @@ def test_a_prior_can_be_trained_on_a_folder_of_pictures(tmp_path, monkeypatch):
         == 0
     )
     assert len(open_checkpoint(tmp_path / "run" / "checkpoint").gallery) == 2
+
+
+def test_a_run_whose_pictures_have_changed_says_so_and_goes_on_only_when_told(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    finish(write_scenes(VEHICLES, tmp_path / "cars", 2, views=3, size=32))
+    flags = ["smoke", "--device", "cpu", *FLAGS, "--data", "cars", "--preview-every", "0"]
+    assert main([*flags, "--iterations", "2", "--out", "run"]) == 0
+    before = np.load("run/data/c2w.npy")
+    poses = sorted((tmp_path / "cars/vehicle-0000001/pose").iterdir())
+    texts = [path.read_text() for path in poses]
+    for path, text in zip(poses, texts[1:] + texts[:1], strict=True):
+        path.write_text(text)
+    pictures = sorted((tmp_path / "cars/vehicle-0000001/rgb").iterdir())
+    data = [path.read_bytes() for path in pictures]
+    for path, content in zip(pictures, data[1:] + data[:1], strict=True):
+        path.write_bytes(content)
+    longer = [*flags, "--iterations", "4"]
+    assert main([*longer, "--out", "run"]) == 2
+    said = capsys.readouterr().err
+    assert "vehicle-0000001 have changed" in said
+    assert "--changed-data" in said
+    np.testing.assert_array_equal(np.load("run/data/c2w.npy"), before)
+    shutil.rmtree("run/data")
+    assert main([*longer, "--out", "run"]) == 2
+    assert "state.pt: was trained on other pictures or cameras" in capsys.readouterr().err
+    assert main([*longer, "--out", "run", "--changed-data"]) == 0
+    assert torch.load("run/state.pt", weights_only=True)["step"] == 4
+    expected = np.roll(before[1], -1, 0)
+    np.testing.assert_array_equal(np.load("run/data/c2w.npy")[1], expected)
+    assert main([*longer, "--out", "other"]) == 0
+    np.testing.assert_array_equal(np.load("other/data/c2w.npy")[1], expected)
