@@ -236,7 +236,7 @@ class Blend:
         plan = (*(inverting if missing and way != "code" else ()), *drawing)
         job = Job(run, plan=plan, on_step=on_step, on_end=on_end)
         with self.session.cv:
-            self.session.job = runner.submit(job)
+            self.session.submit(runner, job)
             record.job = job.id
         return job
 

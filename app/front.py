@@ -120,7 +120,9 @@ class Front:
         self.opened = True
         opening, closing = asset("front.html").split("<!-- panel -->")
         yield Template(opening).substitute(
-            token=self.tokens.issue(), style=asset("front.css"), script=asset("front.js")
+            token=self.tokens.issue(address(scope)),
+            style=asset("front.css"),
+            script=asset("front.js"),
         )
         panel = await self.panel.wait()
         if panel is not None:
@@ -134,6 +136,12 @@ class Front:
         if "darkMode" in request.query_params:
             self.tokens.darken(token)
         return HTMLResponse(viewport_html())
+
+
+def address(scope: Scope) -> str:
+    """The address that a request came from."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 async def body_of(app: ASGIApp, scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""Runs on one worker thread: first come, first served, cancelled within a step, errors kept.
+"""Runs on one worker thread: sessions take turns, a run is cancelled within a step, errors are kept.
 
 Only the worker pulls and closes an engine `Run`; everybody else watches the job.
 """
@@ -9,8 +9,8 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.errors import EngineError
@@ -23,6 +23,8 @@ State = Literal["queued", "running", "done", "cancelled", "failed"]
 ENDED = frozenset({"done", "cancelled", "failed"})
 Plan = tuple[tuple[str, int], ...]
 """Stages of a run in their order, with their numbers of steps."""
+MOST_WAITING = 2
+"""Jobs of one session that may wait."""
 
 
 class QueueFullError(EngineError):
@@ -127,7 +129,7 @@ class Job:
                 self._pull()
         except EngineError as error:
             self._end("failed", error=str(error))
-        except Exception as error:
+        except BaseException as error:  # even what ends a thread must not end the worker
             log.exception("a run failed")
             kind = type(error).__name__
             self._end(
@@ -144,6 +146,9 @@ class Job:
             except StopIteration as stop:
                 self.result = stop.value
                 self._end("done")
+                return
+            if self._ended is not None:  # it was left behind meanwhile
+                run.close()
                 return
             now = time.monotonic()
             self.seconds[step.stage] = self.seconds.get(step.stage, 0.0) + now - before
@@ -163,8 +168,15 @@ class Job:
             self._version += 1
             self._changed.notify_all()
 
+    def abandon(self) -> None:
+        """End as cancelled although a step still goes on; what comes of that is let go of."""
+        self._end("cancelled")
+
     def _end(self, state: State, error: str | None = None) -> None:
-        self._ended = time.monotonic()
+        with self._changed:
+            if self._ended is not None:
+                return
+            self._ended = time.monotonic()
         self.error = error
         try:
             self._on_end(self, state)
@@ -173,42 +185,82 @@ class Job:
         self._publish(state=state)
 
 
-class JobRunner:
-    """The worker thread and its queue."""
+@dataclass(frozen=True)
+class Owner:
+    """Whose job one is: a session, and the address that it came from."""
 
-    def __init__(self, max_queue: int = 8):
+    session: str = ""
+    address: str = ""
+
+
+NOBODY = Owner()
+"""Owns what the explorer itself does; only the limit of all jobs holds for it."""
+
+
+@dataclass(eq=False)
+class _Waiting:
+    job: Job
+    owner: Owner
+
+
+class JobRunner:
+    """The worker thread and its queue: addresses take turns, and so do the sessions of one address.
+
+    A run whose step does not end although it was cancelled is left behind after `patience_s`, with its thread.
+    """
+
+    def __init__(self, max_queue: int = 8, patience_s: float = 30.0):
         self.max_queue = max_queue
         self.rates: dict[str, float] = {}
         """Seconds per step of each stage, from the latest runs."""
-        self._queue: deque[Job] = deque()
+        self._patience_s = patience_s
+        self._queue: list[_Waiting] = []
+        self._order: list[Job] | None = None
+        """In which they will run; None when that must be found out anew."""
+        self._turns = _Turns()
         self._wake = threading.Condition()
         self._closed = False
         self.current: Job | None = None
-        self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
-        self._thread.start()
+        self._thread = self._worker()
 
-    def submit(self, job: Job) -> Job:
+    def submit(self, job: Job, owner: Owner = NOBODY) -> Job:
         """Queue a job.
 
         Raises:
-            QueueFullError: If too many wait already.
+            QueueFullError: If too many wait already, of its session, of its address, or in all.
         """
         with self._wake:
-            if len(self._queue) >= self.max_queue:
-                raise QueueFullError(
-                    f"{len(self._queue)} runs are waiting already, which is the most this machine takes; "
-                    "try again when one has finished."
-                )
-            self._queue.append(job)
-            self._wake.notify()
+            self._refuse(owner)
+            self._queue.append(_Waiting(job, owner))
+            self._order = None
+            self._wake.notify_all()
         return job
 
+    def _refuse(self, owner: Owner) -> None:
+        """Raise a `QueueFullError` if one more job of an owner would be too many."""
+        waiting = [one.owner for one in self._queue]
+        counts = {
+            "of this tab": (waiting.count(owner), MOST_WAITING),
+            "from this address": (
+                sum(one.address == owner.address for one in waiting),
+                max(self.max_queue // 2, 1),
+            ),
+            "in all": (len(waiting), self.max_queue),
+        }
+        for who, (count, most) in counts.items():
+            if count >= most and (owner is not NOBODY or who == "in all"):
+                raise QueueFullError(
+                    f"{count} runs {who} are waiting already, which is the most that may; try again when one has "
+                    "finished, or cancel one."
+                )
+
     def ahead(self, job: Job) -> int:
-        """How many jobs will run before this one (the current one included)."""
+        """How many jobs will run before this one (the current one included), if no others come."""
         with self._wake:
-            if job not in self._queue:
+            order = self._ordered()
+            if job not in order:
                 return 0
-            return self._queue.index(job) + (self.current is not None)
+            return order.index(job) + (self.current is not None)
 
     @property
     def waiting(self) -> int:
@@ -219,20 +271,31 @@ class JobRunner:
         """Stop a job: at once while it waits, after its current step while it runs."""
         job.cancel()
         with self._wake:
-            waiting = job in self._queue
-            if waiting:
-                self._queue.remove(job)
-        if waiting:
+            waiting = next((one for one in self._queue if one.job is job), None)
+            if waiting is not None:
+                self._queue.remove(waiting)
+                self._order = None
+            elif self.current is job:
+                patience = threading.Timer(self._patience_s, self._leave_behind, (job,))
+                patience.daemon = True
+                patience.start()
+        if waiting is not None:
             job.run()
 
     def close(self) -> None:
         """Cancel everything and end the worker."""
         with self._wake:
             self._closed = True
-            for job in (*self._queue, *([self.current] if self.current else [])):
+            waiting = [one.job for one in self._queue]
+            for job in (*waiting, *([self.current] if self.current else [])):
                 job.cancel()
-            self._wake.notify()
+            self._wake.notify_all()
         self._thread.join(timeout=10)
+
+    def _worker(self) -> threading.Thread:
+        thread = threading.Thread(target=self._work, name="jobs", daemon=True)
+        thread.start()
+        return thread
 
     def _work(self) -> None:
         while True:
@@ -240,12 +303,71 @@ class JobRunner:
                 self._wake.wait_for(lambda: self._queue or self._closed)
                 if not self._queue:
                     return
-                job = self.current = self._queue.popleft()
+                job = self.current = self._next()
             job.run()
-            self.rates.update(job.rates())
             with self._wake:
+                if self.current is not job:  # it was left behind, and another thread works
+                    return
+                self.rates.update(job.rates())
                 self.current = None
             del job  # while nothing comes it would keep what its session has let go of
+
+    def _leave_behind(self, job: Job) -> None:
+        """Go on without a cancelled job whose step does not end."""
+        with self._wake:
+            if self.current is not job or self._closed:
+                return
+            log.warning("a cancelled run does not end its step; it is left behind")
+            self.current = None
+            self._thread = self._worker()
+        job.abandon()
+
+    def _next(self) -> Job:
+        """The job whose turn it is, taken out of the queue."""
+        job = self._ordered()[0]
+        waiting = next(one for one in self._queue if one.job is job)
+        self._queue.remove(waiting)
+        self._turns.take(waiting.owner)
+        self._order = None
+        return job
+
+    def _ordered(self) -> list[Job]:
+        if self._order is None:
+            self._order, turns, left = [], self._turns.copy(), list(self._queue)
+            while left:
+                first = min(left, key=lambda one: turns.key(one.owner))
+                left.remove(first)
+                turns.take(first.owner)
+                self._order.append(first.job)
+        return self._order
+
+
+class _Turns:
+    """Whose turn it is: who had none for longest, first among addresses, then among an address's sessions."""
+
+    MOST = 1024
+    """Owners that are remembered."""
+
+    def __init__(self, taken: Mapping[str | Owner, int] | None = None, count: int = 0):
+        self._taken = dict(taken or {})
+        self._count = count
+
+    def key(self, owner: Owner) -> tuple[int, int]:
+        """Smaller for whom it is sooner."""
+        return self._taken.get(owner.address, 0), self._taken.get(owner, 0)
+
+    def take(self, owner: Owner) -> None:
+        """Note that an owner has had a turn."""
+        self._count += 1
+        for one in (owner.address, owner):
+            self._taken.pop(one, None)
+            self._taken[one] = self._count
+        while len(self._taken) > self.MOST:
+            del self._taken[next(iter(self._taken))]
+
+    def copy(self) -> _Turns:
+        """The same, to look ahead with."""
+        return _Turns(self._taken, self._count)
 
 
 def progress(job: Job, known: Mapping[str, float]) -> tuple[float, float | None]:

@@ -272,7 +272,7 @@ class Keeping:
         job = Job(run, plan=stages, on_step=on_step, on_end=on_end)
         self.session.mark(None)
         with self.session.cv:
-            self.session.job = runner.submit(job)
+            self.session.submit(runner, job)
         return job
 
     def _place(self, record: Record, made: list[Record], original: Record, job: Job) -> None:

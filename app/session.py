@@ -7,7 +7,6 @@ immutable snapshots. Everything here returns in milliseconds except `baked`, whi
 
 from __future__ import annotations
 
-import math
 import tempfile
 import threading
 import time
@@ -21,7 +20,7 @@ import numpy as np
 from torch import Tensor
 
 from app.bakes import Bakes
-from app.jobs import Job, JobRunner, Plan, State
+from app.jobs import Job, JobRunner, Owner, Plan, State
 from app.priors import Prior
 from app.records import (
     Display,
@@ -60,14 +59,18 @@ class Session:
         settings: AppSettings,
         token: str = "",
         display: Display | None = None,
+        address: str = "",
     ):
-        """`token` opens the session's view."""
+        """`token` opens the session's view; `address` is its client's."""
         self.token = token
+        self.address = address
         self.prior = prior
         self.settings = settings
         self.cv = threading.Condition()
         self.revision = 0
         self.last_seen = time.monotonic()
+        self.left: float | None = None
+        """When its page was closed; None while it is open."""
         self.job: Job | None = None
         self.history: list[Record] = []
         self.closed = False
@@ -225,13 +228,22 @@ class Session:
             self._changed()
 
     def touch(self) -> None:
-        """Note a sign of life; what was still under way when the page was closed is none."""
-        if self.last_seen > -math.inf:
-            self.last_seen = time.monotonic()
+        """Note a sign of life."""
+        self.last_seen = time.monotonic()
 
     def leave(self) -> None:
-        """Note that the page was closed: the session goes as soon as nothing holds it."""
-        self.last_seen = -math.inf
+        """Note that the page was closed: the session goes unless a page comes back to it."""
+        self.left = time.monotonic()
+
+    def come_back(self) -> None:
+        """Note that a page has the session (again)."""
+        self.left = None
+        self.touch()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run of it goes on or waits."""
+        return self.job is not None and not self.job.ended
 
     def scene(self, record: Record, index: int = -1, look: Look = "x0") -> Scene:
         """A frame as a scene with the record's provenance."""
@@ -348,15 +360,25 @@ class Session:
 
         job = Job(make_run, plan=plan, on_step=on_step, on_end=ended, without=without)
         with self.cv:
-            self.job = runner.submit(job)
+            self.submit(runner, job)
             for record in records:
                 record.job = job.id
             self.add(*records, select=False)
         return job
 
+    def submit(self, runner: JobRunner, job: Job) -> Job:
+        """Queue a job as this session's.
+
+        Raises:
+            QueueFullError: If too many runs wait already.
+        """
+        with self.cv:
+            self.job = runner.submit(job, Owner(self.token, self.address))
+        return job
+
     def stop(self, runner: JobRunner) -> None:
         """Cancel the run that goes on, if there is one."""
-        if self.job is not None and not self.job.ended:
+        if self.busy:
             runner.cancel(self.job)
 
     def close(self) -> None:

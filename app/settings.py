@@ -21,8 +21,12 @@ class AppSettings:
     """Prefix under which a reverse proxy serves the page."""
     max_upload_mb: int = 64
     """Largest file that may be sent: a picture, or a saved run."""
-    max_queue: int = 8
-    """Runs that may wait for the worker; more are refused with a sentence."""
+    max_queue: int = 64
+    """Runs that may wait for the worker: two of each tab, and half of them of one address."""
+    max_sessions: int = 64
+    """Open tabs and programs; more are refused with a sentence."""
+    max_sessions_per_address: int = 24
+    """The same from one address."""
     max_viewports: int = 16
     """Live viewports; beyond it the one that was left longest ago is closed."""
     max_history: int = 32
@@ -31,5 +35,5 @@ class AppSettings:
     """Memory for the steps that one tab keeps; the oldest runs lose theirs first."""
     grace_s: float = 45.0
     """How long a viewport outlives its connection."""
-    session_ttl_s: float = 3600.0
+    session_ttl_s: float = 300.0
     """How long a session outlives its last sign of life."""

@@ -88,9 +88,11 @@ class Viewports:
             live.viewport.close()
         dropped = False
         for session in self._sessions.all():
-            idle = now - session.last_seen > self._settings.session_ttl_s
-            working = session.job is not None and not session.job.ended
-            if idle and not working and session.token not in watched:
+            left = session.left is not None and now - session.left >= self._settings.grace_s
+            if left:
+                session.stop(self._runner)
+            idle = left or now - session.last_seen > self._settings.session_ttl_s
+            if idle and not session.busy and session.token not in watched:
                 self._sessions.drop(session)
                 dropped = True
         if dropped:

@@ -109,7 +109,7 @@ def build(page: Page) -> GenerateTab:
     )
 
     def take(event: gr.EventData, request: gr.Request) -> tuple[int, str, str]:
-        session = page.sessions.of_page(request.session_hash)
+        session = page.session(request)
         chosen = int(event._data["value"])
         if chosen in session.prior.showcase.seeds:
             session.stop(page.runner)
@@ -124,7 +124,7 @@ def build(page: Page) -> GenerateTab:
     )
 
     def usual(request: gr.Request, mode: str) -> int:
-        return _usual(mode, page.sessions.of_page(request.session_hash).method)["steps"]
+        return _usual(mode, page.session(request).method)["steps"]
 
     mode.input(
         usual, mode, steps, queue=False, show_progress="hidden", api_visibility="private",

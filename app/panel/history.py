@@ -71,13 +71,13 @@ class HistoryTab:
 
     def choose(self, event: gr.EventData, request: gr.Request) -> tuple[str, str]:
         """Show a card's record, if there is one with that number, and bring the page up to date."""
-        session = self.page.sessions.of_page(request.session_hash)
+        session = self.page.session(request)
         session.select(int(event._data["value"]))
         return watch.timeline(session, self.page.runner), watch.history(session)
 
     def reuse(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Put a record's prior, seed and settings back into the tab that made it."""
-        session = self.page.sessions.of_page(request.session_hash)
+        session = self.page.session(request)
         record = session.record(int(event._data["value"]))
         if record is None:
             return {self.problem: ""}
@@ -134,7 +134,7 @@ class HistoryTab:
         self, event: gr.EventData, request: gr.Request, fitting: str, making: str
     ) -> dict[Any, Any]:
         """Make a record's picture, from where the view stands, the first one for its prior to reconstruct from."""
-        session = self.page.sessions.of_page(request.session_hash)
+        session = self.page.session(request)
         record = session.record(int(event._data["value"]))
         if record is None or not record.frames:
             return {self.problem: ""}
@@ -146,7 +146,7 @@ class HistoryTab:
 
     def open_run(self, request: gr.Request, file: str | None = None) -> Iterator[dict[Any, Any]]:
         """Open a saved run or scene."""
-        session = self.page.sessions.of_page(request.session_hash)
+        session = self.page.session(request)
         if file is None:
             return
         try:

@@ -66,7 +66,7 @@ def build(page: Page, history: gr.HTML) -> None:
     problem = gr.HTML("", elem_id="branch-problem")
 
     def act(event: gr.EventData, request: gr.Request) -> Iterator[dict[Any, Any]]:
-        session, told = page.sessions.of_page(request.session_hash), event._data
+        session, told = page.session(request), event._data
         if "value" in told:
             session.select(int(told["value"]))
             yield {

@@ -78,7 +78,7 @@ def build(page: Page, history: gr.HTML) -> None:
     film = gr.HTML("", elem_id="interpolate-film", js_on_load=REVEAL)
 
     def act(event: gr.EventData, request: gr.Request) -> Iterator[dict[Any, Any]]:
-        session = page.sessions.of_page(request.session_hash)
+        session = page.session(request)
         told = event._data
         try:
             job = do(page, session, told)
@@ -199,9 +199,7 @@ def make_film(page: Page, session: Session, blend: Blend, ending: str) -> Job:
     session.stop(page.runner)
     file = session.folder(blend.record) / f"path.{ending}"
     job = Job(lambda: blend.film(file), plan=(("path", FILM_FRAMES), ("film", FILM_FRAMES)))
-    with session.cv:
-        session.job = page.runner.submit(job)
-    return job
+    return session.submit(page.runner, job)
 
 
 def film_html(session: Session, file: Path) -> str:

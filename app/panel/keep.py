@@ -48,7 +48,7 @@ def build(page: Page, history: gr.HTML) -> None:
         stop = gr.Button("Cancel", elem_id="regenerate-cancel", interactive=False)
 
     def act(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
-        session = page.sessions.of_page(request.session_hash)
+        session = page.session(request)
         try:
             mark(session.part(Keeping), event._data)
         except EngineError as error:
@@ -57,7 +57,7 @@ def build(page: Page, history: gr.HTML) -> None:
 
     def propose(request: gr.Request, seed: int, count: int) -> Iterator[dict[Any, Any]]:
         """Draw the rest anew and follow the run."""
-        session = page.sessions.of_page(request.session_hash)
+        session = page.session(request)
         keeping = session.part(Keeping)
         try:
             seed = min(max(int(seed or 0), 0), LARGEST_SEED)

@@ -27,6 +27,7 @@ from app.records import PAPER
 from app.session import Session
 from app.sessions import Sessions
 from app.settings import AppSettings
+from engine.errors import EngineError
 from engine.methods.base import Method
 
 TITLE = "SSDNeRF Explorer"
@@ -98,7 +99,10 @@ def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
         follow_prior(page, note, fitted, made)
 
         def open_page(dark: bool, token: str, request: gr.Request) -> tuple[str, str, str]:
-            session = sessions.open_page(request.session_hash, token)
+            try:
+                session = sessions.open_page(request.session_hash, token)
+            except EngineError as error:
+                raise gr.Error(str(error), duration=None, print_exception=False) from error
             session.show(background=PAPER[bool(dark)])
             return (
                 toolbar_html(session),
@@ -107,12 +111,7 @@ def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
             )
 
         def close_page(request: gr.Request) -> None:
-            session = sessions.page_closed(request.session_hash)
-            if session is None:
-                return
-            if session.job is not None and not session.job.ended:
-                runner.cancel(session.job)
-            session.leave()
+            sessions.close_page(request.session_hash)
 
         dark, token = gr.Checkbox(visible=False), gr.Textbox(visible=False)
         demo.load(

@@ -157,7 +157,7 @@ class Pictures:
         def take(
             request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
         ) -> tuple[Any, Any, Any]:
-            session = self.page.sessions.of_page(request.session_hash)
+            session = self.page.session(request)
             session.brushes.pop(place, None)
             session.set_slot(place, None)
             if path is None:
@@ -174,7 +174,7 @@ class Pictures:
         def frame(
             request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
         ) -> tuple[str, Any]:
-            session = self.page.sessions.of_page(request.session_hash)
+            session = self.page.session(request)
             if path is None:
                 return framed_html(None), gr.skip()
             return self.frame(session, place, path, azimuth, elevation, distance)
@@ -189,7 +189,7 @@ class Pictures:
 
     def reframe(self, request: gr.Request, *inputs: Any) -> list[Any]:
         """Frame all pictures again: another prior has other objects in other places."""
-        session = self.page.sessions.of_page(request.session_hash)
+        session = self.page.session(request)
         result = ["", *(gr.skip() for _ in range(SLOTS))]
         for place in range(SLOTS):
             path, *angles = inputs[4 * place : 4 * place + 4]
@@ -236,7 +236,7 @@ class Pictures:
         self, request: gr.Request, edited: dict[str, Any] | None, place: int, *inputs: Any
     ) -> list[Any]:
         """Take the painted mask for the slot under the brush."""
-        session = self.page.sessions.of_page(request.session_hash)
+        session = self.page.session(request)
         path, *angles = inputs[4 * place : 4 * place + 4]
         result = ["", *(gr.skip() for _ in range(SLOTS))]
         if path is None or edited is None or not edited["layers"]:

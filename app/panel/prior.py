@@ -52,7 +52,7 @@ def wire(
     """
 
     def choose(request: gr.Request, name: str, *modes: str) -> Iterator[dict[Any, Any]]:
-        session = page.sessions.of_page(request.session_hash)
+        session = page.session(request)
         opening = page.priors.open(name)
         if not opening.done():
             yield {note: f'<p class="hint" role="status">Opening {title(name)}&hellip;</p>'}

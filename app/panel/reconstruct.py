@@ -99,7 +99,7 @@ class ReconstructTab:
 
     def defaults(self, request: gr.Request, mode: str) -> list[Any]:
         """The settings of a procedure as the checkpoint has them."""
-        method = self.page.sessions.of_page(request.session_hash).method
+        method = self.page.session(request).method
         return list(_usual(mode, method).values())
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:

@@ -15,6 +15,7 @@ from app.priors import Priors
 from app.records import home
 from app.session import Session
 from app.sessions import Sessions
+from engine.errors import EngineError
 from engine.methods.base import Method
 
 CHANNELS = ("colour", "depth", "normals", "opacity")
@@ -26,7 +27,6 @@ TOGGLES = {
     ),
     "ground": ("Ground", "Show the ground grid; a cell is a tenth of the object's diagonal"),
 }
-
 
 Values = Mapping[str, Any]
 
@@ -65,22 +65,25 @@ class Page:
         before, after = of(self.priors.open(shown).result().method), of(session.method)
         return {key: after[key] if value == before[key] else value for key, value in values.items()}
 
-    def session(self, request: gr.Request, checkpoint: str | None) -> Session:
+    def session(self, request: gr.Request, checkpoint: str | None = None) -> Session:
         """The session of a request, with the prior that the request names, if it names one.
 
         Raises:
             CheckpointError: If that cannot be opened.
+            gr.Error: If the page has not told its token.
         """
-        session = self.sessions.of_page(request.session_hash)
+        try:
+            session = self.sessions.of_page(request.session_hash)
+        except EngineError as error:
+            raise gr.Error(str(error), print_exception=False) from error
         if checkpoint is not None:
             session.use(self.priors.open(checkpoint).result())
         return session
 
     def cancel(self, request: gr.Request) -> str:
         """Stop the session's run within a step."""
-        session = self.sessions.of_page(request.session_hash)
-        if session.job is not None and not session.job.ended:
-            self.runner.cancel(session.job)
+        session = self.session(request)
+        session.stop(self.runner)
         return watch.timeline(session, self.runner)
 
 
@@ -96,12 +99,12 @@ def wire_stage(page: Page, history: gr.HTML) -> None:
     """Toolbar and filmstrip, and the gallery's clicks."""
 
     def press(event: gr.EventData, request: gr.Request) -> str:
-        session = page.sessions.of_page(request.session_hash)
+        session = page.session(request)
         press_tool(session, str(event._data["value"]))
         return toolbar_html(session)
 
     def bring_back(event: gr.EventData, request: gr.Request) -> tuple[str, str]:
-        session = page.sessions.of_page(request.session_hash)
+        session = page.session(request)
         session.select(int(event._data["value"]))
         return watch.timeline(session, page.runner), watch.history(session)
 

@@ -21,9 +21,9 @@ from starlette.routing import Route
 
 from app.front import Front
 from app.priors import Priors
-from app.sessions import Sessions
+from app.sessions import SessionGoneError, Sessions
 from app.settings import AppSettings
-from app.tokens import MOST_WAITING, Tokens
+from app.tokens import MOST_WAITING, MOST_WAITING_EACH, Tokens
 from engine.methods.toy import ToyMethod
 from tests.waiting import until
 
@@ -118,8 +118,8 @@ def test_a_page_and_its_view_share_a_session_whoever_comes_first():
     assert sessions.of_token(early) is sessions.open_page("one", early)
     assert sessions.open_page("two", late) is sessions.of_token(late)
     assert sessions.of_page("one") is not sessions.of_page("two")
-    stray = sessions.open_page("three", "made up")
-    assert stray.token != "made up"
+    with pytest.raises(SessionGoneError, match="reload"):
+        sessions.open_page("three", "made up")
     assert sessions.of_token("made up") is None
     for session in sessions.all():
         sessions.drop(session)
@@ -140,14 +140,25 @@ def test_tokens_end_with_their_session_and_old_unused_ones_are_forgotten():
     tokens = Tokens()
     first = tokens.issue()
     assert first in tokens
-    assert tokens.claim(first) is False
-    assert tokens.claim(first) is None
+    tokens.claim(first)
+    assert tokens.waiting(first) is None
     assert first in tokens
     tokens.revoke(first)
     assert first not in tokens
-    unused = [tokens.issue() for _ in range(MOST_WAITING + 1)]
+    unused = [tokens.issue(str(k)) for k in range(MOST_WAITING + 1)]
     assert unused[0] not in tokens
     assert unused[-1] in tokens
+
+
+def test_a_flood_of_page_loads_costs_no_other_address_its_tokens():
+    tokens = Tokens()
+    honest = tokens.issue("10.0.0.1")
+    flood = [tokens.issue("10.6.6.6") for _ in range(3 * MOST_WAITING)]
+    assert honest in tokens
+    assert sum(token in tokens for token in flood) == MOST_WAITING_EACH
+    many = [tokens.issue(f"10.1.{k // 250}.{k % 250}") for k in range(3 * MOST_WAITING)]
+    assert many[-1] in tokens
+    assert sum(token in tokens for token in (honest, *flood, *many)) == MOST_WAITING
 
 
 FIRST_FRAME = """

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from app.jobs import Job, JobRunner, QueueFullError, progress
+from app.jobs import Job, JobRunner, Owner, QueueFullError, progress
 from engine.errors import ImageError
 from engine.events import Step
 from tests.waiting import until
@@ -131,3 +131,60 @@ def test_closing_the_runner_cancels_what_is_left():
     job = runner.submit(Job(lambda: count_to(10**6)))
     runner.close()
     assert job.state == "cancelled"
+
+
+def test_jobs_that_even_end_threads_do_not_end_the_worker(runner):
+    job = runner.submit(Job(lambda: failing(SystemExit("bye"))))
+    assert wait_for_end(job).state == "failed"
+    assert wait_for_end(runner.submit(Job(lambda: count_to(1)))).state == "done"
+
+
+def test_a_run_that_hangs_is_left_behind_when_it_is_cancelled():
+    runner, gate, steps = JobRunner(patience_s=0.2), threading.Event(), []
+    hanging = runner.submit(Job(lambda: count_to(3, pause=gate), on_step=steps.append))
+    hanging.wait(0, timeout=5)
+    waiting = runner.submit(Job(lambda: count_to(1)))
+    runner.cancel(hanging)
+    assert wait_for_end(hanging).state == "cancelled"
+    assert wait_for_end(waiting).state == "done"
+    gate.set()
+    assert wait_for_end(runner.submit(Job(lambda: count_to(1)))).state == "done"
+    assert hanging.state == "cancelled"
+    assert steps == []
+    runner.close()
+
+
+def test_a_session_has_one_running_and_two_waiting_jobs():
+    runner, gate, owner = JobRunner(), threading.Event(), Owner("one", "10.0.0.1")
+    running = runner.submit(Job(lambda: count_to(1, pause=gate)), owner)
+    running.wait(0, timeout=5)
+    jobs = [runner.submit(Job(lambda: count_to(1)), owner) for _ in range(2)]
+    with pytest.raises(QueueFullError, match="2 runs of this tab"):
+        runner.submit(Job(lambda: count_to(1)), owner)
+    other = runner.submit(Job(lambda: count_to(1)), Owner("other", "10.0.0.1"))
+    gate.set()
+    assert [wait_for_end(job).state for job in (running, *jobs, other)] == ["done"] * 4
+    runner.close()
+
+
+def test_twelve_sessions_of_one_address_leave_room_and_turns_to_others():
+    runner, gate, order = JobRunner(max_queue=12), threading.Event(), []
+    running = runner.submit(Job(lambda: count_to(1, pause=gate)), Owner("0", "10.6.6.6"))
+    running.wait(0, timeout=5)
+
+    def submit(session: str, address: str) -> Job:
+        job = Job(lambda: count_to(1), on_end=lambda job, state: order.append(session))
+        return runner.submit(job, Owner(session, address))
+
+    flood = [submit(str(k), "10.6.6.6") for k in range(6)]
+    with pytest.raises(QueueFullError, match="6 runs from this address"):
+        submit("7", "10.6.6.6")
+    honest = submit("honest", "10.0.0.1")
+    again = submit("honest", "10.0.0.1")
+    assert [runner.ahead(job) for job in (honest, flood[1], again)] == [1, 2, 3]
+    gate.set()
+    for job in (*flood, honest, again):
+        wait_for_end(job)
+    assert order[:4] == ["honest", "1", "honest", "2"]
+    assert order[4:] == ["3", "4", "5", "0"]
+    runner.close()

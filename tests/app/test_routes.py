@@ -43,7 +43,7 @@ def socket(served, token: str):
 
 
 def test_the_viewport_page_is_visers_client_in_our_style(served):
-    session = served.explorer.sessions.of_page("page")
+    session = served.explorer.sessions.open()
     page = get(f"{served.url}/viewport/{session.token}/").decode()
     assert ".mantine-Notifications-root" in page
     assert '<div id="root">' in page
@@ -52,7 +52,7 @@ def test_the_viewport_page_is_visers_client_in_our_style(served):
 
 def test_every_token_has_its_own_viewport(served):
     sessions, viewports = served.explorer.sessions, served.explorer.viewports
-    one, other = sessions.of_page("one"), sessions.of_page("other")
+    one, other = sessions.open(), sessions.open()
     with socket(served, one.token) as first, socket(served, other.token) as second:
         assert first.recv(timeout=10)
         assert second.recv(timeout=10)
@@ -62,7 +62,7 @@ def test_every_token_has_its_own_viewport(served):
 
 def test_a_viewport_is_closed_after_its_grace(served):
     sessions, viewports = served.explorer.sessions, served.explorer.viewports
-    session = sessions.of_page("short")
+    session = sessions.open()
     with socket(served, session.token) as connection:
         connection.recv(timeout=10)
         viewports.sweep(time.monotonic() + 10)
@@ -77,7 +77,7 @@ def test_a_viewport_is_closed_after_its_grace(served):
 
 def test_a_closed_page_is_forgotten(served):
     sessions, viewports = served.explorer.sessions, served.explorer.viewports
-    session = sessions.of_page("leaving")
+    session = sessions.open()
     viewports.sweep(time.monotonic())
     assert sessions.of_token(session.token) is session
     session.leave()
@@ -102,7 +102,7 @@ def test_other_messages_pass_and_garbage_does_not():
 
 
 def test_thumbnails_and_downloads_of_what_is_shown(served, tmp_path):
-    session = served.explorer.sessions.of_page("film")
+    session = served.explorer.sessions.open()
     record, _ = session.selection()
     film = f"{served.url}/film/{session.token}/{record.id}"
     assert get(f"{film}/0.jpg").startswith(b"\xff\xd8")
@@ -125,13 +125,13 @@ def test_thumbnails_and_downloads_of_what_is_shown(served, tmp_path):
     ],
 )
 def test_what_does_not_exist_is_404(served, path):
-    session = served.explorer.sessions.of_page("film")
+    session = served.explorer.sessions.open()
     record, _ = session.selection()
     assert status(f"{served.url}/{path.format(token=session.token, record=record.id)}") == 404
 
 
 def test_what_was_let_go_of_has_no_picture_and_that_is_no_error(served):
-    session = served.explorer.sessions.of_page("forgetful")
+    session = served.explorer.sessions.open()
     old, _ = session.selection()
     frames = [result_step(session.method.gallery[:1]), result_step(session.method.gallery[:1])]
     new = Record("generate", "New", {}, frames, session.method, state="done")

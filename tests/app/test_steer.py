@@ -75,7 +75,7 @@ def test_a_histogram_counts_every_texel_once():
 
 
 def test_the_page_steers_over_the_network(served):
-    session = served.explorer.sessions.of_page("steered")
+    session = served.explorer.sessions.open()
     record = session.selection()[0]
     url = f"{served.url}/steer/{session.token}"
 

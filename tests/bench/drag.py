@@ -105,7 +105,7 @@ def _serve(pipe: Connection, checkpoint: str, rows: int) -> None:
         asked, token = pipe.recv()
         if asked == "token":
             pages += 1
-            pipe.send(explorer.sessions.of_page(f"bench {pages}").token)
+            pipe.send(explorer.sessions.open().token)
         else:
             pipe.send(explorer.viewports.of(explorer.sessions.of_token(token)).sent)
 
