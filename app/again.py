@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 
+from app.exports import kept_here
 from app.records import Record
 from app.session import Session
 from engine.methods.base import GROWTH
@@ -50,6 +50,8 @@ def standpoint(session: Session) -> tuple[int, int, float]:
 
 def take_picture(session: Session, record: Record) -> tuple[Path, int, int, float]:
     """A cut-out picture of a record's end, and the azimuth, elevation and distance that it was taken from."""
+    from engine.video import save_picture  # looks for ffmpeg when it is imported
+
     azimuth, elevation, distance = standpoint(session)
     camera = orbit_camera(float(azimuth), float(elevation), distance, SIZE)
     baked = session.baked(record, len(record.frames) - 1)
@@ -57,8 +59,8 @@ def take_picture(session: Session, record: Record) -> tuple[Path, int, int, floa
     opacity = output.opacity[..., None]
     colour = (output.rgb / opacity.clamp_min(1e-3)).clamp(0, 1)
     rgba = to_uint8(torch.cat([colour, opacity], -1)).cpu().numpy()
-    path = (
-        session.folder(record) / f"{azimuth}-{elevation}-{len(record.frames)}-{record.version}.png"
-    )
-    cv2.imwrite(str(path), cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA))
+    name = f"{azimuth}-{elevation}-{len(record.frames)}-{record.version}.png"
+    path = session.folder_of(record.id) / name
+    with kept_here(path):
+        save_picture(path, rgba)
     return path, azimuth, elevation, distance

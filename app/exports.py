@@ -4,26 +4,52 @@ from __future__ import annotations
 
 import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from app import runs
 from app.records import Record
 from app.session import Session
+from engine.errors import EngineError, WriteError
 from engine.events import finish
+from engine.files import writing
 
 RUN = "run.safetensors"
 _ONE_AT_A_TIME = threading.Lock()
 
 
+class StorageError(EngineError):
+    """The server cannot write a visitor's file."""
+
+
 def export(session: Session, record: Record, name: str) -> Path:
-    """The file `name` (one of `present.DOWNLOADS`) of a record's newest frame; written once for what it holds."""
-    folder = session.folder(record) / _stamp(record, name)
-    folder.mkdir(exist_ok=True)
-    path = folder / name
-    with _ONE_AT_A_TIME:
+    """The file `name` (one of `present.DOWNLOADS`) of a record's newest frame; written once for what it holds.
+
+    Raises:
+        StorageError: If it cannot be written.
+        ExportError: If the object is empty.
+    """
+    path = session.folder_of(record.id) / _stamp(record, name) / name
+    with _ONE_AT_A_TIME, kept_here(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _write(session, record, path)
     return path
+
+
+@contextmanager
+def kept_here(path: Path) -> Iterator[None]:
+    """Tell visitors what keeps the server from writing a file of theirs, without naming its folders.
+
+    Raises:
+        StorageError: Where it cannot be written.
+    """
+    try:
+        with writing(path):
+            yield
+    except WriteError as error:
+        raise StorageError(error.remote) from error
 
 
 def file_name(record: Record, name: str) -> str:

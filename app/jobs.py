@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.errors import EngineError
+from engine.errors import EngineError, WriteError
 from engine.events import Run, Step
 from engine.ops import compiled
 
@@ -127,6 +127,8 @@ class Job:
         try:
             with compiled.without(without):
                 self._pull()
+        except WriteError as error:
+            self._end("failed", error=error.remote)
         except EngineError as error:
             self._end("failed", error=str(error))
         except BaseException as error:  # even what ends a thread must not end the worker

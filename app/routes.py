@@ -12,7 +12,13 @@ import resource
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+)
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
@@ -91,7 +97,11 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
         name = request.path_params["name"]
         if record is None or not record.frames or name not in present.DOWNLOADS:
             return Response(status_code=404)
-        return FileResponse(export(session, record, name), filename=file_name(record, name))
+        try:
+            path = export(session, record, name)
+        except EngineError as error:
+            return PlainTextResponse(str(error), status_code=507)
+        return FileResponse(path, filename=file_name(record, name))
 
     async def steered(request: Request) -> Response:
         session = sessions.of_token(request.path_params["token"])

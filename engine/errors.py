@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 import unicodedata
+from pathlib import PurePath
 from typing import Any
 
 LONGEST_QUOTE = 200
@@ -56,6 +57,24 @@ class RegionError(EngineError):
 
 class ExportError(EngineError):
     """Something cannot be written as a mesh, picture or video, or such a file cannot be read."""
+
+
+class WriteError(EngineError):
+    """A file or folder cannot be written: what it was to be called, why not, and what to do.
+
+    Attributes:
+        path: The file or folder, as it was named.
+        why: What stands in the way; names no folder.
+    """
+
+    def __init__(self, path: PurePath | str, why: str, advice: str):
+        super().__init__(f"{plain(path)}: {why}{advice}.")
+        self.path, self.why = PurePath(path), why
+
+    @property
+    def remote(self) -> str:
+        """The sentence for somebody at another machine, who neither knows the folder nor can choose one."""
+        return f"{plain(self.path.name)}: the server cannot write it, {self.why}; tell whoever runs it."
 
 
 def plain(text: object, most: int = LONGEST_QUOTE) -> str:

@@ -1,19 +1,30 @@
-"""Files that are written whole or not at all, and the one way in which pickled tensors are read."""
+"""Files that are written whole or not at all, and the one way in which pickled tensors are read.
+
+Whatever keeps a file from being written, a full disk above all, ends as one `WriteError`.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
+import itertools
 import json
 import os
 import pickle
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
+from engine.errors import EngineError, WriteError, plain
 
-from engine.errors import EngineError, plain
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 MEGABYTE = 2**20
 MOST_PICKLE_BYTES = 8192 * MEGABYTE
@@ -24,19 +35,217 @@ MOST_PICKLE_BYTES = 8192 * MEGABYTE
 def replacing(path: Path | str) -> Iterator[Path]:
     """A name beside `path` to write to, which takes its place when the block ends well and is gone when it does not.
 
-    The folder is created if need be; the name keeps the ending, by which writers know the format. Write to it with
-    `open` or `Path.write_bytes`, so that the file has ordinary permissions (safetensors' `save_file` makes it private).
+    The folder is created if need be; the name keeps the ending, by which writers know the format. Nobody else writes to
+    that name meanwhile, and what a killed process left there is overwritten. Write to it with `open` or
+    `Path.write_bytes`, so that the file has ordinary permissions (safetensors' `save_file` makes it private).
+
+    Raises:
+        WriteError: If it cannot be written: a full disk, a read-only folder, a folder of that name.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary, held = _claim(path)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            if held is not None:
+                os.close(held)
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn what the system says against writing `path` into one sentence; errors about other files pass.
+
+    Raises:
+        WriteError: With the reason and what to do.
+    """
+    path = Path(path)
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        yield
+    except OSError as error:
+        if _concerns(path, error):
+            raise write_error(path, error) from error
+        raise
+
+
+def write_error(path: Path, error: OSError) -> WriteError:
+    """Why a file or folder cannot be written, for people."""
+    folder = _nearest(path.parent)
+    number = errno.ENOSPC if error.errno is None else error.errno
+    if number == errno.ENOSPC:
+        room = f" ({_size(_free(folder))} free in {plain(folder)})"
+        return WriteError(path, REASONS[number], f"{room}; free some or choose another --out")
+    if number in (errno.ENOTDIR, errno.EEXIST) and error.filename is not None:
+        found = plain(os.fsdecode(error.filename))
+        return WriteError(path, REASONS[number], f" ({found}); choose another --out")
+    why = REASONS.get(number) or f"cannot be written ({error.strerror or plain(error)})"
+    return WriteError(path, why, "; choose another --out")
+
+
+REASONS = {
+    errno.ENOSPC: "no space left on the disk",
+    errno.EDQUOT: "your share of the disk is used up",
+    errno.EFBIG: "larger than the disk or your limits allow",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.ENOTDIR: "part of its path is a file, expected a folder",
+    errno.EEXIST: "part of its path is a file, expected a folder",
+    errno.EISDIR: "found a folder, expected a file",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+"""Why nothing can be written, by what the system calls it."""
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that cannot be written, before minutes are spent on what it is to hold.
+
+    Raises:
+        WriteError: If it is a folder, or its folder cannot be written to.
+    """
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _check_room(path.parent)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a folder that cannot be made or written to, before minutes are spent on what it is to hold.
+
+    Raises:
+        WriteError: If it cannot be, or is a file.
+    """
+    with writing(path):
+        _check_room(path)
+
+
+def _check_room(folder: Path) -> None:
+    found = _nearest(folder)
+    if not found.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(found))
+    if not os.access(found, os.W_OK | os.X_OK):
+        read_only = hasattr(os, "statvfs") and os.statvfs(found).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number))
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place):
+            return place
+    return Path()
+
+
+def _free(folder: Path) -> int:
+    """Bytes that may still be written there."""
+    return shutil.disk_usage(folder if folder.is_dir() else folder.parent).free
+
+
+def _concerns(path: Path, error: OSError) -> bool:
+    """Whether an error is one of writing `path`: of a file in its place, or of no named file."""
+    if error.filename is None:  # numpy counts what it wrote to a full disk, and says no more
+        return error.errno is not None or _free(_nearest(path.parent)) < MEGABYTE
+    named = Path(os.fsdecode(error.filename))
+    ours = named.parent == path.parent and named.name.startswith(".tmp-")
+    return ours or named == path or named in path.parents or path in named.parents
+
+
+def _claim(path: Path) -> tuple[Path, int | None]:
+    """A file beside `path` that no other writer has, and the descriptor by which it is held until that is closed.
+
+    The lock on it ends with the process, so that the file of a killed one is free again.
+    """
+    if fcntl is None:
+        return path.with_name(f".tmp-{os.getpid()}-{path.name}"), None
+    for number in itertools.count():
+        temporary = path.with_name(f".tmp-{number or ''}{path.name}")
+        held = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        if lock(held) and _is_still(temporary, held):
+            break
+        os.close(held)
+    return temporary, held
+
+
+def _is_still(path: Path, held: int) -> bool:
+    """Whether a path leads to the open file: its writer may have moved it to its place meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.stat(path), os.fstat(held))
+    return False
+
+
+def lock(held: int) -> bool:
+    """Lock an open file until it is closed or the process ends; False where another has it.
+
+    Where the file system knows no locks there are none, and nobody is kept out.
+    """
+    try:
+        if fcntl is not None:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            msvcrt.locking(held, msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+    return True
+
+
+@contextmanager
+def alone(folder: Path, doing: str) -> Iterator[None]:
+    """Keep other processes out of a folder while the block lasts; killed ones let go of it.
+
+    Args:
+        folder: Created if need be; holds a file `.lock` with the process's number.
+        doing: What happens there, as the message says it: "is training there".
+
+    Raises:
+        WriteError: If another process is at work there, or the folder cannot be written to.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        held = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if not lock(held):
+            number = os.pread(held, 20, 0).decode("ascii", "replace") if fcntl else ""
+            other = f"another process ({number})" if number.isdigit() else "another process"
+            raise WriteError(folder, f"{other} {doing}", "; wait for it or choose another --out")
+        if fcntl is not None:
+            os.ftruncate(held, 0)
+            os.pwrite(held, str(os.getpid()).encode(), 0)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(held)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file, on the disk when this returns; what does not fit is not there at all.
+
+    Raises:
+        WriteError: If it cannot be written.
+    """
+    data = (line + "\n").encode()
+    with writing(path):
+        held = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            before, left = os.fstat(held).st_size, memoryview(data)
+            try:
+                while left:
+                    left = left[os.write(held, left) :]
+                os.fsync(held)
+            except OSError:
+                os.ftruncate(held, before)
+                raise
+        finally:
+            os.close(held)
 
 
 def regular(
@@ -108,6 +317,8 @@ def load_pickle(path: Path | str, kind: type[EngineError]) -> Any:
     Raises:
         EngineError: Of the given kind, if the file is missing, unsafe or damaged.
     """
+    import torch  # takes a second, and most of this file needs none
+
     path = regular(path, kind, "a .pth or .pt file", MOST_PICKLE_BYTES)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -116,3 +327,43 @@ def load_pickle(path: Path | str, kind: type[EngineError]) -> Any:
         raise kind(
             f"{path}: not a file that can be read safely ({first[0]}); expected tensors, names and numbers only."
         ) from error
+
+
+def save_pickle(path: Path | str, content: Any) -> None:
+    """Write what `load_pickle` reads, whole or not at all; each part has a checksum.
+
+    Raises:
+        WriteError: If it cannot be written.
+    """
+    import torch
+
+    with replacing(path) as temporary, open(temporary, "wb", buffering=0) as file:
+        told = _Told(file)
+        try:
+            torch.save(content, told)
+        except (OSError, RuntimeError):
+            if told.error is not None:
+                raise told.error from None
+            raise
+
+
+class _Told:
+    """A file that keeps the first error of a write: torch turns it into its own, and adds more."""
+
+    def __init__(self, file: io.FileIO):
+        self.error: OSError | None = None
+        self._file = file
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write all of it."""
+        left = memoryview(data).cast("B")
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self.error = self.error or error
+            raise
+        return len(data)
+
+    def flush(self) -> None:
+        """There is nothing to flush."""

@@ -167,15 +167,13 @@ def save_mesh(mesh: Mesh, path: Path | str) -> Path:
     """Write a mesh, whole or not at all; the ending decides the format (`FORMATS`). STL holds no colours.
 
     Raises:
-        ExportError: If the ending is unknown or the folder cannot be written.
+        ExportError: If the ending is unknown.
+        WriteError: If the file cannot be written.
     """
     path = Path(path)
     data = _encode(mesh, path)
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be written ({error.strerror}).") from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
     return path
 
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
-import imageio_ffmpeg
 import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
 from engine.errors import ExportError
 from engine.events import Run, Step
+from engine.ffmpeg import FORMATS, Encoder
 from engine.fields.base import Field
 from engine.files import replacing
 from engine.ops.cameras import orbit_camera
@@ -37,19 +36,6 @@ SHEET_VIEWS = (
     *((0.0, 5.0), (90.0, 5.0), (180.0, 40.0), (60.0, 75.0)),
 )
 """Azimuth and elevation of the pictures of a scene sheet."""
-FILMS: dict[str, dict[str, Any]] = {
-    ".mp4": {
-        "codec": "libx264",
-        "pix_fmt_out": "yuv420p",
-        "output_params": ["-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"],
-    },
-    ".gif": {
-        "codec": "gif",
-        "pix_fmt_out": "pal8",
-        "output_params": ["-vf", "split[a][b];[a]palettegen[p];[b][p]paletteuse", "-loop", "0"],
-    },
-}
-"""Formats of a film by their ending, and what ffmpeg is told; a GIF's palette is that of all its pictures."""
 MAX_GIF_FPS = 50
 """Players show faster GIFs at a tenth of their speed."""
 LABEL_ROWS = 14
@@ -88,19 +74,17 @@ def film(
         stage: Name in the yielded steps.
 
     Raises:
-        ExportError: If the ending is wrong, a GIF is to be faster than 50 pictures per second, or the file cannot be
-            written.
+        ExportError: If the ending is wrong, a GIF is to be faster than 50 pictures per second, or ffmpeg fails.
+        WriteError: If the file cannot be written.
     """
     path = Path(path)
     check_film(path, fps)
-    try:
-        with replacing(path) as temporary, closing(_open_writer(temporary, size, fps)) as writer:
-            for index, frame in enumerate(frames, 1):
-                frame = np.ascontiguousarray(frame)
-                writer.send(frame)
-                yield Step(stage=stage, index=index, total=num_frames, item=frame)
-    except OSError as error:
-        raise ExportError(f"{path}: the video cannot be written ({error}).") from error
+    with replacing(path) as temporary, Encoder(temporary, path, size, fps) as encoder:
+        for index, frame in enumerate(frames, 1):
+            frame = np.ascontiguousarray(frame)
+            encoder.add(frame)
+            yield Step(stage=stage, index=index, total=num_frames, item=frame)
+        encoder.finish()
     return path
 
 
@@ -111,9 +95,9 @@ def check_film(path: Path, fps: int) -> None:
         ExportError: If the ending is neither .mp4 nor .gif, or a GIF is to be faster than 50 pictures per second.
     """
     ending = path.suffix.lower()
-    if ending not in FILMS:
+    if ending not in FORMATS:
         raise ExportError(
-            f"{path}: found the ending {path.suffix or 'none'!r}, expected {' or '.join(FILMS)}."
+            f"{path}: found the ending {path.suffix or 'none'!r}, expected {' or '.join(FORMATS)}."
         )
     if ending == ".gif" and fps > MAX_GIF_FPS:
         raise ExportError(
@@ -208,13 +192,15 @@ def scene_sheet(
     return contact_sheet([render_frame(camera) for camera in cameras], columns=4)
 
 
-def save_picture(path: Path | str, rgb: UInt8[np.ndarray, "rows cols 3"]) -> Path:
-    """Write an RGB picture as PNG, whole or not at all.
+def save_picture(path: Path | str, pixels: UInt8[np.ndarray, "rows cols channels"]) -> Path:
+    """Write an RGB or RGBA picture as PNG, whole or not at all.
 
     Raises:
-        ExportError: If the ending is not .png or the file cannot be written.
+        ExportError: If the ending is not .png.
+        WriteError: If the file cannot be written.
     """
-    return _write_png(path, rgb[..., ::-1])
+    code = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    return _write_png(path, cv2.cvtColor(np.ascontiguousarray(pixels), code))
 
 
 def check_picture(path: Path) -> None:
@@ -235,7 +221,8 @@ def save_pass(path: Path | str, kind: Pass, output: RenderOutput) -> Path:
     nothing.
 
     Raises:
-        ExportError: If the render holds no normals, the ending is not .png, or the file cannot be written.
+        ExportError: If the render holds no normals, or the ending is not .png.
+        WriteError: If the file cannot be written.
     """
     if kind == "rgb":
         return save_picture(path, _bytes(output.rgb))
@@ -249,20 +236,6 @@ def save_pass(path: Path | str, kind: Pass, output: RenderOutput) -> Path:
         raise ExportError(f"{path}: the picture was rendered without normals; ask for them.")
     seen = output.normal.norm(dim=-1, keepdim=True) > 0.5
     return save_picture(path, _bytes((output.normal + 1) / 2 * seen))
-
-
-def _open_writer(path: Path, size: int, fps: int):
-    """A generator that takes frames and writes them with ffmpeg."""
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (size, size),
-        fps=fps,
-        macro_block_size=1,
-        ffmpeg_log_level="error",
-        **FILMS[path.suffix.lower()],
-    )
-    writer.send(None)
-    return writer
 
 
 def _write_label(strip: np.ndarray, text: str) -> None:
@@ -284,9 +257,6 @@ def _write_png(path: Path | str, pixels: np.ndarray) -> Path:
     path = Path(path)
     check_picture(path)
     _, data = cv2.imencode(".png", np.ascontiguousarray(pixels))
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(data.tobytes())
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be written ({error.strerror}).") from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.tobytes())
     return path

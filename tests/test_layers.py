@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTER = ("engine", "train", "app", "launch")
 """Later names may import earlier ones."""
 INNER = (
-    ("types", "events", "errors", "config", "noise", "files", "content", "device", "decoding"),
+    (
+        *("types", "events", "errors", "config", "noise", "files", "content", "device"),
+        *("decoding", "ffmpeg"),
+    ),
     ("ops", "images"),
     ("diffusion", "nets"),
     ("fields",),

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterable
 from pathlib import Path
 
+from app.exports import kept_here
 from app.session import Session
 from engine.errors import ConfigError
 
@@ -41,21 +42,23 @@ class Files:
         Raises:
             TooLargeError: If it is larger.
             ConfigError: If it is empty.
+            StorageError: If the server cannot write it.
         """
-        self._folder.mkdir(mode=0o700, exist_ok=True)
         ending = re.sub(r"[^a-z0-9.]", "", Path(name).suffix.lower())[:LONGEST_ENDING]
         given = f"file-{next(self._numbers)}{ending}"
         path, size = self._folder / given, 0
         try:
-            with path.open("wb") as file:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    if size > most_mb * 2**20:
-                        raise TooLargeError(
-                            f"The file is larger than {most_mb} MB; make it smaller, or start the server with a larger "
-                            "--max-upload-mb."
-                        )
-                    file.write(chunk)
+            with kept_here(path):
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                with path.open("wb") as file:
+                    async for chunk in chunks:
+                        size += len(chunk)
+                        if size > most_mb * 2**20:
+                            raise TooLargeError(
+                                f"The file is larger than {most_mb} MB; make it smaller, or start the server with a "
+                                "larger --max-upload-mb."
+                            )
+                        file.write(chunk)
             if not size:
                 raise ConfigError("The file is empty; send its bytes as the body of the request.")
         except BaseException:

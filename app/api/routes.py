@@ -19,6 +19,7 @@ from app.api import deeds, schema
 from app.api.deeds import Desk, Runs, UnknownError
 from app.api.files import Files, TooLargeError
 from app.api.openapi import describe
+from app.exports import StorageError
 from app.jobs import Job, JobRunner, QueueFullError
 from app.session import Session
 from app.sessions import Sessions, SessionsFullError
@@ -97,6 +98,8 @@ class Api:
             return problem(413, str(error))
         except (QueueFullError, SessionsFullError) as error:
             return problem(429, str(error))
+        except StorageError as error:
+            return problem(507, str(error))
         except EngineError as error:
             return problem(400, str(error))
         if told is None:

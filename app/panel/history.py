@@ -140,7 +140,10 @@ class HistoryTab:
             return {self.problem: ""}
         update = self._with_prior(session, record, fitting, making)
         session.brushes.pop(0, None)
-        path, *angles = take_picture(session, record)
+        try:
+            path, *angles = take_picture(session, record)
+        except EngineError as error:
+            return {self.problem: present.error_html(str(error))}
         first = self.fitted.pictures.slots[0]
         return update | dict(zip(first.inputs, [str(path), *angles], strict=True))
 

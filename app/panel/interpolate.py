@@ -197,7 +197,7 @@ def make_film(page: Page, session: Session, blend: Blend, ending: str) -> Job:
     if blend.codes is None or ending not in ("mp4", "gif"):
         raise ConfigError("There is no path yet; choose two objects first.")
     session.stop(page.runner)
-    file = session.folder(blend.record) / f"path.{ending}"
+    file = session.folder_of(blend.record.id) / f"path.{ending}"
     job = Job(lambda: blend.film(file), plan=(("path", FILM_FRAMES), ("film", FILM_FRAMES)))
     return session.submit(page.runner, job)
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from engine.convert.morton import from_morton, pack_bits, to_morton, unpack_bits
 from engine.errors import CheckpointError, SceneError, one_line
 from engine.fields.triplane import DecoderConfig
-from engine.files import load_pickle, replacing
+from engine.files import load_pickle, save_pickle
 from engine.methods.ssdnerf import SSDNeRF
 from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
@@ -336,7 +336,8 @@ def load_official(path: Path | str, device: torch.device | str = "cpu") -> SSDNe
 
 def save_official(path: Path | str, method: SSDNeRF) -> Path:
     """Write a method as an official checkpoint of averaged weights."""
-    return _pickle(path, {"meta": {}, "state_dict": to_official(method)})
+    save_pickle(path, {"meta": {}, "state_dict": to_official(method)})
+    return Path(path)
 
 
 # -------------------------------------------------------------------------------------- scenes
@@ -400,14 +401,5 @@ def save_scene(path: Path | str, scene: OfficialScene) -> Path:
     content: dict[str, Any] = {"param": param}
     if scene.name is not None:
         content["scene_name"] = scene.name
-    return _pickle(path, content)
-
-
-# --------------------------------------------------------------------------------------- files
-
-
-def _pickle(path: Path | str, content: Any) -> Path:
-    path = Path(path)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        torch.save(content, file)
-    return path
+    save_pickle(path, content)
+    return Path(path)

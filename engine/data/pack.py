@@ -28,7 +28,7 @@ from engine.data.parallel import in_parallel
 from engine.data.procedural import Category
 from engine.errors import DataError
 from engine.events import Run, Step
-from engine.files import write_json
+from engine.files import write_json, writing
 
 log = logging.getLogger(__name__)
 
@@ -191,15 +191,15 @@ def _pack(
             )
         log.info("%s: %s; packing them anew", folder, change)
     partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     drawn = scenes()
-    partial.mkdir(parents=True)
     try:
-        with contextlib.closing(drawn):
+        with writing(folder), contextlib.closing(drawn):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
             yield from _write(partial, wanted, drawn)
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+            if folder.exists():
+                shutil.rmtree(folder)
+            partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return PackedDataset(folder)

@@ -25,7 +25,7 @@ from engine.data.parallel import in_parallel
 from engine.decoding.limits import MOST_BYTES, check_size, png_size
 from engine.errors import DataError, ImageError
 from engine.events import Run, Step
-from engine.files import regular
+from engine.files import check_folder, regular, writing
 from engine.images import read_intrinsics, read_pose
 from engine.types import Camera, Views
 
@@ -223,10 +223,12 @@ def write_srn(
 
     Raises:
         DataError: Where a finished scene was written with other settings.
+        WriteError: Where the folder cannot be written to; finished scenes stay.
     """
     root = Path(root)
     request = request or {}
-    partial = root.with_name(root.name + ".partial")
+    partial = root / ".partial"
+    check_folder(root)
     shutil.rmtree(partial, ignore_errors=True)
     root.mkdir(parents=True, exist_ok=True)
     todo = [index for index, name in enumerate(ids) if not _finished(root / name, request)]
@@ -236,8 +238,9 @@ def write_srn(
 
     def write(index: int) -> Path:
         scene = make(index)
-        _write_scene(partial / ids[index], scene, request)
-        return (partial / ids[index]).rename(root / ids[index])
+        with writing(root / ids[index]):
+            _write_scene(partial / ids[index], scene, request)
+            return (partial / ids[index]).rename(root / ids[index])
 
     try:
         with contextlib.closing(in_parallel(write, todo)) as paths:

@@ -76,7 +76,7 @@ class Timeline:
         """Write a self-contained `.safetensors` file, whole or not at all; numbers keep all their bits.
 
         Raises:
-            TimelineError: If it cannot be written.
+            WriteError: If it cannot be written.
         """
         shelf = _Shelf()
         weights = self.decoder.state_dict()
@@ -92,11 +92,8 @@ class Timeline:
             "kept": json.dumps(self._put_kept(shelf)),
             "steps": json.dumps([_packed(step, k, shelf) for k, step in enumerate(self.steps)]),
         }
-        try:
-            with replacing(Path(path)) as temporary:
-                temporary.write_bytes(save(shelf.tensors, metadata=header))
-        except OSError as error:
-            raise TimelineError(f"{path}: the run cannot be saved ({error.strerror}).") from error
+        with replacing(path) as temporary:
+            temporary.write_bytes(save(shelf.tensors, metadata=header))
         return Path(path)
 
     def _put_views(self, shelf: _Shelf) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -228,8 +229,10 @@ class _Work:
 
         def compute() -> Run[str]:
             mean = yield from mean_pictures(self.training, self.options.size)
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                np.save(file, mean.numpy())
+            data = io.BytesIO()
+            np.save(data, mean.numpy())
+            with replacing(path) as temporary:
+                temporary.write_bytes(data.getvalue())
             return path.name
 
         key = key_of(PROTOCOL, self.data, self.options.size)

@@ -1,17 +1,34 @@
 """Files appear whole or not at all, with ordinary permissions; what cannot be read is told in one sentence."""
 
+import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from engine.checkpoint import open_checkpoint, read_metrics
-from engine.errors import CheckpointError, DataError, SceneError, plain, shown
-from engine.files import load_pickle, regular, replacing, write_json
+from engine.errors import CheckpointError, DataError, SceneError, WriteError, plain, shown
+from engine.files import (
+    alone,
+    append_line,
+    check_file,
+    check_folder,
+    load_pickle,
+    regular,
+    replacing,
+    save_pickle,
+    write_json,
+)
 from engine.scene import Scene
+from tests.full_disk import files_of_at_most
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -42,6 +59,91 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file_and_is_told_in_one_sentence(tmp_path):
+    writers = {
+        "a.json": lambda path: write_json(path, ["x" * 50_000]),
+        "a.pt": lambda path: save_pickle(path, {"a": torch.zeros(20_000)}),
+        "a.jsonl": lambda path: append_line(path, "x" * 50_000),
+    }
+    for name, write in writers.items():
+        path = tmp_path / name
+        path.write_text("old\n")
+        with files_of_at_most(20_000), pytest.raises(WriteError) as caught:
+            write(path)
+        assert str(caught.value).startswith(f"{path}: larger than the disk or your limits allow; ")
+        assert str(tmp_path) not in caught.value.remote
+        assert caught.value.remote.startswith(f"{name}: ")
+        assert path.read_text() == "old\n"
+        write(path)  # there is room again
+    assert {found.name for found in tmp_path.iterdir()} == set(writers)
+    assert torch.equal(load_pickle(tmp_path / "a.pt", DataError)["a"], torch.zeros(20_000))
+
+
+def test_a_full_disk_is_named_with_the_room_that_is_left(tmp_path, monkeypatch):
+    def full(held):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("engine.files.os.fsync", full)
+    usage = shutil.disk_usage(tmp_path)._replace(free=3 * 2**20)
+    monkeypatch.setattr("engine.files.shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(WriteError) as caught:
+        write_json(tmp_path / "a.json", 1)
+    assert str(caught.value) == (
+        f"{tmp_path}/a.json: no space left on the disk (3.0 MB free in {tmp_path}); free some or choose another --out."
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_errors_about_other_files_pass(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "a.txt"):
+        (tmp_path / "input.txt").read_text()
+    assert not list(tmp_path.iterdir())
+
+
+def test_writers_of_one_file_do_not_meet_and_what_a_killed_one_left_is_taken_over(tmp_path):
+    path = tmp_path / "a.txt"
+    (tmp_path / ".tmp-a.txt").write_text("left by a process that was killed, and longer")
+    with replacing(path) as first:
+        first.write_text("first")
+        with replacing(path) as second:
+            assert second != first
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_places_that_cannot_be_written_to_are_refused_beforehand(tmp_path):
+    (tmp_path / "file").write_text("")
+    for check in (check_file, check_folder):
+        check(tmp_path / "new" / "deeper")
+        with pytest.raises(WriteError, match=r"part of its path is a file, .*/file\)"):
+            check(tmp_path / "file" / "deeper")
+    check_folder(tmp_path)
+    with pytest.raises(WriteError, match="found a folder, expected a file"):
+        check_file(tmp_path)
+    with pytest.raises(WriteError, match="expected a folder"):
+        check_folder(tmp_path / "file")
+    assert {path.name for path in tmp_path.iterdir()} == {"file"}
+
+
+def test_a_folder_is_for_one_process_until_that_ends(tmp_path):
+    program = (
+        "import sys, time; from pathlib import Path; from engine.files import alone\n"
+        "with alone(Path(sys.argv[1]), 'trains there'): print('in', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"in\n"
+        told = rf"another process \({process.pid}\) trains there; wait for it"
+        with pytest.raises(WriteError, match=told), alone(tmp_path, "trains there"):
+            pass
+        process.kill()
+        process.wait()
+    with alone(tmp_path, "trains there"):
+        pass
 
 
 def test_everything_written_has_ordinary_permissions(tiny_checkpoint, tmp_path):

@@ -1,6 +1,7 @@
 """Videos, sheets and passes, read back by other programs."""
 
 import subprocess
+from pathlib import Path
 
 import cv2
 import imageio_ffmpeg
@@ -9,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.errors import ExportError
+from engine.errors import ExportError, WriteError
 from engine.events import finish
+from engine.ffmpeg import whole
 from engine.ops.cameras import orbit_camera, pose_angles
 from engine.render import EMPTY_DEPTH, RenderOutput, bake, render
 from engine.types import Camera
@@ -23,6 +25,7 @@ from engine.video import (
     scene_sheet,
     turntable,
 )
+from tests.full_disk import files_of_at_most
 
 
 class Ball:
@@ -138,10 +141,60 @@ def test_wrong_endings_are_refused_in_one_sentence(tmp_path):
 
 def test_a_file_in_the_way_of_a_folder_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ExportError, match="cannot be written"):
+    with pytest.raises(WriteError, match="part of its path is a file"):
         finish(turntable(coloured_by_azimuth, tmp_path / "file" / "turn.mp4", frames=2, size=32))
-    with pytest.raises(ExportError, match="cannot be written"):
+    with pytest.raises(WriteError, match="part of its path is a file"):
         save_picture(tmp_path / "file" / "a.png", np.zeros((4, 4, 3), np.uint8))
+
+
+def noise_frames(count: int, size: int):
+    """Pictures that no encoder makes small."""
+    random = np.random.default_rng(0)
+    return (random.integers(0, 256, (size, size, 3), np.uint8) for _ in range(count))
+
+
+@pytest.mark.parametrize("ending", ["mp4", "gif"])
+def test_a_film_that_finds_no_room_is_refused_and_the_old_one_stays(ending, tmp_path):
+    path = finish(film(noise_frames(2, 32), tmp_path / f"a.{ending}", 2, 32))
+    before = path.read_bytes()
+    with files_of_at_most(20_000), pytest.raises(WriteError, match="larger than the disk"):
+        finish(film(noise_frames(12, 96), path, 12, 96))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "told"),
+    [
+        ("cat > /dev/null; echo 'Error: No space left' >&2; exit 228", WriteError, "no space left"),
+        ("echo 'Error: No space left' >&2; exit 228", WriteError, "no space left"),
+        ("cat > /dev/null; echo 'no such codec' >&2; exit 1", ExportError, "no such codec"),
+        ("cat > /dev/null", ExportError, "no whole film"),
+        ("cat > /dev/null; head -c 900 WHOLE > FILM", ExportError, "no whole film"),
+    ],
+)
+def test_what_ffmpeg_says_at_its_end_counts(script, kind, told, tmp_path, monkeypatch):
+    whole = finish(film(noise_frames(4, 32), tmp_path / "whole.mp4", 4, 32))
+    program, path = tmp_path / "ffmpeg", tmp_path / "a.mp4"
+    script = script.replace("WHOLE", str(whole)).replace("FILM", str(tmp_path / ".tmp-a.mp4"))
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(program))
+    with pytest.raises(kind, match=told) as caught:
+        finish(film(noise_frames(40, 64), path, 40, 64))
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    assert {found.name for found in tmp_path.iterdir()} == {"whole.mp4", "ffmpeg"}
+
+
+@pytest.mark.parametrize("folder", ["12:30", "-dash", "a b", "%d", "pipe:1"])
+def test_a_film_goes_where_its_name_says_whatever_that_means_to_ffmpeg(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for ending in ("mp4", "gif"):
+        path = finish(film(noise_frames(2, 32), Path(folder) / f"{folder}.{ending}", 2, 32))
+        assert whole(tmp_path / path)
 
 
 def test_a_sheet_puts_pictures_in_rows_on_white():
