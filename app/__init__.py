@@ -12,15 +12,8 @@ sessions and watch jobs; what changes many times a second (`steer`: scrubbing, s
 app imports train and engine; nothing imports app but `launch.py`.
 """
 
-import atexit
 import os
-import shutil
-import tempfile
 
-# gradio reads these when it is imported: nothing leaves the machine, and what is sent here lies in our own folder.
+# gradio reads these when it is imported: nothing leaves the machine.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-if "GRADIO_TEMP_DIR" not in os.environ:
-    uploads = os.path.join(tempfile.gettempdir(), f"ssdnerf-uploads-{os.getpid()}")
-    os.environ["GRADIO_TEMP_DIR"] = uploads
-    atexit.register(shutil.rmtree, uploads, ignore_errors=True)

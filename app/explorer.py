@@ -51,7 +51,7 @@ class Explorer:
 
     def panel(self) -> Starlette:
         """The panel as an application. Its start-up and shutdown events are the caller's to run."""
-        from app.panel.layout import mount_panel  # gradio costs a second to import
+        from app.panel.mount import mount_panel  # gradio costs a second to import
 
         return mount_panel(self.sessions, self.runner, self.settings)
 

@@ -37,3 +37,9 @@ class AppSettings:
     """How long a viewport outlives its connection."""
     session_ttl_s: float = 300.0
     """How long a session outlives its last sign of life."""
+
+    @property
+    def prefix(self) -> str:
+        """`root_path` as addresses begin with it: empty, `/ssd`, or a whole address without a slash at the end."""
+        path = self.root_path.strip().rstrip("/")
+        return path if not path or "://" in path else "/" + path.lstrip("/")

@@ -6,9 +6,7 @@ import html
 from typing import Any
 
 import gradio as gr
-from starlette.applications import Starlette
 
-from app.examples import FOLDER as EXAMPLES_FOLDER
 from app.jobs import JobRunner
 from app.panel import (
     about,
@@ -21,12 +19,11 @@ from app.panel import (
     reconstruct,
     watch,
 )
-from app.panel.parts import script
+from app.panel.blocks import Panel
 from app.panel.stage import Page, build_stage, toolbar_html, wire_stage
 from app.records import PAPER
 from app.session import Session
 from app.sessions import Sessions
-from app.settings import AppSettings
 from engine.errors import EngineError
 from engine.methods.base import Method
 
@@ -69,7 +66,7 @@ def theme() -> gr.themes.Base:
 def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
     """The page."""
     method = sessions.priors.first.method
-    with gr.Blocks(title=TITLE, fill_width=True, delete_cache=(600, 7200)) as demo:
+    with Panel(title=TITLE, fill_width=True, delete_cache=(600, 7200)) as demo:
         gr.HTML(header_html(method), elem_id="header", apply_default_css=False)
         with gr.Row(elem_id="main"):
             with gr.Column(elem_id="panel", min_width=360):
@@ -158,22 +155,4 @@ def header_html(method: Method) -> str:
         f'<div class="masthead"><span class="mark"></span><h1>{TITLE}</h1><span class="tag">{html.escape(method.info.title)}</span>'
         f'<span class="chips"><i>device <b>{device}</b></i></span>'
         f'<details class="help"><summary>About</summary>{about.TEXT}</details></div>'
-    )
-
-
-def mount_panel(sessions: Sessions, runner: JobRunner, settings: AppSettings) -> Starlette:
-    """The page as an application of its own."""
-    return gr.mount_gradio_app(
-        Starlette(),
-        build_panel(sessions, runner),
-        path="/",
-        theme=theme(),
-        css=script("page.css"),
-        root_path=settings.root_path or None,
-        allowed_paths=[str(EXAMPLES_FOLDER)],
-        max_file_size=f"{settings.max_upload_mb}mb",
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        show_error=True,
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from app import present
 from app.examples import EXAMPLES, Example
+from app.panel.blocks import Brush
 from app.panel.parts import clickable
 from app.panel.stage import Page
 from app.records import home
@@ -109,7 +110,7 @@ class Pictures:
                 '<p class="hint">Where neither transparency nor a plain background tells the object, paint '
                 "over it and press the tick; an empty painting goes back to automatic.</p>"
             )
-            self.editor = gr.ImageEditor(
+            self.editor = Brush(
                 type="numpy",
                 image_mode="RGBA",
                 layers=False,

@@ -1,0 +1,47 @@
+"""The page as an ASGI application, with what Gradio's own `launch` would have done for its safety."""
+
+from __future__ import annotations
+
+import gradio as gr
+from starlette.applications import Starlette
+
+from app.examples import FOLDER as EXAMPLES_FOLDER
+from app.jobs import JobRunner
+from app.panel.door import Door
+from app.panel.layout import build_panel, theme
+from app.panel.parts import script
+from app.sessions import Sessions
+from app.settings import AppSettings
+
+MOST_STATES = 512
+"""Page loads whose components Gradio remembers; the oldest is forgotten first."""
+MOST_WAITING = 256
+"""Calls that wait for a handler, of all pages together."""
+
+
+def mount_panel(sessions: Sessions, runner: JobRunner, settings: AppSettings) -> Starlette:
+    """The page as an application of its own; its start-up and shutdown events are the caller's to run."""
+    panel = build_panel(sessions, runner)
+    panel.queue(max_size=MOST_WAITING)
+    panel.state_session_capacity = MOST_STATES
+    app = gr.mount_gradio_app(
+        Starlette(),
+        panel,
+        path="/",
+        theme=theme(),
+        css=script("page.css"),
+        root_path=settings.prefix or None,
+        allowed_paths=[str(EXAMPLES_FOLDER)],
+        max_file_size=f"{settings.max_upload_mb}mb",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        show_error=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+    )
+    # without them Gradio takes the page for one that is still being built, whose files are all allowed
+    panel.has_launched = panel.is_running = True
+    app.add_middleware(Door, panel=panel)
+    return app
