@@ -10,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 from gradio.components.base import server
+from gradio.data_classes import ValidationError
 from gradio.exceptions import ComponentProcessingError
-from pydantic import ValidationError
 
 from app import uploads
 from engine.errors import EngineError

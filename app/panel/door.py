@@ -21,12 +21,12 @@ NAME = r"[\w-]{1,64}"
 GET = re.compile(
     rf"/|/config/?|/theme\.css|/robots\.txt|/favicon\.ico|/manifest\.json|/(assets|static|svelte)/.+"
     rf"|{API}/(info/?|app_id/?|theme\.css|startup-events|queue/(data|status)|upload_progress)"
-    rf"|{API}/(heartbeat/{NAME}|call/{NAME}/{NAME})|{API}/file=/(?!/).+"
+    rf"|{API}/heartbeat/{NAME}|{API}/file=/(?!/).+"
 )
 POST = re.compile(
-    rf"{API}/(queue/join|upload|cancel|reset/?|component_server/?|(run|api|call)/{NAME}/?)"
+    rf"{API}/(queue/join|upload|cancel|reset/?|component_server/?|run/{NAME}/?)"
 )
-CALL = re.compile(rf"{API}/(?:run|api|call)/({NAME})/?")
+CALL = re.compile(rf"{API}/run/({NAME})/?")
 SESSION = re.compile(NAME)
 DEEPEST = 24
 """Most levels of lists and objects in a body."""

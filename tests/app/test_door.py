@@ -29,15 +29,18 @@ def ask(url: str, body: bytes | None = None, kind: str = "application/json") -> 
         return error.code, error.read().decode(errors="replace")
 
 
-def function(served, name: str) -> dict:
-    _, text = ask(f"{served.url}/config")
-    return next(one for one in json.loads(text)["dependencies"] if one["api_name"] == name)
+def handler(served, elem_id: str) -> int:
+    """The number of what is called with the value of one component."""
+    config = json.loads(ask(f"{served.url}/config")[1])
+    components = {one["id"]: one["props"].get("elem_id") for one in config["components"]}
+    calls = config["dependencies"]
+    return next(c["id"] for c in calls if [components[i] for i in c["inputs"]] == [elem_id])
 
 
-def call(served, name: str, data: list) -> str:
-    """All that a queued call tells its caller."""
+def call(served, data: list) -> str:
+    """All that the page is told when it opens a run."""
     session = uuid.uuid4().hex
-    asked = {"fn_index": function(served, name)["id"], "session_hash": session, "data": data}
+    asked = {"fn_index": handler(served, "open-run"), "session_hash": session, "data": data}
     status, text = ask(f"{served.url}/gradio_api/queue/join", json.dumps(asked).encode())
     if status != 200:
         return text
@@ -71,7 +74,7 @@ def test_files_of_the_server_are_neither_opened_nor_copied_nor_sent(served, cana
     link.symlink_to(canary)
     try:
         for path in (canary, link, f"{uploads.folder()}/../{canary.name}"):
-            said = call(served, "open_run", [file(path)])
+            said = call(served, [file(path)])
             assert "was not sent" in said
             assert str(canary.parent) not in said
             status, text = ask(f"{served.url}/gradio_api/file={path}")
@@ -85,7 +88,7 @@ def test_files_of_the_server_are_neither_opened_nor_copied_nor_sent(served, cana
 
 def test_a_device_is_refused_at_once(served):
     began = time.monotonic()
-    assert "was not sent" in call(served, "open_run", [file("/dev/zero")])
+    assert "was not sent" in call(served, [file("/dev/zero")])
     assert time.monotonic() - began < 20
 
 
@@ -99,7 +102,7 @@ def test_no_address_is_ever_fetched(served, monkeypatch):
     monkeypatch.setattr(gradio.processing_utils, "async_ssrf_protected_download", fetch)
     address = "http://example.org/a.png"
     for value in (file(address), file("", url=address), {"url": address, "path": None}):
-        assert "was not sent" in call(served, "open_run", [value])
+        assert "was not sent" in call(served, [value])
     for asked in (f"file={address}", f"proxy={address}", f"file=/{address}"):
         assert ask(f"{served.url}/gradio_api/{asked}")[0] in (403, 404)
     assert fetched == []
@@ -108,7 +111,7 @@ def test_no_address_is_ever_fetched(served, monkeypatch):
 def test_a_drawing_that_holds_a_script_is_never_shown_in_the_page(served):
     drawing = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
     path = upload(served, "a.svg", drawing)
-    call(served, "open_run", [file(path)])
+    call(served, [file(path)])
     with urllib.request.urlopen(f"{served.url}/gradio_api/file={path}", timeout=30) as response:
         assert response.headers["Content-Disposition"].startswith("attachment")
         assert "svg" not in response.headers["Content-Type"]
@@ -116,7 +119,7 @@ def test_a_drawing_that_holds_a_script_is_never_shown_in_the_page(served):
 
 def test_errors_name_files_and_never_folders(served):
     path = upload(served, "words.safetensors", b"these are words")
-    said = call(served, "open_run", [file(path)])
+    said = call(served, [file(path)])
     assert "words.safetensors" in said
     assert str(Path(path).parent) not in said
     told = "Cannot open '/srv/a b/d.png' (/x/y); steps/s 3/4, see https://a.org/b/c."
