@@ -39,7 +39,15 @@ def handler(served, elem_id: str) -> int:
 
 def call(served, data: list) -> str:
     """All that the page is told when it opens a run."""
-    session = uuid.uuid4().hex
+    session, sessions = uuid.uuid4().hex, served.explorer.sessions
+    opened = sessions.open_page(session, sessions.open().token)
+    try:
+        return _call(served, session, data)
+    finally:
+        sessions.drop(opened)
+
+
+def _call(served, session: str, data: list) -> str:
     asked = {"fn_index": handler(served, "open-run"), "session_hash": session, "data": data}
     status, text = ask(f"{served.url}/gradio_api/queue/join", json.dumps(asked).encode())
     if status != 200:
