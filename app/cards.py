@@ -93,7 +93,7 @@ def history(session: Session, now: float | None = None) -> str:
     if not cards:
         cards = (
             '<p class="note">Nothing yet: what you reconstruct and generate in this tab gathers here, each with all its '
-            "steps. A run that somebody saved opens above.</p>"
+            "steps. A run that somebody saved opens below.</p>"
         )
     return f'{_fullness(Shelf.of(session))}<div class="hcards">{cards}</div>'
 

@@ -59,6 +59,22 @@ document.addEventListener('click', async (event) => {
   if (answer) explorer.told(answer);
 });
 
+// Tabs: the chosen one is in sight, also where the strip is narrower than they are; arrows go from one to the next.
+document.addEventListener('click', (event) => {
+  const tab = event.target.closest('[role=tab]');
+  const strip = tab?.parentElement;
+  if (tab) strip.scrollTo({left: tab.offsetLeft - (strip.clientWidth - tab.offsetWidth) / 2});
+});
+document.addEventListener('keydown', (event) => {
+  const tab = event.target.closest('[role=tab]'), step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+  if (!tab || !step) return;
+  event.preventDefault();
+  const all = [...tab.parentElement.querySelectorAll('[role=tab]')];
+  const next = all[(all.indexOf(tab) + step + all.length) % all.length];
+  next.focus();
+  next.click();
+});
+
 // Captions over the view, where there is more to tell than which object it is.
 explorer.on('panes', ({panes, look, several}) => {
   document.getElementById('end-comparison').hidden = !several;

@@ -63,12 +63,12 @@ def build(page: Page) -> GenerateTab:
             1, 100, options.steps, step=1, label="Denoising steps",
             info="Steps from noise to object.", elem_id="generate-steps", buttons=[],
         )  # fmt: skip
-    with gr.Row(elem_classes="actions"):
-        go = gr.Button("Generate", variant="primary", elem_id="generate")
-        stop = gr.Button("Cancel", elem_id="generate-cancel", interactive=False)
     problem = gr.HTML("", elem_id="generate-problem")
     gr.HTML('<h3 class="section">Results of this tab</h3>')
     history = clickable("history")
+    with gr.Row(elem_classes="actions"):
+        go = gr.Button("Generate", variant="primary", elem_id="generate")
+        stop = gr.Button("Cancel", elem_id="generate-cancel", interactive=False)
 
     def generate(
         request: gr.Request,

@@ -33,17 +33,18 @@ class HistoryTab:
 
     def __init__(self, page: Page, made: GenerateTab, fitted: ReconstructTab):
         self.page, self.made, self.fitted = page, made, fitted
-        self.file = gr.File(
-            label="Open a run or scene file",
-            show_label=False,
-            height=42,
-            elem_id="open-run",
-            buttons=[],
-        )
-        self.problem = gr.HTML("", elem_id="open-problem")
         self.cards = gr.HTML(
             SKELETON, elem_id="cards", js_on_load=script("history.js"), apply_default_css=False
         )
+        self.problem = gr.HTML("", elem_id="open-problem")
+        with gr.Row(elem_classes="actions"):
+            self.file = gr.File(
+                label="Open a run or scene file",
+                show_label=False,
+                height=42,
+                elem_id="open-run",
+                buttons=[],
+            )
 
     def wire(self) -> None:
         """What happens on the page."""

@@ -28,16 +28,10 @@ SKELETON = """
  </div>
  <div class="insp-bar">
   <p class="insp-line"></p>
-  <div class="transport">
-   <button type="button" data-act="back" title="One step back (left arrow)">&#9664;</button>
-   <button type="button" data-act="play" aria-pressed="false" title="Play the steps (space)">Play</button>
-   <button type="button" data-act="on" title="One step on (right arrow)">&#9654;</button>
-   <button type="button" data-act="loop" aria-pressed="false" title="Begin anew at the end">Loop</button>
-  </div>
  </div>
  <div class="insp-charts"></div>
  <div class="insp-tree" hidden></div>
- <form class="insp-branch" title="With nothing changed the branch takes the same steps, bit for bit">
+ <form class="insp-branch" id="insp-form" title="With nothing changed the branch takes the same steps, bit for bit">
   <h4>Branch from this step <small>what you leave empty stays as it was</small></h4>
   <div class="insp-fields">
    <label title="Of all draws after this step">Seed <input name="seed" type="number" min="0" step="1"></label>
@@ -45,8 +39,7 @@ SKELETON = """
    <label title="How hard the remaining steps are pulled towards your pictures (lambda_gd in the paper)">Guidance gain &lambda; <input name="guidance_gain" type="number" min="0" step="any"></label>
    <label title="Small guides noisy steps, large clean ones (omega in the paper)">SNR exponent &omega; <input name="snr_power" type="number" min="0" max="1" step="any"></label>
   </div>
-  <div class="insp-go"><label class="insp-swap"><input name="swap" type="checkbox"> guide with the pictures that lie in Reconstruct now</label>
-  <button type="submit" class="insp-primary">Branch from here</button></div>
+  <label class="insp-swap"><input name="swap" type="checkbox"> guide with the pictures that lie in Reconstruct now</label>
  </form>
  <div class="insp-planes">
   <h4>Triplane <small>planes xy, xz, yz &times; channels</small><label title="Values from which colours are full">range <input type="range" min="0.2" max="3" step="0.1" value="2" aria-label="Colour range"><output>&plusmn;2.0</output></label></h4>
@@ -54,6 +47,15 @@ SKELETON = """
  </div>
  <p class="insp-cost"></p>
  <div class="insp-enlarged" hidden><div class="tile"></div><div class="bars"></div></div>
+ <div class="bar">
+  <button type="submit" form="insp-form" class="insp-primary">Branch from here</button>
+  <div class="transport">
+   <button type="button" data-act="back" title="One step back (left arrow)" aria-label="One step back">&#9664;</button>
+   <button type="button" data-act="play" aria-pressed="false" title="Play the steps (space)">Play</button>
+   <button type="button" data-act="on" title="One step on (right arrow)" aria-label="One step on">&#9654;</button>
+   <button type="button" data-act="loop" aria-pressed="false" title="Begin anew at the end">Loop</button>
+  </div>
+ </div>
 </div>
 """
 

@@ -46,13 +46,6 @@ SKELETON = f"""
    <button type="button" data-mode="paper" aria-pressed="false" title="Every point drawn by deterministic DDIM, as in the paper's demonstration">Paper</button>
   </div>
  </div>
- <div class="blend-row">
-  <button type="button" data-act="play" data-need="ready" aria-pressed="false" title="Go there and back">Play</button>
-  <button type="button" data-act="loop" aria-pressed="true" title="Turn round at the ends">Loop</button>
-  <button type="button" data-act="keep" data-need="ready" title="Put the object at the knob into the history">Keep</button>
-  <button type="button" data-act="mp4" data-need="ready" title="The path from A to B as a film">MP4</button>
-  <button type="button" data-act="gif" data-need="ready" title="The same as a GIF">GIF</button>
- </div>
  <h4>Main directions <small>applied to what is shown</small><button type="button" data-act="reset" title="Back to the object">Reset</button></h4>
  <div class="blend-directions">{
     "".join(
@@ -62,6 +55,13 @@ SKELETON = f"""
         for k in range(DIRECTIONS)
     )
 }</div>
+ <div class="bar">
+  <button type="button" class="primary" data-act="keep" data-need="ready" title="Put the object at the knob into the history">Add to history</button>
+  <button type="button" data-act="play" data-need="ready" aria-pressed="false" title="Go there and back">Play</button>
+  <button type="button" data-act="loop" aria-pressed="true" title="Turn round at the ends">Loop</button>
+  <button type="button" data-act="mp4" data-need="ready" title="The path from A to B as a film">MP4</button>
+  <button type="button" data-act="gif" data-need="ready" title="The same as a GIF">GIF</button>
+ </div>
 </div>
 """
 

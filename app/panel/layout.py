@@ -45,9 +45,9 @@ def theme() -> gr.themes.Base:
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(
-        button_primary_background_fill="var(--accent)",
-        button_primary_background_fill_hover="color-mix(in srgb, var(--accent) 88%, black)",
-        button_primary_background_fill_dark="#5870f0",
+        button_primary_background_fill="var(--solid)",
+        button_primary_background_fill_hover="color-mix(in srgb, var(--solid) 88%, black)",
+        button_primary_background_fill_dark="var(--solid)",
         button_secondary_background_fill="var(--ground)",
         button_secondary_border_color="var(--line)",
         button_large_text_size="14px",
@@ -69,10 +69,10 @@ def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
     with Panel(title=TITLE, fill_width=True, delete_cache=(600, 7200)) as demo:
         gr.HTML(header_html(method), elem_id="header", apply_default_css=False)
         with gr.Row(elem_id="main"):
-            with gr.Column(elem_id="panel", min_width=360):
+            with gr.Column(elem_id="panel", min_width=0):
                 chosen, shown, note = prior.choice(sessions.priors)
-                panel = gr.Tabs(elem_id="tabs")
-            with gr.Column(elem_id="stage", min_width=480):
+                panel = gr.Tabs(elem_id="tabs", overflow_behavior="wrap")
+            with gr.Column(elem_id="stage", min_width=0):
                 toolbar, timeline = build_stage()
         page = Page(sessions, runner, chosen, shown, toolbar, timeline)
         with panel:

@@ -63,7 +63,7 @@ class Pictures:
         """Examples, slots, and the place where a problem is told."""
         first = self.page.priors.first.method
         self.examples = clickable("examples", examples_html(first.data))
-        with gr.Tabs(elem_id="slots"):
+        with gr.Tabs(elem_id="slots", overflow_behavior="wrap"):
             self.tabs, self.slots = zip(*(self._slot(place) for place in range(SLOTS)), strict=True)
         self.problem = gr.HTML("", elem_id="problem")
 
