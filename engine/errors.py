@@ -27,6 +27,18 @@ class ImageError(EngineError):
     """A picture cannot be used."""
 
 
+class CutoutError(ImageError):
+    """The object cannot be told from its background with certainty.
+
+    Attributes:
+        finding: Half a sentence about why.
+    """
+
+    def __init__(self, finding: str):
+        self.finding = finding
+        super().__init__(f"{finding}; paint the object with the brush.")
+
+
 class DataError(EngineError):
     """A data set folder cannot be used."""
 

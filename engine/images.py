@@ -31,6 +31,7 @@ __all__ = [
     "join_views",
     "matte",
     "open_image",
+    "open_mask",
     "open_texture",
     "posed_view",
     "prepare_view",
@@ -66,6 +67,28 @@ def open_image(source: Source, name: str | None = None) -> Float[np.ndarray, "he
         name = plain(Path(source).name) if name is None else name
         data = _read_bytes(Path(source), name)
     return _from_array(decode(data, name), name)
+
+
+def open_mask(source: Source, name: str | None = None) -> Bool[np.ndarray, "height width"]:
+    """A picture file as a mask: True where it is bright and opaque.
+
+    Args:
+        source: See `open_image`.
+        name: See `open_image`.
+
+    Raises:
+        ImageError: If it cannot be read, or marks nothing.
+    """
+    rgba = open_image(source, name)
+    mask = rgba[..., :3].mean(-1) * rgba[..., 3] > 0.5
+    if not mask.any():
+        called = name or (
+            plain(Path(source).name) if isinstance(source, Path | str) else "The mask"
+        )
+        raise ImageError(
+            f"{called} marks nothing; expected a mask that is white where the object is."
+        )
+    return mask
 
 
 def open_texture(data: bytes, name: str) -> UInt8[np.ndarray, "height width 4"]:
@@ -125,9 +148,16 @@ def prepare_view(
     objects: Float[np.ndarray, "n points 3"],
     brush: Bool[np.ndarray, "rows cols"] | None = None,
     name: str | None = None,
+    *,
+    accept: bool = False,
 ) -> Views:
-    """A dropped picture as one view for a prior: `open_image`, `cut_out`, `frame_view`."""
-    cutout = cut_out(open_image(source, name), brush)
+    """A dropped picture as one view for a prior: `open_image`, `cut_out`, `frame_view`.
+
+    Raises:
+        CutoutError: If the object cannot be told from its background with certainty, and that was not to be accepted.
+        ImageError: If the picture cannot be used at all.
+    """
+    cutout = cut_out(open_image(source, name), brush, accept=accept)
     return frame_view(cutout, azimuth_deg, elevation_deg, distance, size, objects)
 
 

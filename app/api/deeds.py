@@ -20,8 +20,8 @@ from app.present import DOWNLOADS
 from app.priors import Priors
 from app.records import Record
 from app.session import Session
-from engine.errors import ConfigError, EngineError, ImageError
-from engine.images import join_views, open_image, posed_view, prepare_view
+from engine.errors import ConfigError, CutoutError, EngineError, ImageError
+from engine.images import join_views, open_image, open_mask, posed_view, prepare_view
 from engine.methods.base import fit_options_of
 from engine.types import Views
 
@@ -119,19 +119,23 @@ def picture_views(session: Session, picture: schema.Picture) -> Views:
     distance = session.method.data.distance if picture.distance is None else picture.distance
     brush = None if picture.mask is None else mask_of(session, path, picture.mask)
     outlines = session.prior.outlines()
-    return prepare_view(path, picture.azimuth, picture.elevation, distance, SIZE, outlines, brush)
+    camera = picture.azimuth, picture.elevation, distance
+    try:
+        return prepare_view(path, *camera, SIZE, outlines, brush, picture.file)
+    except CutoutError as error:
+        raise ImageError(f"{picture.file}: {error.finding}; give it a mask.") from None
 
 
 def mask_of(session: Session, picture: Path, name: str) -> np.ndarray:
-    """An uploaded mask, `height width` bool: white and opaque where the object is.
+    """An uploaded mask (see `open_mask`), `height width`.
 
     Raises:
         ImageError: If it is not of the picture's size.
     """
-    mask = open_image(session.part(Files).path(name))
-    if mask.shape[:2] != open_image(picture).shape[:2]:
+    mask = open_mask(session.part(Files).path(name), name)
+    if mask.shape != open_image(picture).shape[:2]:
         raise ImageError(f"{name} is not of the picture's size; give a mask of the same size.")
-    return mask[..., :3].mean(-1) * mask[..., 3] > 0.5
+    return mask
 
 
 def interpolate(desk: Desk, asked: schema.Interpolating) -> Job:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import tyro
 
 from app.commands.results import write_result
-from engine.errors import ConfigError, plain
+from engine.errors import ConfigError, CutoutError, ImageError, plain
 from train.arguments import Mode, check_orbit, open_method
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from engine.methods.base import Method
     from engine.types import Views
     from train.progress import Progress
@@ -45,6 +47,11 @@ class Reconstruct:
     """Text files with 16 numbers, camera to world, OpenCV axes, SRN units."""
     intrinsics: Path | None = None
     """SRN's intrinsics.txt, or a 3x3 matrix."""
+    mask: tuple[Path, ...] = ()
+    """Pictures that are white where the object is, one per picture; without them it is cut out by transparency or a plain
+    background."""
+    accept_cutout: bool = False
+    """Go on where it is doubtful that what was cut out is the object."""
     mode: Mode = "ours"
     """`paper`: the published procedure; `ours`: with guided renoising and averaged finetuning."""
     seed: int = 0
@@ -75,6 +82,8 @@ class Reconstruct:
             "seed": self.seed,
             "settings": to_json(options),
             "images": [path.name for path in self.images],
+            "masks": [path.name for path in self.mask],
+            "accept_cutout": self.accept_cutout,
             "camera": camera_json(views),
         }
         write_result(method, latent, about, self.out, progress, views)
@@ -89,6 +98,11 @@ class Reconstruct:
             )
         if framed:
             self._orbits()
+        if self.mask and (posed or len(self.mask) != len(self.images)):
+            raise ConfigError(
+                f"Found {len(self.mask)} masks for {len(self.images)} pictures{' with poses' if posed else ''}; "
+                "give one per picture, and none where --pose says where the camera stood."
+            )
 
     def _orbits(self) -> list[tuple[float, float, float]]:
         """Azimuth, elevation and distance of each picture."""
@@ -102,17 +116,29 @@ class Reconstruct:
         return orbits
 
     def _framed_views(self, method: Method) -> Views:
-        from engine.images import join_views, prepare_view
+        from engine.images import join_views
         from engine.mesh import framing_objects
 
         objects = framing_objects(method.scene(latent).field for latent in method.gallery)
-        pairs = zip(self.images, self._orbits(), strict=True)
-        return join_views(
-            [
-                prepare_view(image, *orbit, PICTURE_SIZE, objects, name=plain(image))
-                for image, orbit in pairs
-            ]
-        )
+        masks = self.mask or [None] * len(self.images)
+        given = zip(self.images, self._orbits(), masks, strict=True)
+        return join_views([self._framed_view(*one, objects) for one in given])
+
+    def _framed_view(
+        self, image: Path, orbit: tuple, mask: Path | None, objects: np.ndarray
+    ) -> Views:
+        from engine.images import open_mask, prepare_view
+
+        brush = None if mask is None else open_mask(mask, plain(mask))
+        accept = self.accept_cutout
+        try:
+            return prepare_view(
+                image, *orbit, PICTURE_SIZE, objects, brush, plain(image), accept=accept
+            )
+        except CutoutError as error:
+            raise ImageError(
+                f"{plain(image)}: {error.finding}; give a mask with --mask, or go on with --accept-cutout."
+            ) from None
 
     def _posed_views(self) -> Views:
         from engine.images import join_views, posed_view, read_intrinsics, read_pose

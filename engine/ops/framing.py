@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from engine.errors import ImageError
+from engine.errors import CutoutError, ImageError
 from engine.types import WORLD_PER_SRN, Camera
 
 ASPECT_SPREAD = 0.05
@@ -48,7 +48,7 @@ def outline(alpha: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "4"]:
     """
     cols, rows = alpha.max(0), alpha.max(1)
     if alpha.max() < 0.5:
-        raise ImageError("There is no object in the picture; paint it with the brush.")
+        raise CutoutError("There is no object in the picture")
     left, right = _span(cols)
     top, bottom = _span(rows)
     if max(right - left, bottom - top) < SMALLEST_OBJECT:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from engine.errors import ImageError
+from engine.errors import CutoutError, ImageError
+from engine.ops.doubts import doubt_about_alpha, doubt_about_cutout
 
 WHITE_TOLERANCE = 0.06
 """How far a background pixel may be from white; JPEG leaves about 0.03."""
@@ -21,25 +22,31 @@ TRANSPARENT_SHARE = 0.02
 """Share of transparent pixels from which a picture's own alpha is taken for its mask."""
 SPECK = 0.01
 """Parts smaller than this share of the largest part are dust."""
-PAINT = "paint the object with the brush"
+SAME_SHARE = 1 / 3
+"""Share of the tolerance within which a part that the object encloses is a hole, unless the background is white."""
 
 
 def matte(
     rgba: Float[np.ndarray, "height width 4"],
     brush: Bool[np.ndarray, "rows cols"] | None = None,
+    *,
+    accept: bool = False,
 ) -> Float[np.ndarray, "height width"]:
     """Coverage of the object.
 
     A brush wins over all; then the picture's own alpha where it varies; then a white background, and then a background
-    of one colour, both reached from the border, so that white parts inside the object stay.
+    of one colour, both reached from the border, so that white parts inside the object stay. What was not painted is
+    judged (`engine.ops.doubts`).
 
     Args:
         rgba: The picture.
         brush: True where the user painted the object, on the picture or a scaled copy of
             it; None or all False if nobody did.
+        accept: Whether a doubtful mask is taken all the same.
 
     Raises:
-        ImageError: If the picture is empty, or nothing tells the object from its background.
+        CutoutError: If nothing tells the object from its background, or not with certainty.
+        ImageError: If the picture is empty, or the brush does not fit it.
     """
     if brush is not None and brush.any():
         return _from_brush(rgba, brush)
@@ -47,19 +54,26 @@ def matte(
     if alpha.max() < 0.02:
         raise ImageError("The picture is wholly transparent; expected an object in it.")
     if (alpha < 0.5).mean() >= TRANSPARENT_SHARE:
-        return _checked(_without_specks(alpha))
-    return _from_background(rgba[..., :3] * alpha[..., None] + 1 - alpha[..., None])
+        mask = _checked(_without_specks(alpha))
+        finding = doubt_about_alpha(rgba[..., :3], mask)
+    else:
+        mask, finding = _from_background(rgba[..., :3] * alpha[..., None] + 1 - alpha[..., None])
+    if finding and not accept:
+        raise CutoutError(finding)
+    return mask
 
 
 def cut_out(
     rgba: Float[np.ndarray, "height width 4"],
     brush: Bool[np.ndarray, "rows cols"] | None = None,
+    *,
+    accept: bool = False,
 ) -> Float[np.ndarray, "height width 4"]:
     """The object on a transparent ground, its soft edges freed of the old background's colour.
 
     Arguments and errors as in `matte`.
     """
-    alpha = matte(rgba, brush)
+    alpha = matte(rgba, brush, accept=accept)
     inside = (alpha > 0.98).astype(np.float32)
     weight = cv2.blur(inside, (5, 5), borderType=cv2.BORDER_CONSTANT)
     nearby = cv2.blur(rgba[..., :3] * inside[..., None], (5, 5), borderType=cv2.BORDER_CONSTANT)
@@ -76,7 +90,7 @@ def _from_brush(rgba: np.ndarray, brush: np.ndarray) -> np.ndarray:
     rows, cols = brush.shape
     if abs(rows / height - cols / width) * max(height, width) > 2 * max(rows / height, 1):
         raise ImageError(
-            f"The brush mask is {cols} x {rows} pixels, the picture {width} x {height}; "
+            f"The painted mask is {cols} x {rows} pixels, the picture {width} x {height}; "
             "paint on this very picture."
         )
     if brush.shape != (height, width):
@@ -85,21 +99,25 @@ def _from_brush(rgba: np.ndarray, brush: np.ndarray) -> np.ndarray:
         )
         brush = resized > 0
     if brush.mean() > 0.98:
-        raise ImageError("The brush covers the whole picture; paint only the object.")
+        raise ImageError("The painted mask covers the whole picture; paint only the object.")
     return brush.astype(np.float32)
 
 
-def _from_background(rgb: np.ndarray) -> np.ndarray:
+def _from_background(rgb: np.ndarray) -> tuple[np.ndarray, str | None]:
+    """Coverage by the background's colour, and what speaks against it."""
     border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     for color, tolerance in (
         (np.ones(3), WHITE_TOLERANCE),
         (np.median(border, 0), COLOR_TOLERANCE),
     ):
         if (_distance(border, color) < tolerance).mean() >= BORDER_SHARE:
-            return _flood(_distance(rgb, color), tolerance)
-    raise ImageError(
-        "The picture has neither transparency nor a background of one colour to tell the object from; "
-        f"{PAINT}."
+            distance = _distance(rgb, color)
+            alpha, inside = _flood(
+                distance, tolerance, white=bool(color.min() > 1 - WHITE_TOLERANCE)
+            )
+            return alpha, doubt_about_cutout(rgb, alpha, distance, inside)
+    raise CutoutError(
+        "The picture has neither transparency nor a background of one colour to tell the object from"
     )
 
 
@@ -107,22 +125,35 @@ def _distance(rgb: np.ndarray, color: np.ndarray) -> np.ndarray:
     return np.abs(rgb - color.astype(np.float32)).max(-1)
 
 
-def _flood(distance: np.ndarray, tolerance: float) -> np.ndarray:
-    """Coverage where background is what lies within `tolerance` and hangs together with the border."""
+def _flood(distance: np.ndarray, tolerance: float, white: bool) -> tuple[np.ndarray, float]:
+    """Coverage where background is what lies within `tolerance` and hangs together with the border.
+
+    Returns:
+        Coverage, and the area in the background's colour that it encloses over its own. Parts inside that have exactly
+        the colour of a background which is not white are holes.
+    """
     near = (distance < tolerance).astype(np.uint8)
-    _, labels = cv2.connectedComponents(near, connectivity=4)
+    count, labels = cv2.connectedComponents(near, connectivity=4)
     at_border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    background = np.isin(labels, np.unique(at_border[at_border > 0]))
+    outside = np.zeros(count, bool)
+    outside[at_border] = True
+    if not white:
+        sums = np.bincount(labels.ravel(), distance.ravel(), count)
+        areas = np.bincount(labels.ravel(), minlength=count)
+        outside |= sums < SAME_SHARE * tolerance * areas
+    outside[0] = False
+    background = outside[labels]
     if background.mean() > 0.9995:
         raise ImageError(
             "The picture shows one plain colour and nothing else; expected an object in it."
         )
     solid = _without_specks((~background).astype(np.float32))
+    inside = float((near[solid > 0]).mean()) if solid.any() else 0.0
     edge = (solid > 0) & (cv2.erode(solid, np.ones((3, 3)), borderValue=1) == 0)
     # An edge pixel is covered as far as its colour has left the background's towards its neighbours'.
     strongest = cv2.dilate(distance.astype(np.float32), np.ones((3, 3)))
     solid[edge] *= (distance[edge] / np.maximum(strongest[edge], tolerance)).clip(0.02, 1)
-    return _checked(solid)
+    return _checked(solid), inside
 
 
 def _without_specks(alpha: np.ndarray) -> np.ndarray:
@@ -138,11 +169,9 @@ def _without_specks(alpha: np.ndarray) -> np.ndarray:
 
 
 def _checked(alpha: np.ndarray) -> np.ndarray:
-    share = (alpha > 0.5).mean()
-    if share > 0.98:
-        raise ImageError(f"The mask covers the whole picture; leave a background or {PAINT}.")
-    if (alpha > 0.5).sum() < 64:
-        raise ImageError(
-            f"The object found covers only {int((alpha > 0.5).sum())} pixels; {PAINT}."
-        )
+    solid = alpha > 0.5
+    if solid.mean() > 0.98:
+        raise CutoutError("The mask covers the whole picture")
+    if solid.sum() < 64:
+        raise CutoutError(f"The object that was found covers only {int(solid.sum())} pixels")
     return alpha
