@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from app.plans import OPTIONS
 from app.priors import Prior, Priors
-from app.records import WITHOUT, Kind, Record
+from app.records import Kind, Record
 from engine.checkpoint import fingerprint
-from engine.config import from_json, to_json
+from engine.config import Bounds, from_json, to_json
 from engine.diffusion.schedule import Schedule
 from engine.errors import (
     ConfigError,
     EngineError,
-    SceneError,
     TimelineError,
     UnsupportedTaskError,
-    one_line,
+    plain,
+    sentence_part,
 )
 from engine.events import Run
-from engine.explore.timeline import Timeline, result_step
+from engine.explore.timeline import MOST_BYTES, Timeline, result_step
 from engine.fields.triplane import TriplaneField
 from engine.methods.base import FitOptions, Method, MethodInfo, SampleOptions, TrainingData
+from engine.methods.options import TIMESTEPS, Mode
 from engine.ops import compiled
+from engine.reading import open_tensors
 from engine.scene import FORMAT as SCENE_FORMAT
 from engine.scene import Scene
 
 NOTE = "run"
 """Where in a file's provenance its note stands."""
 LONGEST_TITLE = 80
+END_OF_CALENDARS = 2.5e11
+"""Seconds since 1970 in the year 9892: nobody can show a later day."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,31 @@ class Note:
 
     kind: Kind = "file"
     title: str = ""
-    made: float = 0.0
-    psnrs: tuple[float, ...] = ()
-    figures: Any = field(default_factory=dict)
+    made: Annotated[float, Bounds(0.0, END_OF_CALENDARS)] = 0.0
+    psnrs: Annotated[tuple[float, ...], Bounds(0, 64)] = ()
+    figures: Annotated[dict[str, float], Bounds(0, 100)] = field(default_factory=dict)
     method: tuple[str, str] = ("file", "An opened file")
     weights: str = ""
     data: TrainingData = field(default_factory=TrainingData)
     schedule: Schedule = field(default_factory=Schedule)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a file's provenance must say in this way if it says it at all."""
+
+    checkpoint: Annotated[str, Bounds(0, 300)] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    without_kernels: tuple[compiled.Kind, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The same of its settings, whatever they are of."""
+
+    mode: Mode = "ours"
+    steps: Annotated[int, Bounds(0, TIMESTEPS)] = 0
 
 
 def save(record: Record, path: Path) -> Path:
@@ -103,12 +122,15 @@ def load(path: Path | str) -> tuple[Timeline, Note]:
         SceneError: If it is a damaged scene's file.
     """
     path = Path(path)
-    timeline = _of_scene_file(path) if _format(path) == SCENE_FORMAT else Timeline.load(path)
+    expected = "a run or a scene saved as .safetensors"
+    with open_tensors(path, TimelineError, expected, MOST_BYTES, name=path.name) as file:
+        kind = file.header.get("format")
+    timeline = _of_scene_file(path) if kind == SCENE_FORMAT else Timeline.load(path)
     try:
         return timeline, _checked(timeline, path.stem)
-    except (ConfigError, TypeError, ValueError) as error:
+    except ConfigError as error:
         raise TimelineError(
-            f"{path.name}: the run's file is damaged ({one_line(error)}); save it again."
+            f"{plain(path.name)}: the run's file is damaged ({sentence_part(error)}); save it again."
         ) from error
 
 
@@ -142,7 +164,7 @@ def opened(timeline: Timeline, note: Note, prior: Future[Prior] | None, device: 
         psnrs=note.psnrs,
         made=note.made or time.time(),
         noise=timeline.noise,
-        figures={str(name): float(value) for name, value in note.figures.items()},
+        figures=note.figures,
         kept=timeline.kept,
     )
 
@@ -189,50 +211,37 @@ def missing(method: Method) -> str:
     )
 
 
-def _format(path: Path) -> str | None:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("format")
-    except (SafetensorError, OSError):
-        return None  # `Timeline.load` says what is wrong with it
-
-
 def _of_scene_file(path: Path) -> Timeline:
-    try:
-        scene = Scene.load(path)
-    except SceneError as error:
-        raise SceneError(str(error).replace(str(path), path.name)) from error
+    scene = Scene.load(path, name=path.name)
     steps = [result_step(scene.field.triplane[None])]
     return Timeline(steps, scene.field.decoder, scene.provenance)
 
 
 def _checked(timeline: Timeline, name: str) -> Note:
-    """A file's note, if what others rely on is as it should be."""
+    """A file's note, if what others rely on is as it should be.
+
+    Raises:
+        ConfigError: If it is not.
+    """
     provenance = timeline.provenance
-    if not isinstance(provenance, Mapping) or {"self", "latent"} & set(provenance):
-        raise ValueError("its provenance is not understood")
-    if not isinstance(provenance.get("checkpoint"), str | None):
-        raise ValueError("its checkpoint has no name")
-    if not isinstance(provenance.get("settings", {}), Mapping):
-        raise ValueError("its settings are not understood")
-    if not set(provenance.get(WITHOUT, ())) <= set(get_args(compiled.Kind)):
-        raise ValueError("it was made without kernels that there are none of")
-    note = from_json(Note, dict(provenance.get(NOTE, {})), "note")
+    if taken := {"self", "latent"} & set(provenance):
+        raise ConfigError(f"found {', '.join(taken)} in its provenance")
+    known = {f.name: provenance[f.name] for f in fields(_Known) if f.name in provenance}
+    from_json(_Known, known, "provenance")
+    mode = {k: v for k, v in provenance.get("settings", {}).items() if k in ("mode", "steps")}
+    from_json(_Shown, mode, "settings")
+    note = from_json(Note, provenance.get(NOTE, {}), "note")
     if note.kind in OPTIONS and "settings" in provenance:
         from_json(OPTIONS[note.kind], provenance["settings"], "settings")
-        if not isinstance(provenance.get("seed"), int):
-            raise ValueError("its seed is no whole number")
-    numbers = [note.made, *note.psnrs, *(float(value) for value in dict(note.figures).values())]
-    if not all(math.isfinite(number) for number in numbers):
-        raise ValueError("a number in its note is none")
-    codes = [
-        code for step in timeline.steps for code in (step.latent, step.x_t) if code is not None
-    ]
-    shapes = {tuple(code.shape) for code in codes}
-    if len(shapes) > 1 or next(iter(shapes))[0] != 1:
-        raise ValueError(f"its steps have planes of shapes {shapes}")
-    title = note.title.strip()[:LONGEST_TITLE] or name.replace("_", " ")
-    return Note(**{**vars(note), "title": title})
+        if "seed" not in provenance:
+            raise ConfigError("found settings without a seed")
+    late = next((s for s in timeline.steps if (s.t or 0) >= note.schedule.timesteps), None)
+    if late is not None:
+        raise ConfigError(
+            f"found {late.stage} {late.index} at timestep {late.t} of {note.schedule.timesteps}"
+        )
+    title = plain(note.title, LONGEST_TITLE) or plain(name.replace("_", " "), LONGEST_TITLE)
+    return replace(note, title=title)
 
 
 def _same(timeline: Timeline, note: Note, prior: Future[Prior]) -> Method | None:

@@ -8,29 +8,37 @@ Nothing is unpickled.
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from engine.config import from_json, to_json
+from engine.config import Bounds, from_json, to_json
 from engine.content import key_of
 from engine.convert.official import load_official
 from engine.device import network_dtype
-from engine.errors import CheckpointError, ConfigError, one_line
-from engine.files import replacing, write_json
+from engine.errors import CheckpointError, ConfigError, plain, sentence_part
+from engine.files import MEGABYTE, replacing, write_json
 from engine.methods import METHODS
 from engine.methods.base import FitOptions, Method, SampleOptions, TrainingData
 from engine.methods.ssdnerf import SSDNeRF
+from engine.nets.shapes import shapes_of, unbuilt
+from engine.reading import FLOATS, misfit, open_tensors, read_json
 
 FORMAT = "ssdnerf-explorer-checkpoint/1"
 FOLDER = Path(__file__).resolve().parent.parent / "checkpoints"
-SHARD_BYTES = 16 * 2**20
+SHARD_BYTES = 16 * MEGABYTE
+MOST_BYTES = 512 * MEGABYTE
+"""Of all files of weights together; the paper's largest prior has 250."""
+MOST_SHARDS = 64
+MOST_LATENTS = 4096
+"""In the gallery, and as directions."""
 EXTRAS = ("mean_latent", "directions", "gallery")
 """Tensors beside the weights: see `engine.methods.base.Method`."""
 
@@ -105,11 +113,11 @@ def find_checkpoint(name: str | Path) -> Path:
         CheckpointError: If there is none.
     """
     for folder in (Path(name), FOLDER / name):
-        if (folder / "config.json").is_file():
+        if os.path.isfile(folder / "config.json"):
             return folder
     bundled = ", ".join(list_checkpoints()) or "none"
     raise CheckpointError(
-        f"{name}: found no checkpoint (a folder with config.json) there; bundled checkpoints: {bundled}."
+        f"{plain(name)}: found no checkpoint (a folder with config.json) there; bundled checkpoints: {bundled}."
     )
 
 
@@ -130,46 +138,47 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
         return method
     folder = find_checkpoint(name)
     try:
-        config = json.loads((folder / "config.json").read_text())
-    except ValueError as error:
+        method = _unpacked(folder, device)
+    except ConfigError as error:
         raise CheckpointError(
-            f"{folder / 'config.json'}: not readable as JSON ({error})."
-        ) from error
-    if not isinstance(config, dict):
-        raise CheckpointError(
-            f"{folder / 'config.json'}: found a {type(config).__name__}, expected an object."
-        )
-    if config.get("format") != FORMAT or config.get("method") not in METHODS:
-        raise CheckpointError(
-            f"{folder}: found format {config.get('format')!r} and method {config.get('method')!r}, "
-            f"expected {FORMAT!r} and one of {', '.join(METHODS)}."
-        )
-    kind, kind_config = METHODS[config["method"]]
-    try:
-        settings = config.get("settings", {})
-        method = kind(from_json(kind_config, config["model"], "config.model"))
-        method.sample_options = from_json(SampleOptions, settings["sample"], "settings.sample")
-        method.fit_options = from_json(FitOptions, settings["fit"], "settings.fit")
-        method.paper_sample_options = from_json(
-            SampleOptions, settings["paper_sample"], "settings.paper_sample"
-        )
-        method.paper_fit_options = from_json(
-            FitOptions, settings["paper_fit"], "settings.paper_fit"
-        )
-        method.data = from_json(TrainingData, config.get("data", {}), "config.data")
-        tensors = _read_tensors(folder)
-        for extra in EXTRAS:
-            setattr(method, extra, tensors.pop(f"latents.{extra}").float().to(device))
-        method.load_state_dict({key: value.float() for key, value in tensors.items()})
-    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{folder}: the checkpoint is damaged ({one_line(error)}); restore it."
+            f"{plain(folder)}: the checkpoint is damaged ({sentence_part(error)}); restore it."
         ) from error
     method = method.to(device).eval().requires_grad_(False)
     method.unet.to(memory_format=torch.channels_last)
     method.checkpoint = folder.name
     method.network_dtype = network_dtype(device)
     return method
+
+
+@dataclass(frozen=True)
+class _Settings:
+    sample: SampleOptions
+    fit: FitOptions
+    paper_sample: SampleOptions
+    paper_fit: FitOptions
+
+
+@dataclass(frozen=True)
+class _Config:
+    """What `config.json` holds; `model` is a config of the method's."""
+
+    format: Literal[FORMAT]
+    method: Literal[tuple(METHODS)]
+    model: Any
+    settings: _Settings
+    data: TrainingData = field(default_factory=TrainingData)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def read_config(folder: Path | str) -> _Config:
+    """A checkpoint's `config.json`.
+
+    Raises:
+        CheckpointError: If it is missing, no JSON or of another shape.
+    """
+    return read_json(
+        Path(folder) / "config.json", _Config, CheckpointError, "a checkpoint's config.json"
+    )
 
 
 def read_metrics(folder: Path | str) -> dict[str, Any]:
@@ -179,14 +188,78 @@ def read_metrics(folder: Path | str) -> dict[str, Any]:
         CheckpointError: If it is not readable.
     """
     path = Path(folder) / "metrics.json"
-    if not path.is_file():
+    if not path.exists():
         return {}
-    try:
-        return dict(json.loads(path.read_text()))
-    except (TypeError, ValueError) as error:
+    return read_json(path, dict[str, Any], CheckpointError, "a checkpoint's metrics.json")
+
+
+def _unpacked(folder: Path, device: torch.device | str) -> SSDNeRF:
+    """The method of a folder, once all that its files say of themselves is sound.
+
+    Raises:
+        ConfigError: If something is not.
+        CheckpointError: If a file is missing or not readable.
+    """
+    config = read_config(folder)
+    kind, kind_config = METHODS[config.method]
+    model = from_json(kind_config, config.model, "config.model")
+    network = unbuilt(lambda: kind(model))
+    tensors = _read_tensors(folder, shapes_of(network), network.latent_shape)
+    method = kind(model)
+    for extra in EXTRAS:
+        setattr(method, extra, tensors.pop(f"latents.{extra}").float().to(device))
+    method.load_state_dict({key: value.float() for key, value in tensors.items()})
+    settings = config.settings
+    method.sample_options, method.fit_options = settings.sample, settings.fit
+    method.paper_sample_options, method.paper_fit_options = (
+        settings.paper_sample,
+        settings.paper_fit,
+    )
+    method.data = config.data
+    return method
+
+
+def _read_tensors(
+    folder: Path, wanted: Mapping[str, tuple[int, ...]], latent: tuple[int, ...]
+) -> dict[str, Tensor]:
+    """All tensors of a folder, none of which is read before all have the wanted names and shapes."""
+    paths = sorted(folder.glob("model*.safetensors"))
+    if not paths:
         raise CheckpointError(
-            f"{path}: not readable as a JSON object ({one_line(error)}); restore it."
-        ) from error
+            f"{plain(folder)}: found no model*.safetensors; restore the folder's files."
+        )
+    total = sum(os.path.getsize(path) for path in paths)
+    if len(paths) > MOST_SHARDS or total > MOST_BYTES:
+        raise CheckpointError(
+            f"{plain(folder)}: found {len(paths)} model*.safetensors of {total // MEGABYTE} MB, expected at most "
+            f"{MOST_SHARDS} of {MOST_BYTES // MEGABYTE} MB."
+        )
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(
+                open_tensors(path, CheckpointError, "a checkpoint's weights", MOST_BYTES)
+            )
+            for path in paths
+        ]
+        entries = {name: entry for file in files for name, entry in file.entries.items()}
+        found = {name: entry.shape for name, entry in entries.items()}
+        extras = {f"latents.{name}": _extra_shape(name, found, latent) for name in EXTRAS}
+        odd = next((name for name, entry in entries.items() if entry.kind not in FLOATS), None)
+        if problem := misfit(found, {**wanted, **extras}):
+            raise ConfigError(problem)
+        if odd is not None:
+            raise ConfigError(f"{odd} holds {entries[odd].kind}")
+        return {name: file.read(name) for file in files for name in file.entries}
+
+
+def _extra_shape(
+    name: str, found: Mapping[str, tuple[int, ...]], latent: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Shape of a tensor beside the weights: a latent, or several."""
+    if name == "mean_latent":
+        return latent
+    rows = found.get(f"latents.{name}", (0,))[:1]
+    return (*from_json(tuple[Annotated[int, Bounds(0, MOST_LATENTS)]], rows, name), *latent)
 
 
 def fingerprint(method: Method) -> str:
@@ -213,9 +286,25 @@ def known_rate(checkpoint: Path | str, method: Method, views: tuple[int, ...]) -
     """
     if Path(checkpoint).suffix == ".pth":
         return None
-    known = read_metrics(find_checkpoint(checkpoint)).get("no_prior_rate", {})
-    wanted = {"views": list(views), "weights": fingerprint(method)}
-    return known["rate"] if all(known.get(key) == value for key, value in wanted.items()) else None
+    metrics = read_metrics(find_checkpoint(checkpoint))
+    if "no_prior_rate" not in metrics:
+        return None
+    try:
+        known = from_json(_NoPriorRate, metrics["no_prior_rate"], "no_prior_rate")
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{plain(checkpoint)}: its metrics.json is damaged ({sentence_part(error)}); restore it."
+        ) from error
+    return known.rate if (known.views, known.weights) == (views, fingerprint(method)) else None
+
+
+@dataclass(frozen=True)
+class _NoPriorRate:
+    """Which rate was found for which weights and views."""
+
+    rate: Annotated[float, Bounds(0.0, 1e3)]
+    views: tuple[int, ...]
+    weights: str
 
 
 def digest(*tensors: Tensor) -> str:
@@ -224,14 +313,3 @@ def digest(*tensors: Tensor) -> str:
     for tensor in tensors:
         state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return state.hexdigest()
-
-
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    files = sorted(folder.glob("model*.safetensors"))
-    if not files:
-        raise CheckpointError(f"{folder}: found no model*.safetensors; restore the folder's files.")
-    tensors: dict[str, Tensor] = {}
-    for path in files:
-        with safe_open(path, framework="pt") as file:
-            tensors |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return tensors

@@ -130,3 +130,8 @@ _SHORT.maxlong = 30
 def one_line(error: Exception) -> str:
     """What an error of somebody else's code says, in one line that is safe to print; its name where it says nothing."""
     return plain(error) or type(error).__name__
+
+
+def sentence_part(error: EngineError) -> str:
+    """A message of ours without its full stop, to stand within another."""
+    return str(error).removesuffix(".")

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the one way in which pickled tensors are read.
+"""Files that are written whole or not at all, and the door for those that come from outside.
 
 Whatever keeps a file from being written, a full disk above all, ends as one `WriteError`.
 """
@@ -11,7 +11,6 @@ import io
 import itertools
 import json
 import os
-import pickle
 import shutil
 import stat
 from collections.abc import Iterator
@@ -27,8 +26,8 @@ except ImportError:  # Windows
     fcntl = None
 
 MEGABYTE = 2**20
-MOST_PICKLE_BYTES = 8192 * MEGABYTE
-"""A training state of the largest recipe is far smaller."""
+LFS = b"version https://git-lfs"
+"""How the file begins that Git keeps in the place of a large one."""
 
 
 @contextmanager
@@ -266,8 +265,8 @@ def regular(
         name: What messages call the file, if not by its path.
 
     Raises:
-        EngineError: Of the given kind, if it is missing, a folder, a pipe, socket or device, empty, too large or not
-            readable.
+        EngineError: Of the given kind, if it is missing, a folder, a pipe, socket or device, empty, too large, not
+            readable or a Git LFS pointer.
     """
     called = plain(path if name is None else name)
     try:
@@ -296,7 +295,17 @@ def regular(
         )
     if not os.access(path, os.R_OK):
         raise kind(f"{called}: the file cannot be read (Permission denied); expected {expected}.")
+    if found.st_size < 1024 and _begins_with(path, LFS):
+        raise kind(
+            f"{called}: found a Git LFS pointer instead of the file itself, expected {expected}; fetch it with "
+            "git lfs pull."
+        )
     return Path(path)
+
+
+def _begins_with(path: Path | str, start: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(start)) == start
 
 
 def _size(count: int) -> str:
@@ -311,26 +320,8 @@ def write_json(path: Path | str, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def load_pickle(path: Path | str, kind: type[EngineError]) -> Any:
-    """Tensors, names and numbers of a `.pth` or `.pt` file; nothing else is ever unpickled.
-
-    Raises:
-        EngineError: Of the given kind, if the file is missing, unsafe or damaged.
-    """
-    import torch  # takes a second, and most of this file needs none
-
-    path = regular(path, kind, "a .pth or .pt file", MOST_PICKLE_BYTES)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise kind(
-            f"{path}: not a file that can be read safely ({first[0]}); expected tensors, names and numbers only."
-        ) from error
-
-
 def save_pickle(path: Path | str, content: Any) -> None:
-    """Write what `load_pickle` reads, whole or not at all; each part has a checksum.
+    """Write what `engine.pickles.load_pickle` reads, whole or not at all; each part has a checksum.
 
     Raises:
         WriteError: If it cannot be written.

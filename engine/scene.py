@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from engine.config import from_json, to_json
-from engine.errors import ConfigError, SceneError, one_line
-from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
-from engine.files import MEGABYTE, regular, replacing
+from engine.errors import ConfigError, SceneError, sentence_part, shown
+from engine.fields.triplane import (
+    DecoderConfig,
+    Side,
+    TriplaneDecoder,
+    TriplaneField,
+    decoder_shapes,
+)
+from engine.files import MEGABYTE, replacing
+from engine.reading import TensorFile, open_tensors, parse_json
 
 FORMAT = "ssdnerf-explorer-scene/1"
 MOST_BYTES = 256 * MEGABYTE
@@ -51,46 +57,47 @@ class Scene:
         return path
 
     @classmethod
-    def load(cls, path: Path | str, device: torch.device | str = "cpu") -> Scene:
+    def load(
+        cls, path: Path | str, device: torch.device | str = "cpu", *, name: str | None = None
+    ) -> Scene:
         """Read what `save` wrote.
+
+        Args:
+            path: The file.
+            device: Where to put it.
+            name: What messages call the file, if not by its path.
 
         Raises:
             SceneError: If the file is missing, damaged or something else.
         """
-        path = regular(path, SceneError, "a scene saved as .safetensors", MOST_BYTES)
-        try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise SceneError(
-                f"{path}: not a readable safetensors file ({error}); expected a saved scene."
-            ) from error
-        if header.get("format") != FORMAT:
-            raise SceneError(
-                f"{path}: found format {header.get('format')!r}, expected {FORMAT!r}; "
-                "a checkpoint is opened with --checkpoint, a scene file with render or export."
-            )
-        try:
-            decoder = TriplaneDecoder(
-                from_json(DecoderConfig, json.loads(header["decoder"]), "decoder")
-            )
-            weights = {
-                k.removeprefix("decoder."): v
-                for k, v in tensors.items()
-                if k.startswith("decoder.")
-            }
-            decoder.load_state_dict(weights)
-            provenance = json.loads(header["provenance"])
-            triplane = tensors["triplane"]
-        except (KeyError, TypeError, RuntimeError, ValueError, ConfigError) as error:
-            raise SceneError(
-                f"{path}: the scene file is damaged ({one_line(error)}); save it again."
-            ) from error
-        if triplane.ndim != 4 or triplane.shape[:2] != (3, decoder.config.channels):
-            raise SceneError(
-                f"{path}: found planes of shape {tuple(triplane.shape)}, expected 3 planes of "
-                f"{decoder.config.channels} channels; save it again."
-            )
-        decoder = decoder.to(device).eval().requires_grad_(False)
-        return cls(TriplaneField(decoder, triplane), provenance)
+        expected = "a scene saved as .safetensors"
+        with open_tensors(path, SceneError, expected, MOST_BYTES, name=name, device=device) as file:
+            if file.header.get("format") != FORMAT:
+                raise SceneError(
+                    f"{file.called}: found format {shown(file.header.get('format'))}, expected {FORMAT!r}; "
+                    "a checkpoint is opened with --checkpoint, a scene file with render or export."
+                )
+            try:
+                return _unpacked(file, device)
+            except ConfigError as error:
+                raise SceneError(
+                    f"{file.called}: the scene file is damaged ({sentence_part(error)}); save it again."
+                ) from error
+
+
+def _unpacked(file: TensorFile, device: torch.device | str) -> Scene:
+    """A scene from an open file, once all that it says of itself is sound."""
+    config = parse_json(file.header.get("decoder", ""), DecoderConfig, "decoder")
+    provenance = parse_json(file.header.get("provenance", ""), dict[str, Any], "provenance")
+    planes = file.entries["triplane"].shape if "triplane" in file.entries else ()
+    sides = planes[2:] if len(planes) == 4 else (2, 2)  # any will do where it is refused below
+    rows, cols = from_json(tuple[Side, Side], sides, "planes")
+    wanted = {f"decoder.{name}": shape for name, shape in decoder_shapes(config).items()}
+    wanted["triplane"] = (3, config.channels, rows, cols)
+    if problem := file.problem(wanted):
+        raise ConfigError(problem)
+    decoder = TriplaneDecoder(config)
+    weights = (name for name in wanted if name != "triplane")
+    decoder.load_state_dict({n.removeprefix("decoder."): file.read(n) for n in weights})
+    decoder = decoder.to(device).eval().requires_grad_(False)
+    return Scene(TriplaneField(decoder, file.read("triplane").float()), provenance)

@@ -13,10 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTER = ("engine", "train", "app", "launch")
 """Later names may import earlier ones."""
 INNER = (
-    (
-        *("types", "events", "errors", "config", "noise", "files", "content", "device"),
-        *("decoding", "ffmpeg"),
-    ),
+    ("types", "events", "errors", "config", "noise", "device"),
+    ("files", "reading", "pickles", "content", "decoding", "ffmpeg"),
     ("ops", "images"),
     ("diffusion", "nets"),
     ("fields",),

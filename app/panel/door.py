@@ -23,9 +23,7 @@ GET = re.compile(
     rf"|{API}/(info/?|app_id/?|theme\.css|startup-events|queue/(data|status)|upload_progress)"
     rf"|{API}/heartbeat/{NAME}|{API}/file=/(?!/).+"
 )
-POST = re.compile(
-    rf"{API}/(queue/join|upload|cancel|reset/?|component_server/?|run/{NAME}/?)"
-)
+POST = re.compile(rf"{API}/(queue/join|upload|cancel|reset/?|component_server/?|run/{NAME}/?)")
 CALL = re.compile(rf"{API}/run/({NAME})/?")
 SESSION = re.compile(NAME)
 DEEPEST = 24

@@ -1,4 +1,4 @@
-"""Official SSDNeRF checkpoints and scenes (`.pth`) to ours and back.
+"""Official SSDNeRF checkpoints (`.pth`) to ours and back.
 
 Their weights are named after mmcv's module lists; the tables below name the parts once and are read both ways. What
 shapes do not tell (attention heads, norm groups, plane size) takes the value every released config has.
@@ -14,16 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from engine.convert.morton import from_morton, pack_bits, to_morton, unpack_bits
-from engine.errors import CheckpointError, SceneError, one_line
+from engine.config import from_json, to_json
+from engine.errors import (
+    CheckpointError,
+    ConfigError,
+    one_line,
+    plain,
+    sentence_part,
+)
 from engine.fields.triplane import DecoderConfig
-from engine.files import load_pickle, save_pickle
+from engine.files import save_pickle
 from engine.methods.ssdnerf import SSDNeRF
 from engine.methods.ssdnerf_model import SSDNeRFConfig
+from engine.nets.shapes import shapes_of, unbuilt
 from engine.nets.unet2d import UNetConfig
+from engine.pickles import load_pickle
+from engine.reading import misfit
 
 HEADS = 4
 GROUPS = 32
@@ -179,7 +187,7 @@ def infer_config(state: Mapping[str, Tensor]) -> SSDNeRFConfig:
         unet, decoder = _unet_config(parts.unet), _decoder_config(parts.decoder)
     except (KeyError, ZeroDivisionError, ValueError, IndexError) as error:
         raise CheckpointError(
-            f"found no {error} among the weights, expected the layout of an SSDNeRF checkpoint."
+            f"found no {one_line(error)} among the weights, expected the layout of an SSDNeRF checkpoint."
         ) from error
     size = (128, 128) if parts.init_code is None else tuple(parts.init_code.shape[-2:])
     config = SSDNeRFConfig(
@@ -194,22 +202,26 @@ def infer_config(state: Mapping[str, Tensor]) -> SSDNeRFConfig:
         config = replace(
             config, activation="normalized_tanh", diffusion_weight=20.0, reg_weight=0.0
         )
-    return config
+    try:
+        return from_json(SSDNeRFConfig, to_json(config), "the network")
+    except ConfigError as error:
+        raise CheckpointError(f"{sentence_part(error)}, as in an SSDNeRF checkpoint.") from error
 
 
 def _unet_config(weights: Mapping[str, Tensor]) -> UNetConfig:
     base, channels = weights["in_blocks.0.0.weight"].shape[:2]
     widths: list[list[int]] = [[]]
     factors = []
-    index = 1
-    while any(name.startswith(f"in_blocks.{index}.") for name in weights):
+    blocks = {name.split(".")[1] for name in weights if name.startswith("in_blocks.")}
+    for index in range(1, len(blocks)):
+        if str(index) not in blocks:
+            raise KeyError(f"in_blocks.{index}")
         if f"in_blocks.{index}.0.downsample.weight" in weights:
             widths.append([])
         else:
             widths[-1].append(weights[f"in_blocks.{index}.0.conv_1.2.weight"].shape[0])
             if f"in_blocks.{index}.1.qkv.weight" in weights:
                 factors.append(2 ** (len(widths) - 1))
-        index += 1
     return UNetConfig(
         channels=channels,
         base=base,
@@ -290,13 +302,18 @@ def import_official(state: Mapping[str, Tensor], config: SSDNeRFConfig | None = 
         CheckpointError: If the weights do not fit the config.
     """
     config = config or infer_config(state)
-    method = SSDNeRF(config)
+    ours = from_official(state)
     try:
-        method.load_state_dict(from_official(state))
-    except RuntimeError as error:
+        found = {name: tuple(value.shape) for name, value in ours.items()}
+        problem = misfit(found, shapes_of(unbuilt(lambda: SSDNeRF(config))))
+    except ConfigError as error:
+        problem = sentence_part(error)
+    if problem is not None:
         raise CheckpointError(
-            f"the weights do not fit the networks their shapes suggest: {one_line(error)}"
-        ) from error
+            f"the weights do not fit the networks their shapes suggest ({problem}); expected an SSDNeRF checkpoint."
+        )
+    method = SSDNeRF(config)
+    method.load_state_dict(ours)
     if config.activation == "normalized_tanh":
         method.paper_fit_options = replace(
             method.paper_fit_options,
@@ -323,83 +340,36 @@ def load_official(path: Path | str, device: torch.device | str = "cpu") -> SSDNe
     content = load_pickle(path, CheckpointError)
     if isinstance(content, Mapping) and "param" in content:
         raise CheckpointError(
-            f"{path}: this is a saved scene, expected a checkpoint with a state_dict; open it as a scene."
+            f"{plain(path)}: this is a saved scene, expected a checkpoint with a state_dict; open it as a scene."
         )
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"{path}: found no state_dict, expected an SSDNeRF checkpoint.")
+    if not isinstance(state, Mapping) or not all(
+        is_weight(name, value) for name, value in state.items()
+    ):
+        raise CheckpointError(
+            f"{plain(path)}: found no state_dict of finite weights, expected an SSDNeRF checkpoint{keys_of(content)}."
+        )
     try:
         return import_official(state).to(device)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{plain(path)}: {error}") from error
+
+
+def is_weight(name: Any, value: Any) -> bool:
+    """Whether an entry of a state dict is a named tensor of finite numbers."""
+    if not isinstance(name, str) or not isinstance(value, Tensor):
+        return False
+    return not value.is_floating_point() or bool(value.isfinite().all())
+
+
+def keys_of(content: Any) -> str:
+    """The first few keys of what is no checkpoint, for its message."""
+    if not isinstance(content, Mapping):
+        return f"; it holds a {type(content).__name__}"
+    return f"; its keys are {', '.join(plain(key, 40) for key in [*content][:5]) or 'none'}"
 
 
 def save_official(path: Path | str, method: SSDNeRF) -> Path:
     """Write a method as an official checkpoint of averaged weights."""
     save_pickle(path, {"meta": {}, "state_dict": to_official(method)})
-    return Path(path)
-
-
-# -------------------------------------------------------------------------------------- scenes
-
-
-@dataclass(frozen=True)
-class OfficialScene:
-    """What an official scene file holds.
-
-    Attributes:
-        latent: Activated triplane.
-        name: The scene's name, or None.
-        grid: Densities of the occupancy grid, or None.
-        occupied: Occupied cells, or None.
-    """
-
-    latent: Float[Tensor, "3 channels rows cols"]
-    name: str | None = None
-    grid: Float[Tensor, "size size size"] | None = None
-    occupied: Bool[Tensor, "size size size"] | None = None
-
-
-def load_scene(path: Path | str, activation: nn.Module) -> OfficialScene:
-    """Read a scene saved by the official code: its test script, its page or its training cache.
-
-    Args:
-        path: The `.pth` file.
-        activation: Of the model that the scene belongs to; training caches hold raw latents.
-
-    Raises:
-        SceneError: If the file is missing, unsafe, damaged or something else.
-    """
-    path = Path(path)
-    content = load_pickle(path, SceneError)
-    if isinstance(content, Mapping) and "state_dict" in content:
-        raise SceneError(f"{path}: this is a checkpoint, expected a saved scene; open it as one.")
-    param = content.get("param") if isinstance(content, Mapping) else None
-    if not isinstance(param, Mapping) or not {"code", "code_"} & set(param):
-        raise SceneError(f"{path}: found no code, expected a scene saved by SSDNeRF.")
-    if "code" in param:
-        latent = param["code"].float()
-    else:
-        with torch.no_grad():
-            latent = activation(param["code_"].float())
-    grid, bits = param.get("density_grid"), param.get("density_bitfield")
-    return OfficialScene(
-        latent=latent,
-        name=content.get("scene_name"),
-        grid=None if grid is None else from_morton(grid),
-        occupied=None if bits is None else from_morton(unpack_bits(bits)),
-    )
-
-
-def save_scene(path: Path | str, scene: OfficialScene) -> Path:
-    """Write a scene as the official test script does, with the parts that are there."""
-    param: dict[str, Tensor] = {"code": scene.latent.detach().float().cpu()}
-    if scene.grid is not None:
-        param["density_grid"] = to_morton(scene.grid).cpu()
-    if scene.occupied is not None:
-        param["density_bitfield"] = pack_bits(to_morton(scene.occupied)).cpu()
-    content: dict[str, Any] = {"param": param}
-    if scene.name is not None:
-        content["scene_name"] = scene.name
-    save_pickle(path, content)
     return Path(path)

@@ -10,23 +10,40 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from engine.config import Bounds
+from engine.errors import ConfigError
+
+Beta = Annotated[float, Bounds(1e-8, 0.999)]
+MOST_NOISE = 64.0
+"""Largest -log of the signal power that is left at the end: beyond, a state knows nothing of what it came from."""
+
 
 @dataclass(frozen=True)
 class Schedule:
     """DDPM's linear schedule (2006.11239), the one every SSDNeRF config uses."""
 
-    timesteps: int = 1000
+    timesteps: Annotated[int, Bounds(1, 10_000)] = 1000
     """T."""
-    beta_start: float = 1e-4
+    beta_start: Beta = 1e-4
     """First beta."""
-    beta_end: float = 2e-2
+    beta_end: Beta = 2e-2
     """Last beta."""
+
+    def check(self) -> None:
+        """Refuse noise that leaves nothing of an object."""
+        largest = max(self.beta_start, self.beta_end)
+        if -self.timesteps * math.log1p(-largest) > MOST_NOISE:
+            raise ConfigError(
+                f"Found {self.timesteps} timesteps of up to {largest:g} noise each, which leave nothing of an object; "
+                "expected fewer or smaller ones."
+            )
 
     @cached_property
     def betas(self) -> Float[Tensor, " T"]:

@@ -6,31 +6,37 @@ A timeline costs what its codes cost, never renders: `step_bytes` says how much.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.config import from_json, to_json
-from engine.errors import ConfigError, TimelineError, one_line
+from engine.config import Bounds, from_json, to_json
+from engine.errors import ConfigError, TimelineError, plain, sentence_part, shown
 from engine.events import Step
-from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
-from engine.files import MEGABYTE, regular, replacing
+from engine.fields.triplane import (
+    DecoderConfig,
+    Side,
+    TriplaneDecoder,
+    TriplaneField,
+    decoder_shapes,
+)
+from engine.files import MEGABYTE, replacing
 from engine.methods.base import STAGES
 from engine.ops.region import CELLS, Region
+from engine.reading import MOST_AXES, TensorFile, open_tensors, parse_json
 from engine.scene import Scene
 from engine.types import Camera, Views
 
 FORMAT = "ssdnerf-explorer-timeline/1"
 MOST_BYTES = 1024 * MEGABYTE
 """Size of a run's file."""
-DAMAGE = (LookupError, AttributeError, ArithmeticError, TypeError, RuntimeError, ValueError)
-"""What reading a header that somebody has changed can raise."""
+MOST_STEPS = 8192
 KNOWN_STAGES = (*STAGES, "path", "result")
 """Of the steps that a file may hold."""
 
@@ -113,33 +119,25 @@ class Timeline:
         return {name: shelf.put(f"kept.{name}", value) for name, value in parts.items()}
 
     @classmethod
-    def load(cls, path: Path | str) -> Timeline:
-        """Read what `save` wrote.
+    def load(cls, path: Path | str, *, name: str | None = None) -> Timeline:
+        """Read what `save` wrote; messages call the file `name`, or by its own name.
 
         Raises:
             TimelineError: If the file is missing, damaged or something else.
         """
-        expected = "a run saved as .safetensors"
-        path = regular(path, TimelineError, expected, MOST_BYTES, name=Path(path).name)
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise TimelineError(
-                f"{path.name}: not a readable safetensors file ({one_line(error)}); expected a saved run."
-            ) from error
-        if header.get("format") != FORMAT:
-            raise TimelineError(
-                f"{path.name}: found format {header.get('format')!r}, expected {FORMAT!r}; choose a file that was saved "
-                "as a run."
-            )
-        try:
-            return _unpacked(header, tensors)
-        except (*DAMAGE, ConfigError) as error:
-            raise TimelineError(
-                f"{path.name}: the run's file is damaged ({one_line(error)}); save it again."
-            ) from error
+        expected, name = "a run saved as .safetensors", name or Path(path).name
+        with open_tensors(path, TimelineError, expected, MOST_BYTES, name=name) as file:
+            if file.header.get("format") != FORMAT:
+                raise TimelineError(
+                    f"{file.called}: found format {shown(file.header.get('format'))}, expected {FORMAT!r}; choose a "
+                    "file that was saved as a run."
+                )
+            try:
+                return _unpacked(file)
+            except ConfigError as error:
+                raise TimelineError(
+                    f"{file.called}: the run's file is damaged ({sentence_part(error)}); save it again."
+                ) from error
 
 
 def of_scene(step: Step, scene: int) -> Step:
@@ -236,114 +234,176 @@ def _packed(step: Step, place: int, shelf: _Shelf) -> dict[str, Any]:
     }
 
 
-def _step(packed: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Step:
+# ------------------------------------------------------------------------------------- reading
+
+_Count = Annotated[int, Bounds(0, 1_000_000)]
+_Numbers = Literal["step", "correction", "steps", "evaluations"]
+"""Whole numbers that a step's state may have."""
+_Codes = ("corrected", "earlier", "raw", "first_moment", "second_moment", "proposal")
+"""Tensors of a state that have a number for each of the code's; the others have one row."""
+_Tensors = Literal["latent", "x_t", *(f"state.{n}" for n in (*_Codes, "t", "steps", "grid"))]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor lies in the file, and its shape: tensors lie flat there."""
+
+    name: str
+    shape: Annotated[tuple[Annotated[int, Bounds(1, 2**31)], ...], Bounds(0, MOST_AXES)]
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A step as the header holds it."""
+
+    stage: Literal[KNOWN_STAGES]
+    index: _Count
+    total: _Count
+    t: Annotated[int, Bounds(-1, 1_000_000)] | None
+    scalars: dict[str, float]
+    numbers: dict[_Numbers, _Count]
+    tensors: dict[_Tensors, _Place]
+
+    def check(self) -> None:
+        """Refuse a step without a code, or beyond the end of its stage."""
+        if "latent" not in self.tensors or self.index > self.total:
+            raise ConfigError(f"found {self.stage} step {self.index} of {self.total}, or no code")
+
+
+@dataclass(frozen=True)
+class _ViewPlaces:
+    images: _Place
+    c2w: _Place
+    intrinsics: _Place
+    alpha: _Place | None = None
+
+
+@dataclass(frozen=True)
+class _KeptPlaces:
+    latent: _Place
+    cells: _Place
+    aabb: _Place
+
+
+_Steps = Annotated[tuple[_Packed, ...], Bounds(1, MOST_STEPS)]
+_Pictures = tuple[
+    Annotated[int, Bounds(1, 64)], Annotated[int, Bounds(1, 4096)], Annotated[int, Bounds(1, 4096)]
+]
+"""How many, rows, columns."""
+
+
+class _Parts:
+    """The tensors of a file under the shapes that its header gives them; each is read once."""
+
+    def __init__(self, file: TensorFile):
+        self.file = file
+        self._read: dict[str, Tensor] = {}
+
+    def at(self, place: _Place, shape: tuple[int, ...] | None = None, kind: str = "F32") -> Tensor:
+        """A tensor of a kind of numbers and, where one is wanted, a shape.
+
+        Raises:
+            ConfigError: If it is another or missing.
+        """
+        entry = self.file.entries.get(place.name)
+        if entry is None:
+            raise ConfigError(f"found no {plain(place.name)}")
+        wanted = place.shape if shape is None else tuple(shape)
+        if (
+            place.shape != wanted
+            or math.prod(entry.shape) != math.prod(wanted)
+            or entry.kind != kind
+        ):
+            raise ConfigError(
+                f"found {plain(place.name)} of {entry.kind} and shape {shown(place.shape)}, expected {kind} and {wanted}"
+            )
+        if place.name not in self._read:
+            self._read[place.name] = self.file.read(place.name)
+        return self._read[place.name].reshape(wanted)
+
+
+def _unpacked(file: TensorFile) -> Timeline:
+    """A timeline from an open file, once all that it says of itself is sound."""
+
+    def told(part: str, kind: Any, default: str = "") -> Any:
+        return parse_json(file.header.get(part, default), kind, part)
+
+    parts = _Parts(file)
+    decoder = _decoder(told("decoder", DecoderConfig), told("shapes", dict[str, Any]), parts)
+    packed = told("steps", _Steps)
+    sides = from_json(tuple[Side, Side], packed[0].tensors["latent"].shape[3:], "planes")
+    shape = (1, 3, decoder.config.channels, *sides)
+    steps = tuple(_step(step, parts, shape) for step in packed)
+    views = _views(told("views", _ViewPlaces | None), parts)
+    provenance = told("provenance", dict[str, Any])
+    start = told("noise", _Place | None, "null")
+    noise = None if start is None else parts.at(start, shape[1:])
+    kept = _kept(told("kept", _KeptPlaces | None, "null"), parts, shape[1:], decoder.aabb)
+    return Timeline(steps, decoder, provenance, views, noise, kept)
+
+
+def _decoder(config: DecoderConfig, told: dict[str, Any], parts: _Parts) -> TriplaneDecoder:
+    wanted = decoder_shapes(config)
+    shapes = {name: _Place(f"decoder.{name}", shape) for name, shape in wanted.items()}
+    if {name: list(shape) for name, shape in wanted.items()} != told:
+        raise ConfigError("its decoder's weights do not fit their description")
+    decoder = TriplaneDecoder(config)
+    decoder.load_state_dict({name: parts.at(place) for name, place in shapes.items()})
+    return decoder.eval().requires_grad_(False)
+
+
+def _step(packed: _Packed, parts: _Parts, shape: tuple[int, ...]) -> Step:
     """The inverse of `_packed`."""
-    found = {
-        name: tensors[place["name"]].reshape(place["shape"])
-        for name, place in packed["tensors"].items()
+    places = packed.tensors
+    state = {
+        name.removeprefix("state."): _state(name.removeprefix("state."), place, parts, shape)
+        for name, place in places.items()
+        if name.startswith("state.")
     }
-    kept = {k.removeprefix("state."): v for k, v in found.items() if k.startswith("state.")}
     return Step(
-        stage=str(packed["stage"]),
-        index=int(packed["index"]),
-        total=int(packed["total"]),
-        t=None if packed["t"] is None else int(packed["t"]),
-        scalars={str(k): float(v) for k, v in packed["scalars"].items()},
-        state={**kept, **packed["numbers"]},
-        latent=found["latent"],
-        x_t=found.get("x_t"),
+        stage=packed.stage,
+        index=packed.index,
+        total=packed.total,
+        t=packed.t,
+        scalars=packed.scalars,
+        state={**state, **packed.numbers},
+        latent=parts.at(places["latent"], shape),
+        x_t=parts.at(places["x_t"], shape) if "x_t" in places else None,
     )
 
 
-def _unpacked(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Timeline:
-    """A timeline from what its file holds."""
-    config = from_json(DecoderConfig, json.loads(header["decoder"]), "decoder")
-    with torch.device("meta"):  # nothing is allocated for what the file does not hold
-        wanted = {k: v.shape for k, v in TriplaneDecoder(config).state_dict().items()}
-    start = "decoder."
-    weights = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-    shapes = json.loads(header["shapes"])
-    loaded = {k: _finite(v.reshape(shapes[k])) for k, v in weights.items()}
-    if {k: v.shape for k, v in loaded.items()} != wanted:
-        raise ValueError("its decoder's weights do not fit their description")
-    decoder = TriplaneDecoder(config)
-    decoder.load_state_dict(loaded)
-    steps = tuple(_step(packed, tensors) for packed in json.loads(header["steps"]))
-    if not steps:
-        raise ValueError("it holds no step")
-    wanted = (1, 3, decoder.config.channels)
-    for step in steps:
-        _check(step, steps[0].latent.shape, wanted)
-    views = _views(json.loads(header["views"]), tensors)
-    provenance = json.loads(header["provenance"])
-    if not isinstance(provenance, dict):
-        raise ValueError("its provenance is no table")
-    shape = steps[0].latent.shape[1:]
-    start = json.loads(header.get("noise", "null"))
-    noise = None if start is None else _code(tensors[start["name"]], start["shape"], shape)
-    kept = _kept(json.loads(header.get("kept", "null")), tensors, shape, decoder.aabb)
-    return Timeline(steps, decoder.eval().requires_grad_(False), provenance, views, noise, kept)
-
-
-def _check(step: Step, shape: torch.Size, wanted: tuple[int, int, int]) -> None:
-    """Refuse a step that no run can have taken."""
-    where = f"{step.stage} {step.index}"
-    if step.stage not in KNOWN_STAGES:
-        raise ValueError(f"it has a stage {step.stage!r}")
-    codes = [step.latent] if step.x_t is None else [step.latent, step.x_t]
-    for code in codes:
-        good = code.ndim == 5 and code.shape[:3] == wanted and min(code.shape[3:]) > 0
-        if not good or code.shape != shape:
-            raise ValueError(f"{where} has planes of shape {tuple(code.shape)}")
-        _finite(code)
-    for name, value in step.state.items():
-        if isinstance(value, Tensor):
-            if not value.isfinite().all():
-                raise ValueError(f"{where} has a {name} that is not finite")
-        elif not isinstance(value, int):
-            raise ValueError(f"{where} has a {name} that is no whole number")
-
-
-def _finite(tensor: Tensor) -> Tensor:
-    """The same tensor, if it holds numbers as codes and weights have them."""
-    if tensor.dtype != torch.float32 or not tensor.isfinite().all():
-        raise ValueError("it holds numbers that are not finite, or of another kind")
-    return tensor
-
-
-def _code(tensor: Tensor, found: Sequence[int], shape: torch.Size) -> Tensor:
-    """A code that stands beside the steps and is shaped as theirs are."""
-    if tuple(found) != shape:
-        raise ValueError(f"it has a code of shape {tuple(found)} beside its steps")
-    return _finite(tensor.reshape(shape))
+def _state(name: str, place: _Place, parts: _Parts, shape: tuple[int, ...]) -> Tensor:
+    if name in ("t", "steps"):
+        return parts.at(place, (1,), "I64")
+    if place.shape[:1] != (1,) or (name in _Codes and math.prod(place.shape) != math.prod(shape)):
+        raise ConfigError(f"found a {name} of shape {shown(place.shape)} beside codes of {shape}")
+    return parts.at(place)
 
 
 def _kept(
-    places: Mapping[str, Any] | None,
-    tensors: Mapping[str, Tensor],
-    shape: torch.Size,
-    box: Tensor,
+    places: _KeptPlaces | None, parts: _Parts, shape: tuple[int, ...], box: Tensor
 ) -> Kept | None:
     if places is None:
         return None
-    found = {k: tensors[place["name"]].reshape(place["shape"]) for k, place in places.items()}
-    latent, cells, aabb = found["latent"], found["cells"], _finite(found["aabb"])
-    if cells.dtype != torch.bool or tuple(cells.shape) != (CELLS,) * 3:
-        raise ValueError(f"what it keeps is marked in cells of shape {tuple(cells.shape)}")
+    aabb = parts.at(places.aabb, (2, 3))
     if not torch.equal(aabb, box):
-        raise ValueError("what it keeps is marked in another box than its field's")
-    return Kept(_code(latent, latent.shape, shape), Region(cells, aabb))
+        raise ConfigError("what it keeps is marked in another box than its field's")
+    cells = parts.at(places.cells, (CELLS,) * 3, "BOOL")
+    return Kept(parts.at(places.latent, shape), Region(cells, aabb))
 
 
-def _views(places: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Views | None:
+def _views(places: _ViewPlaces | None, parts: _Parts) -> Views | None:
     if places is None:
         return None
-    found = {k: tensors[place["name"]].reshape(place["shape"]) for k, place in places.items()}
-    count, height, width = found["images"].shape[:3]
-    shapes = {"images": (count, height, width, 3), "c2w": (count, 4, 4), "intrinsics": (count, 4)}
-    shapes["alpha"] = (count, height, width, 1)
-    for name, value in found.items():
-        if tuple(_finite(value).shape) != shapes[name]:
-            raise ValueError(f"its pictures have {name} of shape {tuple(value.shape)}")
-    camera = Camera(found["c2w"], found["intrinsics"], height, width)
-    return Views(found["images"], camera, found.get("alpha"))
+    count, height, width = from_json(_Pictures, places.images.shape[:3], "views")
+    images = parts.at(places.images, (count, height, width, 3))
+    c2w = parts.at(places.c2w, (count, 4, 4))
+    intrinsics = parts.at(places.intrinsics, (count, 4))
+    rotation = c2w[:, :3, :3]
+    error = (rotation @ rotation.mT - torch.eye(3)).abs().max()
+    if error > 0.05 or not bool((intrinsics[:, :2] > 0).all()):
+        raise ConfigError("its pictures have poses or focal lengths that no camera has")
+    alpha = None
+    if places.alpha is not None:
+        alpha = parts.at(places.alpha, (count, height, width, 1))
+    return Views(images, Camera(c2w, intrinsics, height, width), alpha)

@@ -9,18 +9,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from engine.config import Bounds
+from engine.errors import ConfigError
+from engine.nets.shapes import shapes_of, unbuilt
 from engine.ops.harmonics import spherical_harmonics
 from engine.ops.planes import lookup_packed
 
 Activation = Literal["silu", "relu", "softplus", "trunc_exp"]
-Box = tuple[tuple[float, float, float], tuple[float, float, float]]
+Coordinate = Annotated[float, Bounds(-100.0, 100.0)]
+Corner = tuple[Coordinate, Coordinate, Coordinate]
+Box = tuple[Corner, Corner]
+Side = Annotated[int, Bounds(2, 512)]
+"""Rows or columns of planes."""
+Widths = Annotated[tuple[Annotated[int, Bounds(1, 1024)], ...], Bounds(1, 8)]
+SMALLEST_SIDE = 1e-3
+"""Of a box, engine units."""
 UNIT_BOX: Box = ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
 
 
@@ -28,34 +38,47 @@ UNIT_BOX: Box = ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
 class DecoderConfig:
     """Shape of a triplane decoder; the defaults are the paper's."""
 
-    channels: int = 6
+    channels: Annotated[int, Bounds(1, 64)] = 6
     """Channels of each plane."""
-    base_widths: tuple[int, ...] = (64,)
+    base_widths: Widths = (64,)
     """Widths of the shared layers."""
-    density_widths: tuple[int, ...] = (1,)
+    density_widths: Widths = (1,)
     """Widths of the density layers; the last is 1."""
-    color_widths: tuple[int, ...] = (3,)
+    color_widths: Widths = (3,)
     """Widths of the colour layers; the last is 3."""
     direction: Literal["none", "add", "concat"] = "add"
     """How the view direction enters: not at all, added to the base feature, or concatenated after it."""
-    direction_widths: tuple[int, ...] = (64,)
+    direction_widths: Widths = (64,)
     """Widths of the direction layers (direction `add`); the last equals the base's last."""
     activation: Activation = "silu"
     """Between layers."""
     density_activation: Activation = "trunc_exp"
     """From the density head to density."""
-    density_bias: float = 0.0
+    density_bias: Annotated[float, Bounds(-100.0, 100.0)] = 0.0
     """Initial bias of the density head."""
-    saturation: float = 0.001
+    saturation: Annotated[float, Bounds(0.0, 1.0)] = 0.001
     """How far the colour sigmoid reaches beyond [0, 1]."""
     flip_z: bool = False
     """Whether z is negated before the lookup."""
-    scene_base: tuple[int, int] | None = None
+    scene_base: tuple[Side, Side] | None = None
     """Rows and columns of a learnt offset added to every triplane, or None."""
-    dropout: float = 0.0
+    dropout: Annotated[float, Bounds(0.0, 1.0)] = 0.0
     """Channel dropout on the planes while training."""
     aabb: Box = UNIT_BOX
     """Lower and upper corner of the box that the planes span, engine units."""
+
+    def check(self) -> None:
+        """Refuse an inverted box, and layers that do not go together."""
+        if not all(low + SMALLEST_SIDE <= high for low, high in zip(*self.aabb, strict=True)):
+            raise ConfigError(f"Found the box {self.aabb}, expected a lower and an upper corner.")
+        ends = self.density_widths[-1:], self.color_widths[-1:]
+        if ends != ((1,), (3,)):
+            raise ConfigError(f"Found {ends} for density and colour, expected 1 and 3 at the end.")
+        if self.direction == "add" and self.direction_widths[-1:] != self.base_widths[-1:]:
+            raise ConfigError(
+                f"Found direction layers of widths {self.direction_widths} that are added to layers of widths "
+                f"{self.base_widths}, expected the same at the end."
+            )
 
 
 class _TruncatedExp(torch.autograd.Function):
@@ -187,6 +210,11 @@ class TriplaneDecoder(nn.Module):
         saturation = self.config.saturation
         rgb = torch.sigmoid(self.color_head(hidden)) * (1 + 2 * saturation) - saturation
         return density, rgb
+
+
+def decoder_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a decoder's weights; none is allocated."""
+    return shapes_of(unbuilt(lambda: TriplaneDecoder(config)))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ activated scene latents.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from engine.config import Bounds
 from engine.errors import ConfigError
 from engine.events import Run, Step
 from engine.methods.options import FitOptions as FitOptions
@@ -46,9 +47,9 @@ class MethodInfo:
 class TrainingData:
     """What a prior was trained on."""
 
-    category: str | None = None
+    category: Annotated[str, Bounds(1, 100)] | None = None
     """Name of the procedural category; None for other data."""
-    distance: float = 1.3
+    distance: Annotated[float, Bounds(0.01, 100.0)] = 1.3
     """Of the training cameras from the object's centre, SRN units."""
 
 

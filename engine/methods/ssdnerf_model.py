@@ -6,14 +6,17 @@ Source: Single-Stage Diffusion NeRF (2304.06714), official code; every formula i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from engine.config import Bounds
 from engine.diffusion.schedule import Schedule
+from engine.errors import ConfigError
 from engine.fields import radiance
-from engine.fields.triplane import DecoderConfig, TriplaneDecoder
+from engine.fields.triplane import DecoderConfig, Side, TriplaneDecoder
 from engine.methods.latents import LatentRecords
 from engine.nets.frozen import frozen, may_freeze
 from engine.nets.unet2d import UNet2D, UNetConfig
@@ -29,6 +32,13 @@ from engine.types import RayBatch, SceneBatch
 BACKGROUND = 1.0
 """White."""
 
+Cells = Annotated[int, Bounds(1, 256)]
+Share = Annotated[float, Bounds(0.0, 1e9)]
+MOST_ACTIVATIONS = 2**24
+"""Numbers in the denoiser's widest layer; the paper's has an eighth of them."""
+MOST_ATTENDED = 4096
+"""Texels that look at each other; their squares are kept."""
+
 GRID_INTERVAL = 16
 """Inner steps between two looks at the density."""
 
@@ -37,9 +47,9 @@ GRID_INTERVAL = 16
 class SSDNeRFConfig:
     """What the networks are and what the losses weigh; the defaults are the paper's `cars_uncond`."""
 
-    rows: int = 128
+    rows: Side = 128
     """Rows of each plane."""
-    cols: int = 128
+    cols: Side = 128
     """Columns of each plane."""
     decoder: DecoderConfig = DecoderConfig()
     """Triplane to density and colour."""
@@ -53,30 +63,54 @@ class SSDNeRFConfig:
     """Whether the denoiser sees the planes side by side instead of stacked along channels."""
     march: MarchConfig = MarchConfig()
     """How rays are sampled in training and fitting."""
-    dt_gamma_scale: float = 0.5
+    dt_gamma_scale: Annotated[float, Bounds(0.0, 100.0)] = 0.5
     """Growth of steps with distance, in units of one over the focal length in pixels."""
-    grid_shape: tuple[int, int, int] = (64, 64, 64)
+    grid_shape: tuple[Cells, Cells, Cells] = (64, 64, 64)
     """Cells of the occupancy grid."""
-    density_threshold: float = 0.1
+    density_threshold: Share = 0.1
     """Cells below this density may be skipped."""
     dilate_occupancy: bool = False
     """Whether neighbours of occupied cells count as occupied (for coarse grids)."""
-    pixel_weight: float = 20.0
+    pixel_weight: Share = 20.0
     """Weight of the squared colour error (20 is the paper's c_rend = 0.00244)."""
-    pixel_coefficient: float = 0.1 / 16384
+    pixel_coefficient: Share = 0.1 / 16384
     """How the colour error's weight grows with the number of rays."""
-    reg_weight: float = 3e-3
+    reg_weight: Share = 3e-3
     """Weight of the mean squared latent."""
-    tv_weight: float = 0.0
+    tv_weight: Share = 0.0
     """Weight of the latent's total variation."""
-    tv_power: float = 2.0
+    tv_power: Annotated[float, Bounds(0.0, 10.0)] = 2.0
     """Power of the gradients in the total variation (1.5 in the official first-stage configs)."""
-    snr_power: float = 0.5
+    snr_power: Annotated[float, Bounds(-10.0, 10.0)] = 0.5
     """omega of the diffusion loss."""
-    diffusion_weight: float = 4.0
+    diffusion_weight: Share = 4.0
     """c_diff."""
     normalize_diffusion: bool = True
     """Whether the diffusion loss is divided by the running mean of the squared latent."""
+
+    def check(self) -> None:
+        """Refuse parts that do not go together, and more memory than opening a file may lead to."""
+        rows, cols = self.rows, self.cols * (3 if self.tiled else 1)
+        channels = self.decoder.channels * (1 if self.tiled else 3)
+        if self.unet.channels != channels:
+            raise ConfigError(
+                f"Found a denoiser of {self.unet.channels} channels, expected the {channels} of the planes."
+            )
+        halvings = 2 ** (len(self.unet.multipliers) - 1)
+        if rows % halvings or cols % halvings:
+            raise ConfigError(
+                f"Found planes of {rows} x {cols} texels, expected multiples of {halvings} for a denoiser of "
+                f"{len(self.unet.multipliers)} levels."
+            )
+        finest = min([f for f in self.unet.attention_factors if f <= halvings], default=halvings)
+        if (
+            rows * cols * self.unet.base > MOST_ACTIVATIONS
+            or rows * cols > MOST_ATTENDED * finest**2
+        ):
+            raise ConfigError(
+                f"Found planes of {rows} x {cols} texels for a denoiser of {self.unet.base} base channels with attention "
+                f"at every {finest} texels, expected smaller ones."
+            )
 
 
 class SSDNeRFModel(nn.Module):

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from engine.config import Bounds
+from engine.errors import ConfigError
 from engine.nets.norm import group_norm
 
 
@@ -21,22 +24,42 @@ from engine.nets.norm import group_norm
 class UNetConfig:
     """Shape of the UNet; the defaults are the paper's."""
 
-    channels: int = 18
+    channels: Annotated[int, Bounds(1, 192)] = 18
     """Channels of its input and output."""
-    base: int = 128
+    base: Annotated[int, Bounds(2, 512)] = 128
     """Channels at full resolution."""
-    multipliers: tuple[int, ...] = (1, 2, 2, 4, 4)
+    multipliers: Annotated[tuple[Annotated[int, Bounds(1, 16)], ...], Bounds(1, 8)] = (
+        1,
+        2,
+        2,
+        4,
+        4,
+    )
     """Channels of each level, in units of `base`; each level halves the resolution."""
-    blocks: int = 2
+    blocks: Annotated[int, Bounds(1, 8)] = 2
     """Residual blocks per level."""
-    attention_factors: tuple[int, ...] = (4, 8, 16)
+    attention_factors: Annotated[tuple[Annotated[int, Bounds(1, 128)], ...], Bounds(0, 8)] = (
+        4,
+        8,
+        16,
+    )
     """Levels with attention, by their downsampling factor."""
-    heads: int = 4
+    heads: Annotated[int, Bounds(1, 64)] = 4
     """Attention heads."""
-    groups: int = 32
+    groups: Annotated[int, Bounds(1, 256)] = 32
     """Groups of the group norms."""
-    dropout: float = 0.0
+    dropout: Annotated[float, Bounds(0.0, 1.0)] = 0.0
     """Dropout inside residual blocks."""
+
+    def check(self) -> None:
+        """Refuse channels that cannot be divided as they must be."""
+        if self.base % 2:
+            raise ConfigError(f"Found {self.base} base channels, expected an even number.")
+        for part, count in (("heads", self.heads), ("groups", self.groups)):
+            if any(self.base * m % count for m in (1, *self.multipliers)):
+                raise ConfigError(
+                    f"Found {count} {part}, expected a number that divides the channels of all levels."
+                )
 
 
 def timestep_embedding(t: Int[Tensor, " batch"], width: int) -> Float[Tensor, "batch width"]:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from engine.config import Bounds
 from engine.ops.rays import MISS, intersect_box
 
 UNIT_DIAGONAL = 2 * math.sqrt(3)
@@ -26,14 +28,14 @@ UNIT_DIAGONAL = 2 * math.sqrt(3)
 class MarchConfig:
     """How rays are sampled."""
 
-    max_steps: int = 256
+    max_steps: Annotated[int, Bounds(1, 4096)] = 256
     """Samples along the diagonal of [-1, 1]^3, and the most a ray may have."""
-    dt_gamma: float = 0.0
+    dt_gamma: Annotated[float, Bounds(0.0, 1.0)] = 0.0
     """Growth of the step with distance: `dt = clamp(t * dt_gamma, dt_min, dt_max)`. Used where `march` is given none
     ray by ray; SSDNeRF always gives its own, `dt_gamma_scale` over the focal length."""
-    grid: int = 64
+    grid: Annotated[int, Bounds(1, 512)] = 64
     """Occupancy resolution that bounds the largest step, `UNIT_DIAGONAL / grid`."""
-    min_near: float = 0.2
+    min_near: Annotated[float, Bounds(0.0, 100.0)] = 0.2
     """Nothing is sampled nearer to the camera than this."""
 
     @property

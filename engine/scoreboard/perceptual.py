@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.errors import DataError, one_line
-from engine.files import load_pickle
+from engine.pickles import load_pickle
 
 VGG_FILE = "vgg16-397923af.pth"
 VGG_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"

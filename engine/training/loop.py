@@ -22,12 +22,13 @@ from engine.data.base import PackedDataset
 from engine.errors import CheckpointError, EngineError, one_line
 from engine.events import Run, Step
 from engine.fields.triplane import DecoderConfig
-from engine.files import load_pickle, replacing
+from engine.files import replacing
 from engine.methods.base import TrainingData
 from engine.methods.latents import LatentRecords
 from engine.methods.ssdnerf import SSDNeRF, TrainingStage, TrainOptions
 from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.noise import Noise
+from engine.pickles import load_pickle
 from engine.training.bank import SceneBank
 from engine.training.ema import ema_decay, update_ema
 from engine.training.graph import GraphedTraining

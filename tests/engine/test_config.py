@@ -37,7 +37,7 @@ class Outer:
         SSDNeRFConfig(),
         SSDNeRFConfig(
             decoder=DecoderConfig(scene_base=(4, 5), direction="concat"),
-            unet=UNetConfig(multipliers=(1, 2)),
+            unet=UNetConfig(channels=6, multipliers=(1, 2, 4)),
             schedule=Schedule(timesteps=10),
             tiled=True,
         ),

