@@ -1,11 +1,5 @@
 """One door: opens the explorer, or works without a page.
 
-`python launch.py` opens the explorer.
-
-`python launch.py COMMAND --help` tells about one of the commands: dataset vehicles, dataset chairs, dataset tables,
-dataset mesh, generate, reconstruct, render, export, denoise, interpolate,
-regenerate, evaluate, scoreboard.
-
 Angles are in degrees, distances in SRN units: azimuth 0 stands in front of the object and grows counter-clockwise seen
 from above, elevation 0 is level, an object's bounding box has diagonal 1.
 """
@@ -13,8 +7,11 @@ from above, elevation 0 is level, an object's bounding box has diagonal 1.
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
+from functools import partial
 
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"
 
@@ -27,8 +24,6 @@ def missing_package(error: ModuleNotFoundError) -> str:
 
 
 try:
-    import tyro
-
     from app.commands.dataset import Chairs, Meshes, Tables, Vehicles
     from app.commands.denoise import Denoise
     from app.commands.export import Export
@@ -37,15 +32,16 @@ try:
     from app.commands.reconstruct import Reconstruct
     from app.commands.regenerate import Regenerate
     from app.commands.render import Render
-    from engine.errors import ConfigError, EngineError
+    from app.settings import AppSettings
+    from engine.errors import ConfigError
+    from train import __main__ as train
+    from train.arguments import parse as parse_options
+    from train.arguments import unknown
+    from train.ending import ended
     from train.progress import Progress
     from train.scoreboard import Evaluate, Scoreboard
 except ModuleNotFoundError as error:
     sys.exit(missing_package(error))
-
-USER_ERROR, INTERRUPTED = 2, 130
-"""Exit codes."""
-
 
 COMMANDS = {
     "dataset vehicles": Vehicles,
@@ -61,30 +57,38 @@ COMMANDS = {
     "regenerate": Regenerate,
     "evaluate": Evaluate,
     "scoreboard": Scoreboard,
+    "train": train.Command,
 }
+
+
+def commands() -> str:
+    """Every command with a line that says what it does, as wide as the terminal."""
+    width = shutil.get_terminal_size((120, 24)).columns - 20
+    lines = [
+        "Without a command launch.py opens the explorer. `launch.py COMMAND --help` tells more of:"
+    ]
+    for name, kind in COMMANDS.items():
+        first = " ".join(kind.__doc__.partition("\n\n")[0].split())
+        lines.append(f"  {name:18}{textwrap.shorten(first, max(width, 20), placeholder=' ...')}")
+    return "\n".join(lines)
 
 
 def parse(arguments: Sequence[str]):
     """The command that the arguments mean; explorer settings where they name none."""
-    config = (tyro.conf.FlagCreatePairsOff,)
     for words in (2, 1):
         name = " ".join(arguments[:words])
         if len(arguments) >= words and name in COMMANDS:
-            rest = list(arguments[words:])
-            return tyro.cli(COMMANDS[name], prog=f"launch.py {name}", args=rest, config=config)
+            read = train.parse if name == "train" else partial(parse_options, COMMANDS[name])
+            return read(f"launch.py {name}", arguments[words:])
     if arguments and not arguments[0].startswith("-"):
         found = " ".join(arguments[:2]) if arguments[0] == "dataset" else arguments[0]
-        raise ConfigError(
-            f"Found the command {found!r}, expected one of {', '.join(COMMANDS)}, or none."
-        )
-    from app.settings import AppSettings
-
-    return tyro.cli(
-        AppSettings, prog="launch.py", description=__doc__, args=list(arguments), config=config
-    )
+        raise ConfigError(unknown("command", found, COMMANDS, "launch.py --help lists all"))
+    if {"-h", "--help"} & {*arguments}:
+        print(f"{__doc__}\n{commands()}\n\nOptions of the explorer:")
+    return parse_options(AppSettings, "launch.py", arguments)
 
 
-def open_explorer(settings) -> None:
+def open_explorer(settings: AppSettings) -> None:
     """Serve the page until interrupted."""
     from app.preload import preload
 
@@ -94,30 +98,25 @@ def open_explorer(settings) -> None:
     serve(settings)
 
 
+def run(arguments: Sequence[str], progress: Progress) -> None:
+    """Do what the arguments say."""
+    try:
+        command = parse(arguments)
+        if not isinstance(command, AppSettings):
+            command.run(progress)
+            return
+        if not arguments and sys.stderr.isatty():
+            print(commands(), file=sys.stderr)
+        open_explorer(command)
+    except ModuleNotFoundError as error:
+        raise ConfigError(missing_package(error)) from error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, run, report. Returns the exit code: 0, 2 for a user's error, 130 after Ctrl-C."""
+    """Parse, run, report. Returns the exit code: 0, 2 for a user's error, 130 after Ctrl-C, 143 after SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     progress = Progress()
-    try:
-        command = parse(sys.argv[1:] if argv is None else argv)
-        if type(command) in COMMANDS.values():
-            command.run(progress)
-        else:
-            open_explorer(command)
-        return 0
-    except KeyboardInterrupt:
-        message, code = "Interrupted.", INTERRUPTED
-    except EngineError as error:
-        message, code = str(error), USER_ERROR
-    except ModuleNotFoundError as error:
-        message, code = missing_package(error), USER_ERROR
-    except OSError as error:
-        if error.filename is None:
-            raise
-        message, code = f"{error.filename}: {error.strerror}.", USER_ERROR
-    progress.close()
-    print(message, file=sys.stderr)
-    return code
+    return ended(lambda: run(sys.argv[1:] if argv is None else argv, progress), progress.close)
 
 
 if __name__ == "__main__":

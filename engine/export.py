@@ -43,7 +43,6 @@ def export_scene(scene: Scene, path: Path | str) -> Run[Path]:
     """
     path = Path(path)
     check_ending(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     ending = path.suffix.lower()
     if ending in FORMATS:
         return save_mesh((yield from extract_mesh(scene.field)), path)

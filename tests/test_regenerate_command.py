@@ -54,7 +54,7 @@ def regenerate(scene: Path, out: Path, *arguments: str) -> int:
 
 def refused(capsys, scene: Path, out: Path, *arguments: str) -> str:
     """What is said of arguments that are refused."""
-    assert regenerate(scene, out, *arguments) == launch.USER_ERROR
+    assert regenerate(scene, out, *arguments) == USER_ERROR
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert not out.exists()
     return line

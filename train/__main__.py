@@ -1,4 +1,4 @@
-"""`python -m train NAME`: train a recipe, resumable, from the command line."""
+"""`launch.py train NAME`, or `python -m train NAME`: train a recipe, resumable, from the command line."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import dataclasses
 import json
 import logging
 import os
-import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from engine.errors import ConfigError
+from train.arguments import parse as parse_options
+from train.arguments import unknown
+from train.ending import Stopped, ended, stoppable
 from train.progress import Progress
-from train.recipes import RECIPES
 
 if TYPE_CHECKING:
     from engine.events import Run
@@ -45,31 +48,64 @@ class Command:
     dry_run: bool = False
     """Print the recipe and stop."""
 
+    def run(self, progress: Progress) -> None:
+        """Train, or print the recipe."""
+        import torch
 
-def main(argv: list[str] | None = None) -> int:
-    """Parse, train, report. Returns the exit code."""
+        from engine.config import to_json
+        from engine.device import pick_device
+        from engine.files import check_folder
+        from train.prior import run_folder, train_prior
+
+        recipe = self.recipe
+        if self.dry_run:
+            print(json.dumps(to_json(recipe), indent=1))
+            return
+        folder = self.out or run_folder(recipe)
+        check_folder(folder)
+        logging.getLogger().setLevel(logging.WARNING)
+        for name in ("train", "engine"):
+            logging.getLogger(name).setLevel(logging.INFO)
+        torch.set_num_threads(self.threads or os.cpu_count() or 1)
+        progress.numbers = SHOWN
+        run = train_prior(
+            recipe,
+            folder,
+            pictures=self.data,
+            checkpoint=self.checkpoint,
+            device=pick_device(self.device),
+            changed_data=self.changed_data,
+        )
+        follow(run, progress)
+
+
+def parse(prog: str, arguments: Sequence[str]) -> Command:
+    """The recipe that the first argument names, with what the others change.
+
+    Raises:
+        ConfigError: If there is no such recipe or option.
+    """
+    from train.recipes import RECIPES  # brings torch
+
+    if arguments and arguments[0] in RECIPES:
+        command = _command(RECIPES[arguments[0]])
+        kind, rest = type(command), arguments[1:]
+        return parse_options(kind, f"{prog} {arguments[0]}", rest, default=command, pairs=True)
+    if arguments and not arguments[0].startswith("-"):
+        raise ConfigError(unknown("recipe", arguments[0], RECIPES, f"{prog} --help lists all"))
     recipes = {
         name: (f"{r.scenes} scenes, {r.iterations} iterations.", _command(r))
         for name, r in RECIPES.items()
     }
-    command = tyro.extras.overridable_config_cli(recipes, args=argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for name in ("train", "engine"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    from engine.errors import EngineError
+    return tyro.extras.overridable_config_cli(recipes, prog=prog, args=list(arguments))
 
-    try:
-        return _train(command)
-    except KeyboardInterrupt:
-        message, code = "Interrupted; run again to go on.", 130
-    except EngineError as error:
-        message, code = str(error), 2
-    except OSError as error:
-        if error.filename is None:
-            raise
-        message, code = f"{error.filename}: {error.strerror}.", 2
-    print(f"\n{message}", file=sys.stderr)
-    return code
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, train, report. Returns the exit code: 0, 2 for a user's error, 130 after Ctrl-C, 143 after SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    progress = Progress()
+    arguments = sys.argv[1:] if argv is None else argv
+    return ended(lambda: parse("python -m train", arguments).run(progress), progress.close)
 
 
 def _command(recipe) -> Command:
@@ -83,37 +119,17 @@ def _command(recipe) -> Command:
     return kind(recipe=recipe)
 
 
-def _train(command: Command) -> int:
-    import torch
-
-    from engine.config import to_json
-    from engine.device import pick_device
-    from train.prior import run_folder, train_prior
-
-    recipe = command.recipe
-    if command.dry_run:
-        print(json.dumps(to_json(recipe), indent=1))
-        return 0
-    torch.set_num_threads(command.threads or os.cpu_count() or 1)
-    run = train_prior(
-        recipe,
-        command.out or run_folder(recipe),
-        pictures=command.data,
-        changed_data=command.changed_data,
-        checkpoint=command.checkpoint,
-        device=pick_device(command.device),
-    )
-    return 0 if follow(run) else 130
-
-
-def follow(run: Run[Path]) -> Path | None:
-    """Pull a training run to its end, or until Ctrl-C.
+def follow(run: Run[Path], progress: Progress) -> Path:
+    """Pull a training run to its end, or until Ctrl-C or SIGTERM.
 
     Returns:
-        The finished checkpoint; None where it was interrupted.
+        The finished checkpoint.
+
+    Raises:
+        Stopped: When its state was saved.
     """
-    progress = Progress(numbers=SHOWN)
-    with _Interrupt() as interrupt:
+    interrupt = Interrupt()
+    with stoppable(interrupt):
         while True:
             try:
                 step = next(run)
@@ -121,33 +137,27 @@ def follow(run: Run[Path]) -> Path | None:
                 progress.close()
                 return end.value
             progress(step)
-            if interrupt.asked:
+            if interrupt.number is not None:
                 run.close()
-                progress.close()
-                print(f"stopped at {step.stage} {step.index}; run again to go on", file=sys.stderr)
-                return None
+                told = f"Stopped at {step.stage} {step.index}; run again to go on."
+                raise Stopped(interrupt.number, told)
 
 
-class _Interrupt:
-    """Ctrl-C asks for the run to be closed between two iterations; a second one does not wait for that."""
+class Interrupt:
+    """A signal asks for the run to be closed between two iterations; a second one does not wait for that.
+
+    Attributes:
+        number: The signal's, once there was one.
+    """
 
     def __init__(self):
-        self.asked = False
+        self.number: int | None = None
 
-    def __enter__(self):
-        self._before = {
-            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number, frame) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+    def __call__(self, number: int, frame: object) -> None:
+        """Take note of a signal."""
+        if self.number is not None:
+            raise Stopped(number)
+        self.number = number
 
 
 if __name__ == "__main__":

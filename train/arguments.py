@@ -2,16 +2,72 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import difflib
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from engine.errors import ConfigError
+import tyro
+
+from engine.errors import ConfigError, plain
 
 if TYPE_CHECKING:
     from engine.methods.base import Method
 
+T = TypeVar("T")
 Mode = Literal["ours", "paper"]
 MAX_SIZE = 4096
 """Most pixels of a picture's side."""
+
+
+def parse(
+    kind: type[T],
+    prog: str,
+    arguments: Sequence[str],
+    *,
+    default: T | None = None,
+    pairs: bool = False,
+) -> T:
+    """Settings from the command line; anything but a mistyped name is answered by tyro, which exits.
+
+    Args:
+        kind: A dataclass.
+        prog: What was called, for messages.
+        arguments: What it was called with.
+        default: Settings to begin with, instead of the dataclass's own.
+        pairs: Whether every switch has its opposite, --no-NAME, too.
+
+    Raises:
+        ConfigError: If an option has a name that there is none of.
+    """
+    known = {f"--{name}" for name in (*_names(kind if default is None else default), "help")}
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-")
+        positive = re.sub(r"(--|\.)no-", r"\1", name)
+        if name.startswith("--") and len(name) > 2 and not {name, positive} & known:
+            raise ConfigError(unknown("option", name, known, f"{prog} --help lists all"))
+    config = () if pairs else (tyro.conf.FlagCreatePairsOff,)
+    given = {} if default is None else {"default": default}
+    return tyro.cli(kind, prog=prog, args=list(arguments), config=config, **given)
+
+
+def unknown(what: str, found: str, known: Collection[str], more: str) -> str:
+    """One sentence about a mistyped name, with the nearest one that there is."""
+    near = difflib.get_close_matches(found, sorted(known), 1)
+    meant = f"; the nearest is {near[0]!r}" if near else ""
+    return f"Found no {what} {plain(found)!r}{meant}; {more}."
+
+
+def _names(settings: Any, prefix: str = "") -> Iterator[str]:
+    """Names of the options of a dataclass, or of an object of one and those it holds."""
+    for field in fields(settings):
+        value = getattr(settings, field.name, None)
+        name = field.name.rstrip("_").replace("_", "-")
+        if is_dataclass(value):
+            inner = "" if name == "recipe" else f"{prefix}{name}."
+            yield from _names(value, inner)
+        yield f"{prefix}{name}"
 
 
 def check_range(name: str, value: float | int, low: float | int, high: float | int) -> None:

@@ -15,8 +15,9 @@ import torch
 import tyro
 
 from engine.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
-from engine.errors import CheckpointError, EngineError
+from engine.errors import CheckpointError
 from engine.methods.ssdnerf import SSDNeRF
+from train.ending import ended
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,15 @@ def main(argv: list[str] | None = None) -> int:
     """Blend and write. Returns the exit code."""
     options = tyro.cli(BlendOptions, args=argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        folders = [find_checkpoint(options.first), find_checkpoint(options.second)]
-        method = blend(*(open_checkpoint(folder) for folder in folders), options.share)
-    except EngineError as error:
-        logging.error("%s", error)
-        return 2
+    return ended(lambda: _blend(options))
+
+
+def _blend(options: BlendOptions) -> None:
+    folders = [find_checkpoint(options.first), find_checkpoint(options.second)]
+    method = blend(*(open_checkpoint(folder) for folder in folders), options.share)
     names = [folder.name for folder in folders]
     save_checkpoint(options.out, method, provenance={"blend": names, "share": options.share})
     logging.info("wrote %s", options.out)
-    return 0
 
 
 @torch.no_grad()

@@ -24,9 +24,9 @@ from engine.checkpoint import find_checkpoint, open_checkpoint
 from engine.data.procedural import Category
 from engine.data.raster import composite_white
 from engine.data.shape import render_shape, scene_seed
-from engine.errors import EngineError
 from engine.events import finish
 from engine.fields.base import Field
+from engine.files import replacing
 from engine.mesh import THRESHOLD
 from engine.methods.ssdnerf import SSDNeRF
 from engine.noise import Noise
@@ -41,6 +41,7 @@ from engine.training.baselines import NUM_TRAINING_SCENES, category_of
 from engine.training.tune import PLAID_DISTANCE, PLAID_SIZE, PLAID_VIEWS, add_metrics, sample_plaid
 from engine.types import Camera
 from engine.video import contact_sheet, save_picture
+from train.ending import ended
 
 matplotlib.use("Agg")
 
@@ -74,12 +75,12 @@ def main(argv: list[str] | None = None) -> int:
     """Measure and draw. Returns the exit code."""
     options = tyro.cli(CardOptions, args=argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        folder = find_checkpoint(options.checkpoint)
-        method = open_checkpoint(folder)
-    except EngineError as error:
-        logging.error("%s", error)
-        return 2
+    return ended(lambda: _draw(options))
+
+
+def _draw(options: CardOptions) -> None:
+    folder = find_checkpoint(options.checkpoint)
+    method = open_checkpoint(folder)
     if options.training_scenes is None:
         options = replace(options, training_scenes=trained_scenes(folder))
     measured = measure_samples(method, options, folder)
@@ -88,7 +89,6 @@ def main(argv: list[str] | None = None) -> int:
     draw_reconstructions(method, options.reconstructions, folder)
     if options.run is not None:
         draw_curve(options.run / "metrics.jsonl", folder / "curve.png")
-    return 0
 
 
 def trained_scenes(folder: Path) -> int:
@@ -241,7 +241,8 @@ def draw_curve(log: Path, path: Path) -> None:
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     axes[1].set_yscale("log")
-    figure.savefig(path, dpi=110)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
     pyplot.close(figure)
 
 

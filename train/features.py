@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tyro
 
+from train.ending import ended
 from train.progress import Progress
 
 
@@ -29,30 +30,27 @@ class Features:
 def main(argv: list[str] | None = None) -> int:
     """Parse, train, write. Returns the exit code."""
     command = tyro.cli(Features, prog="python -m train.features", args=argv)
+    progress = Progress()
+    return ended(lambda: _train(command, progress), progress.close)
+
+
+def _train(command: Features, progress: Progress) -> None:
     import torch
 
     from engine.config import to_json
     from engine.data.procedural import CATEGORIES
-    from engine.errors import EngineError
     from engine.events import finish
     from engine.scoreboard.features import FOLDER, save_features
     from engine.scoreboard.features_training import FeatureRecipe, train_features
 
     torch.set_num_threads(command.threads or os.cpu_count() or 1)
     recipe = FeatureRecipe(scenes=command.scenes, iterations=command.iterations)
-    progress = Progress()
-    try:
-        net, figures = finish(train_features(tuple(CATEGORIES.values()), recipe), progress)
-        provenance = {"recipe": to_json(recipe), "validation": figures}
-        folder = save_features(command.out or FOLDER, net, provenance)
-    except (EngineError, OSError) as error:
-        progress.close()
-        sys.stderr.write(f"{error}\n")
-        return 2
+    net, figures = finish(train_features(tuple(CATEGORIES.values()), recipe), progress)
+    provenance = {"recipe": to_json(recipe), "validation": figures}
+    folder = save_features(command.out or FOLDER, net, provenance)
     progress.close()
     numbers = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
     sys.stderr.write(f"wrote {folder}: {numbers}\n")
-    return 0
 
 
 if __name__ == "__main__":

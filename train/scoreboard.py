@@ -56,11 +56,13 @@ class Evaluate:
         from engine.checkpoint import known_rate
         from engine.data.srn import SRNDataset
         from engine.events import finish
+        from engine.files import check_file
         from engine.scoreboard.evaluate import EvaluateOptions, evaluate
 
         views = numbers(self.views)
         if self.limit is not None:
             check_range("--limit", self.limit, 1, 10**9)
+        check_file(self.out)
         dataset = SRNDataset(self.data)
         method = open_method(self.checkpoint, self.device)
         options = EvaluateOptions(
@@ -71,7 +73,6 @@ class Evaluate:
             rate=known_rate(self.checkpoint, method, views),
             seed=self.seed,
         )
-        self.out.parent.mkdir(parents=True, exist_ok=True)
         progress.restart()
         results = finish(evaluate(method, dataset, self.out, options), progress)
         progress.close()
@@ -157,16 +158,17 @@ class Scoreboard:
         """Measure, write and print."""
         from engine.data.procedural import find_category
         from engine.events import finish
+        from engine.files import check_folder
         from engine.scoreboard.board import Players, scoreboard
         from engine.scoreboard.kept import Ranks
         from engine.scoreboard.markdown import markdown
 
         options = self._options()
+        check_folder(self.out)
         category, ranks = find_category(self.category), Ranks.of_environment()
         prior = open_method(self.checkpoint or self.category, self.device)
         instruments = self._instruments()
         set_threads(self.threads, ranks.world)
-        self.out.mkdir(parents=True, exist_ok=True)
         progress.restart()
         small = finish(self._small_priors(options, ranks), progress)
         one, two = (name and open_method(name, self.device) for name in small)

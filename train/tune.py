@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tyro
 
+from train.ending import ended
 from train.progress import Progress
 
 
@@ -31,29 +32,26 @@ class Tune:
 def main(argv: list[str] | None = None) -> int:
     """Parse, tune, report. Returns the exit code."""
     command = tyro.cli(Tune, prog="python -m train.tune", args=argv)
+    progress = Progress()
+    return ended(lambda: _tune(command, progress), progress.close)
+
+
+def _tune(command: Tune, progress: Progress) -> None:
     import torch
 
     from engine.device import pick_device
-    from engine.errors import EngineError
     from engine.events import finish
     from engine.training.tune import settle
 
     torch.set_num_threads(command.threads or os.cpu_count() or 1)
-    progress = Progress()
-    try:
-        run = settle(
-            command.checkpoint,
-            device=pick_device(command.device),
-            num_scenes=command.scenes,
-            num_samples=command.samples,
-        )
-        finish(run, progress)
-    except EngineError as error:
-        progress.close()
-        sys.stderr.write(f"{error}\n")
-        return 2
+    run = settle(
+        command.checkpoint,
+        device=pick_device(command.device),
+        num_scenes=command.scenes,
+        num_samples=command.samples,
+    )
+    finish(run, progress)
     progress.close()
-    return 0
 
 
 if __name__ == "__main__":

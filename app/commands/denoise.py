@@ -57,13 +57,14 @@ class Denoise:
         from engine.config import to_json
         from engine.events import finish
         from engine.explore.timeline import of_scene, on_cpu, result_step
-        from engine.files import write_json
+        from engine.files import check_folder, write_json
         from engine.noise import Noise
 
         check_range("--seed", self.seed, 0, LARGEST_SEED)
         check_range("--size", self.size, 16, MAX_SIZE)
         check_range("--azimuth", self.azimuth, -360, 360)
         check_range("--elevation", self.elevation, -90, 90)
+        check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
         options = self._options(method)
         progress.restart()
@@ -81,7 +82,6 @@ class Denoise:
             "seed": self.seed,
             "settings": to_json(options),
         }
-        self.out.mkdir(parents=True, exist_ok=True)
         self._draw(method, steps)
         self._write_curves(method, steps)
         record = Record("generate", f"Seed {self.seed}", about, steps, method, state="done")

@@ -28,7 +28,9 @@ class Export:
         from engine.device import pick_device
         from engine.events import finish
         from engine.export import check_ending, export_scene
+        from engine.files import check_file
         from engine.scene import Scene
 
         check_ending(self.out)
+        check_file(self.out)
         finish(export_scene(Scene.load(self.scene, pick_device(self.device)), self.out), progress)

@@ -38,9 +38,11 @@ class Generate:
 
     def run(self, progress: Progress) -> None:
         """Draw and write."""
+        from engine.files import check_folder
         from engine.methods.base import sample_options_of
 
         check_range("--count", self.count, 1, MAX_COUNT)
+        check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
         options = sample_options_of(method, self.mode)
         if self.steps is not None:

@@ -93,6 +93,7 @@ class Interpolate:
         print(f"{self.out}: {self.frames} pictures, from {' to '.join(told)}", file=sys.stderr)
 
     def _check(self) -> None:
+        from engine.files import check_file
         from engine.video import check_film, check_picture
 
         check_range("--frames", self.frames, 2, MAX_FRAMES)
@@ -100,8 +101,10 @@ class Interpolate:
         check_range("--fps", self.fps, 1, 120)
         check_range("--turn", self.turn, -3600, 3600)
         check_film(self.out, self.fps)
+        check_file(self.out)
         if self.strip is not None:
             check_picture(self.strip)
+            check_file(self.strip)
 
     def _corner(self, method: SSDNeRF, end: str, options: SampleOptions) -> Run[Corner]:
         """An end of the path, with its noise where that is wanted."""

@@ -65,12 +65,14 @@ class Reconstruct:
         """Reconstruct and write."""
         from engine.config import to_json
         from engine.events import finish
+        from engine.files import check_folder
         from engine.methods.base import fit_options_for
         from engine.noise import Noise
 
         if not self.images:
             raise ConfigError("Found no picture, expected at least one; name the image files.")
         self._check_camera()
+        check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
         options = fit_options_for(method, self.mode, len(self.images))
         views = self._posed_views() if self.pose else self._framed_views(method)

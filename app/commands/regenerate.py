@@ -55,12 +55,14 @@ class Regenerate:
         from engine.device import pick_device
         from engine.events import finish
         from engine.explore.fitting import scene_latent
+        from engine.files import check_folder
         from engine.methods.base import KeepOptions
         from engine.noise import Noise
         from engine.scene import Scene
 
         check_range("--proposals", self.proposals, 1, MAX_PROPOSALS)
         box = read_box(self.keep_box)
+        check_folder(self.out)
         scene = Scene.load(self.scene, pick_device(self.device))
         checkpoint = self.checkpoint or scene.provenance.get("checkpoint") or "vehicles"
         method = open_method(checkpoint, self.device)

@@ -39,6 +39,7 @@ class Render:
         """Render and write."""
         from engine.device import pick_device
         from engine.errors import ExportError
+        from engine.files import check_file
         from engine.ops.cameras import orbit_camera
         from engine.render import RenderOptions, bake, render
         from engine.scene import Scene
@@ -48,9 +49,9 @@ class Render:
         check_orbit(self.azimuth, self.elevation, self.distance)
         if self.out.suffix.lower() != ".png":
             raise ExportError(f"{self.out}: found the ending {self.out.suffix!r}, expected .png.")
+        check_file(self.out)
         scene = Scene.load(self.scene, pick_device(self.device))
         camera = orbit_camera(self.azimuth, self.elevation, self.distance, self.size)
         options = RenderOptions(quality="high", normals=self.channel == "normal")
         picture = render(bake(scene.field), camera, options)
-        self.out.parent.mkdir(parents=True, exist_ok=True)
         save_pass(self.out, self.channel, picture)

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
 
+from engine.ops.kernel_cache import CACHED
+
 
 @dataclass(frozen=True)
 class Light:
@@ -66,7 +68,7 @@ def corner_normals(
     return _smooth(normals, key, order, SMOOTH_COSINE)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=CACHED)
 @no_type_check
 def _smooth(normals, key, order, cosine):
     """Sums area-weighted normals over corners of equal key whose faces meet at a shallow angle."""

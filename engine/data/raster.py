@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numba import njit
 
+from engine.ops.kernel_cache import CACHED
+
 NEAR = 1e-3
 """Nearest visible depth, in the mesh's unit."""
 
@@ -111,7 +113,7 @@ def _arrays(soup: Soup) -> tuple[np.ndarray, ...]:
     )
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=CACHED)
 @no_type_check
 def _draw(vertices, faces, rgb, uv, texture, tile, w2c, intrinsics, inverse, colour):
     """Fills `inverse` (1/depth, 0 = nothing) and `colour` at sample centres."""
@@ -177,7 +179,7 @@ def _draw(vertices, faces, rgb, uv, texture, tile, w2c, intrinsics, inverse, col
                 wc += wc_x
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=CACHED)
 @no_type_check
 def _resolve(inverse, colour, samples, rgba):
     """Averages the covered samples of every pixel."""
@@ -203,7 +205,7 @@ def _resolve(inverse, colour, samples, rgba):
                 rgba[row, col, 3] = int(255 * hits / (samples * samples) + 0.5)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=CACHED)
 @no_type_check
 def _composite(rgba, rgb):
     for i in range(len(rgba)):

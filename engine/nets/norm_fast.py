@@ -15,12 +15,13 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from engine.ops.kernel_cache import CACHED
 from engine.ops.trace_fast import exp
 
 ROW = 1024
 """Most values in a row."""
 
-_options = {"nogil": True, "fastmath": True, "error_model": "numpy", "cache": True}
+_options = {"nogil": True, "fastmath": True, "error_model": "numpy", "cache": CACHED}
 _ONE = np.float32(1)
 
 

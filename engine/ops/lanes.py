@@ -17,10 +17,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 
-from engine.ops.kernel_cache import drop_stale
 from engine.ops.planes import HIDDEN_MULTIPLE
-
-drop_stale()  # before any kernel that uses this is loaded
 
 WIDTH = HIDDEN_MULTIPLE
 """Lanes of the hidden layer's loops."""

@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from numba import njit
 
+from engine.ops.kernel_cache import CACHED
 from engine.ops.trace_fast import silu
 
 MAX_LEAP = 254
 """Longest leap, cells; the leap grid has bytes."""
 
 
-@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
+@njit(nogil=True, fastmath=True, error_model="numpy", cache=CACHED)
 @no_type_check
 def _probe(plane_xy, plane_xz, plane_yz, hidden, head, raw):
     """The raw density on a lattice.
@@ -37,7 +38,7 @@ def _probe(plane_xy, plane_xz, plane_yz, hidden, head, raw):
                 raw[x, y, z] = total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=CACHED)
 @no_type_check
 def _sweep(leaps, backwards):
     """One half of the two-pass distance transform: look at the 13 neighbours already visited."""

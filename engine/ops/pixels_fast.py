@@ -7,8 +7,10 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
+from engine.ops.kernel_cache import CACHED
 
-@njit(nogil=True, cache=True, error_model="numpy")
+
+@njit(nogil=True, cache=CACHED, error_model="numpy")
 @no_type_check
 def gather(images, scene, pixels, c2w, intrinsics, one, rays_o, rays_d, rgb):
     """Fill in rays and colours of pixels `scenes n`; `one` is the value of a full channel in `images`."""

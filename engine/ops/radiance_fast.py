@@ -21,6 +21,7 @@ from numba import njit
 from torch import Tensor
 
 from engine.ops.decode_fast import decode_at, decode_back, density_at, squash
+from engine.ops.kernel_cache import CACHED
 from engine.ops.trace_fast import exp
 
 PIECES = 4
@@ -28,7 +29,7 @@ PIECES = 4
 KEPT = 7
 """Numbers kept of each sample: distance, length, density, the light that passes, red, green, blue."""
 
-_exact = {"nogil": True, "cache": True, "error_model": "numpy"}
+_exact = {"nogil": True, "cache": CACHED, "error_model": "numpy"}
 _fast = {**_exact, "fastmath": True}
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 

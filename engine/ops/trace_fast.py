@@ -19,6 +19,7 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 
 from engine.ops.decode_fast import color_at, decode_at, density_at
+from engine.ops.kernel_cache import CACHED
 from engine.ops.lattice_fast import RUN, occupied_points, texels_around
 from engine.ops.render_fast import TILE
 
@@ -30,7 +31,7 @@ the processor overlaps them."""
 FIRST_SHARE = np.float32(0.125)
 """A ray's first colour is evaluated at this share of the usual weight, so that thin silhouettes have one."""
 
-_options = {"fastmath": True, "error_model": "numpy", "cache": True}
+_options = {"fastmath": True, "error_model": "numpy", "cache": CACHED}
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 

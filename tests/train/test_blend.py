@@ -31,7 +31,7 @@ def test_every_weight_lies_between_those_of_its_parents(tiny_checkpoint, tmp_pat
     assert config["provenance"] == {"blend": [tiny_checkpoint.name, "second"], "share": 0.25}
 
 
-def test_other_networks_and_shares_are_refused(tiny_checkpoint, caplog):
+def test_other_networks_and_shares_are_refused(tiny_checkpoint, capsys):
     method = open_checkpoint(tiny_checkpoint)
     other = SSDNeRF(dataclasses.replace(method.config, rows=8))
     with pytest.raises(CheckpointError, match="networks differ from those of tiny"):
@@ -39,4 +39,4 @@ def test_other_networks_and_shares_are_refused(tiny_checkpoint, caplog):
     with pytest.raises(CheckpointError, match=r"share of 1\.5, expected 0 to 1"):
         blend(method, method, 1.5)
     assert main(["nowhere", "nowhere", "--out", "unused"]) == 2
-    assert "found no checkpoint" in caplog.text
+    assert "found no checkpoint" in capsys.readouterr().err

@@ -18,7 +18,9 @@ from engine.data.procedural import VEHICLES
 from engine.data.write import write_scenes
 from engine.events import finish
 from tests.engine.test_training import assert_same
-from train.__main__ import _Interrupt, main
+from tests.signals import ignore_interrupts
+from train.__main__ import Interrupt, main
+from train.ending import stoppable
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = {"iterations": 24, "scenes": 6, "views": 6, "size": 32, "log-every": 4, "threads": 1}
@@ -26,10 +28,12 @@ FLAGS = [part for name, value in SHORT.items() for part in (f"--{name}", str(val
 
 
 def start(folder: Path, *flags: str) -> subprocess.Popen:
+    """A run in the background of a script."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "train", "smoke", "--device", "cpu", *FLAGS]
     command += ["--out", "run", *flags]
-    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    options = {"stderr": subprocess.PIPE, "text": True, "preexec_fn": ignore_interrupts}
+    return subprocess.Popen(command, cwd=folder, env=environment, **options)
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
@@ -65,20 +69,22 @@ def test_run_killed_without_warning_resumes_to_the_bit(tmp_path):
     assert files[0] == files[1]
 
 
-def test_interrupt_leaves_a_resumable_state(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_resumable_state(number, code, tmp_path):
     process = start(tmp_path, "--iterations", "100000")
     wait_for(tmp_path / "run" / "metrics.jsonl", process)
-    process.send_signal(signal.SIGINT)
-    assert process.wait() == 130
+    process.send_signal(number)
+    assert process.wait() == code
     assert "run again to go on" in process.stderr.read()
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] > 0
 
 
 def test_a_second_interrupt_does_not_wait_and_the_handlers_come_back():
     before = signal.getsignal(signal.SIGINT)
-    with _Interrupt() as interrupt:
+    interrupt = Interrupt()
+    with stoppable(interrupt):
         signal.raise_signal(signal.SIGINT)
-        assert interrupt.asked
+        assert interrupt.number == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
