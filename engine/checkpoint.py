@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from safetensors.torch import save
@@ -23,7 +23,7 @@ from engine.config import Bounds, from_json, to_json
 from engine.content import key_of
 from engine.convert.official import load_official
 from engine.device import network_dtype
-from engine.errors import CheckpointError, ConfigError, plain, sentence_part
+from engine.errors import CheckpointError, ConfigError, plain, sentence_part, shown
 from engine.files import MEGABYTE, replacing, write_json
 from engine.methods import METHODS
 from engine.methods.base import FitOptions, Method, SampleOptions, TrainingData
@@ -162,8 +162,8 @@ class _Settings:
 class _Config:
     """What `config.json` holds; `model` is a config of the method's."""
 
-    format: Literal[FORMAT]
-    method: Literal[tuple(METHODS)]
+    format: str
+    method: str
     model: Any
     settings: _Settings
     data: TrainingData = field(default_factory=TrainingData)
@@ -174,11 +174,17 @@ def read_config(folder: Path | str) -> _Config:
     """A checkpoint's `config.json`.
 
     Raises:
-        CheckpointError: If it is missing, no JSON or of another shape.
+        CheckpointError: If it is missing, no JSON or of another format.
+        ConfigError: If it is of another shape.
     """
-    return read_json(
-        Path(folder) / "config.json", _Config, CheckpointError, "a checkpoint's config.json"
-    )
+    path = Path(folder) / "config.json"
+    found = read_json(path, dict[str, Any], CheckpointError, "a checkpoint's config.json")
+    if found.get("format") != FORMAT or found.get("method") not in tuple(METHODS):
+        raise CheckpointError(
+            f"{plain(folder)}: found format {shown(found.get('format'))} and method {shown(found.get('method'))}, "
+            f"expected {FORMAT!r} and one of {', '.join(METHODS)}."
+        )
+    return from_json(_Config, found, "config")
 
 
 def read_metrics(folder: Path | str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from engine.config import to_json
 from engine.data.base import PackedDataset
-from engine.errors import CheckpointError, EngineError, one_line
+from engine.errors import CheckpointError, EngineError
 from engine.events import Run, Step
 from engine.fields.triplane import DecoderConfig
 from engine.files import replacing
@@ -28,10 +28,10 @@ from engine.methods.latents import LatentRecords
 from engine.methods.ssdnerf import SSDNeRF, TrainingStage, TrainOptions
 from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.noise import Noise
-from engine.pickles import load_pickle
 from engine.training.bank import SceneBank
 from engine.training.ema import ema_decay, update_ema
 from engine.training.graph import GraphedTraining
+from engine.training.saved import read_state
 from engine.types import Camera, SceneBatch
 
 
@@ -211,26 +211,22 @@ class TrainState:
             CheckpointError: If the file is damaged, its networks, optimisers or scenes are of other shapes, or it was
                 trained on other scenes.
         """
-        state = load_pickle(path, CheckpointError)
-        keys = {state.get("data"), self.data_key} - {None}
+        wanted = {name: getattr(self, name).state_dict() for name in ("method", "average", "bank")}
+        modules = {"unet": self.method.unet, "decoder": self.method.decoder}
+        saved = read_state(path, wanted, modules)
+        keys = {saved.data, self.data_key} - {None}
         if len(keys) > 1 and not changed_data:
             raise CheckpointError(
                 f"{path}: was trained on other pictures or cameras than it is to go on with; train into another --out, "
                 "or go on with the changed data by --changed-data."
             )
-        try:
-            self.method.load_state_dict(state["method"])
-            self.average.load_state_dict(state["average"])
-            for name, optimizer in self.optimizers.items():
-                _load_adam(optimizer, state["optimizers"][name])
-            self.bank.load_state_dict(state["bank"])
-            self.step = state["step"]
-            self.cpu_seconds = state["cpu_seconds"]
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
-            raise CheckpointError(
-                f"{path}: does not fit this recipe ({one_line(error)}); train into another folder or remove it."
-            ) from error
-        before, now = json.loads(state["recipe"]), to_json(self.recipe)
+        for name, tensors in saved.tensors.items():
+            getattr(self, name).load_state_dict(tensors)
+        for name, optimizer in self.optimizers.items():
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": saved.adam[name], "param_groups": groups})
+        self.step, self.cpu_seconds = saved.step, saved.cpu_seconds
+        before, now = saved.recipe, to_json(self.recipe)
         return [
             f"{name} {before.get(name)} -> {now[name]}"
             for name in now
@@ -348,10 +344,6 @@ def noise_seed(recipe: Recipe, step: int) -> int:
     return recipe.seed * 1_000_003 + step
 
 
-ADAM_FLAGS = ("lr", "fused", "capturable")
-"""What an optimiser has from the device it runs on."""
-
-
 def _adam(module: nn.Module, rate: float) -> torch.optim.Optimizer:
     """Adam; on a GPU such that a CUDA graph can hold its step."""
     parameters = list(module.parameters())
@@ -359,13 +351,6 @@ def _adam(module: nn.Module, rate: float) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, rate, fused=True)
     held = torch.tensor(rate, device=parameters[0].device)
     return torch.optim.Adam(parameters, held, fused=True, capturable=True)
-
-
-def _load_adam(optimizer: torch.optim.Optimizer, state: dict) -> None:
-    """Take over another optimiser's state, whatever device that one ran on."""
-    for group, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
-        group.update({name: own[name] for name in ADAM_FLAGS})
-    optimizer.load_state_dict(state)
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
