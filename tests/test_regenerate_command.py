@@ -17,6 +17,7 @@ from engine.errors import ConfigError
 from engine.explore.keep_metrics import Looks, keep_figures
 from engine.methods.base import KeepOptions, RenoiseOptions
 from engine.scene import Scene
+from train.ending import USER_ERROR
 
 FRONT = "-0.5,0,-0.5,0.5,0.5,0.5"
 
