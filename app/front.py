@@ -18,12 +18,15 @@ from pathlib import Path
 from string import Template
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from app.guard.guard import Guard
+from app.settings import AppSettings
 from app.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -69,7 +72,7 @@ class Front:
         opened: Whether anybody has asked for a page.
     """
 
-    def __init__(self, close: Callable[[], None]):
+    def __init__(self, close: Callable[[], None], settings: AppSettings | None = None):
         """`close` is called when the server has stopped."""
         self.tokens = Tokens()
         self.engine = Later()
@@ -78,7 +81,8 @@ class Front:
         self.opened = False
         self._close = close
         routes = [Route("/", self._page), Route("/viewport/{token}/", self._view)]
-        self.app = Starlette(routes=routes, lifespan=self._lifespan)
+        guard = Middleware(Guard, settings=settings or AppSettings())
+        self.app = Starlette(routes=routes, middleware=[guard], lifespan=self._lifespan)
         self.app.router.default = self.engine
 
     def open_panel(self, panel: Starlette) -> None:

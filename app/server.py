@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from app.front import Front
+from app.guard.connections import PatientProtocol
+from app.guard.hosts import WILDCARDS, is_loopback, split
+from app.guard.keys import network
 from app.preload import limit_arenas, settle
 from app.settings import AppSettings
 from engine.errors import ConfigError
@@ -28,6 +36,9 @@ log = logging.getLogger(__name__)
 FIRST_FRAME_S = 2.0
 """How long Gradio waits for the first frame of a page that is already open: importing it would hold the frame up."""
 
+MOST_MESSAGE = 64 << 10
+"""Longest websocket message from a browser, bytes; the view's are a few hundred."""
+
 
 def create_app(settings: AppSettings, method: Method | None = None) -> Starlette:
     """The explorer as an ASGI application, all of it loaded.
@@ -36,7 +47,7 @@ def create_app(settings: AppSettings, method: Method | None = None) -> Starlette
         settings: What to serve.
         method: Used instead of opening `settings.checkpoint`.
     """
-    loading = Loading(settings, method)
+    loading = Loading(locked(settings), method)
     loading.open_engine()
     loading.open_panel()
     loading.front.app.state.explorer = loading.explorer
@@ -54,17 +65,10 @@ def serve(settings: AppSettings) -> None:
     logging.captureWarnings(True)  # what packages tell programmers is not for visitors
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
     listening = listen(settings.host, settings.port)
+    settings = locked(settings)
     loading = Loading(settings)
-    config = uvicorn.Config(
-        loading.front.app,
-        log_level="warning",
-        ws_per_message_deflate=False,
-        ws_max_size=64 << 20,
-        timeout_graceful_shutdown=3,
-    )
-    server = Server(config, loading)
-    port = listening.getsockname()[1]
-    log.info("SSDNeRF Explorer: http://%s:%d", settings.host, port)
+    server = Server(configured(loading.front.app, settings), loading)
+    log.info("SSDNeRF Explorer: %s", address(settings, listening.getsockname()[1]))
     try:
         server.run(sockets=[listening])
     finally:
@@ -72,6 +76,36 @@ def serve(settings: AppSettings) -> None:
             server.loader.join()
     if loading.failure is not None:
         raise loading.failure
+
+
+def locked(settings: AppSettings) -> AppSettings:
+    """Settings with a key: the one that was given, or a new one where others can reach the server."""
+    given = settings.password or os.environ.get("SSDNERF_PASSWORD", "")
+    if not given and not is_loopback(settings.host):
+        given = secrets.token_urlsafe(16)
+    return replace(settings, password=given)
+
+
+def address(settings: AppSettings, port: int) -> str:
+    """What to type into a browser on this machine, with the key if one is needed."""
+    host = "127.0.0.1" if settings.host in WILDCARDS else settings.host
+    place = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{place}/?key={quote(settings.password, safe='')}" if settings.password else place
+
+
+def configured(app: ASGIApp, settings: AppSettings, **more: Any) -> uvicorn.Config:
+    """How the explorer is served: little patience and small messages; files come as requests."""
+    proxies = frozenset(network(split(name)[0]) for name in settings.trust_proxy)
+    options = {
+        "http": type("Protocol", (PatientProtocol,), {"proxies": proxies}),
+        "log_level": "warning",
+        "proxy_headers": False,
+        "server_header": False,
+        "ws_per_message_deflate": False,
+        "ws_max_size": MOST_MESSAGE,
+        "timeout_graceful_shutdown": 3,
+    }
+    return uvicorn.Config(app, **(options | more))
 
 
 class Loading:
@@ -86,7 +120,7 @@ class Loading:
 
     def __init__(self, settings: AppSettings, method: Method | None = None):
         limit_arenas()
-        self.front = Front(self._close)
+        self.front = Front(self._close, settings)
         self.explorer: Explorer | None = None
         self.failure: Exception | None = None
         self.stopped = threading.Event()
@@ -186,8 +220,11 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: If somebody else listens there, or the host is not this machine.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), backlog=2048)
+        return socket.create_server(
+            (host, port), family=family, backlog=2048, dualstack_ipv6=host == "::"
+        )
     except OSError as error:
         raise ConfigError(
             f"{host}:{port} cannot be listened on ({error.strerror}); choose another with --port or --host."

@@ -18,7 +18,15 @@ class AppSettings:
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
     root_path: str = ""
-    """Prefix under which a reverse proxy serves the page."""
+    """Prefix under which a reverse proxy serves the page, e.g. `ssd`."""
+    password: str = ""
+    """Key that every visitor needs. Where others can reach `host`, one is made up if none is given here or in the variable SSDNERF_PASSWORD."""
+    allow_host: tuple[str, ...] = ()
+    """Names beside its own that the server answers under, e.g. `nerf.example.org` of a reverse proxy."""
+    allow_frame: tuple[str, ...] = ()
+    """Origins whose pages may show this one in a frame, e.g. `https://wiki.example.org`."""
+    trust_proxy: tuple[str, ...] = ()
+    """Addresses of reverse proxies whose X-Forwarded-For, -Host and -Proto are believed, e.g. `127.0.0.1`."""
     max_upload_mb: int = 64
     """Largest file that may be sent: a picture, or a saved run."""
     max_queue: int = 64

@@ -59,7 +59,10 @@ class Door:
             await self._forward(scope, receive, send)
             return
         try:
-            body = self._checked(scope["path"], await _read(receive))
+            body = await _read(receive)
+            if body is None:
+                return
+            body = self._checked(scope["path"], body)
         except NotUnderstoodError as error:
             await _answer(str(error), 400)(scope, receive, send)
             return
@@ -192,13 +195,13 @@ def _without_range(scope: Scope) -> Scope:
     return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"range"]}
 
 
-async def _read(receive: Receive) -> bytes:
-    """A body, whose length the guard has bounded."""
+async def _read(receive: Receive) -> bytes | None:
+    """A body, whose length the guard has bounded; None if its sender left."""
     chunks, more = [], True
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            break
+            return None
         chunks.append(message.get("body", b""))
         more = message.get("more_body", False)
     return b"".join(chunks)

@@ -92,7 +92,7 @@ def test_every_page_has_a_view_of_its_own(opening):
 def test_other_requests_wait_for_what_answers_them(opening):
     host, port = opening.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=0.3) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         with pytest.raises(TimeoutError):
             connection.recv(1)
         connection.settimeout(30)

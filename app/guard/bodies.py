@@ -1,0 +1,66 @@
+"""Bodies of a bounded length that arrive in a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import Message, Receive
+
+PLAIN_BYTES = 1 << 20
+"""Longest body where no file is meant."""
+PAUSE_S = 15.0
+"""Longest wait for the next part of a body."""
+PLAIN_S, FILE_S = 30.0, 900.0
+"""Longest time that a whole body takes, without and with files in it."""
+
+
+class Body:
+    """A request's body on its way, cut off where it grows too long or comes too slowly.
+
+    Attributes:
+        refused: Status and sentence, once it was cut off; whoever reads is told then that the sender has left.
+    """
+
+    def __init__(self, receive: Receive, most: int, seconds: float):
+        """At most `most` bytes within `seconds`."""
+        self.refused: tuple[int, str] | None = None
+        self._receive = receive
+        self._most = most
+        self._length = 0
+        self._complete = False
+        self._deadline = asyncio.get_running_loop().time() + seconds
+
+    def expect(self, announced: str | None) -> None:
+        """Refuse a length that the request says it has."""
+        if announced is None:
+            return
+        if not (announced.isascii() and announced.isdecimal()) or len(announced) > 18:
+            self.refused = (400, "The length of this request is no number.")
+        elif int(announced) > self._most:
+            self._too_long()
+
+    async def __call__(self) -> Message:
+        """The next part; after the last one, whatever follows."""
+        if self.refused:
+            return {"type": "http.disconnect"}
+        if self._complete:
+            return await self._receive()
+        left = self._deadline - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(min(PAUSE_S, left)):
+                message = await self._receive()
+        except TimeoutError:
+            left = 0.0
+        if left <= 0:
+            self.refused = (408, "This request came too slowly; send it again.")
+            return {"type": "http.disconnect"}
+        self._length += len(message.get("body", b""))
+        if self._length > self._most:
+            self._too_long()
+            return {"type": "http.disconnect"}
+        self._complete = not message.get("more_body", False)
+        return message
+
+    def _too_long(self) -> None:
+        most = self._most / (1 << 20)
+        self.refused = (413, f"This request is too large; expected at most {most:g} MB.")

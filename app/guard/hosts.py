@@ -1,0 +1,87 @@
+"""Under which names the server answers, and for pages of which origins."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+WILDCARDS = ("0.0.0.0", "::", "")
+PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+class Hosts:
+    """The names of one server.
+
+    A page of somebody else's can make its own name point here (DNS rebinding) and then is of the same origin as this
+    server; only the name in the request tells them apart.
+    """
+
+    def __init__(self, bound: str, more: Sequence[str] = ()):
+        """Loopback names, the address that is listened on, and `more`."""
+        self._more = {split(name)[0] for name in more}
+        self._names = {"localhost", *self._more}
+        if bound in WILDCARDS:
+            self._names |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
+        else:
+            self._names.add(split(bound)[0])
+        self._any_of_ours = bound in WILDCARDS
+
+    def answers_to(self, host: str, address: str | None) -> bool:
+        """Whether a request with this `Host` is meant for us; `address` is ours in its connection, if it has one."""
+        name, _ = split(host)
+        if name in self._names or is_loopback_address(name):
+            return True
+        return self._any_of_ours and address is not None and name == split(address)[0]
+
+    def serves(self, origin: str, host: str) -> bool:
+        """Whether a page of `origin` may ask under the name `host`: its own pages, and those of `more`."""
+        try:
+            asked = urlsplit(origin)
+            port = asked.port or PORTS[asked.scheme]
+        except (ValueError, KeyError):
+            return False
+        name, own_port = split(host)
+        asking = split(asked.netloc)[0]
+        return asking in self._more or (asking, port) == (name, own_port or PORTS[asked.scheme])
+
+
+def split(host: str) -> tuple[str, int | None]:
+    """Name and port of `name`, `name:port`, `[::1]:port`, `::1` or an address with a scheme; the name is normalised."""
+    if "://" in host:
+        host = urlsplit(host).netloc
+    host = host.strip().lower()
+    if host.startswith("["):
+        name, _, rest = host[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif host.count(":") == 1:
+        name, port = host.split(":")
+    else:
+        name, port = host, ""
+    try:
+        name = str(ipaddress.ip_address(name.partition("%")[0]))
+    except ValueError:
+        name = name.rstrip(".")
+    return name, int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches a server that listens on `host`, an address or a name."""
+    if host in WILDCARDS:
+        return False
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return bool(found) and all(is_loopback_address(address[0]) for *_, address in found)
+
+
+def is_loopback_address(name: str) -> bool:
+    """Whether this is an address of the machine itself, and of nobody else."""
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
