@@ -90,7 +90,10 @@ def address(settings: AppSettings, port: int) -> str:
     """What to type into a browser on this machine, with the key if one is needed."""
     host = "127.0.0.1" if settings.host in WILDCARDS else settings.host
     place = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    return f"{place}/?key={quote(settings.password, safe='')}" if settings.password else place
+    place += settings.path
+    if settings.password:
+        return f"{place}/?key={quote(settings.password, safe='')}"
+    return f"{place}/" if settings.path else place
 
 
 def configured(app: ASGIApp, settings: AppSettings, **more: Any) -> uvicorn.Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,8 @@ class AppSettings:
         """`root_path` as addresses begin with it: empty, `/ssd`, or a whole address without a slash at the end."""
         path = self.root_path.strip().rstrip("/")
         return path if not path or "://" in path else "/" + path.lstrip("/")
+
+    @property
+    def path(self) -> str:
+        """The path alone of `prefix`: empty, or `/ssd`."""
+        return urlsplit(self.prefix).path

@@ -27,6 +27,7 @@ from app.drawing import Drawn, Pose, draw, field_of_view, reduced, to_camera
 from app.pacing import FairSlot, Pace, Size
 from app.records import Snapshot, home
 from app.session import Session
+from app.viewport_server import ViewportServer
 from engine.render import Baked, to_uint8
 from engine.types import Camera, Views
 
@@ -73,7 +74,8 @@ class Viewport:
         """Frames sent, and frames delivered, so far."""
         self._slot = slot
         self._pace = Pace()
-        self._client: viser.ClientHandle | None = None
+        self._clients: list[viser.ClientHandle] = []
+        """Who is connected; the last one to move sees the frames."""
         self._moves = 0
         self._closed = False
         self._baked: tuple[Baked, ...] = ()
@@ -85,8 +87,8 @@ class Viewport:
         self._due = 0.0
         self._frusta: dict[int, tuple[Views, viser.CameraFrustumHandle]] = {}
         self._flight = 0
-        self._server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
-        self.port = self._server.get_port()
+        self._server = ViewportServer()
+        self.port, self.secret = self._server.port, self._server.secret
         self._box = BoxHandles(self._server)
         self._furnish()
         self._server.on_client_connect(self._connected)
@@ -115,22 +117,30 @@ class Viewport:
         server.initial_camera.fov = field_of_view(greeting)
         server.initial_camera.near = 0.01
 
+    @property
+    def _client(self) -> viser.ClientHandle | None:
+        """Who sees the frames."""
+        clients = self._clients
+        return clients[-1] if clients else None
+
     async def _connected(self, client: viser.ClientHandle) -> None:
-        with self.session.cv:
-            self._client = client
-            self._moves += 1
-            self.session.cv.notify_all()
+        self._moved(client)
 
         @client.camera.on_update
         async def _(camera: viser.CameraHandle) -> None:
-            with self.session.cv:
-                self._moves += 1
-                self.session.cv.notify_all()
+            self._moved(client)
+
+    def _moved(self, client: viser.ClientHandle) -> None:
+        with self.session.cv:
+            self._clients = [*(one for one in self._clients if one is not client), client]
+            self._moves += 1
+            self.session.cv.notify_all()
 
     async def _disconnected(self, client: viser.ClientHandle) -> None:
         with self.session.cv:
-            if self._client is client:
-                self._client = None
+            self._clients = [one for one in self._clients if one is not client]
+            self._moves += 1  # whoever is left has old pictures
+            self.session.cv.notify_all()
 
     # -- the drawing thread -----------------------------------------------------------------------
 

@@ -63,11 +63,7 @@ class Guard:
         self._key = Key(settings.password) if settings.password else None
         self._attempts = Attempts()
         self._safety = safety(settings.allow_frame)
-        prefix = settings.prefix
-        self._prefix = (
-            "/" + prefix.partition("://")[2].partition("/")[2] if "://" in prefix else prefix
-        )
-        self._prefix = self._prefix.rstrip("/")
+        self._prefix = settings.path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it through."""

@@ -269,6 +269,7 @@ def test_a_server_that_others_reach_has_a_key(monkeypatch):
     [
         ({}, "http://127.0.0.1:7860"),
         ({"host": "::1"}, "http://[::1]:7860"),
+        ({"root_path": "ssd"}, "http://127.0.0.1:7860/ssd/"),
         ({"host": "0.0.0.0", "password": "a b"}, "http://127.0.0.1:7860/?key=a%20b"),
     ],
 )

@@ -1,0 +1,105 @@
+"""What viser's client may say to its server: the messages that the view needs, with bounds. No viser.
+
+Whatever else a browser sends is dropped, and what passes is written anew, so that nothing travels along with it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+Number = Annotated[float, Meta(ge=-1e6, le=1e6)]
+Pair = tuple[Number, Number]
+Triple = tuple[Number, Number, Number]
+Quaternion = tuple[Number, Number, Number, Number]
+Pixels = Annotated[float, Meta(ge=0, le=16384)]
+Name = Annotated[str, Meta(max_length=256)]
+Text = Annotated[str, Meta(max_length=4096)]
+
+
+class _Message(Struct, tag=True, tag_field="type"):
+    pass
+
+
+class ViewerCameraMessage(_Message):
+    """Where the camera is: OpenCV axes in the world, radians, pixels of the canvas."""
+
+    wxyz: Quaternion
+    position: Triple
+    fov: Annotated[float, Meta(ge=0.001, le=3.14)]
+    near: Annotated[float, Meta(ge=0, le=1e6)]
+    far: Annotated[float, Meta(ge=0, le=1e9)]
+    image_height: Pixels
+    image_width: Pixels
+    look_at: Triple
+    up_direction: Triple
+
+    def __post_init__(self):
+        if math.hypot(*self.wxyz) < 1e-6:
+            raise ValueError("found a rotation of length 0, expected one of length 1")
+        self.image_height, self.image_width = round(self.image_height), round(self.image_width)
+
+
+class LocalStorageGetItemResponseMessage(_Message):
+    """The answer to a question, which says that everything before it was shown."""
+
+    value: Text | None
+    error: Text | None
+    request_uuid: Name
+
+
+class SceneNodeClickMessage(_Message):
+    """A click on something that stands in the scene."""
+
+    name: Name
+    instance_index: Annotated[int, Meta(ge=0, le=1 << 20)] | None
+    ray_origin: Triple
+    ray_direction: Triple
+    screen_pos: Pair
+    modifier: Name | None = None
+    owner: Name = ""
+
+
+class TransformControlsUpdateMessage(_Message):
+    """A handle that is dragged."""
+
+    name: Name
+    wxyz: Quaternion
+    position: Triple
+    owner: Name = ""
+
+
+class TransformControlsDragStartMessage(_Message):
+    """A handle is taken."""
+
+    name: Name
+    owner: Name = ""
+
+
+class TransformControlsDragEndMessage(_Message):
+    """A handle is let go."""
+
+    name: Name
+    owner: Name = ""
+
+
+_decoder = msgspec.msgpack.Decoder(
+    ViewerCameraMessage
+    | LocalStorageGetItemResponseMessage
+    | SceneNodeClickMessage
+    | TransformControlsUpdateMessage
+    | TransformControlsDragStartMessage
+    | TransformControlsDragEndMessage
+)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def checked(message: bytes) -> bytes | None:
+    """A message as the view's server may read it; None for one that it must not."""
+    try:
+        return _encoder.encode(_decoder.decode(message))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
