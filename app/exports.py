@@ -35,6 +35,9 @@ def export(session: Session, record: Record, name: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _write(session, record, path)
+            for old in path.parent.parent.glob(f"*/{name}"):
+                if old != path:
+                    old.unlink(missing_ok=True)  # nobody asks for it again
     return path
 
 

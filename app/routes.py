@@ -1,17 +1,15 @@
-"""What needs the engine and not Gradio: the viewports' sockets, thumbnails, downloads, health.
-
-viser's own server listens on a loopback port that nobody else sees; its socket is pumped through here, so that the
-explorer is one process on one port.
-"""
+"""What needs the engine and not Gradio: the viewports' sockets, thumbnails, downloads, health."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import resource
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-import msgspec
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import (
     FileResponse,
     HTMLResponse,
@@ -20,202 +18,230 @@ from starlette.responses import (
     Response,
 )
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from starlette.websockets import WebSocket
+from torch import Tensor
 
 from app import cards, inspector, present
 from app.blending import Blend
 from app.exports import export, file_name
 from app.jobs import JobRunner
 from app.keeping import Keeping
+from app.pump import pump
 from app.records import Look, Record
 from app.session import Session
 from app.sessions import Sessions
-from app.steer import steer
-from app.viewports import Viewports
+from app.steer import read, steer
+from app.viewports import CrowdedError, Viewports
 from engine.errors import EngineError
 from engine.render import to_uint8
 
-REFUSED = ("ShareUrlRequest", "ShareUrlDisconnect")
-"""Messages of viser's client that never reach its server: they would open a public tunnel."""
-EXPIRED = 4404
-"""Socket close code for a token nobody knows."""
+EXPIRED, CROWDED = 4404, 4429
+"""Socket close codes: for a token nobody knows, and where too many look."""
 FILM = ("path.mp4", "path.gif")
 FRESH = {"Cache-Control": "no-store"}
 CACHED = {"Cache-Control": "private, max-age=3600"}
+WRITERS, MOST_WAITING_EACH, MOST_WAITING = 2, 4, 32
+"""Threads that write downloads; downloads of one session that may wait for them, and of all."""
+
+T = TypeVar("T")
 
 
 def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> list[BaseRoute]:
     """The routes of one explorer."""
+    return Routes(sessions, viewports, runner).all()
 
-    async def viewport_socket(socket: WebSocket) -> None:
-        session = sessions.of_token(socket.path_params["token"])
-        if session is None:
-            await socket.close(EXPIRED)
-            return
-        viewport = await asyncio.to_thread(viewports.acquire, session)
-        try:
-            await pump(socket, viewport.port)
-        finally:
-            viewports.release(session)
 
-    def input_picture(request: Request) -> Response:
-        _, record = find(sessions, request)
+class Routes:
+    """The routes of one explorer. What a path names and what is not there is answered with 404 and a sentence."""
+
+    def __init__(self, sessions: Sessions, viewports: Viewports, runner: JobRunner):
+        self._sessions, self._viewports, self._runner = sessions, viewports, runner
+        self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
+        self._waiting: Counter[str] = Counter()
+
+    def all(self) -> list[BaseRoute]:
+        """Every route by its path."""
+        film = "/film/{token}/{number:int}"
+        channel = "/planes/{token}/{number:int}/{place:int}/{plane:int}/{channel:int}.json"
+        return [
+            WebSocketRoute("/viewport/{token}", self._viewport),
+            WebSocketRoute("/viewport/{token}/", self._viewport),
+            Route(film + "/input/{view:int}.png", self._input_picture),
+            Route(film + "/render/{view:int}.png", self._render_picture),
+            Route(film + "/last.jpg", self._last_thumbnail),
+            Route(film + "/{place:int}.jpg", self._frame_thumbnail),
+            Route("/history/{token}", self._history),
+            Route("/steer/{token}", self._steer, methods=["POST"]),
+            Route("/blend/{token}.json", self._blend),
+            Route("/keep/{token}.json", self._keep),
+            Route("/inspect/{token}/{number:int}.json", self._inspect),
+            Route("/planes/{token}/{number:int}/{place:int}.png", self._planes),
+            Route(channel, self._histogram),
+            Route("/path/{token}/{number:int}/{name}", self._path_film),
+            Route("/download/{token}/{number:int}/{name}", self._download),
+            Route("/healthz", self._health),
+        ]
+
+    # -- what a path names ------------------------------------------------------------------------
+
+    def _session(self, request: Request) -> Session:
+        session = self._sessions.of_token(request.path_params["token"])
+        return there(session, "This page's session has ended; reload the page.")
+
+    def _record(self, request: Request) -> tuple[Session, Record]:
+        session = self._session(request)
+        record = session.record(request.path_params["number"])
+        return session, there(record, "There is no such result any more.")
+
+    def _view(self, request: Request) -> tuple[Session, Record, int]:
+        session, record = self._record(request)
         view = request.path_params["view"]
-        if record is None or record.views is None or view >= len(record.views):
-            return Response(status_code=404)
-        picture = to_uint8(record.views.images[view]).numpy()
-        return Response(present.encode(picture, ".png"), media_type="image/png", headers=CACHED)
+        found = record.views is not None and view < len(record.views) and record.frames
+        return session, record, there(view if found else None, "There is no such picture.")
 
-    def render_picture(request: Request) -> Response:
-        session, record = find(sessions, request)
-        view = request.path_params["view"]
-        if record is None or record.views is None or view >= len(record.views):
-            return Response(status_code=404)
+    def _code(self, request: Request) -> Tensor:
+        _, record = self._record(request)
+        code = inspector.code(record, request.path_params["place"], asked_look(request))
+        return there(code, "This step's code is not kept.")
+
+    # -- pictures ---------------------------------------------------------------------------------
+
+    def _input_picture(self, request: Request) -> Response:
+        _, record, view = self._view(request)
+        return png(to_uint8(record.views.images[view]).numpy())
+
+    def _render_picture(self, request: Request) -> Response:
+        session, record, view = self._view(request)
         baked = session.baked(record, len(record.frames) - 1)
-        picture = present.picture(baked, record.views.camera[view])
-        return Response(present.encode(picture, ".png"), media_type="image/png", headers=CACHED)
+        return png(present.picture(baked, record.views.camera[view]))
 
-    def last_thumbnail(request: Request) -> Response:
-        session, record = find(sessions, request)
+    def _last_thumbnail(self, request: Request) -> Response:
+        session = self._session(request)
+        record = session.record(request.path_params["number"])
         if record is None or not record.frames:
-            return no_picture(sessions, request)
+            return no_picture(session, request)
         return thumbnail(session, record, len(record.frames) - 1, "x0")
 
-    def frame_thumbnail(request: Request) -> Response:
-        session, record = find(sessions, request)
-        place = request.path_params["place"]
+    def _frame_thumbnail(self, request: Request) -> Response:
+        session, place = self._session(request), request.path_params["place"]
+        record = session.record(request.path_params["number"])
         if record is None or place >= len(record.frames):
-            return no_picture(sessions, request)
+            return no_picture(session, request)
         if record.latent(place) is None:
             return Response(status_code=204, headers=FRESH)
         return thumbnail(session, record, place, asked_look(request))
 
-    def download(request: Request) -> Response:
-        session, record = find(sessions, request)
+    def _planes(self, request: Request) -> Response:
+        return png(inspector.planes_picture(self._code(request), asked_range(request)))
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def _path_film(self, request: Request) -> Response:
+        session, name = self._session(request), request.path_params["name"]
+        path = session.folder_of(request.path_params["number"]) / name
+        there(path if name in FILM and path.is_file() else None, "There is no such film.")
+        return FileResponse(path)
+
+    async def _download(self, request: Request) -> Response:
+        session, record = self._record(request)
         name = request.path_params["name"]
-        if record is None or not record.frames or name not in present.DOWNLOADS:
-            return Response(status_code=404)
+        there((record.frames and name in present.DOWNLOADS) or None, "There is no such file.")
+        token = session.token
+        if self._waiting[token] >= MOST_WAITING_EACH or self._waiting.total() >= MOST_WAITING:
+            raise HTTPException(
+                429, "Other downloads are still being written; try again.", {"Retry-After": "5"}
+            )
+        self._waiting[token] += 1
+        loop = asyncio.get_running_loop()
         try:
-            path = export(session, record, name)
+            path = await loop.run_in_executor(self._writers, export, session, record, name)
         except EngineError as error:
             return PlainTextResponse(str(error), status_code=507)
+        finally:
+            self._waiting[token] -= 1
+            self._waiting += Counter()  # forget those who do not wait
         return FileResponse(path, filename=file_name(record, name))
 
-    async def steered(request: Request) -> Response:
-        session = sessions.of_token(request.path_params["token"])
-        if session is None:
-            return Response(status_code=404)
+    # -- messages ---------------------------------------------------------------------------------
+
+    async def _steer(self, request: Request) -> Response:
+        session = self._session(request)
         session.touch()
         try:
-            wish = await request.json()
-            answer = await asyncio.to_thread(steer, session, wish)
+            answer = await asyncio.to_thread(steer, session, read(await request.body()))
+        except ClientDisconnect:
+            return Response(status_code=400)
         except EngineError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         except (ValueError, TypeError, KeyError) as error:
             return JSONResponse({"error": f"Not understood: {error}."}, status_code=400)
         return JSONResponse(answer)
 
-    def blended(request: Request) -> Response:
-        session = sessions.of_token(request.path_params["token"])
-        if session is None:
-            return Response(status_code=404)
-        return JSONResponse(session.part(Blend).report(), headers=FRESH)
+    def _blend(self, request: Request) -> Response:
+        return JSONResponse(self._session(request).part(Blend).report(), headers=FRESH)
 
-    def kept(request: Request) -> Response:
-        session = sessions.of_token(request.path_params["token"])
-        if session is None:
-            return Response(status_code=404)
-        return JSONResponse(session.part(Keeping).report(), headers=FRESH)
+    def _keep(self, request: Request) -> Response:
+        return JSONResponse(self._session(request).part(Keeping).report(), headers=FRESH)
 
-    def inspected(request: Request) -> Response:
-        session, record = find(sessions, request)
-        if record is None or not record.frames:
-            return Response(status_code=404)
+    def _inspect(self, request: Request) -> Response:
+        session, record = self._record(request)
+        there(record.frames or None, "There is nothing to inspect yet.")
         return JSONResponse(inspector.report(session, record), headers=FRESH)
 
-    def planes(request: Request) -> Response:
-        _, record = find(sessions, request)
-        code = (
-            None
-            if record is None
-            else inspector.code(record, request.path_params["place"], asked_look(request))
-        )
-        if code is None:
-            return Response(status_code=404)
-        sheet = inspector.planes_picture(code, asked_range(request))
-        return Response(present.encode(sheet, ".png"), media_type="image/png", headers=CACHED)
-
-    def histogram(request: Request) -> Response:
-        _, record = find(sessions, request)
-        code = (
-            None
-            if record is None
-            else inspector.code(record, request.path_params["place"], asked_look(request))
-        )
+    def _histogram(self, request: Request) -> Response:
+        code = self._code(request)
         plane, channel = request.path_params["plane"], request.path_params["channel"]
-        if code is None or plane >= code.shape[0] or channel >= code.shape[1]:
-            return Response(status_code=404)
+        found = plane < code.shape[0] and channel < code.shape[1]
+        there(found or None, "There is no such channel.")
         return JSONResponse(inspector.histogram(code[plane, channel], asked_range(request)))
 
-    def path_film(request: Request) -> Response:
-        session = sessions.of_token(request.path_params["token"])
-        name = request.path_params["name"]
-        if session is None or name not in FILM:
-            return Response(status_code=404)
-        path = session.folder_of(request.path_params["number"]) / name
-        return FileResponse(path) if path.is_file() else Response(status_code=404)
-
-    def history(request: Request) -> Response:
-        session = sessions.of_token(request.path_params["token"])
-        if session is None:
-            return Response(status_code=404)
+    def _history(self, request: Request) -> Response:
+        session = self._session(request)
         session.touch()
         return HTMLResponse(cards.history(session), headers=FRESH)
 
-    def health(request: Request) -> Response:
+    # -- the view, and health ---------------------------------------------------------------------
+
+    async def _viewport(self, socket: WebSocket) -> None:
+        session = self._sessions.of_token(socket.path_params["token"])
+        if session is None:
+            await socket.close(EXPIRED)
+            return
+        try:
+            viewport = await asyncio.to_thread(self._viewports.acquire, session)
+        except CrowdedError:
+            await socket.close(CROWDED)
+            return
+        try:
+            await pump(socket, viewport)
+        finally:
+            self._viewports.release(session)
+
+    async def _health(self, request: Request) -> Response:
         return JSONResponse(
             {
-                "sessions": len(sessions.all()),
-                "viewports": len(viewports),
-                "queued": runner.waiting,
+                "sessions": len(self._sessions.all()),
+                "viewports": len(self._viewports),
+                "queued": self._runner.waiting,
                 "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
             }
         )
 
-    film = "/film/{token}/{number:int}"
-    return [
-        WebSocketRoute("/viewport/{token}", viewport_socket),
-        WebSocketRoute("/viewport/{token}/", viewport_socket),
-        Route(film + "/input/{view:int}.png", input_picture),
-        Route(film + "/render/{view:int}.png", render_picture),
-        Route(film + "/last.jpg", last_thumbnail),
-        Route(film + "/{place:int}.jpg", frame_thumbnail),
-        Route("/history/{token}", history),
-        Route("/steer/{token}", steered, methods=["POST"]),
-        Route("/blend/{token}.json", blended),
-        Route("/keep/{token}.json", kept),
-        Route("/inspect/{token}/{number:int}.json", inspected),
-        Route("/planes/{token}/{number:int}/{place:int}.png", planes),
-        Route("/planes/{token}/{number:int}/{place:int}/{plane:int}/{channel:int}.json", histogram),
-        Route("/path/{token}/{number:int}/{name}", path_film),
-        Route("/download/{token}/{number:int}/{name}", download),
-        Route("/healthz", health),
-    ]
+
+def there(found: T | None, sentence: str) -> T:
+    """What was found.
+
+    Raises:
+        HTTPException: If it is None.
+    """
+    if found is None:
+        raise HTTPException(404, sentence)
+    return found
 
 
-def find(sessions: Sessions, request: Request) -> tuple[Session | None, Record | None]:
-    """The session and the record that a path names; None for what does not exist."""
-    session = sessions.of_token(request.path_params["token"])
-    number = request.path_params["number"]
-    return session, None if session is None else session.record(number)
-
-
-def no_picture(sessions: Sessions, request: Request) -> Response:
+def no_picture(session: Session, request: Request) -> Response:
     """Of what was let go of a page may still ask while it draws something else: there is nothing, and nothing is wrong."""
-    session = sessions.of_token(request.path_params["token"])
-    forgotten = session is not None and session.forgot(request.path_params["number"])
+    forgotten = session.forgot(request.path_params["number"])
     return Response(status_code=204 if forgotten else 404, headers=FRESH)
 
 
@@ -242,51 +268,6 @@ def thumbnail(session: Session, record: Record, place: int, look: Look) -> Respo
     return Response(data, media_type="image/jpeg", headers=CACHED)
 
 
-async def pump(socket: WebSocket, port: int) -> None:
-    """Carry messages between a browser and a viser server until one of them leaves."""
-    protocols = socket.scope["subprotocols"]
-    async with connect(
-        f"ws://127.0.0.1:{port}",
-        subprotocols=protocols or None,
-        compression=None,
-        max_size=None,
-        max_queue=2,
-        ping_interval=None,
-        proxy=None,
-    ) as upstream:
-        await socket.accept(subprotocol=upstream.subprotocol)
-        tasks = [
-            asyncio.create_task(_to_viser(socket, upstream)),
-            asyncio.create_task(_to_browser(socket, upstream)),
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-        await socket.close()
-
-
-async def _to_viser(socket: WebSocket, upstream: ClientConnection) -> None:
-    with contextlib.suppress(WebSocketDisconnect, ConnectionClosed):
-        while True:
-            message = await socket.receive_bytes()
-            if not refused(message):
-                await upstream.send(message)
-
-
-async def _to_browser(socket: WebSocket, upstream: ClientConnection) -> None:
-    with contextlib.suppress(WebSocketDisconnect, ConnectionClosed, RuntimeError):
-        async for message in upstream:
-            await socket.send_bytes(message)
-
-
-def refused(message: bytes) -> bool:
-    """Whether a message of viser's client asks for a public tunnel, or is not understood."""
-    try:
-        decoded = msgspec.msgpack.decode(message)
-    except msgspec.DecodeError:
-        return True
-    return not isinstance(decoded, dict) or decoded.get("type") in REFUSED
+def png(pixels) -> Response:
+    """Pixels as a picture."""
+    return Response(present.encode(pixels, ".png"), media_type="image/png", headers=CACHED)

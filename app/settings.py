@@ -36,8 +36,8 @@ class AppSettings:
     """Open tabs and programs; more are refused with a sentence."""
     max_sessions_per_address: int = 24
     """The same from one address."""
-    max_viewports: int = 16
-    """Live viewports; beyond it the one that was left longest ago is closed."""
+    max_viewports: int = 64
+    """Live viewports, which take turns at drawing; beyond it one that was left is closed, or a new one refused."""
     max_history: int = 32
     """Results that one tab keeps."""
     max_latent_mb: int = 192

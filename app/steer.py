@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from app import history, present
 from app.blending import Blend
@@ -12,7 +15,27 @@ from app.variation import Variation
 
 Wish = Mapping[str, Any]
 Answer = dict[str, Any]
+Short = Annotated[str, Meta(max_length=200)]
+Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+Amount = Annotated[float, Meta(ge=-1e9, le=1e9)]
+Value = Short | Count | Amount | bool | None | Annotated[list[Count | Amount], Meta(max_length=64)]
+MOST_PARTS = 16
 LOOKS = ("x0", "x_t", "difference")
+
+
+def read(body: bytes) -> Wish:
+    """A message as the page sends it: names with texts, whole or finite numbers, or short lists of them.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        wish = msgspec.json.decode(body, type=dict[Short, Value])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError("found something else than a small JSON object") from error
+    if len(wish) > MOST_PARTS:
+        raise ValueError(f"found {len(wish)} parts, expected at most {MOST_PARTS}")
+    return wish
 
 
 def steer(session: Session, wish: Wish) -> Answer:

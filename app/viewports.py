@@ -14,10 +14,15 @@ from app.sessions import Sessions
 from app.settings import AppSettings
 from app.viewport import Viewport
 from engine.device import trim_memory
+from engine.errors import EngineError
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 5.0
+
+
+class CrowdedError(EngineError):
+    """Somebody looks at every view that there may be."""
 
 
 @dataclass
@@ -42,7 +47,11 @@ class Viewports:
         self._thread.start()
 
     def acquire(self, session: Session) -> Viewport:
-        """The session's viewport for one more connection; every call needs a `release`."""
+        """The session's viewport for one more connection; every call needs a `release`.
+
+        Raises:
+            CrowdedError: If there is no room for it.
+        """
         with self._lock:
             live = self._live.get(session.token)
             if live is None:
@@ -111,9 +120,19 @@ class Viewports:
             self._sessions.drop(session)
 
     def _make_room(self) -> None:
+        """Close the viewport that was left longest ago, where there are too many; nobody's who looks.
+
+        Raises:
+            CrowdedError: If somebody looks at every one.
+        """
         if len(self._live) < self._settings.max_viewports:
             return
-        token = min(self._live, key=lambda t: (self._live[t].connections > 0, self._live[t].left))
+        left = [token for token, live in self._live.items() if live.connections <= 0]
+        if not left:
+            raise CrowdedError(
+                f"Found {len(self._live)} open views, which is the most there may be."
+            )
+        token = min(left, key=lambda one: self._live[one].left)
         self._live.pop(token).viewport.close()
 
     def _sweep_forever(self) -> None:

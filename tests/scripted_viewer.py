@@ -38,6 +38,7 @@ class ScriptedViewer:
         columns: Its width.
         dragging: Whether the camera moves; may be changed while it looks.
         answering: Whether questions are answered at once, or kept until they are; likewise.
+        headers: Sent with the handshake, where the viewport is asked without the explorer.
         moves: Positions of the camera sent so far.
         frames: When each picture arrived, seconds since the first moment of `look`.
         picture: The last one, as it was sent.
@@ -49,6 +50,7 @@ class ScriptedViewer:
     columns: int = 850
     dragging: bool = True
     answering: bool = True
+    headers: dict[str, str] = field(default_factory=dict)
     moves: int = 0
     frames: list[float] = field(default_factory=list)
     picture: bytes = b""
@@ -61,6 +63,7 @@ class ScriptedViewer:
         protocol = viser.__version__
         async with connect(
             address,
+            additional_headers=self.headers,
             subprotocols=[f"viser-v{protocol}"],
             compression=None,
             max_size=None,

@@ -5,20 +5,28 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 
+import msgspec
 import numpy as np
 import pytest
 import torch
+import viser
+from websockets.sync.client import connect
 
 from app import bakes, pacing, viewport
 from app.drawing import Drawn
+from app.jobs import JobRunner
 from app.pacing import FairSlot, Size
-from app.priors import Prior
+from app.priors import Prior, Priors
 from app.records import Record
 from app.session import Session
+from app.sessions import Sessions
 from app.settings import AppSettings
 from app.viewport import Viewport
+from app.viewports import CrowdedError, Viewports
 from engine.explore.timeline import result_step
 from engine.types import Camera
 from tests.scripted_viewer import ScriptedViewer, looking, position
@@ -36,9 +44,13 @@ def open_view(method) -> Iterator[Callable[[], tuple[Session, ScriptedViewer]]]:
             stack.callback(session.close)
             view = Viewport(session, slot)
             stack.callback(view.close)
-            return session, ScriptedViewer(f"http://127.0.0.1:{view.port}", "", 120, 160)
+            return session, viewer_of(view)
 
         yield make
+
+
+def viewer_of(view: Viewport) -> ScriptedViewer:
+    return ScriptedViewer(f"http://127.0.0.1:{view.port}", "", 120, 160, headers=view.secret)
 
 
 class Painter:
@@ -188,3 +200,92 @@ def test_the_old_object_is_turned_while_a_new_one_is_prepared(open_view, painter
         until(lambda: painter.asked[-1][0][0] is not old, "the new object")
         wanted = session.baked(record, 0)
         until(lambda: painter.asked[-1][0][0] is wanted, "the new object in the end")
+
+
+@pytest.fixture
+def view(method) -> Iterator[Viewport]:
+    session = Session(Prior("toy", method), AppSettings())
+    view = Viewport(session, FairSlot())
+    yield view
+    view.close()
+    session.close()
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Viewport-Secret": "guess"}], ids=["none", "wrong"])
+def test_the_view_speaks_to_nobody_without_its_secret(view, headers):
+    intruder = viewer_of(view)
+    intruder.headers = headers
+    with looking(viewer_of(view), intruder):
+        until(lambda: view.frames > 3, "frames for the one who knows it")
+        assert not intruder.frames
+        assert not intruder.unanswered
+        assert len(view._clients) == 1
+
+
+def test_the_views_port_serves_no_files(view):
+    with pytest.raises(urllib.error.HTTPError, match="426"):
+        urllib.request.urlopen(f"http://127.0.0.1:{view.port}/index.html", timeout=20)
+
+
+def test_nobody_opens_a_public_tunnel_even_with_the_secret(view, painter, monkeypatch):
+    tunnels = []
+    monkeypatch.setattr(viser._viser, "ViserTunnel", lambda *args: tunnels.append(args))
+    share = msgspec.msgpack.encode({"type": "ShareUrlRequest"})
+    protocol = [f"viser-v{viser.__version__}"]
+    address = f"ws://127.0.0.1:{view.port}"
+    with connect(address, additional_headers=view.secret, subprotocols=protocol) as socket:
+        socket.send(share)
+        viewer = viewer_of(view)
+        with looking(viewer):
+            until(lambda: len(viewer.frames) > 5, "frames")
+    assert tunnels == []
+
+
+def test_the_view_goes_back_to_the_one_who_is_left(view, painter):
+    stays, visits = viewer_of(view), viewer_of(view)
+    stays.dragging = False
+    with looking(stays):
+        until(lambda: stays.frames, "a frame")
+        with looking(visits):
+            until(lambda: len(visits.frames) > 3, "frames for the second")
+        before = len(stays.frames)
+        until(lambda: len(stays.frames) > before, "a frame for the one who is left")
+        with looking(visits):
+            until(lambda: len(visits.frames) > 8, "more frames for the second")
+            before = len(stays.frames)
+            stays.dragging, visits.dragging = True, False
+            until(lambda: len(stays.frames) > before + 3, "frames for whoever moves")
+
+
+def test_everybody_gets_frames_where_more_than_sixteen_look(method, painter):
+    sessions = Sessions(Priors(AppSettings(), method), AppSettings())
+    runner = JobRunner(max_queue=1)
+    views = Viewports(sessions, runner, AppSettings())
+    try:
+        live = [views.acquire(sessions.open(f"10.0.0.{place}")) for place in range(18)]
+        viewers = [viewer_of(view) for view in live]
+        with looking(*viewers):
+            until(lambda: all(len(viewer.frames) > 3 for viewer in viewers), "frames for all")
+    finally:
+        views.close()
+        runner.close()
+
+
+def test_a_view_that_somebody_looks_at_is_never_closed_for_another(method):
+    settings = AppSettings(max_viewports=2)
+    sessions = Sessions(Priors(settings, method), settings)
+    runner = JobRunner(max_queue=1)
+    views = Viewports(sessions, runner, settings)
+    one, two, three = (sessions.open(str(place)) for place in range(3))
+    try:
+        views.acquire(one)
+        views.acquire(two)
+        with pytest.raises(CrowdedError):
+            views.acquire(three)
+        views.release(two)
+        views.acquire(three)
+        assert views.of(one) is not None
+        assert views.of(two) is None
+    finally:
+        views.close()
+        runner.close()
