@@ -11,6 +11,7 @@ from app.records import PAPER, Display
 from app.session import Session
 from app.settings import AppSettings
 from app.tokens import Tokens
+from app.uploads import Ledger
 from engine.errors import EngineError
 
 IDLE_S = 120.0
@@ -33,6 +34,8 @@ class Sessions:
     def __init__(self, priors: Priors, settings: AppSettings, tokens: Tokens | None = None):
         self.priors = priors
         self.settings = settings
+        self.ledger = Ledger(settings.max_files_mb)
+        """Files that were sent, by address."""
         self._tokens = tokens or Tokens()
         self._lock = threading.RLock()
         self._by_page: dict[str, Session] = {}

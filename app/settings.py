@@ -30,6 +30,8 @@ class AppSettings:
     """Addresses of reverse proxies whose X-Forwarded-For, -Host and -Proto are believed, e.g. `127.0.0.1`."""
     max_upload_mb: int = 64
     """Largest file that may be sent: a picture, or a saved run."""
+    max_files_mb: int = 2048
+    """Disk for files that visitors sent, in all; a quarter of it for one address."""
     max_queue: int = 64
     """Runs that may wait for the worker: two of each tab, and half of them of one address."""
     max_sessions: int = 64

@@ -7,10 +7,20 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from engine.errors import EngineError
+
 PREFIX = "ssdnerf-uploads-"
+KEPT_S = 900.0
+"""A file that was sent is kept for so long, whoever else needs room."""
+ABANDONED_S = 1800.0
+"""A file that has not grown for so long is not coming any more."""
 
 
 @lru_cache(maxsize=1)
@@ -44,3 +54,79 @@ def _owned_by_a_living_process(path: Path) -> bool:
     except OSError:
         return True  # another user's process
     return True
+
+
+class StorageFullError(EngineError):
+    """There is no room for another file."""
+
+
+class Ledger:
+    """Who sent which files, and how much room there is for more.
+
+    One address has a quarter of the room. Files that nobody has sent for a while make room for new ones of the same address,
+    or of anybody where there is none left.
+    """
+
+    def __init__(self, most_mb: int):
+        """`most_mb` megabytes in all."""
+        self._most = most_mb << 20
+        self._lock = threading.Lock()
+        self._files: dict[Path, tuple[str, float]] = {}
+        self._coming: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def expect(self, address: str, size: int) -> Iterator[None]:
+        """Keep room for `size` bytes of an address while they come.
+
+        Raises:
+            StorageFullError: If there is none.
+        """
+        with self._lock:
+            for whose, most in ((address, self._most // 4), (None, self._most)):
+                self._make_room(whose, most - size)
+            self._coming[address] += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._coming[address] -= size
+                self._coming += Counter()  # forget those of whom nothing comes
+
+    def note(self, path: Path, address: str) -> None:
+        """A file of an address is there."""
+        with self._lock:
+            self._files[path] = (address, time.monotonic())
+
+    def _make_room(self, whose: str | None, most: int) -> None:
+        """Remove old files until what is there and what comes, of one address or of all, is at most `most` bytes."""
+        sizes = {path: size for path in list(self._files) if (size := self._size(path)) is not None}
+        mine = [path for path in sizes if whose in (None, self._files[path][0])]
+        used = sum(sizes[path] for path in mine)
+        used += self._coming.total() if whose is None else self._coming[whose]
+        now = time.monotonic()
+        for path in sorted(mine, key=lambda one: self._files[one][1]):
+            if used <= most or now - self._files[path][1] < KEPT_S:
+                break
+            path.unlink(missing_ok=True)
+            del self._files[path]
+            used -= sizes[path]
+        if used > most:
+            raise StorageFullError(
+                "There is no room for another file now; wait some minutes and send it again."
+            )
+
+    def _size(self, path: Path) -> int | None:
+        """Bytes of a file that is still there; one that is gone is forgotten."""
+        try:
+            return path.stat().st_size
+        except OSError:
+            del self._files[path]
+            return None
+
+
+def sweep(now: float) -> None:
+    """Remove what was left behind by senders who went away; `now` is the time of day, seconds."""
+    for path in folder().glob("tmp*"):
+        with contextlib.suppress(OSError):
+            if path.is_file() and now - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()

@@ -24,6 +24,7 @@ from app.jobs import Job, JobRunner, QueueFullError
 from app.session import Session
 from app.sessions import Sessions, SessionsFullError
 from app.settings import AppSettings
+from app.uploads import StorageFullError
 from engine.errors import EngineError
 
 MOST_BODY = 2**20
@@ -64,7 +65,7 @@ class Api:
 
     def routes(self) -> list[BaseRoute]:
         """Its routes, and the description of them."""
-        description = msgspec.json.encode(describe(OPERATIONS, self.settings.root_path))
+        description = msgspec.json.encode(describe(OPERATIONS, self.settings.path))
 
         def described(request: Request) -> Response:
             return Response(description, media_type="application/json")
@@ -96,7 +97,7 @@ class Api:
             return problem(404, str(error))
         except TooLargeError as error:
             return problem(413, str(error))
-        except (QueueFullError, SessionsFullError) as error:
+        except (QueueFullError, SessionsFullError, StorageFullError) as error:
             return problem(429, str(error))
         except StorageError as error:
             return problem(507, str(error))
@@ -120,8 +121,7 @@ class Api:
 
     def desk_of(self, session: Session) -> Desk:
         """A session and what it works with."""
-        prefix = self.settings.root_path.strip("/")
-        return Desk(session, self.runner, self.sessions.priors, f"/{prefix}" if prefix else "")
+        return Desk(session, self.runner, self.sessions.priors, self.settings.path)
 
 
 class UnsupportedBodyError(EngineError):
@@ -161,7 +161,10 @@ async def body(request: Request, kind: type[Struct]) -> Any:
             raise TooLargeError(
                 f"The body is longer than {MOST_BODY} bytes; send pictures to the session's files."
             )
-    return msgspec.json.decode(bytes(data) or b"{}", type=kind)
+    try:
+        return msgspec.json.decode(bytes(data) or b"{}", type=kind)
+    except RecursionError as error:
+        raise msgspec.ValidationError("JSON is nested too deeply") from error
 
 
 # -- operations ------------------------------------------------------------------------------------
@@ -202,10 +205,11 @@ async def end_session(api: Api, request: Request) -> None:
 
 async def send_file(api: Api, request: Request) -> schema.FileTold:
     """Take a file."""
-    files = api.desk(request).session.part(Files)
-    name = await files.receive(
-        request.query_params.get("name", ""), request.stream(), api.settings.max_upload_mb
-    )
+    session, most_mb = api.desk(request).session, api.settings.max_upload_mb
+    files, ledger = session.part(Files), api.sessions.ledger
+    with ledger.expect(session.address, most_mb << 20):
+        name = await files.receive(request.query_params.get("name", ""), request.stream(), most_mb)
+        ledger.note(files.path(name), session.address)
     return schema.FileTold(name, files.path(name).stat().st_size)
 
 

@@ -156,7 +156,8 @@ class Guard:
             return None
         scheme, _, bearer = (first(scope["headers"], b"authorization") or "").partition(" ")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        guess = bearer.strip() if scheme.lower() == "bearer" else query.get("key")
+        by_header = scheme.lower() == "bearer"
+        guess = bearer.strip() if by_header else query.get("key")
         if guess is None:
             raise RefusedError(
                 401, "This explorer asks for its key.", {"WWW-Authenticate": "Bearer"}
@@ -168,7 +169,7 @@ class Guard:
         if not key.opens(guess):
             self._attempts.failed(arrival.client)
             raise RefusedError(401, "This is not the key.", {"WWW-Authenticate": "Bearer"})
-        if scheme or scope["type"] == "websocket":
+        if by_header or scope["type"] == "websocket":
             return None
         return self._with_cookie(scope, arrival, query)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,7 +14,9 @@ import msgspec
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import uploads
 from app.panel.blocks import INTERNAL, STRANGE
+from app.uploads import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +45,11 @@ class Door:
     page's state to disk. They do not exist here. Bodies are read and checked before Gradio sees them.
     """
 
-    def __init__(self, app: ASGIApp, panel: gr.Blocks):
+    def __init__(self, app: ASGIApp, panel: gr.Blocks, ledger: Ledger, most_mb: int):
         self._app = app
         self._panel = panel
+        self._ledger = ledger
+        self._most = most_mb << 20
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -55,7 +61,10 @@ class Door:
             await _answer("There is nothing here.", 404)(scope, receive, send)
             return
         scope = _without_range(scope)
-        if scope["method"] != "POST" or _is_form(scope):
+        if scope["method"] == "POST" and _is_form(scope):
+            await self._take(scope, receive, send)
+            return
+        if scope["method"] != "POST":
             await self._forward(scope, receive, send)
             return
         try:
@@ -69,6 +78,26 @@ class Door:
         headers = [(name, value) for name, value in scope["headers"] if name not in LENGTHS]
         headers.append((b"content-length", str(len(body)).encode()))
         await self._forward({**scope, "headers": headers}, _once(body, receive), send)
+
+    async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Gradio take files, if there is room for them, and note whose they are."""
+        address = (scope.get("client") or ("", 0))[0]
+        lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+        size = int(lengths[0]) if lengths else self._most
+        answered: list[Message] = []
+
+        async def noting(message: Message) -> None:
+            answered.append(message)
+            await send(message)
+
+        uploads.sweep(time.time())
+        try:
+            with self._ledger.expect(address, size):
+                await self._forward(scope, receive, noting)
+                for path in _paths(answered):
+                    self._ledger.note(path, address)
+        except uploads.StorageFullError as error:
+            await _answer(str(error), 429)(scope, receive, send)
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Gradio answer; where it fails, the answer is one sentence, and the log has the rest."""
@@ -180,6 +209,18 @@ def _check_session(session: Any) -> None:
 
 def _is_index(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def _paths(answered: list[Message]) -> list[Path]:
+    """Where Gradio says that it put the files that it took."""
+    if not answered or answered[0].get("status") != 200:
+        return []
+    try:
+        said = msgspec.json.decode(b"".join(part.get("body", b"") for part in answered))
+    except msgspec.DecodeError:
+        return []
+    paths = said if isinstance(said, list) else []
+    return [Path(path) for path in paths if isinstance(path, str) and uploads.holds(path)]
 
 
 def _is_form(scope: Scope) -> bool:

@@ -43,5 +43,5 @@ def mount_panel(sessions: Sessions, runner: JobRunner, settings: AppSettings) ->
     )
     # without them Gradio takes the page for one that is still being built, whose files are all allowed
     panel.has_launched = panel.is_running = True
-    app.add_middleware(Door, panel=panel)
+    app.add_middleware(Door, panel=panel, ledger=sessions.ledger, most_mb=settings.max_upload_mb)
     return app

@@ -207,6 +207,8 @@ def test_the_key_in_the_address_becomes_a_cookie_and_leaves_the_address():
     assert "SameSite=strict" in cookie
     assert "Path=/" in cookie
     assert "pass" not in cookie
+    behind = {"authorization": "Basic eDp5"}  # a proxy's own password
+    assert Visit(locked_up, query="key=pass%26word%3D1", headers=behind).status == 303
     pair = cookie.partition(";")[0]
     assert Visit(locked_up, headers={"cookie": f"a=b; {pair}; c=d"}).status == 200
     assert Visit(locked_up, headers={"cookie": pair}, kind="http", path="/x").status == 200
