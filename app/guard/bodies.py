@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from starlette.types import Message, Receive
 
@@ -12,6 +13,8 @@ PAUSE_S = 15.0
 """Longest wait for the next part of a body."""
 PLAIN_S, FILE_S = 30.0, 900.0
 """Longest time that a whole body takes, without and with files in it."""
+DRAINED, DRAIN_S, DRAIN_PAUSE_S = 32 << 20, 5.0, 0.5
+"""Bytes and time for which a body that is refused is read on, and thrown away."""
 
 
 class Body:
@@ -54,12 +57,23 @@ class Body:
         if left <= 0:
             self.refused = (408, "This request came too slowly; send it again.")
             return {"type": "http.disconnect"}
+        self._complete = not message.get("more_body", False)
         self._length += len(message.get("body", b""))
         if self._length > self._most:
             self._too_long()
             return {"type": "http.disconnect"}
-        self._complete = not message.get("more_body", False)
         return message
+
+    async def drain(self) -> None:
+        """Read on for a while: whoever still sends does not hear the refusal before it is done."""
+        left, ended = DRAINED, asyncio.get_running_loop().time() + DRAIN_S
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(ended):
+                while left > 0 and not self._complete:
+                    async with asyncio.timeout(DRAIN_PAUSE_S):
+                        message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    self._complete = not message.get("more_body", False)
 
     def _too_long(self) -> None:
         most = self._most / (1 << 20)

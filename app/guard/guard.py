@@ -241,6 +241,8 @@ class Guard:
                 if body.refused is None or started:
                     raise
         if body.refused and not started:
+            if first(scope["headers"], b"expect") is None:
+                await body.drain()
             refusal = RefusedError(*body.refused, {"Connection": "close"})
             await self._say(self._refusal(scope, refusal), scope, receive, send)
 
