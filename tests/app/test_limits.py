@@ -101,7 +101,7 @@ def test_made_up_pages_get_a_sentence_and_no_session(served):
     sessions = served.explorer.sessions
     before = sessions.all()
     for k in range(30):
-        assert "reload the page" in press_reset(served.url, f"made up {k}")
+        assert "reload the page" in press_reset(served.url, f"made-up-{k}")
     assert sessions.all() == before
     session = sessions.open()
     sessions.open_page("opened", session.token)
