@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from app.api.routes import Api
 from app.jobs import JobRunner
 from app.priors import Priors
+from app.recovery import recovery_routes
 from app.routes import make_routes
 from app.sessions import Sessions
 from app.settings import AppSettings
@@ -46,7 +47,8 @@ class Explorer:
     def routes(self, rest: ASGIApp) -> ASGIApp:
         """What answers pages that have their first part; `rest` answers all that is not the engine's."""
         api = Api(self.sessions, self.runner, self.settings)
-        routes = [*api.routes(), *make_routes(self.sessions, self.viewports, self.runner)]
+        found = recovery_routes(self.sessions)
+        routes = [*api.routes(), *found, *make_routes(self.sessions, self.viewports, self.runner)]
         return Router(routes, default=rest)
 
     def panel(self) -> Starlette:
@@ -78,3 +80,5 @@ class Explorer:
         self.priors.close()
         self.runner.close()
         self.viewports.close()
+        if self.sessions.archive is not None:
+            self.sessions.archive.close()

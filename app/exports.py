@@ -16,6 +16,8 @@ from engine.events import finish
 from engine.files import writing
 
 RUN = "run.safetensors"
+LONGEST_NAME = 120
+"""Of a title within a file's name, bytes."""
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -56,9 +58,14 @@ def kept_here(path: Path) -> Iterator[None]:
 
 
 def file_name(record: Record, name: str) -> str:
-    """What the file `name` of a record is called where it is kept: many runs in one folder go by their titles."""
-    words = "".join(c if c.isalnum() else " " for c in record.title).split()
-    return f"{'-'.join(words).lower()}.safetensors" if name == RUN and words else name
+    """What a file of a record is called where it is kept: after the object, so that many may lie in one folder.
+
+    A mesh and a run go by the title alone: `seed-7.glb`; others say what they are: `seed-7-turntable.mp4`.
+    """
+    words = "".join(c if c.isalnum() else " " for c in record.title).lower().split()
+    title = "-".join(words).encode()[:LONGEST_NAME].decode(errors="ignore").rstrip("-") or "object"
+    kind, ending = name.split(".")
+    return f"{title}.{ending}" if kind in ("mesh", "run") else f"{title}-{kind}.{ending}"
 
 
 def _stamp(record: Record, name: str) -> str:

@@ -193,7 +193,7 @@ DOWNLOADS = {
 def downloads_html(token: str, record: Record) -> str:
     """Links that prepare a file when they are clicked."""
     links = "".join(
-        f'<a class="dl" id="download-{"run" if name.startswith("run") else name.rpartition(".")[2]}" title="{label}: {note}" download="{name}" '
+        f'<a class="dl" id="download-{"run" if name.startswith("run") else name.rpartition(".")[2]}" title="{label}: {note}" download '
         f'href="download/{token}/{record.id}/{name}"><b>{label}</b><small>{note}</small></a>'
         for name, (label, note) in DOWNLOADS.items()
     )

@@ -28,6 +28,7 @@ from engine.errors import ConfigError
 from engine.ops import compiled
 
 if TYPE_CHECKING:
+    from app.archive import Archive
     from app.explorer import Explorer
     from engine.methods.base import Method
 
@@ -136,11 +137,23 @@ class Loading:
         from app.sessions import Sessions
 
         priors = Priors(self._settings, self._method)
-        sessions = Sessions(priors, self._settings, self.front.tokens)
+        archive = self._archive()
+        sessions = Sessions(priors, self._settings, self.front.tokens, archive)
+        if archive is not None:
+            archive.follow(sessions.all)
         from app.explorer import Explorer  # its imports run while the first object is baked
 
         self.explorer = Explorer.open(sessions)
         self.front.engine.set(self.explorer.routes(self.front.panel))
+
+    def _archive(self) -> Archive | None:
+        from app.archive import Archive
+        from app.state import StateFolder
+
+        settings = self._settings
+        if settings.state_dir == "none":
+            return None
+        return Archive(StateFolder.open(settings.state_dir), settings)
 
     def open_panel(self) -> None:
         """Load what surrounds the view."""

@@ -60,8 +60,9 @@ class Session:
         token: str = "",
         display: Display | None = None,
         address: str = "",
+        folder: Path | None = None,
     ):
-        """`token` opens the session's view; `address` is its client's."""
+        """`token` opens the session's view; `address` is its client's; its own files lie in a folder below `folder`."""
         self.token = token
         self.address = address
         self.prior = prior
@@ -74,8 +75,12 @@ class Session:
         self.job: Job | None = None
         self.history: list[Record] = []
         self.closed = False
+        self.unkept = ""
+        """One sentence if results would not survive a restart."""
         self.brushes: dict[int, np.ndarray] = {}
         """Painted masks by slot, `height width` bool at the picture's size."""
+        self.pictures: dict[int, tuple[str, float, float, float]] = {}
+        """Files in the slots with their cameras' azimuths, elevations and distances, for a page that is loaded again."""
         self._records: OrderedDict[int, Record] = OrderedDict()
         self._forgotten: set[int] = set()
         self._slots: dict[int, Views] = {}
@@ -85,7 +90,7 @@ class Session:
         self.camera: Camera | None = None
         """From where the view was drawn last."""
         self._bakes = Bakes(self.refresh)
-        self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-")
+        self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-", dir=folder)
         self._parts: dict[Any, Any] = {}
         self._selected: Choice
         self._beside: tuple[Choice, ...] = ()
@@ -213,6 +218,7 @@ class Session:
         with self.cv:
             if views is None:
                 self._slots.pop(slot, None)
+                self.pictures.pop(slot, None)
             else:
                 self._slots[slot] = views
             self._changed()
@@ -291,6 +297,14 @@ class Session:
                 self.select(records[0].id)
             self._forget()
             self._changed()
+
+    def restore(self, records: Sequence[Record], shown: int, frame: int | None) -> None:
+        """Take records of an earlier life, newest first, and show one of them; the newest if it is none of them."""
+        self.add(*records, select=False)
+        with self.cv:
+            numbers = [record.id for record in self.history]
+            if numbers:
+                self.select(*((shown, frame) if shown in numbers else (numbers[0],)))
 
     def remove(self, record: Record) -> None:
         """Drop a record from the history."""

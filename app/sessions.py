@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 
+from app.archive import Archive, Found
 from app.priors import Priors
 from app.records import PAPER, Display
 from app.session import Session
@@ -28,15 +31,32 @@ class SessionsFullError(EngineError):
     """There is no room for another session."""
 
 
+@dataclass(frozen=True)
+class Recovered:
+    """What became of a page's earlier session: its token (None if it is gone), and a sentence where there is one to say."""
+
+    token: str | None
+    said: str
+
+
 class Sessions:
     """All sessions by token and by the page load they belong to."""
 
-    def __init__(self, priors: Priors, settings: AppSettings, tokens: Tokens | None = None):
+    def __init__(
+        self,
+        priors: Priors,
+        settings: AppSettings,
+        tokens: Tokens | None = None,
+        archive: Archive | None = None,
+    ):
+        """`archive` keeps results on disk; without one they end with their session."""
         self.priors = priors
         self.settings = settings
         self.ledger = Ledger(settings.max_files_mb)
         """Files that were sent, by address."""
+        self.archive = archive
         self._tokens = tokens or Tokens()
+        self._recovering = threading.Lock()
         self._lock = threading.RLock()
         self._by_page: dict[str, Session] = {}
         self._by_token: dict[str, Session] = {}
@@ -77,38 +97,75 @@ class Sessions:
             SessionsFullError: If there is no room for the session.
         """
         with self._lock:
-            session = self._by_token.get(token)
-            if session is None:
-                waiting = self._tokens.waiting(token)
-                if waiting is None:
-                    raise SessionGoneError(
-                        "Found a token that nobody knows any more, expected one of a page that is open; reload the page."
-                    )
-                session = self._open(token, waiting.address, waiting.dark)
+            session = self.expected(token)
             session.come_back()
             return self._name(page, session)
 
     def of_token(self, token: str) -> Session | None:
+        """The session with this token, as `expected`; None where that raises."""
+        try:
+            return self.expected(token)
+        except (SessionGoneError, SessionsFullError):
+            return None
+
+    def expected(self, token: str) -> Session:
         """The session with this token: one that lives, or a new one if the token was given out and never used.
 
-        None for a token that nobody knows, and where there is no room for its session.
+        Raises:
+            SessionGoneError: If nobody knows the token (any more).
+            SessionsFullError: If there is no room for the session.
         """
         with self._lock:
             session, waiting = self._by_token.get(token), self._tokens.waiting(token)
-            if session is None and waiting is not None:
-                try:
-                    return self._open(token, waiting.address, waiting.dark)
-                except SessionsFullError:
-                    return None
-            return session
+            if session is None and waiting is None:
+                raise SessionGoneError(
+                    "Found a token that nobody knows any more, expected one of a page that is open; reload the page."
+                )
+            return session or self._open(token, waiting.address, waiting.dark)
+
+    def recover(self, token: str, address: str = "") -> Recovered:
+        """Find the session of a page that had `token` before: one that lives, or what is on disk of one that does not.
+
+        Raises:
+            SessionsFullError: If there is no room for it.
+        """
+        with self._recovering:
+            if token in self._tokens:
+                return Recovered(token, "")
+            found = None if self.archive is None else self.archive.find(token, self.priors)
+            if found is None:
+                return Recovered(None, "")
+            try:
+                with self._lock:
+                    session = self._open(token, address)
+            except SessionsFullError:
+                self.archive.release(token)
+                raise
+            restore(session, found, self.priors)
+            said = told(found, session, restarted=found.index.server != self.archive.server)
+            return Recovered(token, said)
 
     def drop(self, session: Session) -> None:
-        """Forget and close a session."""
+        """Close a session; what is on disk of it waits for its page."""
+        self._forget(session)
+        if self.archive is None:
+            session.close()
+        else:
+            self.archive.finish(session)
+
+    def remove(self, session: Session) -> None:
+        """Close a session and delete all that it made."""
+        self._forget(session)
+        if self.archive is None:
+            session.close()
+        else:
+            self.archive.remove(session)
+
+    def _forget(self, session: Session) -> None:
         with self._lock:
             self._tokens.revoke(session.token)
             self._by_token.pop(session.token, None)
             self._by_page = {page: s for page, s in self._by_page.items() if s is not session}
-        session.close()
 
     def close_page(self, page: str) -> None:
         """A page was closed; its session is left if no other page has it."""
@@ -125,7 +182,8 @@ class Sessions:
     def _open(self, token: str, address: str, dark: bool = False) -> Session:
         self._make_room(address)
         display = Display(background=PAPER[dark])
-        session = Session(self.priors.first, self.settings, token, display, address)
+        folder = None if self.archive is None else self.archive.own
+        session = Session(self.priors.first, self.settings, token, display, address, folder)
         self._tokens.claim(token)
         self._by_token[token] = session
         return session
@@ -153,7 +211,8 @@ class Sessions:
             idle = self._idlest(address if crowded else None)
             if idle is None:
                 break
-            self.drop(idle)
+            self._forget(idle)
+            threading.Thread(target=self.drop, args=(idle,), name="drop").start()
         who = "from this address" if crowded else "in all"
         count = counts[address] if crowded else len(self._by_token)
         raise SessionsFullError(
@@ -170,3 +229,37 @@ class Sessions:
             if address in (None, session.address) and session.last_seen < limit and not session.busy
         ]
         return min(idle, key=lambda session: session.last_seen, default=None)
+
+
+def restore(session: Session, found: Found, priors: Priors) -> None:
+    """Bring a new session to where an earlier one was."""
+    index = found.index
+    if index.prior in (name for _, name in priors.choices):
+        with contextlib.suppress(EngineError):
+            session.use(priors.open(index.prior).result())
+    shown = found.records.get(index.shown)
+    session.restore(list(found.records.values()), 0 if shown is None else shown.id, index.frame)
+
+
+def told(found: Found, session: Session, *, restarted: bool) -> str:
+    """One sentence about what is back and what is not; empty if there is nothing to tell."""
+    index, records = found.index, found.records.values()
+    foreign = sum(not record.method.info.tasks and record.kind != "file" for record in records)
+    lean = sum(entry.lean for entry in index.entries)
+    lost = [
+        f"the run under way ({', '.join(index.running)})" if index.running else "",
+        f"{_count(found.damaged, 'file')} that cannot be read" if found.damaged else "",
+        f"the steps of {_count(lean, 'result')}, for which there was no room" if lean else "",
+        f"the prior of {_count(foreign, 'result')}, which can only be looked at" if foreign else "",
+        "the pictures in Reconstruct, which must be dropped again" if index.pictures else "",
+    ]
+    lost = [part for part in lost if part]
+    if not records and not lost:
+        return ""
+    what = "The explorer was restarted" if restarted else "This tab's session had ended"
+    back = f"{what}; {_count(len(records), 'result')} {'is' if len(records) == 1 else 'are'} back"
+    return f"{back}, but not {' and '.join(lost)}." if lost else f"{back}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

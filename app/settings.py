@@ -48,6 +48,12 @@ class AppSettings:
     """How long a viewport outlives its connection."""
     session_ttl_s: float = 300.0
     """How long a session outlives its last sign of life."""
+    state_dir: str = "auto"
+    """Folder for results that survive a restart (below it, private); `auto` takes $XDG_STATE_HOME or ~/.local/state, `none` keeps none."""
+    state_days: float = 7.0
+    """How long results of a closed tab stay there."""
+    max_state_mb: int = 2048
+    """What all results there may take; the oldest tabs' go first."""
 
     @property
     def prefix(self) -> str:

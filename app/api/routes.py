@@ -200,7 +200,7 @@ async def end_session(api: Api, request: Request) -> None:
     """End a session: its runs are cancelled, its results go."""
     session = api.desk(request).session
     session.stop(api.runner)
-    await asyncio.to_thread(api.sessions.drop, session)
+    await asyncio.to_thread(api.sessions.remove, session)
 
 
 async def send_file(api: Api, request: Request) -> schema.FileTold:

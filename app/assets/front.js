@@ -38,11 +38,11 @@ window.explorer = (() => {
     escape: (text) => String(text).replace(/[&<>"']/g, (one) => `&#${one.charCodeAt(0)};`),
     // Whether a key is meant for the control that has the focus; buttons take the space bar, not the arrows.
     typing: (event) => Boolean(event.target.closest(`input, textarea, select, [role=tab], [role=slider], [contenteditable]${event.key === ' ' ? ', button, a, summary' : ''}`)),
-    say: (sentence) => {
+    say: (sentence, forMs = 5000) => {
       const line = document.getElementById('said');
       line.textContent = sentence;
       clearTimeout(line.timer);
-      line.timer = setTimeout(() => { line.textContent = ''; }, 5000);
+      line.timer = setTimeout(() => { line.textContent = ''; }, forMs);
     },
     forget: (kind) => {
       waiting.get(kind)?.done(null);

@@ -17,21 +17,15 @@ from app.panel import (
     keep,
     prior,
     reconstruct,
-    watch,
 )
 from app.panel.blocks import Panel
-from app.panel.stage import Page, build_stage, toolbar_html, wire_stage
-from app.records import PAPER
+from app.panel.opening import wire_opening
+from app.panel.stage import Page, build_stage, wire_stage
 from app.session import Session
 from app.sessions import Sessions
-from engine.errors import EngineError
 from engine.methods.base import Method
 
 TITLE = "SSDNeRF Explorer"
-WHERE = """() => [
-  document.body.classList.contains('dark'), document.getElementById('viewport-frame').dataset.token
-]"""
-"""What only the browser knows of a page: its theme, and the token that it was sent with."""
 
 
 def theme() -> gr.themes.Base:
@@ -94,33 +88,7 @@ def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
             history.build(page, made, fitted)
         wire_stage(page, made.history)
         follow_prior(page, note, fitted, made)
-
-        def open_page(dark: bool, token: str, request: gr.Request) -> tuple[str, str, str]:
-            try:
-                session = sessions.open_page(request.session_hash, token)
-            except EngineError as error:
-                raise gr.Error(str(error), duration=None, print_exception=False) from error
-            session.show(background=PAPER[bool(dark)])
-            return (
-                toolbar_html(session),
-                watch.timeline(session, runner),
-                watch.history(session),
-            )
-
-        def close_page(request: gr.Request) -> None:
-            sessions.close_page(request.session_hash)
-
-        dark, token = gr.Checkbox(visible=False), gr.Textbox(visible=False)
-        demo.load(
-            open_page,
-            [dark, token],
-            [toolbar, timeline, made.history],
-            js=WHERE,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        demo.unload(close_page)
+        wire_opening(demo, page, fitted, made)
     return demo
 
 

@@ -159,8 +159,10 @@ class Pictures:
             request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
         ) -> tuple[Any, Any, Any]:
             session = self.page.session(request)
-            session.brushes.pop(place, None)
-            session.set_slot(place, None)
+            again = session.pictures.get(place, ("",))[0] == path  # it was put back
+            if not again:
+                session.brushes.pop(place, None)
+                session.set_slot(place, None)
             if path is None:
                 return framed_html(None), gr.skip(), gr.skip()
             try:
@@ -168,7 +170,7 @@ class Pictures:
             except ImageError as error:
                 return framed_html(None), present.error_html(str(error)), None
             framed, problem = self.frame(session, place, path, azimuth, elevation, distance)
-            if not problem and not session.snapshot().display.overlay:
+            if not problem and not session.snapshot().display.overlay and not again:
                 session.fly(home(azimuth))
             return framed, problem, gr.skip()
 
@@ -210,7 +212,18 @@ class Pictures:
             session.set_slot(place, None)
             return framed_html(None), present.error_html(str(error))
         session.set_slot(place, views)
+        session.pictures[place] = (path, *angles)
         return framed_html(views), ""
+
+    def put_back(self, session: Session) -> dict[Any, Any]:
+        """The pictures that a session has in its slots, for a page that has been loaded again."""
+        views, update = session.slots(), {}
+        for place, (path, *angles) in session.pictures.items():
+            if place in views and Path(path).is_file():
+                slot = self.slots[place]
+                update |= dict(zip(slot.inputs, (path, *angles), strict=True))
+                update[slot.framed] = framed_html(views[place])
+        return update
 
     def views(self, session: Session, place: int, path: str, *angles: float) -> Views:
         """One picture as the prior's view.

@@ -15,7 +15,6 @@ from app.priors import Priors
 from app.records import home
 from app.session import Session
 from app.sessions import Sessions
-from engine.errors import EngineError
 from engine.methods.base import Method
 
 CHANNELS = ("colour", "depth", "normals", "opacity")
@@ -70,12 +69,9 @@ class Page:
 
         Raises:
             CheckpointError: If that cannot be opened.
-            gr.Error: If the page has not told its token.
+            SessionGoneError: If the page has not told its token.
         """
-        try:
-            session = self.sessions.of_page(request.session_hash)
-        except EngineError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+        session = self.sessions.of_page(request.session_hash)
         if checkpoint is not None:
             session.use(self.priors.open(checkpoint).result())
         return session

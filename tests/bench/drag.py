@@ -11,6 +11,7 @@ import argparse
 import math
 import multiprocessing
 import statistics
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -79,19 +80,21 @@ def explorer(checkpoint: str, rows: int) -> Iterator[_Remote]:
     """The explorer in a process of its own, warm."""
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, checkpoint, rows), daemon=True)
-    process.start()
-    try:
-        yield _Remote(pipe.recv(), pipe, process.pid)
-    finally:
-        process.terminate()
-        process.join()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (theirs, checkpoint, rows, folder)
+        process = context.Process(target=_serve, args=arguments, daemon=True)
+        process.start()
+        try:
+            yield _Remote(pipe.recv(), pipe, process.pid)
+        finally:
+            process.terminate()
+            process.join()
 
 
-def _serve(pipe: Connection, checkpoint: str, rows: int) -> None:
+def _serve(pipe: Connection, checkpoint: str, rows: int, folder: str) -> None:
     """The explorer, until the pipe's other end is gone."""
     pacing.MOVING_ROWS = rows
-    app = create_app(AppSettings(checkpoint=checkpoint, grace_s=0.0))
+    app = create_app(AppSettings(checkpoint=checkpoint, grace_s=0.0, state_dir=folder))
     explorer = app.state.explorer
     explorer.warm_up()
     config = uvicorn.Config(app, port=0, log_level="error", ws_per_message_deflate=False)

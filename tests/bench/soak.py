@@ -1,8 +1,9 @@
-"""Many tabs for a while: `python -m tests.bench.soak [--minutes 10] [--tabs 6]`.
+"""Many tabs for a while: `python -m tests.bench.soak [--minutes 10] [--tabs 12]`.
 
-Six real browser tabs on one explorer; two always have a run going, the others do at random what people do. Every tab
-draws its own seeds, so that what belongs to somebody else is seen. At the end every view must still follow the mouse, and
-once the tabs are closed the explorer's memory must be what it was after the first visitors had left.
+Twelve real browser tabs on one explorer; two always have a run going, the others do at random what people do. Every tab
+draws its own seeds, so that what belongs to somebody else is seen. Nobody may be refused anything, `/healthz` must answer
+quickly all the time, at the end every view must still follow the mouse, and once the tabs are closed the explorer's memory
+must be what it was after the first visitors had left.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import argparse
 import json
 import random
 import re
+import statistics
 import sys
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -23,8 +26,13 @@ from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
 
 BUSY = 2
 """Tabs with a run that never ends."""
-LEFT_MB = 250
+LEFT_MB = 150
 """Memory that may stay once all have left: what the C library has not given back of freed pieces."""
+HEALTH_MS = 300
+"""In which 95 of 100 questions after the explorer's health must be answered."""
+ASK_S = 0.5
+REFUSALS = ("waiting already", "open pages and programs", "reload the page", "does not answer")
+"""Of sentences that nobody may be told here."""
 RANGE = 1000
 """Seeds that a tab has for itself."""
 
@@ -41,11 +49,23 @@ class Visitor:
         self.context.add_init_script(COUNT_UPLOADS)
         self.page = self.context.new_page()
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("response", self.judge)
         self.page.goto(url)
         self.element = self.page.wait_for_selector("#viewport-frame", timeout=120_000)
         self.view = self.element.content_frame()
         self.page.wait_for_selector(".tools", timeout=120_000)
         self.token = self.page.evaluate("explorer.token()")
+
+    def judge(self, response: Any) -> None:
+        """Note an answer that is a refusal."""
+        if response.status >= 400:
+            address = response.url.removeprefix(self.url)
+            self.problems.append(f"{response.status} for {address}")
+
+    def refused(self) -> list[str]:
+        """Refusals that can be read on the page now."""
+        texts = self.page.locator("[role=alert], #said").all_inner_texts()
+        return [text for text in texts if any(part in text for part in REFUSALS)]
 
     def tab(self, name: str) -> None:
         self.page.get_by_role("tab", name=name, exact=True).click(timeout=60_000)
@@ -140,6 +160,7 @@ class Visitor:
                 self.problems.append(f"the view did not follow after {name}")
         except Exception as error:
             self.problems.append(f"{name}: {str(error).splitlines()[0]}")
+        self.problems += self.refused()
         self.done[name] += 1
 
     def foreign(self) -> list[int]:
@@ -154,6 +175,33 @@ class Visitor:
     def kept_mb(self) -> int:
         """What its history says that it takes."""
         return int(re.search(r"<b>(\d+)</b> of \d+ MB", self.history())[1])
+
+
+class Pulse:
+    """Asks for the explorer's health all the time.
+
+    Attributes:
+        answers_ms: In which time it came.
+    """
+
+    def __init__(self, url: str):
+        self.answers_ms: list[float] = []
+        self._url = url
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    def end(self) -> float:
+        """The time in which 95 of 100 questions were answered, ms."""
+        self._ended.set()
+        self._thread.join()
+        return statistics.quantiles(self.answers_ms, n=20)[-1]
+
+    def _ask(self) -> None:
+        while not self._ended.wait(ASK_S):
+            began = time.monotonic()
+            health(self._url)
+            self.answers_ms.append(1000 * (time.monotonic() - began))
 
 
 def fetch(url: str) -> bytes:
@@ -187,7 +235,7 @@ def main() -> int:
     """Run it and print what was found; 1 if something was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--tabs", type=int, default=6)
+    parser.add_argument("--tabs", type=int, default=12)
     arguments = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -207,10 +255,12 @@ def main() -> int:
         before = resident_mb(remote.pid)
         print(f"after two visitors have left: {before:.0f} MB", flush=True)
         visitors = [Visitor(browser, remote.url, k) for k in range(arguments.tabs)]
+        pulse = Pulse(remote.url)
         end = time.monotonic() + 60 * arguments.minutes
         while time.monotonic() < end:
             for visitor in visitors:
                 visitor.act()
+        slowest_ms = pulse.end()
         alive = [visitor.turn() for visitor in visitors]
         foreign = [seed for visitor in visitors for seed in visitor.foreign()]
         kept = sum(visitor.kept_mb() for visitor in visitors)
@@ -226,7 +276,9 @@ def main() -> int:
     print(
         f"memory: {busy:.0f} MB with histories of {kept} MB, {after:.0f} MB when all had left (before: {before:.0f} MB)"
     )
-    print(f"health: {told}")
+    print(f"health: {told}, 95 % of {len(pulse.answers_ms)} answers within {slowest_ms:.0f} ms")
+    if slowest_ms > HEALTH_MS:
+        problems.append(f"health took {slowest_ms:.0f} ms, expected at most {HEALTH_MS}")
     if told["sessions"]:
         problems.append(f"{told['sessions']} sessions outlived their tabs")
     if after - before > LEFT_MB:

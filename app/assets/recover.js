@@ -1,0 +1,126 @@
+// A tab finds its session again: after a reload, when it was idle, when the explorer was restarted. The token lives in the
+// tab's own storage, which a duplicated tab gets a copy of: whoever holds the token's lock has the session.
+{
+  const TOKEN = 'explorer-token', RESULTS = 'explorer-results', SAID = 'explorer-said';
+  const PATIENCE_MS = 500, LOOK_MS = 5000, LOST_MS = 1000;
+  const view = document.getElementById('viewport-frame');
+  const line = document.getElementById('said');
+  const channel = new BroadcastChannel('explorer-tabs');
+  const stored = (key) => { try { return sessionStorage.getItem(key); } catch { return null; } };
+  const store = (key, value) => { try { sessionStorage.setItem(key, value); } catch { /* a tab without storage starts anew */ } };
+  let token = null, lost = 0, leaving = false, full = false, results = Number(stored(RESULTS)) || 0;
+
+  // -- whose session -------------------------------------------------------------------------------
+
+  channel.onmessage = ({data}) => {
+    if (data.asked && data.asked === token) channel.postMessage({held: token});
+  };
+
+  // Whether no other tab has a token: by a lock where the browser has them (pages over https or of this machine), else by asking.
+  async function free(wanted) {
+    if (navigator.locks) {
+      const patience = AbortSignal.timeout(PATIENCE_MS);  // a page that is being reloaded lets go of it a little later
+      return new Promise((done) => navigator.locks
+        .request(`explorer-${wanted}`, {signal: patience}, () => { done(true); return new Promise(() => {}); })
+        .catch(() => done(false)));
+    }
+    return new Promise((done) => {
+      const other = new BroadcastChannel('explorer-tabs');
+      other.onmessage = ({data}) => { if (data.held === wanted) done(false); };
+      other.postMessage({asked: wanted});
+      setTimeout(() => { other.close(); done(true); }, PATIENCE_MS / 2);
+    });
+  }
+
+  // What the explorer says of an earlier session; it may still be starting.
+  async function recover(before) {
+    for (;;) {
+      const response = await fetch(`recover/${before}`, {method: 'POST'}).catch(() => null);
+      if (response && response.status < 500) return response.json().catch(() => ({}));
+      await new Promise((done) => setTimeout(done, LOST_MS));
+    }
+  }
+
+  // The token that this tab had before, if there is still something behind it; null for a tab that begins.
+  async function find(before) {
+    if (!(await free(before))) {
+      results = 0;
+      store(SAID, 'This tab is a copy of another, which keeps its results; what is made here is this tab’s own.');
+      return null;
+    }
+    const answer = await recover(before);
+    if (answer.token) {
+      store(SAID, answer.said);
+      return answer.token;
+    }
+    const made = results === 1 ? '1 result' : `${results} results`;
+    store(SAID, answer.said || (results ? `What was made in this tab (${made}) is gone: the explorer keeps it no more.` : ''));
+    if (answer.said) full = true;  // it is tried again when the page is loaded again
+    return null;
+  }
+
+  // The token of this tab, once it is known; `come` is the one that the page came with.
+  explorer.claim = (come) => {
+    const known = (found) => {
+      token = found ?? come;
+      if (!found) free(token);
+      view.dataset.token = token;
+      if (!full) store(TOKEN, token);
+      setTimeout(look, LOOK_MS);
+      return token;
+    };
+    const before = stored(TOKEN);
+    explorer.claimed = before ? find(before).then(known) : Promise.resolve(known(null));
+    return explorer.claimed;
+  };
+
+  // -- what there is to say ------------------------------------------------------------------------
+
+  // A sentence that was kept for when there is a page to read it on.
+  function read() {
+    const sentence = stored(SAID);
+    if (!sentence) return;
+    store(SAID, '');
+    explorer.say(sentence, 20000);
+  }
+
+  // -- is the explorer there, and does it know this tab --------------------------------------------
+
+  const running = () => ['running', 'queued'].includes(document.querySelector('.tl')?.dataset.state);
+
+  function again() {
+    leaving = true;
+    location.reload();
+  }
+
+  async function look() {
+    const response = await fetch(`alive/${token}`, {cache: 'no-store'}).catch(() => null);
+    const answer = await response?.json().catch(() => null);
+    if (response?.status === 404) return again();
+    if (response?.ok && answer) {
+      if (lost > 1 && running()) return again();  // what told how the run goes has been cut off
+      if (lost) explorer.say('');
+      lost = 0;
+      results = answer.results;
+      store(RESULTS, results);
+      if (answer.said && answer.said !== line.textContent) explorer.say(answer.said, 2 * LOOK_MS);
+    } else {
+      lost += 1;
+      const why = answer?.said || (response?.status === 403 || response?.status === 401
+        ? 'The explorer was restarted with another key; open the address that it prints.'
+        : 'The explorer does not answer; this page goes on by itself when it is back.');
+      explorer.say(why, 10 * LOOK_MS);
+    }
+    setTimeout(look, lost ? LOST_MS : LOOK_MS);
+  }
+
+  addEventListener('beforeunload', (event) => {
+    if (running() && !leaving) event.preventDefault();
+  });
+  const arrived = new MutationObserver(() => {
+    if (!document.querySelector('.tl')) return;
+    arrived.disconnect();
+    read();
+  });
+  arrived.observe(document.body, {childList: true, subtree: true});
+}

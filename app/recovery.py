@@ -1,0 +1,41 @@
+"""Routes by which a tab finds its session again: after a reload, a pause, a restart of the explorer."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from app.front import address
+from app.sessions import SessionGoneError, Sessions, SessionsFullError
+
+FRESH = {"Cache-Control": "no-store"}
+
+
+def recovery_routes(sessions: Sessions) -> list[BaseRoute]:
+    """The routes."""
+
+    def alive(request: Request) -> Response:
+        """How many results the page's session holds, and what there is to say; 404 if it is gone, 429 if it must wait."""
+        try:
+            session = sessions.expected(request.path_params["token"])
+        except SessionGoneError as error:
+            return JSONResponse({"said": str(error)}, 404, headers=FRESH)
+        except SessionsFullError as error:
+            return JSONResponse({"said": str(error)}, 429, headers=FRESH)
+        session.touch()
+        told = {"results": len(session.history), "said": session.unkept}
+        return JSONResponse(told, headers=FRESH)
+
+    def recover(request: Request) -> Response:
+        """The session that a page had before, as far as it can be had."""
+        try:
+            found = sessions.recover(request.path_params["token"], address(request.scope))
+        except SessionsFullError as error:
+            return JSONResponse({"token": None, "said": str(error)}, 429, headers=FRESH)
+        return JSONResponse({"token": found.token, "said": found.said}, headers=FRESH)
+
+    return [
+        Route("/alive/{token}", alive),
+        Route("/recover/{token}", recover, methods=["POST"]),
+    ]

@@ -1,0 +1,54 @@
+"""Names of files that are downloaded."""
+
+from __future__ import annotations
+
+import urllib.request
+
+import pytest
+
+from app.exports import file_name
+from app.present import DOWNLOADS
+from app.records import Record
+from engine.explore.timeline import result_step
+from engine.methods.toy import ToyMethod
+
+
+def record(title: str) -> Record:
+    method = ToyMethod()
+    return Record("generate", title, {}, [result_step(method.gallery[:1])], method, state="done")
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("mesh.glb", "seed-7.glb"),
+        ("turntable.mp4", "seed-7-turntable.mp4"),
+        ("sheet.png", "seed-7-sheet.png"),
+        ("scene.safetensors", "seed-7-scene.safetensors"),
+        ("run.safetensors", "seed-7.safetensors"),
+    ],
+)
+def test_files_are_named_after_their_object(name, called):
+    assert file_name(record("Seed 7"), name) == called
+
+
+@pytest.mark.parametrize(
+    "title", ["../../etc/passwd", "a/b\\c:d", "...", "", "車" * 80, 'q"uo;te\r\nX: y', "-rf", "--"]
+)
+def test_titles_of_any_kind_make_names_of_one_file(title):
+    names = {file_name(record(title), name) for name in DOWNLOADS}
+    assert len(names) == len(DOWNLOADS)
+    for name in names:
+        assert name[0].isalnum()
+        assert all(c.isalnum() or c in "-." for c in name)
+        assert len(name.encode()) < 200
+
+
+def test_a_download_has_that_name(served):
+    session = served.explorer.sessions.open()
+    made = record("Ein schönes Auto")
+    session.add(made)
+    url = f"{served.url}/download/{session.token}/{made.id}/scene.safetensors"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        told = answer.headers["Content-Disposition"]
+    assert told == "attachment; filename*=utf-8''ein-sch%C3%B6nes-auto-scene.safetensors"
