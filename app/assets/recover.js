@@ -45,7 +45,7 @@
   async function find(before) {
     if (!(await free(before))) {
       results = 0;
-      store(SAID, 'This tab is a copy of another, which keeps its results; what is made here is this tab’s own.');
+      store(SAID, 'This tab is a copy of another, which keeps its results; what is made here is this tab\u2019s own.');
       return null;
     }
     const answer = await recover(before);

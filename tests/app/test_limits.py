@@ -14,6 +14,7 @@ from app.sessions import IDLE_S, Sessions, SessionsFullError
 from app.settings import AppSettings
 from app.tokens import Tokens
 from engine.methods.toy import ToyMethod
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_session_that_is_idle_makes_room(sessions):
     old, busy, new = (sessions.open("10.0.0.1") for _ in range(3))
     old.last_seen -= 2 * IDLE_S
     late = sessions.open("10.0.0.1")
-    assert old.closed
+    until(lambda: old.closed, "the end of the idle one")
     assert set(sessions.all()) == {busy, new, late}
 
 
