@@ -43,6 +43,7 @@ def wire_opening(demo: gr.Blocks, page: Page, fitted: ReconstructTab, made: Gene
     def follow_run(request: gr.Request) -> Iterator[dict[Any, Any]]:
         session = page.session(request)
         if not session.busy:
+            yield {page.timeline: gr.skip()}
             return
         for _ in watch.follow(session):
             job = session.job
