@@ -60,6 +60,10 @@ READER_ERRORS = (
 )
 """What trimesh's readers are known to raise on files that are no mesh."""
 
+STATEMENT = "up z, front y, unlit"
+"""A comment of our OBJ and PLY files, which `engine.data.formats` reads: other programs' axes differ, and light is in the
+colours already."""
+
 GLTF_FROM_SRN = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
 """A rotation, and its own inverse."""
 
@@ -300,7 +304,14 @@ def _encode(mesh: Mesh, path: Path) -> bytes:
     if ending == ".ply":
         options = {"vertex_normal": True}
     data = body.export(buffer, file_type=ending[1:], **options) or buffer.getvalue()
-    return data.encode() if isinstance(data, str) else data
+    data = data.encode() if isinstance(data, str) else data
+    if ending == ".obj":
+        return f"# {STATEMENT}\n".encode() + data
+    return (
+        data.replace(b"\nelement", f"\ncomment {STATEMENT}\nelement".encode(), 1)
+        if ending == ".ply"
+        else data
+    )
 
 
 def _encode_glb(mesh: Mesh) -> bytes:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -17,8 +18,12 @@ import trimesh
 
 import launch
 import train.progress as progress_module
+from engine.data.srn import SRNDataset
+from engine.mesh import load_mesh
 from engine.ops.cameras import orbit_camera
+from engine.render import RenderOptions, render_views
 from engine.scene import Scene
+from engine.types import WORLD_PER_SRN
 from tests.signals import ignore_interrupts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -153,39 +158,26 @@ def test_render_writes_depth_opacity_and_normals_that_agree_where_the_object_is(
     assert (shown["normal"][solid].max(-1) > 0).mean() > 0.95
 
 
-@pytest.mark.parametrize("ending", ["glb", "obj", "ply"])
-def test_export_writes_meshes_that_other_programs_read(generated, tmp_path, ending):
-    out = tmp_path / f"mesh.{ending}"
-    scene = str(generated / "scene.safetensors")
-    assert launch.main(["export", scene, "--out", str(out)]) == 0
-    mesh = trimesh.load(out, force="mesh")
-    assert 0.3 < np.linalg.norm(mesh.extents) < 1.5
-
-
-def test_export_writes_a_sheet(generated, tmp_path):
-    out = tmp_path / "sheet.png"
-    assert launch.main(["export", str(generated / "scene.safetensors"), "--out", str(out)]) == 0
-    assert cv2.imread(str(out)).shape == (260, 524, 3)
-
-
-def test_dataset_vehicles_writes_srn_folders(tmp_path):
-    out = tmp_path / "cars"
-    arguments = ["dataset", "vehicles", "--out", str(out), "--scenes", "2", "--views", "3"]
-    assert launch.main([*arguments, "--size", "32", "--seed", "5"]) == 0
-    scenes = sorted(path for path in out.iterdir())
-    assert len(scenes) == 2
-    for scene in scenes:
-        assert len(list((scene / "rgb").iterdir())) == len(list((scene / "pose").iterdir())) == 3
-        assert cv2.imread(str(scene / "rgb/000000.png")).shape == (32, 32, 3)
-
-
-def test_dataset_mesh_draws_any_mesh(generated, tmp_path):
-    mesh = str(generated / "mesh.glb")
-    arguments = ["dataset", "mesh", mesh, "--out", str(tmp_path / "m"), "--views", "2"]
-    assert launch.main([*arguments, "--size", "32"]) == 0
-    (scene,) = (tmp_path / "m").iterdir()
-    picture = cv2.imread(str(scene / "rgb/000001.png"), cv2.IMREAD_UNCHANGED)
-    assert picture[..., 3].max() == 255
+def test_dataset_mesh_draws_what_generate_made_in_its_colours(generated, tmp_path):
+    """The pictures of the mesh are the scene's own renders from the same cameras, up to its edges."""
+    mesh, scene = generated / "mesh.glb", generated / "scene.safetensors"
+    out = ["--out", str(tmp_path / "m"), "--views", "6", "--size", "64"]
+    assert launch.main(["dataset", "mesh", str(mesh), *out]) == 0
+    (folder,) = (tmp_path / "m").iterdir()
+    assert folder.name == "mesh"
+    views = SRNDataset(tmp_path / "m").views(0)
+    vertices = torch.from_numpy(load_mesh(mesh).vertices)
+    low, high = vertices.min(0).values, vertices.max(0).values
+    c2w = views.camera.c2w.clone()
+    c2w[:, :3, 3] = c2w[:, :3, 3] * (high - low).norm() + (low + high) / 2 * WORLD_PER_SRN
+    camera = dataclasses.replace(views.camera, c2w=c2w)
+    field = Scene.load(scene).field
+    truth = render_views(field, camera, RenderOptions(quality="high"))
+    inside = views.alpha[..., 0] == 1
+    inside = -torch.nn.functional.max_pool2d(-inside[:, None].float(), 5, 1, 2)[:, 0] > 0.5
+    assert inside.sum() > 500
+    error = (truth - views.images).abs().mean(-1)[inside]
+    assert error.median() < 0.03
 
 
 def test_evaluate_writes_and_prints_what_it_measured(tiny_checkpoint, tmp_path, capsys):

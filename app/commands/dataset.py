@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import tyro
 
@@ -71,26 +71,38 @@ class Tables(Procedural):
 
 @dataclass(frozen=True)
 class Meshes:
-    """Write pictures of mesh files as an SRN folder: centred, diagonal 1, glTF axes converted."""
+    """Write pictures of mesh files as an SRN folder: upright, centred, box diagonal 1, in diffuse light."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
     """GLB, glTF, OBJ, PLY or STL files."""
     out: Path
-    """Folder to write; finished scenes in it are kept."""
+    """Folder to write; scenes in it that were drawn from the same content are kept."""
     views: int | None = None
     """Random pictures of each scene (default 50)."""
     spiral: bool = False
     """The 251 pictures of SRN's test path instead of random ones."""
     size: int = 128
     """Side of a picture, pixels."""
+    up: Literal["auto", "x", "y", "z"] = "auto"
+    """The files' axis that points up; auto: y of glTF and OBJ, z of PLY, STL and this program's own OBJ."""
+    front: Literal["auto", "x", "-x", "y", "-y", "z", "-z"] = "auto"
+    """The direction that the objects' fronts face; auto: z where y is up, y where z is up."""
 
     def run(self, progress: Progress) -> None:
-        """Write the folder."""
+        """Write the folder, and say what was assumed and left out."""
         from engine.data.write import write_meshes
         from engine.events import finish
 
         views = number_of_views(self.views, self.spiral)
-        finish(write_meshes(self.files, self.out, views, self.spiral, self.size), progress)
+        said: list[str] = []
+        run = write_meshes(
+            self.files, self.out, views, self.spiral, self.size, self.up, self.front, said.append
+        )
+        try:
+            finish(run, progress)
+        finally:
+            progress.close()
+            print(*said, sep="\n", end="\n" if said else "")
 
 
 def number_of_views(views: int | None, spiral: bool) -> int:

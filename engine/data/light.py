@@ -34,6 +34,8 @@ DAYLIGHT = Light()
 
 SMOOTH_COSINE = np.cos(np.deg2rad(48))
 """Faces that meet at a smaller angle than 48 degrees share a normal."""
+MOST_SHARED = 512
+"""Where more corners than this lie at one point, each keeps its own face's normal."""
 
 
 def brightness(
@@ -82,10 +84,11 @@ def _smooth(normals, key, order, cosine):
         end = start
         while end < len(order) and key[order[end]] == key[order[start]]:
             end += 1
+        last = end if end - start <= MOST_SHARED else start
         for i in range(start, end):
             mine = order[i] // 3
             total = np.zeros(3)
-            for j in range(start, end):
+            for j in range(start, last):
                 other = order[j] // 3
                 dot = 0.0
                 for k in range(3):

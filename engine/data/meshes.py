@@ -1,85 +1,102 @@
-"""Mesh files as data sets: any format trimesh reads, framed as in SRN and lit like the procedural vehicles."""
+"""Mesh files as data sets: GLB, glTF, OBJ, PLY and STL, framed as in SRN and lit like the procedural vehicles.
+
+The light is diffuse and the same for all data sets: reflections, bumps and lamps of a file are not drawn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import trimesh
-from jaxtyping import Float, Int
-from trimesh.visual.material import PBRMaterial
-from trimesh.visual.texture import TextureVisuals
+from jaxtyping import Bool, Float, Int
 
+from engine.data.formats.folder import Folder
+from engine.data.formats.part import X_UP, Y_UP, Z_UP, Alpha, Axes, Material, Part, Texture
+from engine.data.formats.reader import read_mesh
 from engine.data.light import brightness, corner_normals
 from engine.data.raster import Soup
-from engine.errors import DataError, one_line
-from engine.mesh import GLTF_FROM_SRN, READER_ERRORS
+from engine.data.surface import Materials, Surface
+from engine.errors import DataError, plain
 
-Y_UP = (".glb", ".gltf")
-"""Formats whose axes are glTF's: y up, front towards +z. All others are taken z up, front towards +y."""
-
-PLAIN = (0.7, 0.7, 0.7)
-"""Colour of a mesh that brings none."""
-
-
-@dataclass
-class _Atlas:
-    """Pictures below each other in one array."""
-
-    pictures: list[np.ndarray] = field(default_factory=list)
-    rows: int = 0
-
-    def add(self, picture: np.ndarray) -> tuple[int, int, int]:
-        """First row, rows and columns of a picture, which is kept once."""
-        first = 0
-        for known in self.pictures:
-            if known.shape == picture.shape and np.array_equal(known, picture):
-                return first, *picture.shape[:2]
-            first += len(known)
-        self.pictures.append(picture)
-        self.rows += len(picture)
-        return first, *picture.shape[:2]
-
-    def array(self) -> np.ndarray | None:
-        """All pictures, padded to the widest."""
-        if not self.pictures:
-            return None
-        width = max(picture.shape[1] for picture in self.pictures)
-        pad = [((0, 0), (0, width - picture.shape[1]), (0, 0)) for picture in self.pictures]
-        padded = [np.pad(picture, p) for picture, p in zip(self.pictures, pad, strict=True)]
-        return np.concatenate(padded).astype(np.float32) / 255
+CORE = 0.995
+"""Share of a surface, by area and by number of triangles, that tells how large the object is."""
+FAR = 20.0
+"""What lies further off than so many times that size is no part of it."""
+MOST_STRAY = 0.1
+"""Share of the surface that may lie there and be left out."""
+UPS = {"x": X_UP, "y": Y_UP, "z": Z_UP}
 
 
-def load_mesh(path: str | Path) -> Soup:
-    """A mesh file as lit triangles in SRN units: box centre at the origin, box diagonal 1, z up, front towards +y.
+@dataclass(frozen=True)
+class AboutMesh:
+    """Where a drawn mesh comes from.
+
+    Attributes:
+        axes: Which of the file's axes were taken for up and front.
+        assumed: Whether nothing but custom says so.
+        remarks: What the file asks for and is not drawn, a few words each.
+        digests: SHA-256 of every file that was read, see `Folder.digests`.
+    """
+
+    axes: Axes
+    assumed: bool
+    remarks: tuple[str, ...]
+    digests: dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class OpenMesh:
+    """A mesh file, ready to be drawn.
+
+    Attributes:
+        soup: Its surface in SRN units: box centre at the origin, box diagonal 1, z up, front towards +y.
+        about: Where it comes from.
+    """
+
+    soup: Soup
+    about: AboutMesh
+
+
+def load_mesh(path: str | Path, up: str = "auto", front: str = "auto") -> Soup:
+    """A mesh file as lit triangles in SRN units; arguments and errors are `open_mesh`'s."""
+    return open_mesh(path, up, front).soup
+
+
+def open_mesh(path: str | Path, up: str = "auto", front: str = "auto") -> OpenMesh:
+    """A mesh file, framed and lit.
+
+    Args:
+        path: A GLB, glTF, OBJ, PLY or STL file.
+        up: The file's axis that points up: "x", "y" or "z"; "auto" takes what the file or its format says: y for glTF
+            and OBJ, z for PLY, STL and this project's own OBJ.
+        front: The direction that the object's front faces: "x", "-x", "y" and so on; "auto" as for `up`: z where y is
+            up, y where z is up.
 
     Raises:
-        DataError: Where the file is missing, cannot be read or holds no surface.
+        DataError: Where the file is missing, cannot be read, holds no surface, or asks for what cannot be left out.
     """
-    path = Path(path)
-    parts = _read(path)
-    atlas, blocks, start = _Atlas(), [], 0
-    for part in parts:
-        rgb, uv, tile = _colours(part, atlas)
-        blocks.append((np.asarray(part.vertices), np.asarray(part.faces) + start, rgb, uv, tile))
-        start += len(part.vertices)
-    vertices, faces, rgb, uv, tile = (
-        np.concatenate(arrays) for arrays in zip(*blocks, strict=True)
-    )
-    if path.suffix.lower() in Y_UP:
-        vertices = vertices @ GLTF_FROM_SRN
-    vertices = framed(vertices, faces, path)
-    light = brightness(corner_normals(vertices, faces))
-    lit = np.clip(rgb * light[..., None], 0, 1.1)
-    return Soup(
-        vertices.astype(np.float32),
-        faces.astype(np.int32),
-        lit.astype(np.float32),
-        uv.astype(np.float32),
-        atlas.array(),
-        tile.astype(np.int32),
+    folder = Folder(Path(path))
+    found = read_mesh(folder)
+    name = plain(folder.path)
+    axes = _axes(found.axes, up, front)
+    rotation = axes.to_srn()
+    parts = [_visible(part) for part in found.parts]
+    parts = [replace(p, vertices=p.vertices @ rotation.T) for p in parts if len(p.faces)]
+    if not parts:
+        what = "no triangles" if not found.parts else "nothing that is not wholly transparent"
+        raise DataError(f"{name}: holds {what}, expected a surface.")
+    sizes = np.array([len(part.faces) for part in parts])
+    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    vertices = np.concatenate([part.vertices for part in parts])
+    faces = np.concatenate([p.faces + start for p, start in zip(parts, starts, strict=False)])
+    near, remark = near_faces(vertices, faces, name)
+    faces = faces[near]
+    vertices = framed(vertices, faces, name)
+    surface = _surface(parts, np.repeat(np.arange(len(parts)), sizes)[near], near, vertices, faces)
+    return OpenMesh(
+        Soup(vertices.astype(np.float32), faces.astype(np.int32), surface=surface),
+        AboutMesh(axes, not axes.why, (*found.remarks, *remark), folder.digests),
     )
 
 
@@ -101,67 +118,132 @@ def framed(
     return (vertices - (low + high) / 2) / diagonal
 
 
-def mesh_ids(files: Sequence[str | Path]) -> tuple[str, ...]:
-    """Scene names of mesh files: their stems, numbered where two are equal."""
-    names: list[str] = []
-    for file in files:
-        stem, name, count = Path(file).stem, Path(file).stem, 1
-        while name in names:
-            count += 1
-            name = f"{stem}-{count}"
-        names.append(name)
-    return tuple(names)
+def near_faces(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], name: object = "mesh"
+) -> tuple[Bool[np.ndarray, " f"], tuple[str, ...]]:
+    """The faces without stray ones far away from nearly all others, and a remark on those.
 
-
-def _read(path: Path) -> list[trimesh.Trimesh]:
-    """The file's meshes, placed by their transforms."""
-    if not path.is_file():
-        raise DataError(f"{path}: found no such file, expected a mesh (GLB, OBJ, PLY or STL).")
-    try:
-        placed = trimesh.load_scene(path, process=False).dump()
-    except READER_ERRORS as error:
-        raise DataError(
-            f"{path}: cannot be read as a mesh ({one_line(error)}); expected GLB, OBJ, PLY or STL."
-        ) from error
-    parts = [part for part in placed if isinstance(part, trimesh.Trimesh) and len(part.faces)]
-    if not parts:
-        raise DataError(f"{path}: holds no triangles, expected a surface.")
-    return parts
-
-
-def _colours(part: trimesh.Trimesh, atlas: _Atlas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Corner colours, texture coordinates and tiles of a mesh."""
-    count = len(part.faces)
-    uv, tile = np.zeros((count, 3, 2)), np.zeros((count, 3), np.int64)
-    if not isinstance(part.visual, TextureVisuals):
-        return _plain_colours(part), uv, tile
-    picture, factor = _material(part.visual)
-    if picture is not None and part.visual.uv is not None:
-        tile[:] = atlas.add(picture)
-        uv = np.asarray(part.visual.uv)[part.faces] * [1, -1] + [0, 1]
-    return np.broadcast_to(factor, (count, 3, 3)), uv, tile
-
-
-def _plain_colours(part: trimesh.Trimesh) -> np.ndarray:
-    """Corner colours of a mesh without texture."""
-    if part.visual.kind == "vertex":
-        return np.asarray(part.visual.vertex_colors)[part.faces][..., :3] / 255
-    if part.visual.kind == "face":
-        return np.repeat(np.asarray(part.visual.face_colors)[:, None, :3] / 255, 3, 1)
-    return np.broadcast_to(PLAIN, (len(part.faces), 3, 3))
-
-
-def _material(visual: TextureVisuals) -> tuple[np.ndarray | None, np.ndarray]:
-    """A material's picture and its sRGB factor.
-
-    OBJ's Kd is left out where there is a picture: exporters fill it with greys that would only darken it.
+    Raises:
+        DataError: Where what is far away is too much to be left out, and would make the object a dot.
     """
-    if isinstance(visual.material, PBRMaterial):
-        picture, factor = visual.material.baseColorTexture, visual.material.baseColorFactor
-        rgb = np.ones(3) if factor is None else (np.asarray(factor)[:3] / 255) ** (1 / 2.2)
-    else:
-        picture = getattr(visual.material, "image", None)
-        rgb = (
-            np.ones(3) if picture is not None else np.asarray(visual.material.main_color)[:3] / 255
+    corners = vertices[faces]
+    if not np.isfinite(corners).all():
+        raise DataError(f"{name}: the surface is not finite, expected numbers of usual size.")
+    area = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1
+    )
+    near = _within(corners, area) & _within(corners, np.ones(len(faces)))
+    stray = int((~near).sum())
+    if not stray:
+        return near, ()
+    share = area[~near].sum() / max(area.sum(), 1e-300)
+    if stray > max(1, (1 - CORE) * len(faces)) or share > MOST_STRAY:
+        raise DataError(
+            f"{name}: {stray:,} of its {len(faces):,} triangles ({share:.2g} of its surface) lie more than {FAR:.0f} times "
+            "the size of the rest away, which would be a dot; remove what does not belong together."
         )
-    return None if picture is None else np.asarray(picture.convert("RGB")), rgb
+    many = "a stray triangle" if stray == 1 else f"{stray:,} stray triangles"
+    return near, (f"{many} far away ({share:.2g} of its surface)",)
+
+
+def _within(corners: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Which triangles lie near the `CORE` of the weight."""
+    centres = corners.mean(1)
+    low, high = np.empty(3), np.empty(3)
+    for axis in range(3):
+        order = np.argsort(centres[:, axis])
+        sums = np.cumsum(weight[order])
+        edge = (1 - CORE) / 2 * sums[-1]
+        first, last = np.searchsorted(sums, [edge, sums[-1] - edge])
+        core = corners[order[first : min(last, len(order) - 1) + 1], :, axis]
+        low[axis], high[axis] = core.min(), core.max()
+    middle, size = (low + high) / 2, np.linalg.norm(high - low)
+    return (np.abs(corners - middle) <= FAR * max(size, 1e-300)).all((1, 2))
+
+
+def _axes(found: Axes, up: str, front: str) -> Axes:
+    if up == front == "auto":
+        return found
+    axes = found if up in ("auto", found.up) else UPS[up]
+    return Axes(axes.up, axes.front if front == "auto" else front, "as was asked for")
+
+
+def _visible(part: Part) -> Part:
+    """A part without the faces that are wholly transparent."""
+    material = part.material
+    if material.alpha is Alpha.OPAQUE:
+        return part
+    most = 1.0 if material.base is None else material.base.picture[..., 3].max() / 255
+    alpha = part.rgba[..., 3].max(1) * most
+    seen = alpha > 0 if material.alpha is Alpha.BLEND else alpha >= material.cutoff
+    picked = {
+        name: None if value is None else value[seen]
+        for name in ("faces", "rgba", "uv", "glow_uv")
+        for value in [getattr(part, name)]
+    }
+    return replace(part, **picked)
+
+
+def _surface(
+    parts: list[Part],
+    part_of: np.ndarray,
+    near: np.ndarray,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+) -> Surface:
+    """How the faces of all parts look; `near` says which of their faces are kept, `part_of` whose those are."""
+    materials = list(dict.fromkeys(part.material for part in parts))
+    row = {material: index for index, material in enumerate(materials)}
+    rows = np.array([row[part.material] for part in parts])[part_of]
+    numbers, texels = _numbers(materials)
+    normals = corner_normals(vertices, faces)
+    light = np.stack([brightness(normals), brightness(-normals)], -1)
+    light[~np.array([material.lit for material in materials])[rows]] = 1
+    return Surface(
+        np.ascontiguousarray(np.concatenate([part.rgba for part in parts])[near], np.float32),
+        light.astype(np.float32),
+        _coordinates([part.uv for part in parts], parts)[near],
+        _coordinates([part.glow_uv for part in parts], parts)[near],
+        rows,
+        numbers,
+        texels,
+    )
+
+
+def _coordinates(uv: list[np.ndarray | None], parts: list[Part]) -> np.ndarray:
+    blocks = [
+        np.zeros((len(part.faces), 3, 2), np.float32) if found is None else np.nan_to_num(found)
+        for found, part in zip(uv, parts, strict=True)
+    ]
+    return np.ascontiguousarray(np.concatenate(blocks), np.float32)
+
+
+def _numbers(materials: list[Material]) -> tuple[Materials, np.ndarray]:
+    """The rasteriser's numbers of materials, and the texels of all pictures."""
+    pictures: dict[int, int] = {}
+    texels, total = [np.zeros((0, 4), np.uint8)], 0
+
+    def tile(texture: Texture | None) -> tuple[int, int, int]:
+        nonlocal total
+        if texture is None:
+            return 0, 0, 0
+        picture = texture.picture
+        if id(picture) not in pictures:
+            pictures[id(picture)] = total
+            texels.append(picture.reshape(-1, 4))
+            total += len(texels[-1])
+        return pictures[id(picture)], *picture.shape[:2]
+
+    plain_texture = Texture(np.zeros((1, 1, 4), np.uint8))
+    pairs = [(m.base or plain_texture, m.glow_texture or plain_texture) for m in materials]
+    numbers = Materials(
+        base=np.array([tile(m.base) for m in materials], np.int64),
+        glow=np.array([tile(m.glow_texture) for m in materials], np.int64),
+        wrap=np.array([(*base.wrap, *glow.wrap) for base, glow in pairs], np.int64),
+        smooth=np.array([(base.smooth, glow.smooth) for base, glow in pairs]),
+        alpha=np.array([m.alpha for m in materials], np.int64),
+        cutoff=np.array([m.cutoff for m in materials], np.float64),
+        two_sided=np.array([m.two_sided for m in materials]),
+        glow_rgb=np.array([m.glow for m in materials], np.float64),
+    )
+    return numbers, np.concatenate(texels)

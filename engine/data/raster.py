@@ -1,7 +1,8 @@
-"""A z-buffer rasteriser for triangle soups, in Numba: coloured corners and textures, no lights of its own.
+"""A z-buffer rasteriser for triangle soups, in Numba, no lights of its own.
 
 Colours are sRGB in [0, 1] and stay what the caller made of them: light is baked into the corners, so a surface looks the
-same from everywhere. Faces that reach behind the near plane are dropped: objects are seen from outside.
+same from everywhere. Faces that reach behind the near plane are dropped: objects are seen from outside. What has textures,
+alpha or a glow is drawn by `engine.data.surface`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numba import njit
 
+from engine.data.surface import Surface, draw_surface
 from engine.ops.kernel_cache import CACHED
 
 NEAR = 1e-3
 """Nearest visible depth, in the mesh's unit."""
-
-NO_TEXTURE = np.zeros((1, 1, 3), np.float32)
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,14 @@ class Soup:
     Attributes:
         vertices: Positions.
         faces: Vertex indices.
-        corner_rgb: Colour of every corner of every face, light included; multiplied with the texture where there is one.
-        corner_uv: Texture coordinates, (0, 0) at a picture's upper left, (1, 1) at its lower right, repeating outside.
-        texture: All pictures below each other, RGB in [0, 1].
-        tile: First row, rows and columns of every face's picture in `texture`; 0 rows where a face has none.
+        corner_rgb: Colour of every corner of every face, light included; where there is no `surface`.
+        surface: Textures, transparency and glow of the faces.
     """
 
     vertices: Float[np.ndarray, "v 3"]
     faces: Int[np.ndarray, "f 3"]
-    corner_rgb: Float[np.ndarray, "f 3 3"]
-    corner_uv: Float[np.ndarray, "f 3 2"] | None = None
-    texture: Float[np.ndarray, "th tw 3"] | None = None
-    tile: Int[np.ndarray, "f 3"] | None = None
+    corner_rgb: Float[np.ndarray, "f 3 3"] | None = None
+    surface: Surface | None = None
 
 
 def rasterise(
@@ -65,12 +61,17 @@ def rasterise(
     """
     rgba = np.empty((len(c2w), height, width, 4), np.uint8)
     depth = np.empty((height * samples, width * samples), np.float32)
-    colour = np.empty((height * samples, width * samples, 3), np.float32)
+    colour = np.empty((*depth.shape, 3 if soup.surface is None else 4), np.float32)
     fine = np.asarray(intrinsics, np.float64) * samples
-    arrays = _arrays(soup)
+    vertices, faces = _geometry(soup)
     for view, pose in enumerate(np.linalg.inv(np.asarray(c2w, np.float64))):
-        _draw(*arrays, pose, fine, depth, colour)
-        _resolve(depth, colour, samples, rgba[view])
+        screen = _project(vertices, pose, fine)
+        if soup.surface is None:
+            _draw(screen, faces, _corner_rgb(soup), depth, colour)
+            _resolve(depth, colour, samples, rgba[view])
+        else:
+            draw_surface(screen, faces, soup.surface, depth, colour)
+            _resolve_alpha(colour, samples, rgba[view])
     return rgba
 
 
@@ -85,7 +86,9 @@ def rasterise_depth(
     inverse = np.empty((height, width), np.float32)
     colour = np.empty((height, width, 3), np.float32)
     pose = np.linalg.inv(np.asarray(c2w, np.float64))
-    _draw(*_arrays(soup), pose, np.asarray(intrinsics, np.float64), inverse, colour)
+    vertices, faces = _geometry(soup)
+    screen = _project(vertices, pose, np.asarray(intrinsics, np.float64))
+    _draw(screen, faces, _corner_rgb(soup), inverse, colour)
     with np.errstate(divide="ignore"):
         return 1 / inverse
 
@@ -98,28 +101,22 @@ def composite_white(rgba: UInt8[np.ndarray, "*n 4"]) -> UInt8[np.ndarray, "*n 3"
     return rgb.reshape(*rgba.shape[:-1], 3)
 
 
-def _arrays(soup: Soup) -> tuple[np.ndarray, ...]:
-    uv, tile = soup.corner_uv, soup.tile
-    if uv is None or tile is None:
-        uv = np.zeros((len(soup.faces), 3, 2), np.float32)
-        tile = np.zeros((len(soup.faces), 3), np.int32)
-    return (
-        np.ascontiguousarray(soup.vertices, np.float64),
-        np.ascontiguousarray(soup.faces, np.int32),
-        np.ascontiguousarray(soup.corner_rgb, np.float32),
-        np.ascontiguousarray(uv, np.float32),
-        np.ascontiguousarray(NO_TEXTURE if soup.texture is None else soup.texture, np.float32),
-        np.ascontiguousarray(tile, np.int32),
-    )
+def _geometry(soup: Soup) -> tuple[np.ndarray, np.ndarray]:
+    vertices = np.ascontiguousarray(soup.vertices, np.float64)
+    return vertices, np.ascontiguousarray(soup.faces, np.int32)
+
+
+def _corner_rgb(soup: Soup) -> np.ndarray:
+    if soup.corner_rgb is None:
+        return np.zeros((len(soup.faces), 3, 3), np.float32)
+    return np.ascontiguousarray(soup.corner_rgb, np.float32)
 
 
 @njit(nogil=True, cache=CACHED)
 @no_type_check
-def _draw(vertices, faces, rgb, uv, texture, tile, w2c, intrinsics, inverse, colour):
-    """Fills `inverse` (1/depth, 0 = nothing) and `colour` at sample centres."""
-    height, width = inverse.shape
+def _project(vertices, w2c, intrinsics):
+    """Column, row and 1/depth of every vertex, in sample centres; 0 behind the near plane."""
     fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
-    inverse[:] = 0.0
     screen = np.empty((len(vertices), 3), np.float64)
     for i in range(len(vertices)):
         x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
@@ -131,6 +128,15 @@ def _draw(vertices, faces, rgb, uv, texture, tile, w2c, intrinsics, inverse, col
             screen[i, 0] = fx * right / depth + cx - 0.5
             screen[i, 1] = fy * down / depth + cy - 0.5
             screen[i, 2] = 1.0 / depth
+    return screen
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _draw(screen, faces, rgb, inverse, colour):
+    """Fills `inverse` (1/depth, 0 = nothing) and `colour` at sample centres."""
+    height, width = inverse.shape
+    inverse[:] = 0.0
     for f in range(len(faces)):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         ia, ib, ic = screen[a, 2], screen[b, 2], screen[c, 2]
@@ -150,7 +156,6 @@ def _draw(vertices, faces, rgb, uv, texture, tile, w2c, intrinsics, inverse, col
             continue
         wb_x, wb_y = (dy - ay) / area, -(dx - ax) / area
         wc_x, wc_y = -(by - ay) / area, (bx - ax) / area
-        first_row, rows, columns = tile[f, 0], tile[f, 1], tile[f, 2]
         for row in range(top, bottom + 1):
             wb = (left - ax) * wb_x + (row - ay) * wb_y
             wc = (left - ax) * wc_x + (row - ay) * wc_y
@@ -164,14 +169,6 @@ def _draw(vertices, faces, rgb, uv, texture, tile, w2c, intrinsics, inverse, col
                         red = pa * rgb[f, 0, 0] + pb * rgb[f, 1, 0] + pc * rgb[f, 2, 0]
                         green = pa * rgb[f, 0, 1] + pb * rgb[f, 1, 1] + pc * rgb[f, 2, 1]
                         blue = pa * rgb[f, 0, 2] + pb * rgb[f, 1, 2] + pc * rgb[f, 2, 2]
-                        if rows > 0:
-                            u = pa * uv[f, 0, 0] + pb * uv[f, 1, 0] + pc * uv[f, 2, 0]
-                            v = pa * uv[f, 0, 1] + pb * uv[f, 1, 1] + pc * uv[f, 2, 1]
-                            j = min(int((u - np.floor(u)) * columns), columns - 1)
-                            i = first_row + min(int((v - np.floor(v)) * rows), rows - 1)
-                            red *= texture[i, j, 0]
-                            green *= texture[i, j, 1]
-                            blue *= texture[i, j, 2]
                         colour[row, col, 0] = red
                         colour[row, col, 1] = green
                         colour[row, col, 2] = blue
@@ -206,6 +203,29 @@ def _resolve(inverse, colour, samples, rgba):
 
 
 @njit(nogil=True, cache=CACHED)
+@no_type_check
+def _resolve_alpha(colour, samples, rgba):
+    """Averages the samples of every pixel, by their alpha."""
+    height, width = rgba.shape[0], rgba.shape[1]
+    for row in range(height):
+        for col in range(width):
+            red = green = blue = alpha = 0.0
+            for i in range(row * samples, (row + 1) * samples):
+                for j in range(col * samples, (col + 1) * samples):
+                    red += colour[i, j, 0]
+                    green += colour[i, j, 1]
+                    blue += colour[i, j, 2]
+                    alpha += colour[i, j, 3]
+            rgba[row, col, 3] = int(255 * alpha / (samples * samples) + 0.5)
+            if rgba[row, col, 3] == 0:
+                rgba[row, col, 0] = rgba[row, col, 1] = rgba[row, col, 2] = 255
+            else:
+                rgba[row, col, 0] = int(min(max(red / alpha, 0.0), 1.0) * 255 + 0.5)
+                rgba[row, col, 1] = int(min(max(green / alpha, 0.0), 1.0) * 255 + 0.5)
+                rgba[row, col, 2] = int(min(max(blue / alpha, 0.0), 1.0) * 255 + 0.5)
+
+
+@njit(nogil=True, cache=True)
 @no_type_check
 def _composite(rgba, rgb):
     for i in range(len(rgba)):

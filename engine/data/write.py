@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.data.cameras import SPIRAL_VIEWS, spiral_cameras, srn_intrinsics, training_cameras
-from engine.data.meshes import load_mesh, mesh_ids
+from engine.data.mesh_scenes import digest_of_place, find_places, sentences
+from engine.data.meshes import AboutMesh, open_mesh
 from engine.data.pack import GENERATOR
 from engine.data.procedural import Category
 from engine.data.raster import rasterise
 from engine.data.shape import render_shape, scene_seed
 from engine.data.srn import SRNDataset, SRNScene, write_srn
-from engine.errors import DataError
+from engine.errors import DataError, plain
 from engine.events import Run
+
+READER = 2
+"""Version of how meshes are read and drawn; scenes of another one are not taken for finished."""
 
 
 def write_scenes(
@@ -68,32 +72,55 @@ def write_meshes(
     views: int = 50,
     spiral: bool = False,
     size: int = 128,
+    up: str = "auto",
+    front: str = "auto",
+    say: Callable[[str], object] = lambda sentence: None,
 ) -> Run[SRNDataset]:
     """Writes pictures of mesh files in the SRN layout, one scene per file.
 
     Args:
-        files: GLB and glTF with their own axes (y up, front +z); others z up, front +y.
-        out: Folder; finished scenes in it are kept.
-        views: Random pictures per scene; a file's name decides which.
+        files: GLB, glTF, OBJ, PLY or STL.
+        out: Folder. A scene in it that was drawn from the same content is kept; a mesh of the same name and other content
+            gets a name of its own.
+        views: Random pictures per scene; the scene's name decides which.
         spiral: The 251 pictures of SRN's test path instead.
         size: Rows and columns.
+        up: The files' axis that points up, see `open_mesh`.
+        front: The direction that their objects' fronts face, see `open_mesh`.
+        say: Called with a sentence for what was assumed, kept or left out.
 
     Raises:
-        DataError: Where a file cannot be used, or `out` holds scenes of other settings.
+        DataError: Where a file cannot be used or has changed since its scene was drawn, or `out` holds scenes of other
+            settings.
     """
     _check(len(files), views, size)
-    ids = mesh_ids(files)
+    files, out = [Path(file) for file in files], Path(out)
+    places = find_places(files, out)
     intrinsics = srn_intrinsics(size)
+    drawn: dict[int, AboutMesh] = {}
 
     def make(index: int) -> SRNScene:
-        soup = load_mesh(files[index])
-        seed = zlib.crc32(ids[index].encode())
+        mesh, place = open_mesh(files[index], up, front), places[index]
+        seed = zlib.crc32(place.scene.encode())
         c2w = spiral_cameras() if spiral else training_cameras(seed, views)
-        about = {"caption": ids[index], "attributes": {"file": Path(files[index]).name}}
-        return SRNScene(rasterise(soup, c2w, intrinsics, size, size), c2w, intrinsics, about)
+        pictures = rasterise(mesh.soup, c2w, intrinsics, size, size)
+        about = {
+            "caption": place.scene,
+            "attributes": {"file": plain(files[index].name)},
+            "source": {"place": digest_of_place(files[index]), "files": mesh.about.digests},
+            "axes": {"up": mesh.about.axes.up, "front": mesh.about.axes.front},
+            "left_out": list(mesh.about.remarks),
+        }
+        drawn[index] = mesh.about
+        return SRNScene(pictures, c2w, intrinsics, about)
 
-    request = {"kind": "meshes", **_picture_request(views, spiral, size)}
-    return (yield from write_srn(out, ids, make, request))
+    request = {"kind": "meshes", "reader": READER, **_picture_request(views, spiral, size)}
+    request |= {"up": up, "front": front}
+    try:
+        return (yield from write_srn(out, [place.scene for place in places], make, request))
+    finally:
+        for sentence in sentences(files, out, places, drawn):
+            say(sentence)
 
 
 def _picture_request(views: int, spiral: bool, size: int) -> dict[str, int | bool]:

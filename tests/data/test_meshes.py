@@ -1,19 +1,24 @@
 """Mesh files: framed, upright, in their own colours."""
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
+from boxes import COLOURS, assert_sides, atlas, atlas_uv, box, draw_sides, textured
 from PIL import Image
 
 from engine.data.cameras import orbit_cameras, srn_intrinsics
-from engine.data.meshes import load_mesh, mesh_ids
+from engine.data.mesh_scenes import mesh_ids
+from engine.data.meshes import load_mesh, near_faces, open_mesh
 from engine.data.raster import rasterise
 from engine.data.srn_check import check_srn
 from engine.data.write import write_meshes
 from engine.errors import DataError
 from engine.events import finish
+from engine.mesh import Mesh, save_mesh
 
 TRUCK = Path(__file__).parents[1] / "fixtures" / "meshes" / "vehicle-truck-red.glb"
 
@@ -116,8 +121,8 @@ def test_meshes_are_written_as_a_sound_srn_folder(tmp_path):
     assert len(spiral.frames(0)) == 251
 
 
-def test_equal_names_are_numbered():
-    assert mesh_ids(["a/x.glb", "b/x.obj", "y.ply", "c/x.stl"]) == ("x", "x-2", "y", "x-3")
+def test_equal_names_are_told_apart_by_their_folders():
+    assert mesh_ids(["a/x.glb", "b/x.obj", "y.ply", "c/x.stl"]) == ("x", "b-x", "y", "c-x")
 
 
 @pytest.mark.parametrize(
@@ -148,9 +153,316 @@ def test_plain_materials_and_stl_have_a_colour(tmp_path):
     (tmp_path / "m.obj").write_text(
         "mtllib m.mtl\nv 0 0 0\nv 1 0 0\nv 0 0 1\nv 0 1 0\nusemtl a\nf 1 2 3\nusemtl b\nf 1 2 4\n"
     )
-    colours = load_mesh(tmp_path / "m.obj").corner_rgb.mean(1)
+    colours = load_mesh(tmp_path / "m.obj").surface.rgba[..., :3].mean(1)
     assert sorted(colours.argmax(1)) == [0, 2]
     trimesh.creation.box().export(tmp_path / "m.stl")
-    colours = load_mesh(tmp_path / "m.stl").corner_rgb
-    np.testing.assert_allclose(np.ptp(colours, axis=-1), 0, atol=1e-6)
-    assert 0.2 < colours.min() < colours.max() < 0.9
+    azimuth, elevation = np.deg2rad([90, 180, 0]), np.deg2rad([5, 5, 89])
+    shown = rasterise(
+        load_mesh(tmp_path / "m.stl"),
+        orbit_cameras(azimuth, elevation, 1.3),
+        srn_intrinsics(32),
+        32,
+        32,
+    )[:, 16, 16, :3].astype(int)
+    assert (np.ptp(shown, axis=-1) == 0).all()
+    assert 50 < shown.min() < shown.max() < 230
+
+
+GLTF_AXES = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+Z_UP = [[-1, 0, 0], [0, 0, 1], [0, 1, 0]]
+
+
+def _obj(folder, material="map_Kd atlas.png", head="", axes=GLTF_AXES, libraries="box.mtl"):
+    """The box as OBJ, glTF's axes unless told otherwise, its texture beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    positions, faces, side = box()
+    lines = [head, f"mtllib {libraries}"]
+    lines += ["v {} {} {}".format(*point) for point in positions @ np.array(axes).T]
+    lines += [f"vt {u} {1 - v}" for u, v in atlas_uv(side)]
+    lines += ["usemtl paint"]
+    lines += ["f " + " ".join(f"{i + 1}/{i + 1}" for i in face) for face in faces]
+    (folder / "box.obj").write_text("\n".join(lines))
+    (folder / "box.mtl").write_text(f"newmtl paint\nKd 0.5 0.5 0.5\n{material}\n")
+    if not (folder / "atlas.png").exists():
+        atlas().save(folder / "atlas.png")
+    return folder / "box.obj"
+
+
+def test_obj_is_taken_y_up_unless_it_or_the_caller_says_otherwise(tmp_path):
+    assert_sides(_obj(tmp_path))
+    about = open_mesh(tmp_path / "box.obj").about
+    assert (about.axes.up, about.axes.front, about.assumed) == ("y", "z", True)
+    assert_sides(_obj(tmp_path, head="# up z, front y", axes=Z_UP))
+    assert not open_mesh(tmp_path / "box.obj").about.assumed
+    _obj(tmp_path, axes=Z_UP)
+    assert_sides(load_mesh(tmp_path / "box.obj", up="z"))
+    turned = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    _obj(tmp_path, axes=turned)
+    assert_sides(load_mesh(tmp_path / "box.obj", front="x"))
+    _obj(tmp_path, axes=[[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    assert_sides(load_mesh(tmp_path / "box.obj", up="x", front="y"))
+    with pytest.raises(DataError, match="square to each other"):
+        load_mesh(tmp_path / "box.obj", up="z", front="-z")
+
+
+@pytest.mark.parametrize("ending", ["glb", "obj", "ply"])
+def test_our_own_exports_come_back_upright_and_in_their_colours(tmp_path, ending):
+    positions, faces, side = box()
+    vertices = (positions @ np.array(Z_UP).T).astype(np.float32)
+    normals = np.tile(np.array([0, 0, 1], np.float32), (24, 1))
+    mesh = Mesh(vertices, faces.astype(np.int32), COLOURS[side].astype(np.uint8), normals)
+    path = save_mesh(mesh, tmp_path / f"box.{ending}")
+    assert_sides(path, light=np.ones(6))
+    assert not open_mesh(path).about.assumed
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "map_Kd textures\\atlas.png",
+        "map_Kd ./textures/ATLAS.PNG",
+        "map_Kd -s 1 1 1 -o 0 0 0 textures/atlas.png",
+        "map_Kd -blendu on -clamp off -mm 0 1 -bm 1.0 textures/my atlas.png",
+        "map_Kd ../images/atlas.png",
+        "map_Kd C:\\Users\\me\\textures\\atlas.png",
+        "map_Kd /home/me/textures/atlas.png",
+        "MAP_KD\ttextures/atlas.png",
+    ],
+)
+def test_obj_textures_are_found_by_the_names_that_other_programs_write(tmp_path, line):
+    for name in ("car/textures/atlas.png", "car/textures/my atlas.png", "images/atlas.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        atlas().save(tmp_path / name)
+    path = _obj(tmp_path / "car", line)
+    (path.parent / "atlas.png").unlink()
+    assert_sides(path)
+    assert open_mesh(path).about.remarks == ()
+
+
+def test_a_texture_option_scales_and_shifts(tmp_path):
+    path = _obj(tmp_path, "map_Kd -s 0.5 1 1 -o 0.25 0 0 wide.png")
+    wide = np.zeros((8, 96, 4), np.uint8)
+    wide[:, 24:72] = np.asarray(atlas())
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert_sides(path)
+
+
+def test_several_libraries_and_names_with_blanks(tmp_path):
+    path = _obj(tmp_path, libraries="other.mtl box.mtl")
+    (tmp_path / "other.mtl").write_text("newmtl another\nKd 1 0 0\n")
+    assert_sides(path)
+    _obj(tmp_path, libraries="my box.mtl")
+    (tmp_path / "box.mtl").rename(tmp_path / "my box.mtl")
+    assert_sides(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "libraries", "named"),
+    [
+        ("map_Kd gone.png", "box.mtl", "gone.png is not there"),
+        ("map_Kd box.mtl", "box.mtl", "box.mtl is no picture"),
+        ("map_Kd fake.png", "box.mtl", "fake.png is not an image"),
+        ("map_Kd http://127.0.0.1:9/x.png", "box.mtl", "is not there"),
+        ("", "gone.mtl", "gone.mtl is not there"),
+    ],
+)
+def test_textures_and_libraries_that_are_missing_are_named(tmp_path, line, libraries, named):
+    path = _obj(tmp_path, line, libraries=libraries)
+    (tmp_path / "fake.png").write_bytes(b"not a picture")
+    assert any(named in remark for remark in open_mesh(path).about.remarks)
+
+
+def test_mtl_opacity_masks_and_glow(tmp_path):
+    path = _obj(tmp_path, "map_Kd atlas.png\nd 0")
+    with pytest.raises(DataError, match="wholly transparent"):
+        load_mesh(path)
+    path = _obj(tmp_path, "map_Kd atlas.png\nTr 0.5")
+    both_walls = 255 * (1 - 0.5 * 0.5)
+    assert abs(draw_sides(path)[0, 16, 16, 3] - both_walls) <= 1
+    mask = Image.fromarray(np.repeat(np.array([[0] + [255] * 5], np.uint8), 8, 1))
+    mask.save(tmp_path / "mask.png")
+    shown = draw_sides(_obj(tmp_path, "map_Kd atlas.png\nmap_d mask.png"))
+    assert shown[1:, 16, 16, 3].min() == 255
+    path = _obj(tmp_path, "Ka 0 0 0\nmap_Ke atlas.png")
+    (tmp_path / "box.mtl").write_text("newmtl paint\nKd 0 0 0\nmap_Ke atlas.png\n")
+    assert_sides(path, light=np.ones(6))
+
+
+SLAB = np.array(
+    [[-1, -1], [1, -1], [1, 1], [0.6, 1], [0.6, -0.6], [-0.6, -0.6], [-0.6, 1], [-1, 1.0]]
+)
+
+
+def _slab(path):
+    """A U of 2 x 2 x 0.3 whose caps are one concave octagon each, z up."""
+    points = np.concatenate([np.insert(SLAB, 2, z, 1) for z in (0.15, -0.15)])
+    faces = [list(range(8)), [15 - i for i in range(8)]]
+    faces += [[(i + 1) % 8, i, i + 8, (i + 1) % 8 + 8] for i in range(8)]
+    if path.suffix == ".obj":
+        lines = ["# up z, front y", *("v {} {} {}".format(*p) for p in points)]
+        lines += ["f " + " ".join(str(i + 1) for i in face) for face in faces]
+        path.write_text("\n".join(lines))
+        return path
+    binary = path.name.startswith("binary")
+    head = f"ply\nformat {'binary_big_endian' if binary else 'ascii'} 1.0\nelement vertex 16\n"
+    head += "".join(f"property float {axis}\n" for axis in "xyz")
+    head += f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n"
+    if binary:
+        body = points.astype(">f4").tobytes()
+        body += b"".join(bytes([len(f)]) + np.array(f, ">i4").tobytes() for f in faces)
+    else:
+        rows = [*points.tolist(), *([len(f), *f] for f in faces)]
+        body = "\n".join(" ".join(map(str, row)) for row in rows).encode()
+    path.write_bytes(head.encode() + body)
+    return path
+
+
+@pytest.mark.parametrize("name", ["slab.obj", "ascii.ply", "binary.ply"])
+def test_concave_polygons_stay_open_where_they_are(tmp_path, name):
+    soup = load_mesh(_slab(tmp_path / name))
+    corners = soup.vertices[soup.faces].astype(np.float64)
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    scale = np.linalg.norm([2, 2, 0.3])
+    up, down = (cross[sign * cross[:, 2] > 1e-9].sum(0)[2] / 2 * scale**2 for sign in (1, -1))
+    np.testing.assert_allclose([up, down], [2.08, -2.08], rtol=1e-4)
+    top = draw_sides(soup, 64)[4, ::-1, :, 3]
+    rows, columns = np.nonzero(top)
+    upper = top[rows.min() + 3]
+    assert upper[columns.min() + 3] == upper[columns.max() - 3] == 255
+    assert upper[32] == top[32, 32] == 0
+    assert top[rows.max() - 3, 32] == 255
+
+
+def test_ply_colours_of_vertices_and_of_faces(tmp_path):
+    positions, faces, side = box()
+    positions = positions @ np.array(Z_UP).T
+    columns = "".join(f"property uchar {name}\n" for name in ("red", "green", "blue"))
+    for name, of_vertices in (("vertices.ply", True), ("faces.ply", False)):
+        head = "ply\nformat ascii 1.0\nelement vertex 24\n"
+        head += "".join(f"property double {axis}\n" for axis in "xyz")
+        head += columns * of_vertices + "element face 12\nproperty list uchar int vertex_index\n"
+        head += columns * (not of_vertices) + "end_header\n"
+        rows = np.concatenate([positions, COLOURS[side]], 1) if of_vertices else positions
+        more = [[] if of_vertices else COLOURS[side[face[0]]] for face in faces]
+        lines = [*rows.tolist(), *([3, *f, *c] for f, c in zip(faces, more, strict=True))]
+        text = "\n".join(" ".join(f"{value:g}" for value in line) for line in lines)
+        (tmp_path / name).write_text(head + text)
+        assert_sides(tmp_path / name)
+
+
+def test_a_far_triangle_is_left_out_and_named_and_two_far_objects_are_refused():
+    ball = trimesh.creation.icosphere(3)
+    vertices = np.concatenate([ball.vertices, [[3e5, 0, 0], [3e5 + 1, 0, 0], [3e5, 1, 0]]])
+    faces = np.concatenate([ball.faces, [[0, 1, 2]]])
+    faces[-1] = len(ball.vertices) + np.arange(3)
+    near, (remark,) = near_faces(vertices, faces)
+    assert near[:-1].all()
+    assert not near[-1]
+    assert "a stray triangle far away" in remark
+    two = np.concatenate([ball.vertices, ball.vertices * 0.01 + 1e4])
+    with pytest.raises(DataError, match="would be a dot"):
+        near_faces(two, np.concatenate([ball.faces, ball.faces + len(ball.vertices)]))
+    stick = trimesh.creation.cylinder(0.01, 10)
+    near, remarks = near_faces(
+        np.concatenate([ball.vertices, stick.vertices]),
+        np.concatenate([ball.faces, stick.faces + len(ball.vertices)]),
+    )
+    assert near.all()
+    assert remarks == ()
+
+
+def test_a_fan_of_many_triangles_at_one_point_takes_no_quadratic_time(tmp_path):
+    """100,000 triangles at the apex of a cone: 10^10 comparisons if each asked every other."""
+    count = 100_000
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    rim = np.stack([np.cos(angle), np.sin(angle), np.zeros(count)], -1)
+    corners = np.stack([np.tile([0, 0, 1.0], (count, 1)), rim, np.roll(rim, -1, 0)], 1)
+    records = np.zeros(count, [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("end", "<u2")])
+    records["corners"] = corners
+    data = bytes(80) + count.to_bytes(4, "little") + records.tobytes()
+    (tmp_path / "cone.stl").write_bytes(data)
+    assert len(load_mesh(tmp_path / "cone.stl").faces) == count
+
+
+@pytest.fixture
+def two_models(tmp_path):
+    """A box and a small one of the same name in two folders."""
+    for folder, size in (("a", [1, 0.6, 2]), ("b", [1, 1, 1])):
+        (tmp_path / folder).mkdir()
+        glb, primitive = textured()
+        primitive["attributes"]["POSITION"] = glb.accessor(box(np.array(size))[0])
+        glb.save(tmp_path / folder / "model.glb", primitive)
+    return tmp_path
+
+
+def _write(files, out, **options):
+    said = []
+    dataset = finish(write_meshes(files, out, views=1, size=16, say=said.append, **options))
+    return dataset.ids, " ".join(said)
+
+
+def test_another_mesh_of_the_same_name_is_written_and_said(two_models):
+    a, b, out = two_models / "a/model.glb", two_models / "b/model.glb", two_models / "out"
+    assert _write([a], out)[0] == ("model",)
+    ids, said = _write([b], out)
+    assert ids == ("b-model", "model")
+    assert "written as b-model, because model was drawn from another mesh" in said
+    pictures = [(out / name / "rgb/000000.png").read_bytes() for name in ids]
+    assert pictures[0] != pictures[1]
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    ids, said = _write([b, a], out)
+    assert ids == ("b-model", "model")
+    assert "drawn from the same content before" in said
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.png")} == before
+
+
+def test_a_mesh_that_changed_is_refused_also_where_only_its_texture_changed(two_models):
+    a, out = two_models / "a/model.glb", two_models / "out"
+    _write([a], out)
+    a.write_bytes((two_models / "b/model.glb").read_bytes())
+    with pytest.raises(DataError, match=r"model\.glb: has changed since .*model was drawn"):
+        _write([a], out)
+    path = _obj(two_models / "c")
+    _write([path], out)
+    assert "same content" in _write([path], out)[1]
+    atlas(COLOURS[::-1]).save(path.parent / "atlas.png")
+    with pytest.raises(DataError, match="has changed"):
+        _write([path], out)
+
+
+def test_what_was_assumed_and_left_out_is_said_and_kept_with_the_scene(tmp_path):
+    path = _obj(tmp_path / "car", "map_Kd gone.png")
+    _, said = _write([path], tmp_path / "out")
+    assert "box.obj: drawn without a texture (gone.png is not there)." in said
+    assert "Assumed of 1 OBJ file: y is up and the front faces z; --up and --front" in said
+    about = json.loads((tmp_path / "out/box/attributes.json").read_text())
+    assert about["left_out"] == ["a texture (gone.png is not there)"]
+    assert about["axes"] == {"up": "y", "front": "z"}
+    assert str(tmp_path) not in json.dumps(about)
+    assert "Assumed" not in _write([path], tmp_path / "told", up="y")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "scene"),
+    [
+        (b".hidden.glb", "hidden"),
+        (b"caf\xe9.glb", "caf_"),
+        (b"-dash.glb", "-dash"),
+        (b"a\nb\x1b[31m.glb", "a_b_[31m"),
+        (b"...glb", "mesh"),
+    ],
+)
+def test_names_of_any_bytes_become_names_of_scenes(tmp_path, name, scene):
+    glb, primitive = textured()
+    path = glb.save(tmp_path / "box.glb", primitive).rename(tmp_path / os.fsdecode(name))
+    assert _write([path], tmp_path / "out")[0] == (scene,)
+    assert "same content" in _write([path], tmp_path / "out")[1]
+
+
+def test_the_folder_may_be_the_one_we_are_in(tmp_path, monkeypatch):
+    glb, primitive = textured()
+    glb.save(tmp_path / "box.glb", primitive)
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    assert _write(["../box.glb"], ".")[0] == ("box",)
+    assert [path.name for path in Path().iterdir()] == ["box"]

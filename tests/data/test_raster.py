@@ -71,24 +71,6 @@ def test_colours_are_interpolated_in_space_and_not_on_the_screen():
     np.testing.assert_allclose(picture[..., :3], (points + 3) / 8 * 255, atol=0.6)
 
 
-def test_textures_are_looked_up_where_the_ray_hits_and_repeat():
-    size = 32
-    texture = np.random.default_rng(0).uniform(size=(7, 5, 3)).astype(np.float32)
-    corners = np.array([[-2, -2, 0.0], [2, -2, 0.0], [2, 2, 0.0], [-2, 2, 0.0]])
-    vertices, faces, rgb = _quad(corners, np.ones((4, 3)))
-    uv = corners[:, :2].astype(np.float32)[faces]
-    tile = np.tile(np.array([[2, 5, 5]], np.int32), (2, 1))
-    k = srn_intrinsics(size)
-    picture = rasterise(
-        Soup(vertices, faces, rgb, uv, texture, tile), FRONT[None], k, size, size, samples=1
-    )[0]
-    origin, rays = _rays(FRONT, k, size)
-    hit = (origin + rays * 2)[..., :2] % 1 * 5
-    expected = texture[2 + hit[..., 1].astype(int), hit[..., 0].astype(int)]
-    inner = (np.abs(hit - hit.round()) > 1e-3).all(-1)
-    np.testing.assert_allclose(picture[inner][:, :3], expected[inner] * 255, atol=0.51)
-
-
 def test_an_edge_covers_pixels_by_its_share():
     k = np.array([10.0, 10.0, 5, 5])
     vertices, faces, rgb = _quad(

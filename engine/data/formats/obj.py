@@ -1,0 +1,200 @@
+"""OBJ: polygons, vertex colours, materials of MTL libraries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from engine.data.formats.folder import MOST_TEXT_BYTES, Folder
+from engine.data.formats.mtl import Paint, read_mtl
+from engine.data.formats.part import (
+    MOST_VERTICES,
+    Y_UP,
+    Z_UP,
+    MeshFile,
+    Part,
+    stated_axes,
+    to_linear,
+)
+from engine.data.formats.pictures import Pictures
+from engine.data.formats.polygons import triangulate
+from engine.data.formats.stl import PLAIN
+from engine.errors import DataError, plain
+
+TRIMESH_COMMENT = "# https://github.com/mikedh/trimesh"
+"""First line of this project's OBJ files before they told their axes, and of others that trimesh writes: z is up."""
+HEAD = 4096
+"""Characters in which comments on the file are looked for."""
+CURVES = {"curv", "curv2", "surf", "vp", "cstype"}
+
+
+def read_obj(folder: Folder) -> MeshFile:
+    """An OBJ file with its MTL libraries and textures.
+
+    Raises:
+        DataError: A few words on what is wrong.
+    """
+    data = folder.mesh(MOST_TEXT_BYTES)
+    if b"\0" in data[:HEAD]:
+        raise DataError("it is not text")
+    text = data.decode("utf-8", "surrogateescape").replace("\\\r\n", " ").replace("\\\n", " ")
+    lines = _Lines(folder)
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            lines.take(line)
+        except (ValueError, IndexError):
+            raise DataError(
+                f"line {number} is not understood ({plain(line.strip()[:60])!r})"
+            ) from None
+    usual = Z_UP if text.startswith(TRIMESH_COMMENT) else Y_UP
+    axes, lit = stated_axes(text[:HEAD]) or (usual, True)
+    return MeshFile(lines.parts(lit), axes, tuple(lines.remarks))
+
+
+@dataclass
+class _Lines:
+    """What the lines so far have said."""
+
+    folder: Folder
+    remarks: dict[str, None] = field(default_factory=dict)
+    points: list[list[float]] = field(default_factory=list)
+    uv: list[tuple[float, float]] = field(default_factory=list)
+    corners: list[int] = field(default_factory=list)
+    corner_uv: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    paint_of: list[int] = field(default_factory=list)
+    paints: dict[str, Paint] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=lambda: {"": 0})
+    current: int = 0
+    pictures: Pictures = field(default_factory=Pictures)
+
+    def take(self, line: str) -> None:
+        """Reads a line.
+
+        Raises:
+            ValueError: Where a number is none, or does not count anything.
+        """
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            return
+        key = words[0]
+        if key == "v":
+            self._point([float(word) for word in words[1:8]])
+        elif key == "vt":
+            self.uv.append((float(words[1]), float(words[2]) if len(words) > 2 else 0.0))
+        elif key in ("f", "fo"):
+            self._polygon(words[1:])
+        elif key == "usemtl":
+            name = line.strip()[len(key) :].strip()
+            self.current = self.used.setdefault(name, len(self.used))
+        elif key == "mtllib":
+            self._library(line.strip()[len(key) :].strip())
+        elif key in ("l", "p"):
+            self.remarks["points and lines"] = None
+        elif key in CURVES:
+            self.remarks["curves and curved surfaces"] = None
+
+    def _point(self, numbers: list[float]) -> None:
+        if len(numbers) < 3:
+            raise ValueError
+        if len(self.points) >= MOST_VERTICES:
+            raise DataError(f"it has more than {MOST_VERTICES:,} vertices; simplify it")
+        self.points.append(numbers)
+
+    def _polygon(self, words: list[str]) -> None:
+        points, uvs = len(self.points), len(self.uv)
+        for word in words:
+            point, _, rest = word.partition("/")
+            self.corners.append(_counted(int(point), points, "vertex"))
+            uv = rest.partition("/")[0]
+            self.corner_uv.append(_counted(int(uv), uvs, "texture coordinate") if uv else -1)
+        self.sizes.append(len(words))
+        self.paint_of.append(self.current)
+
+    def _library(self, names: str) -> None:
+        """Libraries are named in one line, apart by blanks; but a name may hold blanks too."""
+        whole = self.folder.beside(names, "a material library")
+        for name in [names] if whole is not None else names.split():
+            data = whole if whole is not None else self.folder.beside(name, "a material library")
+            if data is None:
+                self.remarks[f"materials ({plain(name)} is not there)"] = None
+                continue
+            text = data.decode("utf-8", "surrogateescape")
+            paints = read_mtl(text, self.folder, self.pictures, self.remarks)
+            self.paints = {**paints, **self.paints}
+
+    def parts(self, lit: bool) -> list[Part]:
+        """One part for every material that is used; `lit` is `Material.lit`."""
+        if not self.sizes:
+            return []
+        vertices, colours = _points(self.points)
+        sizes = np.array(self.sizes)
+        triangles, owner = triangulate(vertices, np.array(self.corners), sizes)
+        paint_of = np.array(self.paint_of)[owner]
+        corners, corner_uv = np.array(self.corners)[triangles], np.array(self.corner_uv)[triangles]
+        uv = np.array([*self.uv, (0.0, 0.0)])[corner_uv]
+        parts = []
+        for name, index in self.used.items():
+            rows = np.flatnonzero(paint_of == index)
+            if len(rows):
+                paint = self._paint(name)
+                paint = replace(paint, material=replace(paint.material, lit=lit))
+                parts.append(
+                    _part(vertices, corners[rows], colours, uv[rows], corner_uv[rows], paint)
+                )
+        return parts
+
+    def _paint(self, name: str) -> Paint:
+        if name and name not in self.paints:
+            missing = plain(name[:60]) if self.paints else "no library is there"
+            self.remarks[f"materials ({missing})"] = None
+        return self.paints.get(name, Paint())
+
+
+def _part(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    colours: np.ndarray | None,
+    uv: np.ndarray,
+    corner_uv: np.ndarray,
+    paint: Paint,
+) -> Part:
+    used, compact = np.unique(faces, return_inverse=True)
+    material = paint.material
+    if paint.rgba is not None:
+        rgba = np.broadcast_to(paint.rgba, (len(faces), 3, 4))
+        if colours is not None and material.base is None:
+            rgba = np.concatenate([colours[faces], rgba[..., 3:]], -1)
+    elif colours is not None:
+        rgba = np.concatenate([colours[faces], np.ones((len(faces), 3, 1))], -1)
+    else:
+        rgba = np.broadcast_to(PLAIN, (len(faces), 3, 4))
+    uv = uv * np.array(paint.scale) + np.array(paint.shift)
+    uv = np.where(corner_uv[..., None] >= 0, uv * [1, -1] + [0, 1], 0).astype(np.float32)
+    return Part(
+        vertices[used],
+        compact.reshape(-1, 3),
+        rgba.astype(np.float32),
+        material,
+        uv if material.base is not None else None,
+        uv if material.glow_texture is not None else None,
+    )
+
+
+def _points(points: list[list[float]]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Positions, and linear colours where all vertices have one (`v x y z r g b`)."""
+    lengths = {len(point) for point in points}
+    vertices = np.array([point[:3] for point in points])
+    if len(lengths) > 1 or max(lengths) < 6:
+        return vertices, None
+    colours = np.array([point[3:6] for point in points])
+    return vertices, to_linear(colours / (255 if colours.max() > 1 else 1))
+
+
+def _counted(number: int, count: int, what: str) -> int:
+    """An index as OBJ counts: from 1, or backwards from -1."""
+    index = number - 1 if number > 0 else count + number
+    if number == 0 or not 0 <= index < count:
+        raise DataError(f"a face asks for {what} {number} of {count}")
+    return index

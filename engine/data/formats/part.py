@@ -1,0 +1,161 @@
+"""Parts of a mesh as every reader hands them over: triangles, linear colours, texture coordinates, a material."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from engine.errors import DataError
+
+MOST_FACES = 5_000_000
+"""Triangles that a mesh may have, instances and all."""
+MOST_VERTICES = 3 * MOST_FACES
+
+STATEMENT = re.compile(r"^(?:#|comment) up (-?[xyz]), front (-?[xyz])(, unlit)?\s*$", re.MULTILINE)
+"""The comment of this project's OBJ and PLY files: `# up z, front y, unlit`."""
+
+AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
+
+
+class Wrap(IntEnum):
+    """What lies outside a texture."""
+
+    REPEAT = 0
+    CLAMP = 1
+    MIRROR = 2
+
+
+class Alpha(IntEnum):
+    """What a material's alpha does, as in glTF."""
+
+    OPAQUE = 0
+    MASK = 1
+    BLEND = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Texture:
+    """A picture on a surface: straight RGBA in sRGB, its wrap modes (u, v), and whether it is interpolated."""
+
+    picture: UInt8[np.ndarray, "h w 4"]
+    wrap: tuple[Wrap, Wrap] = (Wrap.REPEAT, Wrap.REPEAT)
+    smooth: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """How a part looks.
+
+    Attributes:
+        base: Multiplied with the corners' colours.
+        glow: Light that the surface sends out, linear RGB; multiplied with `glow_texture`.
+        glow_texture: Where it does so; looked up at the part's `glow_uv`.
+        alpha: What alpha does.
+        cutoff: Least alpha that is seen, for `Alpha.MASK`.
+        two_sided: Whether a face is seen from behind.
+        lit: False where the colours hold their light already.
+    """
+
+    base: Texture | None = None
+    glow: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    glow_texture: Texture | None = None
+    alpha: Alpha = Alpha.OPAQUE
+    cutoff: float = 0.5
+    two_sided: bool = True
+    lit: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Triangles of one material.
+
+    Attributes:
+        vertices: Positions in the file's own axes and units.
+        faces: Vertex indices, counter-clockwise seen from outside.
+        rgba: Colour of every corner, linear, straight alpha.
+        material: How it looks.
+        uv: Texture coordinates of `material.base`, (0, 0) at a picture's upper left.
+        glow_uv: Those of `material.glow_texture`.
+    """
+
+    vertices: Float[np.ndarray, "v 3"]
+    faces: Int[np.ndarray, "f 3"]
+    rgba: Float[np.ndarray, "f 3 4"]
+    material: Material = field(default_factory=Material)
+    uv: Float[np.ndarray, "f 3 2"] | None = None
+    glow_uv: Float[np.ndarray, "f 3 2"] | None = None
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Directions in a file: which of its axes points up, and which way an object's front faces; "-x" is minus x.
+
+    Attributes:
+        up: Axis that points up.
+        front: Axis that the front faces.
+        why: Where that is known from; empty if it was assumed.
+    """
+
+    up: str
+    front: str
+    why: str = ""
+
+    def to_srn(self) -> Float[np.ndarray, "3 3"]:
+        """Rotation from the file's axes to SRN's (front +y, right +x, up +z).
+
+        Raises:
+            DataError: Where front and up lie on one line.
+        """
+        up, front = (_direction(axis) for axis in (self.up, self.front))
+        if up @ front:
+            raise DataError(
+                f"Found up {self.up} and front {self.front}, expected two directions that are square to each other; "
+                "set --up and --front."
+            )
+        return np.stack([np.cross(front, up), front, up])
+
+
+GLTF_AXES = Axes("y", "z", "as glTF says")
+Y_UP, Z_UP, X_UP = Axes("y", "z"), Axes("z", "y"), Axes("x", "z")
+"""Usual fronts of files whose up is known: glTF's, and SRN's own."""
+
+
+@dataclass(frozen=True)
+class MeshFile:
+    """What a reader found.
+
+    Attributes:
+        parts: Its surface.
+        axes: Its directions.
+        remarks: What the file asks for and is not drawn, a few words each.
+    """
+
+    parts: list[Part]
+    axes: Axes
+    remarks: tuple[str, ...] = ()
+
+
+def stated_axes(text: str) -> tuple[Axes, bool] | None:
+    """What a file of this project says of itself: its axes, and whether its colours want light; None for other files."""
+    found = STATEMENT.search(text)
+    return None if found is None else (Axes(found[1], found[2], "as the file says"), not found[3])
+
+
+def to_linear(srgb: np.ndarray) -> np.ndarray:
+    """Linear values of sRGB ones in [0, 1]."""
+    srgb = np.clip(srgb, 0, 1)
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def to_srgb(linear: np.ndarray) -> np.ndarray:
+    """SRGB values of linear ones in [0, 1]."""
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _direction(axis: str) -> np.ndarray:
+    return np.array(AXES[axis[-1]]) * (-1 if axis.startswith("-") else 1)

@@ -1,0 +1,53 @@
+"""Textures: the pictures of one mesh, each decoded once, and all together bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from engine.errors import DataError, ImageError
+from engine.images import open_texture
+
+MOST_PIXELS = 256 * 2**20
+"""Pixels of all textures of a mesh together."""
+
+
+class Pictures:
+    """The textures of one mesh."""
+
+    def __init__(self) -> None:
+        """Starts with none."""
+        self._kept: dict[Hashable, np.ndarray | DataError] = {}
+        self._pixels = 0
+
+    def get(
+        self, key: Hashable, name: str, read: Callable[[], bytes]
+    ) -> UInt8[np.ndarray, "h w 4"]:
+        """The picture of a key, straight RGBA in sRGB.
+
+        Args:
+            key: Tells it from the mesh's other pictures.
+            name: What messages call it.
+            read: Finds its file's bytes.
+
+        Raises:
+            DataError: A few words on what is wrong.
+        """
+        if key not in self._kept:
+            try:
+                self._kept[key] = self._decode(read(), name)
+            except (DataError, ImageError) as error:
+                self._kept[key] = DataError(str(error).rstrip("."))
+        found = self._kept[key]
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    def _decode(self, data: bytes, name: str) -> np.ndarray:
+        if self._pixels > MOST_PIXELS:
+            raise DataError(f"{name} is one of too many large ones")
+        picture = open_texture(data, name)
+        self._pixels += picture.shape[0] * picture.shape[1]
+        return picture

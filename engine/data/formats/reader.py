@@ -1,0 +1,39 @@
+"""One door to every mesh format."""
+
+from __future__ import annotations
+
+from engine.data.formats.folder import Folder
+from engine.data.formats.gltf import read_gltf
+from engine.data.formats.obj import read_obj
+from engine.data.formats.part import MeshFile
+from engine.data.formats.ply import read_ply
+from engine.data.formats.stl import read_stl
+from engine.errors import DataError, plain
+
+READERS = {
+    ".glb": read_gltf,
+    ".gltf": read_gltf,
+    ".obj": read_obj,
+    ".ply": read_ply,
+    ".stl": read_stl,
+}
+WANTED = "GLB, glTF, OBJ, PLY or STL"
+
+
+def read_mesh(folder: Folder) -> MeshFile:
+    """A mesh file; its ending says the format.
+
+    Raises:
+        DataError: Where it is missing, damaged, or asks for what cannot be left out.
+    """
+    name, ending = plain(folder.path), folder.path.suffix.lower()
+    if ending not in READERS:
+        raise DataError(
+            f"{name}: cannot be read as a mesh (found the ending {plain(ending)!r}); expected {WANTED}."
+        )
+    try:
+        return READERS[ending](folder)
+    except DataError as error:
+        if str(error).startswith(name):
+            raise
+        raise DataError(f"{name}: cannot be read as a mesh ({error}); expected {WANTED}.") from None
