@@ -49,6 +49,7 @@ UNSEEN = {
     "KHR_implicit_shapes",
     "KHR_xmp",
     "KHR_xmp_json_ld",
+    "FB_ngon_encoding",
     "EXT_mesh_features",
     "EXT_structural_metadata",
     "MSFT_packing_normalRoughnessMetallic",
@@ -90,8 +91,6 @@ def _extensions(gltf: Gltf) -> dict[str, None]:
     Raises:
         DataError: Where the file cannot be drawn without one.
     """
-    if not gltf.asset.version.startswith("2."):
-        raise DataError(f"found glTF {plain(gltf.asset.version[:20])}, expected glTF 2")
     known = DRAWN | UNSEEN | SHINE
     for name in gltf.extensions_required:
         if name not in known:
@@ -177,6 +176,8 @@ class _Scene:
         faces = compact.reshape(-1, 3)
         vertices = self._attribute(primitive, "POSITION", "VEC3", used).astype(np.float64)
         vertices += self._morph(primitive, weights, used)
+        if not np.isfinite(vertices).all():
+            raise DataError("a position is not finite")
         if joints is not None:
             vertices = self._skinned(primitive, vertices, joints, used)
         look = self.materials.look(primitive.material)

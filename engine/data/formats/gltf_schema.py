@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from engine.errors import DataError, one_line
+from engine.errors import DataError, one_line, plain
 
 MOST_JSON = 64 * 2**20
 """Bytes of a file's JSON."""
@@ -279,10 +279,9 @@ class Scene(Json, frozen=True):
 
 
 class Asset(Json, frozen=True):
-    """Version of the format."""
+    """Version of the format; glTF 1 may leave it out."""
 
-    version: str
-    min_version: str | None = None
+    version: str = "1"
 
 
 class Gltf(Json, frozen=True):
@@ -305,6 +304,12 @@ class Gltf(Json, frozen=True):
     extensions_required: list[str] = field(default_factory=list)
 
 
+class _Header(Json, frozen=True):
+    """What all versions of glTF say alike."""
+
+    asset: Asset
+
+
 def decode(text: bytes) -> Gltf:
     """A file's JSON.
 
@@ -314,6 +319,9 @@ def decode(text: bytes) -> Gltf:
     if len(text) > MOST_JSON:
         raise DataError(f"its JSON has {len(text) >> 20} MB, expected at most {MOST_JSON >> 20}")
     try:
+        version = msgspec.json.decode(text, type=_Header).asset.version
+        if not version.startswith("2."):
+            raise DataError(f"found glTF {plain(version)}, expected glTF 2")
         return msgspec.json.decode(text, type=Gltf)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DataError(one_line(error)[:200]) from None

@@ -36,4 +36,4 @@ def read_mesh(folder: Folder) -> MeshFile:
     except DataError as error:
         if str(error).startswith(name):
             raise
-        raise DataError(f"{name}: cannot be read as a mesh ({error}); expected {WANTED}.") from None
+        raise DataError(f"{name}: cannot be read as a mesh ({error}).") from None
