@@ -126,7 +126,7 @@ class Front:
         yield Template(opening).substitute(
             token=self.tokens.issue(address(scope)),
             style=asset("front.css"),
-            script=asset("front.js") + asset("recover.js"),
+            script=asset("front.js") + asset("recover.js") + asset("drops.js"),
         )
         panel = await self.panel.wait()
         if panel is not None:
@@ -186,5 +186,5 @@ def viewport_html() -> str:
         raise ModuleNotFoundError("viser is not installed", name="viser")
     client = Path(viser.origin).parent / "client" / "build" / "index.html"
     page = client.read_text(encoding="utf-8")
-    ours = f"<style>{asset('viewport.css')}</style><script>{asset('viewport.js')}</script>"
+    ours = f"<style>{asset('viewport.css')}</style><script>{asset('viewport.js')}{asset('drops.js')}</script>"
     return page.replace("</head>", f"{ours}</head>", 1)

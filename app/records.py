@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -91,6 +92,11 @@ class Record:
     figures: dict[str, float] = field(default_factory=dict)
     kept: Kept | None = None
     id: int = field(default_factory=itertools.count(1).__next__)
+
+    @cached_property
+    def inputs(self) -> dict[int, Views]:
+        """The pictures that it was made from, one by one."""
+        return {} if self.views is None else {k: self.views[[k]] for k in range(len(self.views))}
 
     def step(self, index: int) -> Step | None:
         """Frame `index` of this scene alone; None if its codes were dropped."""
@@ -193,6 +199,7 @@ class Snapshot:
     panes: tuple[Pane, ...]
     difference: bool
     slots: Mapping[int, Views]
+    """Pictures whose cameras stand in the view: those that wait for a run, or those of what is shown."""
     display: Display
     flight: Flight
     marked: Marked | None = None

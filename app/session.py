@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,6 +84,8 @@ class Session:
         self._records: OrderedDict[int, Record] = OrderedDict()
         self._forgotten: set[int] = set()
         self._slots: dict[int, Views] = {}
+        self._waiting = False
+        """Whether pictures were framed after the shown object was chosen."""
         self._display = display or Display()
         self._flight = Flight(0, home())
         self._marked: Marked | None = None
@@ -132,9 +134,13 @@ class Session:
         """What the viewport should draw now."""
         with self.cv:
             panes, difference = self._panes()
-            slots = dict(self._slots)
+            slots = dict(sorted((self._slots if self._waiting else self._inputs()).items()))
             state = (self._display, self._flight, self._marked)
             return Snapshot(self.revision, panes, difference, slots, *state)
+
+    def _inputs(self) -> Mapping[int, Views]:
+        shown = self._resolve(self._selected)
+        return {} if shown is None else shown[0].inputs
 
     def _panes(self) -> tuple[tuple[Pane, ...], bool]:
         look, chosen = self._display.look, [self._selected, *self._beside]
@@ -182,7 +188,7 @@ class Session:
                 return
             if index is not None and index >= len(record.frames) - 1:
                 index = None
-            self._selected = (number, None if index is None else max(index, 0))
+            self._choose(number, None if index is None else max(index, 0))
             self._beside = tuple(choice for choice in self._beside if choice[0] != number)
             self._changed()
 
@@ -220,7 +226,7 @@ class Session:
                 self._slots.pop(slot, None)
                 self.pictures.pop(slot, None)
             else:
-                self._slots[slot] = views
+                self._slots[slot], self._waiting = views, True
             self._changed()
 
     def slots(self) -> dict[int, Views]:
@@ -418,9 +424,13 @@ class Session:
             for record in records:
                 record.state = "running"
             if not follow.is_set():
-                self._selected = (records[0].id, None)
+                self._choose(records[0].id)
                 follow.set()
             self._changed()
+
+    def _choose(self, number: int, index: int | None = None) -> None:
+        self._waiting = self._waiting and number == self._selected[0]
+        self._selected = (number, index)
 
     def _changed(self) -> None:
         self.revision += 1

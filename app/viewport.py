@@ -42,6 +42,8 @@ JPEG_MOVING, JPEG_RESTING = 80, 93
 DEPTH_MOVING, DEPTH_RESTING = 128, 256
 """Most rows of a frame's depth."""
 FRUSTUM_COLOR = (79, 110, 247)
+FRUSTUM_SIZE = 0.11
+"""Size of a frustum, SRN units; closer than twice that, its picture would fill the view."""
 
 Key = tuple[int, int]
 """Revision of the session, movements of the camera."""
@@ -300,7 +302,8 @@ class Viewport:
             self._frusta.pop(slot)[1].remove()
         for slot, views in snapshot.slots.items():
             self._arrange_frustum(slot, views)
-            self._frusta[slot][1].visible = _composes(snapshot)
+            near = _is_near(client, views.camera[0])
+            self._frusta[slot][1].visible = _composes(snapshot) and not near
         self._box.arrange(snapshot.marked if len(snapshot.panes) == 1 else None)
         if snapshot.flight.number != self._flight:
             self._flight = snapshot.flight.number
@@ -316,7 +319,7 @@ class Viewport:
             f"/inputs/{slot}",
             fov=field_of_view(camera),
             aspect=camera.width / camera.height,
-            scale=0.11,
+            scale=FRUSTUM_SIZE,
             thickness=0.003,
             color=FRUSTUM_COLOR,
             image=to_uint8(views.images[0]).numpy(),
@@ -336,6 +339,12 @@ def _composes(snapshot: Snapshot) -> bool:
         return False
     marked = snapshot.marked is not None and snapshot.marked.box is not None
     return marked or (bool(snapshot.slots) and display.cameras)
+
+
+def _is_near(client: viser.ClientHandle, camera: Camera) -> bool:
+    """Whether somebody stands so close to a camera that they would look at nothing but its picture."""
+    apart = np.asarray(client.camera.position) - camera.srn_c2w()[:3, 3].numpy()
+    return bool(np.linalg.norm(apart) < 2 * FRUSTUM_SIZE)
 
 
 def _pose(client: viser.ClientHandle) -> Pose:

@@ -7,6 +7,7 @@ process of their own; whatever is wrong with a picture is told as one sentence i
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,11 @@ __all__ = [
 
 Source = Path | str | bytes | np.ndarray
 """Where a picture may come from: a file, its bytes, or an array of our own."""
+
+CUT_SIDE = 1024
+"""Most pixels a side of a picture that is cut out: an object in it becomes a view of 128."""
+_cutting = threading.BoundedSemaphore(2)
+"""Pictures that are cut out at a time; each takes about a hundred megabytes."""
 
 Number = float | int
 """An angle in degrees or a length, as sliders and command lines give them."""
@@ -157,8 +163,10 @@ def prepare_view(
         CutoutError: If the object cannot be told from its background with certainty, and that was not to be accepted.
         ImageError: If the picture cannot be used at all.
     """
-    cutout = cut_out(open_image(source, name), brush, accept=accept)
-    return frame_view(cutout, azimuth_deg, elevation_deg, distance, size, objects)
+    rgba = _fitting(open_image(source, name), CUT_SIDE)
+    with _cutting:
+        cutout = cut_out(rgba, brush, accept=accept)
+        return frame_view(cutout, azimuth_deg, elevation_deg, distance, size, objects)
 
 
 def posed_view(
@@ -303,9 +311,7 @@ def _from_user_array(pixels: np.ndarray) -> np.ndarray:
 
 
 def _from_array(pixels: np.ndarray, name: str) -> np.ndarray:
-    rgba = _to_float(pixels, name)
-    factor = -(-max(rgba.shape[:2]) // KEPT)
-    return _reduce(rgba, factor) if factor > 1 else rgba
+    return _fitting(_to_float(pixels, name), KEPT)
 
 
 def _to_float(pixels: np.ndarray, name: str) -> np.ndarray:
@@ -327,6 +333,12 @@ def _to_float(pixels: np.ndarray, name: str) -> np.ndarray:
     if channels == 4:
         rgba[..., 3] = values[..., 3]
     return rgba.clip(0, 1)
+
+
+def _fitting(rgba: np.ndarray, side: int) -> np.ndarray:
+    """A picture reduced by a whole factor, if need be, to at most `side` pixels a side."""
+    factor = -(-max(rgba.shape[:2]) // side)
+    return _reduce(rgba, factor) if factor > 1 else rgba
 
 
 def _reduce(rgba: np.ndarray, factor: int) -> np.ndarray:

@@ -70,12 +70,32 @@ class Panel(gr.Blocks):
             raise _told(INTERNAL) from error
 
 
+class Picture(gr.Image):
+    """A picture's box that hands on the file that was sent, unopened: `engine.images` opens pictures, and says what is wrong."""
+
+    is_template = True
+
+    def preprocess(self, payload: gr.components.image.ImageData | None) -> str | None:
+        """The file's path, or None where the box is empty."""
+        return None if payload is None else payload.path
+
+
 class Brush(gr.ImageEditor):
-    """An image editor that keeps few paintings, and none that nobody asks for."""
+    """An image editor that keeps few paintings, and none that nobody asks for; it opens none."""
 
     is_template = True
     MOST_PAINTINGS = 32
     MOST_LAYERS = 4
+
+    def preprocess(self, payload: gr.components.image_editor.EditorData | None) -> Any:
+        """The first painted layer as a picture file: its bytes or its path; None if nothing was painted."""
+        if payload is None:
+            return None
+        painting = payload if payload.id is None else self.blob_storage.pop(payload.id, None)
+        layer = next(
+            (one for one in (painting.layers if painting else []) if one is not None), None
+        )
+        return layer if layer is None or isinstance(layer, bytes) else layer.path
 
     @server
     def accept_blobs(self, data: gr.components.image_editor.AcceptBlobs) -> None:

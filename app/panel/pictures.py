@@ -15,12 +15,12 @@ import numpy as np
 
 from app import present
 from app.examples import EXAMPLES, Example
-from app.panel.blocks import Brush
+from app.panel.blocks import Brush, Picture
 from app.panel.parts import clickable
 from app.panel.stage import Page
 from app.records import home
 from app.session import Session
-from engine.errors import ImageError
+from engine.errors import CutoutError, ImageError
 from engine.images import cut_out, open_image, prepare_view
 from engine.methods.base import TrainingData
 from engine.render import to_uint8
@@ -29,6 +29,8 @@ from engine.types import Views
 SLOTS = 4
 SIZE = 128
 """Side of the prior's pictures, pixels."""
+UNDER_BRUSH = 768
+"""Longer side of the picture that is painted on, pixels."""
 FIRST_AZIMUTHS = (55.0, 145.0, 235.0, 325.0)
 
 
@@ -59,6 +61,12 @@ class Pictures:
         """What a handler needs to know about all pictures."""
         return [component for slot in self.slots for component in slot.inputs]
 
+    @property
+    def changes(self) -> list[Callable]:
+        """Events after which the pictures are not those that an earlier result was made from."""
+        sliders = [slider.input for slot in self.slots for slider in slot.inputs[1:]]
+        return [*(slot.image.change for slot in self.slots), *sliders, self.editor.apply]
+
     def layout(self) -> None:
         """Examples, slots, and the place where a problem is told."""
         first = self.page.priors.first.method
@@ -70,7 +78,7 @@ class Pictures:
     def _slot(self, place: int) -> tuple[gr.Tab, Slot]:
         with gr.Tab(f"Picture {place + 1}", elem_id=f"slot-{place + 1}") as tab:
             with gr.Row(elem_classes="pictures"):
-                image = gr.Image(
+                image = Picture(
                     label="Picture",
                     placeholder="Drop a picture\nor click to choose",
                     type="filepath",
@@ -80,7 +88,6 @@ class Pictures:
                     buttons=[],
                     elem_id=f"image-{place + 1}",
                 )
-                image.preprocess = _path_only
                 framed = gr.HTML(
                     framed_html(None), elem_id=f"framed-{place + 1}", apply_default_css=False
                 )
@@ -159,20 +166,22 @@ class Pictures:
             request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
         ) -> tuple[Any, Any, Any]:
             session = self.page.session(request)
-            again = session.pictures.get(place, ("",))[0] == path  # it was put back
-            if not again:
-                session.brushes.pop(place, None)
-                session.set_slot(place, None)
+            standing = session.slots().get(place)
+            if standing is not None and session.pictures.get(place, ("",))[0] == path:
+                return framed_html(standing), "", gr.skip()  # it was put back
+            session.brushes.pop(place, None)
+            session.set_slot(place, None)
             if path is None:
                 return framed_html(None), gr.skip(), gr.skip()
             try:
-                open_image(path)
+                views = self.stand(session, place, path, azimuth, elevation, distance)
+            except CutoutError as error:  # it stays, to be painted on
+                return framed_html(None), present.error_html(str(error)), gr.skip()
             except ImageError as error:
                 return framed_html(None), present.error_html(str(error)), None
-            framed, problem = self.frame(session, place, path, azimuth, elevation, distance)
-            if not problem and not session.snapshot().display.overlay and not again:
+            if not session.snapshot().display.overlay:
                 session.fly(home(azimuth))
-            return framed, problem, gr.skip()
+            return framed_html(views), "", gr.skip()
 
         def frame(
             request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
@@ -205,15 +214,23 @@ class Pictures:
         return lambda path: self.open_brush(place, path)
 
     def frame(self, session: Session, place: int, path: str, *angles: float) -> tuple[str, str]:
-        """Frame one picture and stand its camera in the viewport."""
+        """Frame one picture and stand its camera in the viewport: what the page shows, and a problem."""
         try:
-            views = self.views(session, place, path, *angles)
+            return framed_html(self.stand(session, place, path, *angles)), ""
         except ImageError as error:
             session.set_slot(place, None)
             return framed_html(None), present.error_html(str(error))
+
+    def stand(self, session: Session, place: int, path: str, *angles: float) -> Views:
+        """Frame one picture and stand its camera in the viewport.
+
+        Raises:
+            ImageError: If it cannot be one of the prior's.
+        """
+        views = self.views(session, place, path, *angles)
         session.set_slot(place, views)
         session.pictures[place] = (path, *angles)
-        return framed_html(views), ""
+        return views
 
     def put_back(self, session: Session) -> dict[Any, Any]:
         """The pictures that a session has in its slots, for a page that has been loaded again."""
@@ -240,23 +257,27 @@ class Pictures:
             rgba = None if path is None else open_image(path)
         except ImageError:
             rgba = None
-        return None if rgba is None else (rgba * 255).round().astype(np.uint8), place
+        return None if rgba is None else _under_brush(rgba), place
 
     def open_brush_of(self, place: int, *paths: str | None) -> tuple[Any, int]:
         """Put the current slot's picture under the brush."""
         return self.open_brush(place, paths[place])
 
     def paint(
-        self, request: gr.Request, edited: dict[str, Any] | None, place: int, *inputs: Any
+        self, request: gr.Request, painted: bytes | str | None, place: int, *inputs: Any
     ) -> list[Any]:
         """Take the painted mask for the slot under the brush."""
         session = self.page.session(request)
         path, *angles = inputs[4 * place : 4 * place + 4]
         result = ["", *(gr.skip() for _ in range(SLOTS))]
-        if path is None or edited is None or not edited["layers"]:
+        if path is None or painted is None:
             return result
-        mask = edited["layers"][0][..., 3] > 127
-        session.brushes[place] = _uncover(mask, open_image(path).shape[:2])
+        try:
+            mask = open_image(painted, "The painting")[..., 3] > 0.5
+            session.brushes[place] = _uncover(mask, open_image(path).shape[:2])
+        except ImageError as error:
+            result[0] = present.error_html(str(error))
+            return result
         result[1 + place], result[0] = self.frame(session, place, path, *angles)
         return result
 
@@ -264,6 +285,14 @@ class Pictures:
         """Put a bundled picture and its camera into the first slot."""
         example = EXAMPLES[int(event._data["value"])]
         return str(example.path), example.azimuth, example.elevation, example.distance
+
+
+def _under_brush(rgba: np.ndarray) -> np.ndarray:
+    """A picture at the size at which it is painted on, RGBA uint8."""
+    scale = UNDER_BRUSH / max(rgba.shape[:2])
+    if scale < 1:
+        rgba = cv2.resize(rgba, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.round(rgba * 255).astype(np.uint8)
 
 
 def framed_html(views: Views | None) -> str:
@@ -294,11 +323,6 @@ def _example(place: int, example: Example) -> str:
 @lru_cache
 def _thumb(path: Path) -> str:
     return present.data_uri(present.fitted(cut_out(open_image(path)), 64))
-
-
-def _path_only(payload: Any) -> str | None:
-    """What Gradio uploaded, unopened: whatever is wrong with it is `engine.images`' to say."""
-    return None if payload is None else payload.path
 
 
 def _uncover(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

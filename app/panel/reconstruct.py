@@ -77,6 +77,7 @@ class ReconstructTab:
         page, pictures = self.page, self.pictures
         pictures.wire()
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        gr.on(pictures.changes, lambda: "", outputs=self.result, **quiet)
         self.mode.input(self.defaults, self.mode, self.settings, **quiet)
         self.go.click(
             self.reconstruct,

@@ -116,7 +116,7 @@ def press_tool(session: Session, tool: str) -> None:
         session.show(channel=tool)
     elif tool in TOGGLES:
         session.show(**{tool: not getattr(display, tool)})
-        slots = session.slots()
+        slots = session.snapshot().slots
         if tool == "overlay" and not display.overlay and slots:
             session.fly(next(iter(slots.values())).camera[0])
     elif tool == "home":

@@ -162,7 +162,7 @@ def _of_chunks(info: Mapping[str, Any], adobe: bool) -> Meaning:
     if info.get("gamma", 0) > 0.05 and abs(info["gamma"] / SRGB_GAMMA - 1) > ALIKE:
         gamma = info["gamma"]
     chromaticity = info.get("chromaticity")
-    if chromaticity and _is_gamut(chromaticity):
+    if chromaticity and len(chromaticity) == 8 and _is_gamut(chromaticity):
         white, primaries = tuple(chromaticity[:2]), tuple(chromaticity[2:])
     return Meaning(primaries, white, gamma)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.decoding.limits import MOST_SECONDS, REQUEST, SMALLEST
+from engine.decoding.limits import MOST_SECONDS, REQUEST, SMALLEST, WAITING
 from engine.errors import ImageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,7 +112,7 @@ class Worker:
         """See `Decoders.decode`."""
         called = name.encode(errors="replace")
         head, self.usable = b"", False
-        with self._limit(self._seconds):
+        with self._limit(WAITING * self._seconds):
             try:
                 self.process.stdin.write(REQUEST.pack(smallest, len(called), len(data)) + called)
                 self.process.stdin.write(data)

@@ -70,7 +70,7 @@ def doubt_about_cutout(
         return shape
     edge = (solid > 0) & (cv2.erode(solid, np.ones((3, 3), np.uint8), borderValue=1) == 0)
     strongest = cv2.dilate(distance * solid, np.ones((5, 5)))
-    if (strongest[edge] < FAINT).mean() > FAINT_SHARE:
+    if edge.any() and (strongest[edge] < FAINT).mean() > FAINT_SHARE:
         return SOFT
     return INSIDE if inside > INSIDE_SHARE else None
 

@@ -14,6 +14,8 @@ from engine.types import WORLD_PER_SRN, Camera
 
 ASPECT_SPREAD = 0.05
 """How far (in log) an object's proportions may differ before it loses its say."""
+CHUNK = 256
+"""Columns that are worked on at once: sums over a large picture take much memory."""
 SMALLEST_OBJECT = 8
 """Pixels that an object needs along its longer side."""
 
@@ -124,13 +126,17 @@ def place(
     centre_found = (found[:2] + found[2:]) / 2
     centre_wanted = (wanted[:2] + wanted[2:]) / 2
     start = centre_found - scale * centre_wanted
-    solid = rgba.astype(np.float64)
-    solid[..., :3] *= solid[..., 3:]
-    solid = _resample(solid, start[1], scale, size)
+    parts = np.array_split(rgba, max(rgba.shape[1] // CHUNK, 1), axis=1)
+    solid = np.concatenate([_resample(_solid(part), start[1], scale, size) for part in parts], 1)
     solid = _resample(solid.swapaxes(0, 1), start[0], scale, size).swapaxes(0, 1)
     alpha = solid[..., 3:].clip(0, 1)
     color = solid[..., :3] / np.maximum(alpha, 1e-6)
     return np.concatenate([color.clip(0, 1), alpha], -1).astype(np.float32)
+
+
+def _solid(rgba: np.ndarray) -> np.ndarray:
+    """In premultiplied alpha, in double precision."""
+    return np.concatenate([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], -1).astype(np.float64)
 
 
 def _resample(values: np.ndarray, start: np.floating, scale: np.floating, size: int) -> np.ndarray:

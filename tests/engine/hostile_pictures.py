@@ -47,7 +47,11 @@ def png(width: int, height: int, depth: int, color: int, rows: bytes, extra: byt
 def png_bomb(width: int, height: int, depth: int = 16, color: int = 0) -> bytes:
     """A PNG of nothing but zeros, which is about a thousandth of what it becomes."""
     channels = {0: 1, 2: 3, 6: 4}[color]
-    return png(width, height, depth, color, bytes((1 + width * channels * depth // 8) * height))
+    row, packer = bytes(1 + (width * channels * depth + 7) // 8), zlib.compressobj(1)
+    body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", body), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
 def with_chunks(data: bytes, chunks: bytes) -> bytes:

@@ -1,0 +1,65 @@
+"""Pictures in a real browser: what cannot be read, and what misses its box."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from app.examples import EXAMPLES
+from tests.waiting import until
+
+pytestmark = pytest.mark.browser
+
+DROP = """([selector, data]) => {
+  const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], 'dropped.png', {type: 'image/png'}));
+  return ['dragover', 'drop'].map((kind) => {
+    const event = new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer});
+    document.querySelector(selector).dispatchEvent(event);
+    return event.defaultPrevented;
+  });
+}"""
+"""Drops a picture on an element; whether the browser was kept from going there."""
+
+
+def test_a_second_unreadable_file_in_the_same_box_is_one_sentence_too(open_tab, tmp_path):
+    tab = open_tab()
+    problem, framed = tab.page.locator("#problem .error"), tab.page.locator("#framed-1 img")
+    files = {"words.png": b"these are words", "phone.heic": b"\0\0\0\x18ftypheic" + bytes(64)}
+    tab.page.set_input_files("#image-1 input[type=file]", str(EXAMPLES[0].path))
+    until(framed.count, "the framed picture")
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        tab.page.set_input_files("#image-1 input[type=file]", str(tmp_path / name))
+        until(lambda name=name: problem.count() and name in problem.inner_text(), "a sentence")
+        assert "/" not in problem.inner_text()
+        assert tab.page.locator(".toast-body").count() == 0
+    assert "HEIC" in problem.inner_text()
+    tab.page.set_input_files("#image-1 input[type=file]", str(EXAMPLES[1].path))
+    until(lambda: framed.count() and not problem.count(), "the next picture")
+    assert not tab.problems
+
+
+def test_a_picture_dropped_anywhere_goes_into_the_first_empty_box(open_tab):
+    tab = open_tab()
+    data = base64.b64encode(EXAMPLES[0].path.read_bytes()).decode()
+    address = tab.page.url
+    tab.tab("Generate")
+    assert tab.page.evaluate(DROP, ["#timeline", data]) == [True, True]
+    until(lambda: tab.page.locator("#framed-1 img").count(), "the first box")
+    assert tab.view.evaluate(DROP, ["canvas", data]) == [True, True]
+    until(lambda: tab.page.locator("#framed-2 img").count(), "the second box")
+    assert tab.page.url == address
+    assert not tab.problems
+
+
+def test_a_result_goes_when_its_picture_does(open_tab):
+    tab = open_tab()
+    tab.page.set_input_files("#image-1 input[type=file]", str(EXAMPLES[0].path))
+    tab.page.wait_for_selector("#framed-1 img")
+    tab.run("#reconstruct")
+    until(lambda: "dB" in tab.page.inner_text("#result"), "the result")
+    tab.page.set_input_files("#image-1 input[type=file]", str(EXAMPLES[1].path))
+    until(lambda: "dB" not in tab.page.inner_text("#result"), "the end of the old figure")
