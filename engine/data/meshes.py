@@ -84,7 +84,8 @@ def open_mesh(path: str | Path, up: str = "auto", front: str = "auto") -> OpenMe
     parts = [_visible(part) for part in found.parts]
     parts = [replace(p, vertices=p.vertices @ rotation.T) for p in parts if len(p.faces)]
     if not parts:
-        what = "no triangles" if not found.parts else "nothing that is not wholly transparent"
+        solid = any(len(part.faces) for part in found.parts)
+        what = "nothing but wholly transparent triangles" if solid else "no triangles"
         raise DataError(f"{name}: holds {what}, expected a surface.")
     sizes = np.array([len(part.faces) for part in parts])
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])

@@ -256,6 +256,50 @@ def test_several_libraries_and_names_with_blanks(tmp_path):
     assert_sides(path)
 
 
+def test_textures_lie_beside_their_library_or_beside_the_mesh(tmp_path):
+    path = _obj(tmp_path, libraries="paints/box.mtl")
+    (tmp_path / "paints").mkdir()
+    (tmp_path / "box.mtl").rename(tmp_path / "paints" / "box.mtl")
+    assert_sides(path)
+    (tmp_path / "atlas.png").rename(tmp_path / "paints" / "atlas.png")
+    assert_sides(path)
+
+
+def test_obj_indices_may_point_ahead_and_backwards_and_coordinates_may_be_missing(tmp_path):
+    text = _obj(tmp_path).read_text()
+    faces = [line for line in text.splitlines() if line.startswith(("f", "usemtl", "mtllib"))]
+    rest = [line for line in text.splitlines() if line.startswith("v")]
+    (tmp_path / "ahead.obj").write_text("\n".join(faces + rest))
+    assert_sides(tmp_path / "ahead.obj")
+    lines = [line for line in text.splitlines() if not line.startswith("f")]
+    for line in (line for line in text.splitlines() if line.startswith("f")):
+        numbers = (int(word.split("/")[0]) for word in line.split()[1:])
+        lines.append("f " + " ".join(f"{n - 25}/{n - 25}" for n in numbers))
+    (tmp_path / "back.obj").write_text("\n".join(lines))
+    assert_sides(tmp_path / "back.obj")
+    without = [line for line in text.splitlines() if not line.startswith("vt")]
+    (tmp_path / "none.obj").write_text("\n".join(without))
+    assert (
+        "texture coordinates that are not there" in open_mesh(tmp_path / "none.obj").about.remarks
+    )
+    for face in ("f 1 2 25", "f 1 2 0", "f 1 2 -99"):
+        (tmp_path / "bad.obj").write_text(text + "\n" + face)
+        with pytest.raises(DataError, match="a face asks for vertex"):
+            load_mesh(tmp_path / "bad.obj")
+
+
+def test_obj_vertices_with_and_without_colours_stand_side_by_side(tmp_path):
+    positions, faces, side = box()
+    rows = [
+        [*point, *(COLOURS[number] / 255 if number else [])]
+        for point, number in zip(positions, side, strict=True)
+    ]
+    lines = ["v " + " ".join(map(str, row)) for row in rows]
+    lines += ["f " + " ".join(str(i + 1) for i in face) for face in faces]
+    (tmp_path / "box.obj").write_text("\n".join(lines))
+    assert_sides(tmp_path / "box.obj", np.concatenate([[[178.5] * 3], COLOURS[1:]]))
+
+
 @pytest.mark.parametrize(
     ("line", "libraries", "named"),
     [
@@ -276,6 +320,8 @@ def test_mtl_opacity_masks_and_glow(tmp_path):
     path = _obj(tmp_path, "map_Kd atlas.png\nd 0")
     with pytest.raises(DataError, match="wholly transparent"):
         load_mesh(path)
+    for opaque in ("Tr 1", "Tr 0", "d 1\nTr 1"):
+        assert_sides(_obj(tmp_path, f"map_Kd atlas.png\n{opaque}"))
     path = _obj(tmp_path, "map_Kd atlas.png\nTr 0.5")
     both_walls = 255 * (1 - 0.5 * 0.5)
     assert abs(draw_sides(path)[0, 16, 16, 3] - both_walls) <= 1
@@ -348,6 +394,34 @@ def test_ply_colours_of_vertices_and_of_faces(tmp_path):
         text = "\n".join(" ".join(f"{value:g}" for value in line) for line in lines)
         (tmp_path / name).write_text(head + text)
         assert_sides(tmp_path / name)
+
+
+def test_a_ply_whose_rows_are_longer_than_its_header_says_is_refused(tmp_path):
+    path = _slab(tmp_path / "ascii.ply")
+    path.write_text(path.read_text() + " 7")
+    with pytest.raises(DataError, match="more numbers than its header says"):
+        load_mesh(path)
+
+
+def test_damaged_text_and_bytes_never_end_in_an_internal_error(tmp_path):
+    _obj(tmp_path)
+    trimesh.creation.box().export(tmp_path / "box.stl")
+    sound = [tmp_path / "box.obj", tmp_path / "box.mtl", tmp_path / "box.stl"]
+    sound += [_slab(tmp_path / "ascii.ply"), _slab(tmp_path / "binary.ply")]
+    noise, refused = np.random.default_rng(1), 0
+    for path in sound:
+        whole = path.read_bytes()
+        for _ in range(60):
+            data = bytearray(whole[: noise.integers(1, len(whole) + 1)])
+            for place in noise.integers(0, len(data), noise.integers(0, 9)):
+                data[place] = noise.integers(256)
+            path.write_bytes(data)
+            try:
+                load_mesh(path if path.suffix != ".mtl" else tmp_path / "box.obj")
+            except DataError:
+                refused += 1
+        path.write_bytes(whole)
+    assert refused > 60
 
 
 def test_a_far_triangle_is_left_out_and_named_and_two_far_objects_are_refused():

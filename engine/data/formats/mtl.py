@@ -50,9 +50,18 @@ class _Map:
 
 
 def read_mtl(
-    text: str, folder: Folder, pictures: Pictures, remarks: dict[str, None]
+    text: str, place: str, folder: Folder, pictures: Pictures, remarks: dict[str, None]
 ) -> dict[str, Paint]:
-    """The materials of a library, by name; remarks say what of them is not drawn."""
+    """The materials of a library, by name; remarks say what of them is not drawn.
+
+    Args:
+        text: The library.
+        place: Its name as the OBJ file writes it: textures lie beside it, or beside the mesh.
+        folder: Where the mesh lies.
+        pictures: The mesh's textures.
+        remarks: Grows.
+    """
+    base = place.replace("\\", "/").rpartition("/")[0]
     entries: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
     for line in text.splitlines():
@@ -64,7 +73,8 @@ def read_mtl(
         elif key and not key.startswith("#"):
             current[key.lower()] = value.strip()
     return {
-        name: _Painter(folder, pictures, remarks).paint(entry) for name, entry in entries.items()
+        name: _Painter(folder, base, pictures, remarks).paint(entry)
+        for name, entry in entries.items()
     }
 
 
@@ -88,6 +98,7 @@ def parse_map(value: str) -> _Map:
 @dataclass(frozen=True)
 class _Painter:
     folder: Folder
+    base: str
     pictures: Pictures
     remarks: dict[str, None]
 
@@ -121,11 +132,12 @@ class _Painter:
         return Paint(material, np.append(to_linear(colour), opacity), where.scale, where.shift)
 
     def _opacity(self, entry: dict[str, str]) -> float:
-        """`d`, or one less `Tr`."""
+        """`d`, or one less `Tr`; `Tr 1`, which MeshLab writes for opaque materials, counts as opaque."""
         words = entry.get("d", "").replace("-halo", "")
         found, through = _floats(words, 1), _floats(entry.get("tr", ""), 1)
-        value = found[0] if found else 1 - through[0] if through else 1.0
-        return float(np.clip(value, 0, 1))
+        if found:
+            return float(np.clip(found[0], 0, 1))
+        return 1 - through[0] if through and 0 < through[0] < 1 else 1.0
 
     def _picture(self, name: str) -> np.ndarray | None:
         try:
@@ -135,7 +147,8 @@ class _Painter:
             return None
 
     def _bytes(self, name: str) -> bytes:
-        data = self.folder.picture(name)
+        data = self.folder.picture(f"{self.base}/{name}") if self.base else None
+        data = self.folder.picture(name) if data is None else data
         if data is None:
             raise DataError(f"{plain(name)} is not there")
         return data

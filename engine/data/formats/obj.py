@@ -106,9 +106,9 @@ class _Lines:
         points, uvs = len(self.points), len(self.uv)
         for word in words:
             point, _, rest = word.partition("/")
-            self.corners.append(_counted(int(point), points, "vertex"))
+            self.corners.append(_counted(int(point), points))
             uv = rest.partition("/")[0]
-            self.corner_uv.append(_counted(int(uv), uvs, "texture coordinate") if uv else -1)
+            self.corner_uv.append(_counted(int(uv), uvs) if uv else -1)
         self.sizes.append(len(words))
         self.paint_of.append(self.current)
 
@@ -121,7 +121,7 @@ class _Lines:
                 self.remarks[f"materials ({plain(name)} is not there)"] = None
                 continue
             text = data.decode("utf-8", "surrogateescape")
-            paints = read_mtl(text, self.folder, self.pictures, self.remarks)
+            paints = read_mtl(text, name, self.folder, self.pictures, self.remarks)
             self.paints = {**paints, **self.paints}
 
     def parts(self, lit: bool) -> list[Part]:
@@ -130,9 +130,16 @@ class _Lines:
             return []
         vertices, colours = _points(self.points)
         sizes = np.array(self.sizes)
-        triangles, owner = triangulate(vertices, np.array(self.corners), sizes)
+        every, every_uv = np.array(self.corners, np.int64), np.array(self.corner_uv, np.int64)
+        if len(every) and not 0 <= every.min() <= every.max() < len(vertices):
+            wrong = every.max() + 1 if every.max() >= len(vertices) else every.min()
+            raise DataError(f"a face asks for vertex {wrong} of {len(vertices)}")
+        if (every_uv < -1).any() or (every_uv >= len(self.uv)).any():
+            self.remarks["texture coordinates that are not there"] = None
+            every_uv = np.where((every_uv >= 0) & (every_uv < len(self.uv)), every_uv, -1)
+        triangles, owner = triangulate(vertices, every, sizes)
         paint_of = np.array(self.paint_of)[owner]
-        corners, corner_uv = np.array(self.corners)[triangles], np.array(self.corner_uv)[triangles]
+        corners, corner_uv = every[triangles], every_uv[triangles]
         uv = np.array([*self.uv, (0.0, 0.0)])[corner_uv]
         parts = []
         for name, index in self.used.items():
@@ -147,7 +154,7 @@ class _Lines:
 
     def _paint(self, name: str) -> Paint:
         if name and name not in self.paints:
-            missing = plain(name[:60]) if self.paints else "no library is there"
+            missing = plain(name[:60]) if self.paints else "no library holds them"
             self.remarks[f"materials ({missing})"] = None
         return self.paints.get(name, Paint())
 
@@ -183,18 +190,17 @@ def _part(
 
 
 def _points(points: list[list[float]]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Positions, and linear colours where all vertices have one (`v x y z r g b`)."""
-    lengths = {len(point) for point in points}
-    vertices = np.array([point[:3] for point in points])
-    if len(lengths) > 1 or max(lengths) < 6:
+    """Positions, and linear colours where vertices have one (`v x y z r g b`); others have that of uncoloured meshes."""
+    vertices = np.array([point[:3] for point in points], np.float64).reshape(-1, 3)
+    coloured = [index for index, point in enumerate(points) if len(point) >= 6]
+    if not coloured:
         return vertices, None
-    colours = np.array([point[3:6] for point in points])
-    return vertices, to_linear(colours / (255 if colours.max() > 1 else 1))
+    found = np.nan_to_num(np.array([points[index][3:6] for index in coloured]))
+    colours = np.tile(PLAIN[:3], (len(points), 1)).astype(np.float64)
+    colours[coloured] = to_linear(found / (255 if found.max() > 1 else 1))
+    return vertices, colours
 
 
-def _counted(number: int, count: int, what: str) -> int:
-    """An index as OBJ counts: from 1, or backwards from -1."""
-    index = number - 1 if number > 0 else count + number
-    if number == 0 or not 0 <= index < count:
-        raise DataError(f"a face asks for {what} {number} of {count}")
-    return index
+def _counted(number: int, count: int) -> int:
+    """An index as OBJ counts: from 1, or backwards from -1; far below 0 where it is neither."""
+    return number - 1 if number > 0 else count + number if number else -2

@@ -142,7 +142,9 @@ def _read_ascii(data: bytes, elements: list[_Element]) -> None:
             for column, entry in enumerate(element.properties):
                 element.columns[entry.name] = table[:, column].astype(entry.dtype)
             continue
-        at = _rows(element, lambda entry, count, at: _numbers(numbers, count, at), at)
+        at = _rows(element, lambda _, count, at: _numbers(numbers, count, at), at)
+    if at < len(numbers):
+        raise DataError("it holds more numbers than its header says")
 
 
 def _numbers(numbers: np.ndarray, count: int, at: int) -> tuple[np.ndarray, int]:
