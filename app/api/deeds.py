@@ -20,6 +20,7 @@ from app.present import DOWNLOADS
 from app.priors import Priors
 from app.records import Record
 from app.session import Session
+from app.turns import PictureTurns
 from engine.errors import ConfigError, CutoutError, EngineError, ImageError
 from engine.images import join_views, open_image, open_mask, posed_view, prepare_view
 from engine.methods.base import fit_options_of
@@ -121,7 +122,8 @@ def picture_views(session: Session, picture: schema.Picture) -> Views:
     outlines = session.prior.outlines()
     camera = picture.azimuth, picture.elevation, distance
     try:
-        return prepare_view(path, *camera, SIZE, outlines, brush, picture.file)
+        with session.part(PictureTurns).one():
+            return prepare_view(path, *camera, SIZE, outlines, brush, picture.file)
     except CutoutError as error:
         raise ImageError(f"{picture.file}: {error.finding}; give it a mask.") from None
 

@@ -20,6 +20,7 @@ from app.panel.parts import clickable
 from app.panel.stage import Page
 from app.records import home
 from app.session import Session
+from app.turns import PictureTurns
 from engine.errors import CutoutError, ImageError
 from engine.images import cut_out, open_image, prepare_view
 from engine.methods.base import TrainingData
@@ -210,8 +211,11 @@ class Pictures:
                 result[0] = result[0] or problem
         return result
 
-    def _opener(self, place: int) -> Callable[[str | None], tuple[Any, int]]:
-        return lambda path: self.open_brush(place, path)
+    def _opener(self, place: int) -> Callable[[gr.Request, str | None], tuple[Any, int]]:
+        def open_brush(request: gr.Request, path: str | None) -> tuple[Any, int]:
+            return self.open_brush(request, place, path)
+
+        return open_brush
 
     def frame(self, session: Session, place: int, path: str, *angles: float) -> tuple[str, str]:
         """Frame one picture and stand its camera in the viewport: what the page shows, and a problem."""
@@ -249,19 +253,23 @@ class Pictures:
             ImageError: If it cannot be one.
         """
         brush = session.brushes.get(place)
-        return prepare_view(path, *angles, SIZE, session.prior.outlines(), brush)
+        outlines = session.prior.outlines()
+        with session.part(PictureTurns).one():
+            return prepare_view(path, *angles, SIZE, outlines, brush)
 
-    def open_brush(self, place: int, path: str | None) -> tuple[Any, int]:
+    def open_brush(self, request: gr.Request, place: int, path: str | None) -> tuple[Any, int]:
         """Put a picture under the brush."""
+        if path is None:
+            return None, place
         try:
-            rgba = None if path is None else open_image(path)
+            with self.page.session(request).part(PictureTurns).one():
+                return _under_brush(open_image(path)), place
         except ImageError:
-            rgba = None
-        return None if rgba is None else _under_brush(rgba), place
+            return None, place
 
-    def open_brush_of(self, place: int, *paths: str | None) -> tuple[Any, int]:
+    def open_brush_of(self, request: gr.Request, place: int, *paths: str | None) -> tuple[Any, int]:
         """Put the current slot's picture under the brush."""
-        return self.open_brush(place, paths[place])
+        return self.open_brush(request, place, paths[place])
 
     def paint(
         self, request: gr.Request, painted: bytes | str | None, place: int, *inputs: Any
@@ -273,8 +281,9 @@ class Pictures:
         if path is None or painted is None:
             return result
         try:
-            mask = open_image(painted, "The painting")[..., 3] > 0.5
-            session.brushes[place] = _uncover(mask, open_image(path).shape[:2])
+            with session.part(PictureTurns).one():
+                mask = open_image(painted, "The painting")[..., 3] > 0.5
+                session.brushes[place] = _uncover(mask, open_image(path).shape[:2])
         except ImageError as error:
             result[0] = present.error_html(str(error))
             return result

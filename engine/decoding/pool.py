@@ -62,6 +62,11 @@ class Decoders:
         with self._lock:
             return [worker.process.pid for worker in self._idle]
 
+    def forget(self) -> None:
+        """Leave the processes to somebody else."""
+        self._lock = threading.Lock()
+        self._idle = []
+
     def close(self) -> None:
         """End the processes that wait; others end with their picture."""
         with self._lock:
@@ -180,6 +185,8 @@ class _Limit(threading.Timer):
 decoders = Decoders()
 """Those of this process."""
 atexit.register(decoders.close)
+if hasattr(os, "register_at_fork"):  # a child has no use for its parent's
+    os.register_at_fork(after_in_child=decoders.forget)
 
 
 def decode(data: bytes, name: str, smallest: int = SMALLEST) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +21,9 @@ from app.panel.stage import press_tool
 from app.priors import Prior
 from app.session import Session
 from app.settings import AppSettings
+from app.turns import AT_ONCE, PictureTurns
 from app.viewport import Viewport
+from engine.errors import ImageError
 from engine.ops.cameras import orbit_camera
 from engine.types import Camera, Views
 from tests.app.test_branching import reconstruct
@@ -164,3 +167,16 @@ def test_a_hostile_painting_is_one_sentence(session, pictures, layer, words):
     problem, *_ = pictures.paint(None, layer, 0, *slots)
     assert words in problem
     assert 0 not in session.brushes
+
+
+def test_one_session_does_not_take_every_turn(session, pictures, monkeypatch):
+    monkeypatch.setattr("app.turns.PATIENCE_S", 0.05)
+    path = str(EXAMPLES[0].path)
+    with contextlib.ExitStack() as stack:
+        for _ in range(AT_ONCE):
+            stack.enter_context(session.part(PictureTurns).one())
+        with pytest.raises(ImageError, match="try again"):
+            pictures.views(session, 0, path, 55.0, 8.0, 1.3)
+        assert pictures.open_brush(None, 0, path) == (None, 0)
+    assert len(pictures.views(session, 0, path, 55.0, 8.0, 1.3)) == 1
+    assert pictures.open_brush(None, 0, path)[0].shape == (128, 128, 4)
