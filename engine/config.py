@@ -160,13 +160,13 @@ def _read_any(value: Any, where: str, depth: int = 0) -> Any:
 def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise ConfigError(
-            f"{where}: found {shown(value)}, expected an object with the keys of {kind.__name__}."
+            f"{where}: found {shown(value)}, expected an object with the keys of {_name(kind)}."
         )
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for key in value:
         if key not in fields:
             raise ConfigError(
-                f"{where}: unknown key {shown(key)}; {kind.__name__} has {', '.join(fields)}."
+                f"{where}: unknown key {shown(key)}; {_name(kind)} has {', '.join(fields)}."
             )
     for name, field in fields.items():
         needed = field.default is field.default_factory is dataclasses.MISSING
@@ -181,6 +181,10 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
         return made
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _name(kind: Any) -> str:
+    return kind.__name__.removeprefix("_")
 
 
 def _read_union(kind: Any, value: Any, where: str) -> Any:

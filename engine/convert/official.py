@@ -365,7 +365,7 @@ def is_weight(name: Any, value: Any) -> bool:
 def keys_of(content: Any) -> str:
     """The first few keys of what is no checkpoint, for its message."""
     if not isinstance(content, Mapping):
-        return f"; it holds a {type(content).__name__}"
+        return f"; it is of type {type(content).__name__}"
     return f"; its keys are {', '.join(plain(key, 40) for key in [*content][:5]) or 'none'}"
 
 

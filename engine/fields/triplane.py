@@ -26,9 +26,9 @@ Activation = Literal["silu", "relu", "softplus", "trunc_exp"]
 Coordinate = Annotated[float, Bounds(-100.0, 100.0)]
 Corner = tuple[Coordinate, Coordinate, Coordinate]
 Box = tuple[Corner, Corner]
-Side = Annotated[int, Bounds(2, 512)]
+Side = Annotated[int, Bounds(2, 256)]
 """Rows or columns of planes."""
-Widths = Annotated[tuple[Annotated[int, Bounds(1, 1024)], ...], Bounds(1, 8)]
+Widths = Annotated[tuple[Annotated[int, Bounds(1, 256)], ...], Bounds(1, 8)]
 SMALLEST_SIDE = 1e-3
 """Of a box, engine units."""
 UNIT_BOX: Box = ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
@@ -38,7 +38,7 @@ UNIT_BOX: Box = ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
 class DecoderConfig:
     """Shape of a triplane decoder; the defaults are the paper's."""
 
-    channels: Annotated[int, Bounds(1, 64)] = 6
+    channels: Annotated[int, Bounds(1, 32)] = 6
     """Channels of each plane."""
     base_widths: Widths = (64,)
     """Widths of the shared layers."""

@@ -24,7 +24,7 @@ from engine.nets.norm import group_norm
 class UNetConfig:
     """Shape of the UNet; the defaults are the paper's."""
 
-    channels: Annotated[int, Bounds(1, 192)] = 18
+    channels: Annotated[int, Bounds(1, 96)] = 18
     """Channels of its input and output."""
     base: Annotated[int, Bounds(2, 512)] = 128
     """Channels at full resolution."""

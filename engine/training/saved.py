@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 
 from engine.config import Bounds, from_json
-from engine.errors import CheckpointError, ConfigError, plain, sentence_part, shown
+from engine.errors import CheckpointError, ConfigError, plain, sentence_part
 from engine.pickles import load_pickle
 from engine.reading import misfit, parse_json
 
@@ -82,7 +82,7 @@ def read_state(
 def _tensors(part: str, found: Any, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A part of the file, if it has the wanted names and shapes and finite numbers."""
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise ConfigError(f"found {part} {shown(type(found).__name__)}, expected tensors by name")
+        raise ConfigError(f"{part}: found a {type(found).__name__}, expected tensors by name")
     shapes = {name: tuple(value.shape) for name, value in wanted.items()}
     if problem := misfit({str(name): tuple(v.shape) for name, v in found.items()}, shapes):
         raise ConfigError(f"{part}: {problem}")
