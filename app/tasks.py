@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from app.jobs import JobRunner
@@ -71,7 +72,12 @@ def generated(method: Method, options: SampleOptions, seed: int, count: int) -> 
 
 
 def reconstruct(
-    session: Session, runner: JobRunner, views: Views, for_one: FitOptions, seed: int
+    session: Session,
+    runner: JobRunner,
+    views: Views,
+    for_one: FitOptions,
+    seed: int,
+    doubts: Sequence[str] = (),
 ) -> Record:
     """Queue a run that fits one object to posed views.
 
@@ -81,6 +87,7 @@ def reconstruct(
         views: The pictures with their cameras.
         for_one: Settings for one picture; several pictures take more (`for_views`).
         seed: Randomness.
+        doubts: What may be wrong about the pictures' cameras.
 
     Raises:
         QueueFullError: If too many runs wait already.
@@ -92,6 +99,7 @@ def reconstruct(
         "settings": to_json(options),
         "checkpoint": method.checkpoint,
         "cameras": views.camera.srn_c2w().tolist(),
+        "doubts": list(doubts),
     }
     pictures = f"{len(views)} pictures" if len(views) > 1 else "1 picture"
     record = Record("reconstruct", f"From {pictures}", provenance, [], method, views=views)

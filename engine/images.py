@@ -18,7 +18,7 @@ from torch import Tensor
 
 from engine.decoding import KEPT, decode
 from engine.decoding.limits import MOST_BYTES, WANTED, check_size
-from engine.errors import DataError, ImageError, plain
+from engine.errors import ImageError, plain
 from engine.files import regular
 from engine.ops.cameras import orbit_camera
 from engine.ops.framing import expected_frame, outline, place
@@ -36,8 +36,6 @@ __all__ = [
     "open_texture",
     "posed_view",
     "prepare_view",
-    "read_intrinsics",
-    "read_pose",
 ]
 
 Source = Path | str | bytes | np.ndarray
@@ -222,64 +220,6 @@ def join_views(views: Sequence[Views]) -> Views:
     return Views(torch.cat([v.images for v in views]), joint, alpha)
 
 
-def read_pose(path: Path | str) -> Float[Tensor, "4 4"]:
-    """A camera-to-world matrix from a text file of 16 numbers: OpenCV axes, SRN units.
-
-    Raises:
-        DataError: If the file is missing or is not such a matrix.
-    """
-    numbers = _read_numbers(path, "a pose")
-    if len(numbers) != 16:
-        raise DataError(
-            f"{path}: found {len(numbers)} numbers, expected the 16 of a 4 x 4 camera-to-world matrix."
-        )
-    pose = np.array(numbers).reshape(4, 4)
-    rotation = pose[:3, :3]
-    if not np.allclose(pose[3], [0, 0, 0, 1], atol=1e-4):
-        raise DataError(
-            f"{path}: the last row is {_listed(pose[3])}, expected 0 0 0 1; write the matrix row by row."
-        )
-    if not np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-2):
-        raise DataError(
-            f"{path}: the upper left 3 x 3 is not a rotation; expected a camera-to-world matrix without scale."
-        )
-    if np.linalg.det(rotation) < 0:
-        raise DataError(
-            f"{path}: the rotation is mirrored (determinant -1); expected OpenCV axes, x right, y down, z forward."
-        )
-    return torch.tensor(pose, dtype=torch.float32)
-
-
-def read_intrinsics(path: Path | str) -> tuple[Float[Tensor, "4"], tuple[int, int] | None]:
-    """fx, fy, cx, cy and, where the file tells, the height and width they belong to.
-
-    Reads SRN's `intrinsics.txt` (f cx cy _, barycentre, scale, height width) and plain 3 x 3 or 4 x 4 matrices.
-
-    Raises:
-        DataError: If the file is missing or is neither.
-    """
-    numbers = _read_numbers(path, "intrinsics")
-    resolution = None
-    if len(numbers) == 10:
-        fx = fy = numbers[0]
-        cx, cy = numbers[1:3]
-        resolution = (int(numbers[8]), int(numbers[9]))
-    elif len(numbers) in (9, 16):
-        side = 3 if len(numbers) == 9 else 4
-        matrix = np.array(numbers).reshape(side, side)
-        (fx, _, cx), (_, fy, cy) = matrix[:2, :3]
-    else:
-        raise DataError(
-            f"{path}: found {len(numbers)} numbers, expected SRN's intrinsics.txt (10) "
-            "or a 3 x 3 or 4 x 4 matrix."
-        )
-    if min(fx, fy) <= 0 or (resolution and min(resolution) <= 0):
-        raise DataError(
-            f"{path}: focal lengths {fx:g} and {fy:g}, image {resolution or 'unknown'}; expected positive numbers."
-        )
-    return torch.tensor([fx, fy, cx, cy], dtype=torch.float32), resolution
-
-
 def _on_white(rgba: np.ndarray, camera: Camera) -> Views:
     alpha = rgba[..., 3:]
     images = rgba[..., :3] * alpha + (1 - alpha)
@@ -349,26 +289,3 @@ def _reduce(rgba: np.ndarray, factor: int) -> np.ndarray:
     mean = blocks.mean((1, 3))
     mean[..., :3] /= np.maximum(mean[..., 3:], 1e-6)
     return mean
-
-
-def _read_numbers(path: Path | str, what: str) -> list[float]:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise DataError(
-            f"{path}: cannot be read ({reason}); expected {what} as a text file."
-        ) from None
-    try:
-        numbers = [float(word) for word in text.replace(",", " ").split()]
-    except ValueError as error:
-        raise DataError(f"{path}: {error}; expected {what} as plain numbers.") from None
-    if not np.isfinite(numbers).all():
-        raise DataError(
-            f"{path}: holds a number that is not finite; expected {what} as plain numbers."
-        )
-    return numbers
-
-
-def _listed(values: np.ndarray) -> str:
-    return " ".join(f"{value:g}" for value in values)

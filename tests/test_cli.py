@@ -18,6 +18,9 @@ import trimesh
 
 import launch
 import train.progress as progress_module
+from engine.data.cameras import srn_intrinsics
+from engine.data.procedural import VEHICLES
+from engine.data.shape import render_shape
 from engine.data.srn import SRNDataset
 from engine.mesh import load_mesh
 from engine.ops.cameras import orbit_camera
@@ -126,6 +129,102 @@ def test_a_picture_with_pose_and_intrinsics_is_used_as_it_is(
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["settings"]["mode"] == "paper"
     assert report["settings"]["rate_decay"] == "exponential"
+
+
+OPENGL = np.diag([1.0, -1, -1, 1])
+
+
+def posed_vehicle(folder: Path) -> np.ndarray:
+    """A picture of a vehicle with its pose in several files, and intrinsics in two; returns the pose."""
+    c2w = orbit_camera(130.0, 20.0).srn_c2w().double().numpy()
+    intrinsics = srn_intrinsics(128)
+    shape = VEHICLES.build(31)
+    pixels = render_shape(shape, c2w[None], intrinsics, 128)[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / "a.png"), cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA))
+    far = c2w.copy()
+    far[:3, 3] *= 4.03 / 1.3
+    up = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+    poses = {"gl": c2w @ OPENGL, "w2c": np.linalg.inv(c2w), "far": far, "yup": up @ c2w, "cv": c2w}
+    for name, pose in poses.items():
+        np.savetxt(folder / f"{name}.txt", pose)
+    fx, fy, cx, cy = intrinsics
+    for name, unit in (("k", 1), ("normalised", 128)):
+        np.savetxt(
+            folder / f"{name}.txt",
+            np.diag([1 / unit] * 2 + [1]) @ [[fx, 0, cx], [0, fy, cy], [0, 0, 1]],
+        )
+    return c2w
+
+
+@pytest.mark.parametrize(
+    ("pose", "intrinsics", "flags"),
+    [
+        ("gl", "k", "--convention opengl"),
+        ("w2c", "k", "--inverse"),
+        ("far", "k", "--scale 0.3226"),
+        ("yup", "k", "--up y"),
+        ("cv", "normalised", "--intrinsics-width 1"),
+    ],
+)
+def test_cameras_of_another_convention_are_refused_and_mended_by_the_flag_they_name(
+    tiny_checkpoint, tmp_path, monkeypatch, capsys, pose, intrinsics, flags
+):
+    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    c2w = posed_vehicle(tmp_path)
+    files = [str(tmp_path / f"{name}.txt") for name in (pose, intrinsics)]
+    arguments = [str(tmp_path / "a.png"), "--pose", files[0], "--intrinsics", files[1]]
+    assert reconstruct(tiny_checkpoint, tmp_path / "out", *arguments) == 2
+    said = capsys.readouterr().err
+    assert f"give {flags}" in said
+    assert said.count("\n") == 1
+    assert reconstruct(tiny_checkpoint, tmp_path / "out", *arguments, *flags.split()) == 0
+    assert "Doubtful" not in capsys.readouterr().err
+    (camera,) = json.loads((tmp_path / "out/report.json").read_text())["camera"]
+    np.testing.assert_allclose(camera["c2w"], c2w, atol=2e-4)
+    np.testing.assert_allclose(camera["intrinsics"], srn_intrinsics(128), rtol=1e-4)
+
+
+def test_poses_go_to_the_pictures_of_their_names(tiny_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    expected = [orbit_camera(angle, 15.0).srn_c2w().double().numpy() for angle in (30.0, 200.0)]
+    shape = VEHICLES.build(31)
+    pictures = render_shape(shape, np.stack(expected), srn_intrinsics(128), 128)
+    np.savetxt(tmp_path / "k.txt", [[131.25, 0, 64], [0, 131.25, 64], [0, 0, 1]])
+    for name, pixels, pose in zip(("2", "10"), pictures, expected, strict=True):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA))
+        np.savetxt(tmp_path / f"{name}.txt", pose)
+    one, other = (str(tmp_path / name) for name in ("2", "10"))
+    arguments = [f"{one}.png", f"{other}.png", "--pose", f"{other}.txt", f"{one}.txt"]
+    arguments += ["--intrinsics", str(tmp_path / "k.txt")]
+    assert reconstruct(tiny_checkpoint, tmp_path / "out", *arguments) == 0
+    cameras = json.loads((tmp_path / "out/report.json").read_text())["camera"]
+    np.testing.assert_allclose([camera["c2w"] for camera in cameras], expected, atol=1e-5)
+    (tmp_path / "10.txt").rename(tmp_path / "11.txt")
+    arguments[3] = str(tmp_path / "11.txt")
+    assert reconstruct(tiny_checkpoint, tmp_path / "out", *arguments) == 2
+
+
+def test_evaluate_reads_a_folder_of_opengl_poses_when_told(tiny_checkpoint, tmp_path, capsys):
+    data = tmp_path / "cars"
+    arguments = ["dataset", "vehicles", "--out", str(data), "--scenes", "1", "--views", "12"]
+    assert launch.main([*arguments, "--size", "32"]) == 0
+    for path in data.glob("*/*/0*"):  # no leading zeros
+        path.rename(path.with_name(f"{int(path.stem)}{path.suffix}"))
+    flags = ["evaluate", "--checkpoint", str(tiny_checkpoint), "--data", str(data), "--views", "10"]
+    assert launch.main([*flags, "--out", str(tmp_path / "right.json")]) == 0
+    right = json.loads((tmp_path / "right.json").read_text())
+    for path in data.glob("*/pose/*.txt"):
+        np.savetxt(path, np.loadtxt(path).reshape(4, 4) @ OPENGL, fmt="%.17g")
+    assert launch.main([*flags, "--out", str(tmp_path / "right.json")]) == 2
+    assert "give --convention opengl" in capsys.readouterr().err
+    flags += ["--convention", "opengl"]
+    assert launch.main([*flags, "--out", str(tmp_path / "mended.json")]) == 0
+    assert json.loads((tmp_path / "mended.json").read_text())["psnr"] == right["psnr"]
+    (data / "vehicle-0000000/rgb/3.png").unlink()
+    (data / "vehicle-0000000/pose/3.txt").unlink()
+    assert launch.main([*flags, "--out", str(tmp_path / "gap.json")]) == 0
+    assert "view 10 is rgb/11.png" in capsys.readouterr().err
 
 
 def test_render_writes_a_picture_of_the_size_asked_for(generated, tmp_path):

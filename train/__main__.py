@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from engine.data.reading import SRN, CameraReading
 from engine.errors import ConfigError
 from train.arguments import parse as parse_options
 from train.arguments import unknown
@@ -37,6 +38,8 @@ class Command:
     """Folder of the run (default: runs/NAME)."""
     data: Path | None = None
     """An SRN folder to train on instead of procedural scenes: all its scenes, whatever the recipe's numbers."""
+    cameras: Annotated[CameraReading, tyro.conf.arg(name="")] = SRN
+    """How the folder's cameras are meant."""
     changed_data: bool = False
     """Go on with a run although its scenes have changed since it began."""
     checkpoint: Path | None = None
@@ -72,6 +75,7 @@ class Command:
             recipe,
             folder,
             pictures=self.data,
+            reading=self.cameras,
             checkpoint=self.checkpoint,
             device=pick_device(self.device),
             changed_data=self.changed_data,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Mode = Literal["ours", "paper"]
+FLAT = ("recipe", "cameras")
+"""Settings whose own settings are options without their name before it."""
 MAX_SIZE = 4096
 """Most pixels of a picture's side."""
 
@@ -65,7 +67,7 @@ def _names(settings: Any, prefix: str = "") -> Iterator[str]:
         value = getattr(settings, field.name, None)
         name = field.name.rstrip("_").replace("_", "-")
         if is_dataclass(value):
-            inner = "" if name == "recipe" else f"{prefix}{name}."
+            inner = "" if name in FLAT else f"{prefix}{name}."
             yield from _names(value, inner)
         yield f"{prefix}{name}"
 

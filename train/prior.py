@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 
 from engine.checkpoint import open_checkpoint, save_checkpoint
@@ -11,6 +10,7 @@ from engine.config import to_json
 from engine.data.base import PackedDataset
 from engine.data.pack import pack_dataset, pack_scenes
 from engine.data.procedural import find_category
+from engine.data.reading import SRN, CameraReading
 from engine.data.shape import scene_seed
 from engine.data.srn import SRNDataset
 from engine.data.srn_check import check_srn
@@ -35,6 +35,7 @@ def train_prior(
     folder: Path,
     *,
     pictures: Path | None = None,
+    reading: CameraReading = SRN,
     changed_data: bool = False,
     checkpoint: Path | None = None,
     device: str = "cpu",
@@ -45,6 +46,7 @@ def train_prior(
         recipe: What to train.
         folder: Of the run: state, log, previews. Closing the run leaves a state to go on from.
         pictures: An SRN folder to train on instead of procedural scenes.
+        reading: How that folder's cameras are meant.
         changed_data: Whether a run that has begun goes on when its scenes have changed since.
         checkpoint: Where to write the finished checkpoint; None means `folder / "checkpoint"`.
         device: Where to compute.
@@ -53,7 +55,7 @@ def train_prior(
         The finished checkpoint.
     """
     begun = (folder / "state.pt").exists()
-    data = yield from _scenes(recipe, folder, pictures, changed_data or not begun)
+    data = yield from _scenes(recipe, folder, pictures, reading, changed_data or not begun)
     state = TrainState.fresh(recipe, len(data), device)
     state.data_key = data.key
     if begun:
@@ -84,12 +86,18 @@ def train_prior(
     return target
 
 
-def _scenes(recipe: Recipe, folder: Path, pictures: Path | None, renew: bool) -> Run[PackedDataset]:
+def _scenes(
+    recipe: Recipe, folder: Path, pictures: Path | None, reading: CameraReading, renew: bool
+) -> Run[PackedDataset]:
     """Training scenes, packed once for what they hold; packed anew or refused when they have changed."""
     if pictures is not None:
-        dataset = SRNDataset(pictures)
-        checked = partial(check_srn, pictures, CHECKED_PICTURES)
-        return (yield from pack_dataset(dataset, folder / "data", renew=renew, check=checked))
+
+        def check() -> None:
+            for doubt in check_srn(pictures, CHECKED_PICTURES, reading=reading).doubts:
+                log.warning("doubtful: %s", doubt)
+
+        dataset = SRNDataset(pictures, reading)
+        return (yield from pack_dataset(dataset, folder / "data", renew=renew, check=check))
     first = recipe.first_scene
     seeds = [scene_seed("train", first + k) for k in range(recipe.scenes)]
     name = f"{recipe.category}-{recipe.scenes}x{recipe.views}-{recipe.size}"

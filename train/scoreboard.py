@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from engine.data.reading import SRN, CameraReading
 from engine.errors import ConfigError
 from train.arguments import Mode, check_range, open_method
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from engine.training.loop import Recipe
     from train.progress import Progress
 
+CHECKED_PICTURES = 8
+"""Pictures of each scene that are compared with their cameras before anything is measured."""
 Small = tuple[str | None, str | None]
 """Checkpoints of one and of two stages, or none."""
 
@@ -48,6 +52,8 @@ class Evaluate:
     """Randomness of the fits."""
     checkpoint: str = "vehicles"
     """Name under checkpoints/, or a folder."""
+    cameras: Annotated[CameraReading, tyro.conf.arg(name="")] = SRN
+    """How the folder's cameras are meant."""
     device: str = "auto"
     """cpu, cuda, or auto: a GPU where there is one."""
 
@@ -63,8 +69,9 @@ class Evaluate:
         if self.limit is not None:
             check_range("--limit", self.limit, 1, 10**9)
         check_file(self.out)
-        dataset = SRNDataset(self.data)
+        dataset = SRNDataset(self.data, self.cameras)
         method = open_method(self.checkpoint, self.device)
+        self._check(views, method.data.distance)
         options = EvaluateOptions(
             views=views,
             limit=self.limit,
@@ -77,6 +84,22 @@ class Evaluate:
         results = finish(evaluate(method, dataset, self.out, options), progress)
         progress.close()
         print_results(results, self.mode)
+
+    def _check(self, views: tuple[int, ...], distance: float) -> None:
+        """Refuse cameras that do not fit their pictures; say what is doubtful."""
+        from engine.data.srn_check import check_srn
+
+        report = check_srn(
+            self.data,
+            CHECKED_PICTURES,
+            reading=self.cameras,
+            distance=distance,
+            limit=self.limit,
+            one_camera=False,
+            given=views,
+        )
+        for doubt in report.doubts:
+            print(f"Doubtful: {doubt}", file=sys.stderr)
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from app import history, runs, tasks
 from app.api import schema
@@ -21,8 +21,10 @@ from app.priors import Priors
 from app.records import Record
 from app.session import Session
 from app.turns import PictureTurns
+from engine.data.posed import Posed, posed_views
+from engine.data.poses import rigid
 from engine.errors import ConfigError, CutoutError, EngineError, ImageError
-from engine.images import join_views, open_image, open_mask, posed_view, prepare_view
+from engine.images import join_views, open_image, open_mask, prepare_view
 from engine.methods.base import fit_options_of
 from engine.types import Views
 
@@ -94,29 +96,54 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
         if (value := getattr(asked.settings, name)) is not None
     }
     options = replace(fit_options_of(session.method, asked.mode), **given)
-    views = join_views([picture_views(session, picture) for picture in asked.pictures])
-    tasks.reconstruct(session, desk.runner, views, options, asked.seed)
+    posed, doubts = posed_pictures(session, asked.pictures)
+    found = iter(posed)
+    views = join_views(
+        [
+            picture_views(session, picture) if picture.pose is None else next(found)
+            for picture in asked.pictures
+        ]
+    )
+    tasks.reconstruct(session, desk.runner, views, options, asked.seed, doubts)
     return session.job
 
 
-def picture_views(session: Session, picture: schema.Picture) -> Views:
-    """A picture as the prior's view.
+def posed_pictures(
+    session: Session, pictures: Sequence[schema.Picture]
+) -> tuple[list[Views], list[str]]:
+    """Those pictures whose cameras are given, as the prior's views, and what is doubtful about them.
 
     Raises:
-        ImageError: If it cannot be one, or half a camera is given.
+        ImageError: If one cannot be a view, or half a camera is given.
+        DataError: If cameras do not fit their pictures.
     """
-    path = session.part(Files).path(picture.file)
-    if (picture.pose is None) != (picture.intrinsics is None):
-        raise ImageError(
-            f"{picture.file} has a pose or intrinsics alone; give both, or neither and angles."
-        )
-    if picture.pose is not None:
+    given = []
+    for picture in pictures:
+        path = session.part(Files).path(picture.file)
+        if (picture.pose is None) != (picture.intrinsics is None):
+            raise ImageError(
+                f"{picture.file} has a pose or intrinsics alone; give both, or neither and angles."
+            )
+        if picture.pose is None:
+            continue
         if picture.mask is not None:
             raise ImageError(
                 f"{picture.file} has a pose and a mask; give a posed picture transparent where the object is not."
             )
+        matrix = rigid(np.array(picture.pose, np.float64), picture.file)
         (fx, _, cx), (_, fy, cy), _ = picture.intrinsics
-        return posed_view(path, torch.tensor(picture.pose), torch.tensor([fx, fy, cx, cy]))
+        values = np.array([fx, fy, cx, cy], np.float64)
+        given.append(Posed(path, matrix, values, None, picture.file, picture.file))
+    return posed_views(given, distance=session.method.data.distance)
+
+
+def picture_views(session: Session, picture: schema.Picture) -> Views:
+    """A picture whose camera is told by angles, as the prior's view.
+
+    Raises:
+        ImageError: If it cannot be one.
+    """
+    path = session.part(Files).path(picture.file)
     distance = session.method.data.distance if picture.distance is None else picture.distance
     brush = None if picture.mask is None else mask_of(session, path, picture.mask)
     outlines = session.prior.outlines()

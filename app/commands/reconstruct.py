@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from app.commands.results import write_result
+from engine.data.reading import SRN, CameraReading
 from engine.errors import ConfigError, CutoutError, ImageError, plain
 from train.arguments import Mode, check_orbit, open_method
 
@@ -44,7 +46,7 @@ class Reconstruct:
     distance: tuple[float, ...] = ()
     """From the object's centre, SRN units; that of the training pictures is 1.3, for chairs 2.0."""
     pose: tuple[Path, ...] = ()
-    """Text files with 16 numbers, camera to world, OpenCV axes, SRN units."""
+    """Text files with 16 numbers, camera to world, OpenCV axes, SRN units; by name where they are called as the pictures."""
     intrinsics: Path | None = None
     """SRN's intrinsics.txt, or a 3x3 matrix."""
     mask: tuple[Path, ...] = ()
@@ -56,6 +58,8 @@ class Reconstruct:
     """`paper`: the published procedure; `ours`: with guided renoising and averaged finetuning."""
     seed: int = 0
     """Randomness."""
+    cameras: Annotated[CameraReading, tyro.conf.arg(name="")] = SRN
+    """How --pose and --intrinsics are meant."""
     checkpoint: str = "vehicles"
     """Name under checkpoints/, or a folder."""
     device: str = "auto"
@@ -75,7 +79,11 @@ class Reconstruct:
         check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
         options = fit_options_for(method, self.mode, len(self.images))
-        views = self._posed_views() if self.pose else self._framed_views(method)
+        about: dict = {}
+        if self.pose:
+            views, about = self._posed_views(method.data.distance)
+        else:
+            views = self._framed_views(method)
         progress.restart()
         latent = finish(method.reconstruct(views, options, Noise(self.seed)), progress)[0]
         about = {
@@ -87,6 +95,7 @@ class Reconstruct:
             "masks": [path.name for path in self.mask],
             "accept_cutout": self.accept_cutout,
             "camera": camera_json(views),
+            **about,
         }
         write_result(method, latent, about, self.out, progress, views)
 
@@ -142,18 +151,32 @@ class Reconstruct:
                 f"{plain(image)}: {error.finding}; give a mask with --mask, or go on with --accept-cutout."
             ) from None
 
-    def _posed_views(self) -> Views:
-        from engine.images import join_views, posed_view, read_intrinsics, read_pose
+    def _posed_views(self, distance: float) -> tuple[Views, dict]:
+        """The pictures as they are, and what the report says about their cameras."""
+        from engine.config import to_json
+        from engine.data.posed import Posed, posed_views
+        from engine.data.poses import pair_poses, read_intrinsics, read_matrix
+        from engine.images import join_views
 
-        intrinsics, resolution = read_intrinsics(self.intrinsics)
+        values, resolution = read_intrinsics(self.intrinsics)
         poses = one_each("--pose", self.pose, len(self.images))
-        pairs = zip(self.images, poses, strict=True)
-        return join_views(
-            [
-                posed_view(image, read_pose(pose), intrinsics, resolution, plain(image))
-                for image, pose in pairs
-            ]
-        )
+        if len(self.pose) > 1:
+            poses = pair_poses(self.images, poses)
+        given = [
+            Posed(
+                image,
+                read_matrix(pose),
+                values.double().numpy(),
+                resolution,
+                plain(pose),
+                plain(image),
+            )
+            for image, pose in zip(self.images, poses, strict=True)
+        ]
+        views, doubts = posed_views(given, self.cameras, distance)
+        for doubt in doubts:
+            print(f"Doubtful: {doubt}", file=sys.stderr)
+        return join_views(views), {"camera_files": to_json(self.cameras), "doubts": doubts}
 
 
 def one_each(name: str, values: Sequence, count: int) -> Sequence:

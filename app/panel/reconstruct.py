@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -18,8 +19,11 @@ from app.panel.stage import Page, toolbar_html
 from app.records import Record
 from app.session import Session
 from app.tasks import LARGEST_SEED
+from engine.data.posed import Posed
+from engine.data.posed import posed_views as checked_views
+from engine.data.poses import pair_poses, read_intrinsics, read_matrix
 from engine.errors import EngineError, ImageError
-from engine.images import join_views, posed_view, read_intrinsics, read_pose
+from engine.images import join_views
 from engine.methods.base import Method, fit_options_of
 from engine.types import Views
 
@@ -119,8 +123,8 @@ class ReconstructTab:
             session = self.page.session(request, checkpoint)
             values = self.page.usual(shown, values, session, partial(_usual, mode))
             for_one = with_settings(fit_options_of(session.method, mode), values)
-            views = self._all_views(session, pictures, poses, intrinsics, shown)
-            record = tasks.reconstruct(session, self.page.runner, views, for_one, seed)
+            views, doubts = self._all_views(session, pictures, poses, intrinsics, shown)
+            record = tasks.reconstruct(session, self.page.runner, views, for_one, seed, doubts)
         except EngineError as error:
             yield {self.pictures.problem: present.error_html(str(error))}
             return
@@ -133,7 +137,9 @@ class ReconstructTab:
             update = {
                 page.timeline: watch.timeline(session, page.runner),
                 self.stop: gr.Button(interactive=not job.ended),
-                self.pictures.problem: present.error_html(job.error or ""),
+                self.pictures.problem: present.error_html(
+                    job.error or " ".join(record.provenance["doubts"])
+                ),
                 self.generate.history: watch.history(session),
             }
             if job.ended:
@@ -147,13 +153,15 @@ class ReconstructTab:
         poses: list[str] | None,
         intrinsics: str | None,
         shown: str,
-    ) -> Views:
-        """The pictures as the prior's views; the session's frusta follow."""
+    ) -> tuple[Views, list[str]]:
+        """The pictures as the prior's views, and what is doubtful about them; the session's frusta follow."""
         given = [(place, row) for place, row in enumerate(pictures) if row[0] is not None]
         if not given:
             raise ImageError("There is no picture yet; drop one to four, or click an example.")
+        doubts: list[str] = []
         if poses or intrinsics:
-            views = posed_views([row[0] for _, row in given], poses, intrinsics)
+            usual = session.method.data.distance
+            views, doubts = posed_views([row[0] for _, row in given], poses, intrinsics, usual)
         else:
             views = [
                 self.pictures.views(session, place, *angles, self._distance(session, shown, far))
@@ -162,7 +170,7 @@ class ReconstructTab:
         joined = join_views(views)
         for (place, _), one in zip(given, views, strict=True):
             session.set_slot(place, one)
-        return joined
+        return joined, doubts
 
     def _distance(self, session: Session, shown: str, distance: float) -> float:
         """A camera's distance: the usual one of the prior where nobody chose another."""
@@ -181,18 +189,29 @@ def _usual_camera(method: Method) -> dict[str, float]:
 
 
 def posed_views(
-    paths: Sequence[str], poses: Sequence[str] | None, intrinsics: str | None
-) -> list[Views]:
-    """Pictures with cameras from files.
+    paths: Sequence[str], poses: Sequence[str] | None, intrinsics: str | None, distance: float
+) -> tuple[list[Views], list[str]]:
+    """Pictures with cameras from files, paired by name where their names say so, and what is doubtful about them.
 
     Raises:
         ImageError: If pictures, poses and intrinsics do not belong together.
-        DataError: If a file cannot be read.
+        DataError: If a file cannot be read, or the cameras do not fit the pictures.
     """
     if not poses or not intrinsics or len(poses) != len(paths):
         raise ImageError(f"Found {len(paths)} pictures, {len(poses or [])} poses. {POSE_WANTED}")
-    values, resolution = read_intrinsics(intrinsics)
-    return [
-        posed_view(path, read_pose(pose), values, resolution)
-        for path, pose in zip(paths, poses, strict=True)
+    values, resolution = read_intrinsics(intrinsics, Path(intrinsics).name)
+    pictures = [Path(path) for path in paths]
+    given = [
+        Posed(
+            picture,
+            read_matrix(pose, pose.name),
+            values.double().numpy(),
+            resolution,
+            pose.name,
+            picture.name,
+        )
+        for picture, pose in zip(
+            pictures, pair_poses(pictures, [Path(pose) for pose in poses]), strict=True
+        )
     ]
+    return checked_views(given, distance=distance)

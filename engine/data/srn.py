@@ -19,14 +19,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from engine.content import files_key, stamp
-from engine.data.names import in_order
+from engine.config import to_json
+from engine.content import files_key, key_of, stamp
+from engine.data.names import in_order, series_numbers
 from engine.data.parallel import in_parallel
+from engine.data.poses import read_intrinsics, read_pose
+from engine.data.reading import SRN, CameraReading
 from engine.decoding.limits import MOST_BYTES, check_size, png_size
 from engine.errors import DataError, ImageError
 from engine.events import Run, Step
 from engine.files import check_folder, regular, writing
-from engine.images import read_intrinsics, read_pose
 from engine.types import Camera, Views
 
 LAYOUT = "<scene>/{intrinsics.txt, rgb/000000.png, pose/000000.txt}"
@@ -54,15 +56,17 @@ class SRNDataset:
 
     Attributes:
         root: The folder.
+        reading: How its cameras are meant.
     """
 
-    def __init__(self, root: str | Path):
+    def __init__(self, root: str | Path, reading: CameraReading = SRN):
         """Lists the scenes.
 
         Raises:
             DataError: Where there are none.
         """
         self.root = Path(root)
+        self.reading = reading
         if not self.root.is_dir():
             raise DataError(f"{self.root}: found no such folder, expected one that holds {LAYOUT}.")
         folders = (path for path in self.root.iterdir() if path.is_dir())
@@ -88,11 +92,12 @@ class SRNDataset:
         )
 
     def key(self, index: int) -> str:
-        """Content key of a scene's pictures, poses, intrinsics and attributes."""
+        """Content key of a scene's pictures, poses, intrinsics and attributes, and of how they are read."""
         scene = self.root / self._ids[index]
         files = [path for frame in self.frames(index) for path in frame]
         about = [path for path in (scene / "attributes.json",) if path.is_file()]
-        return files_key(scene, [scene / "intrinsics.txt", *about, *files])
+        key = files_key(scene, [scene / "intrinsics.txt", *about, *files])
+        return key if self.reading == SRN else key_of(key, to_json(self.reading))
 
     def frames(self, index: int) -> tuple[tuple[Path, Path], ...]:
         """Picture and pose file of every view, by name.
@@ -101,6 +106,25 @@ class SRNDataset:
             DataError: Where a folder is missing or pictures and poses do not pair up.
         """
         return scene_frames(self.root / self._ids[index])
+
+    def intrinsics(self, index: int) -> tuple[torch.Tensor, tuple[int, int]]:
+        """fx, fy, cx, cy of a scene in pixels, and its pictures' height and width."""
+        values, size = scene_intrinsics(self.root / self._ids[index])
+        found = self.reading.intrinsics(values.double().numpy(), size, size)
+        return torch.from_numpy(found).float(), size
+
+    def misnumbered(self, index: int, which: Sequence[int]) -> str | None:
+        """A sentence where a view's number is not that of its file: numbers are missing, or do not begin at 0."""
+        frames = self.frames(index)
+        numbers = series_numbers([picture.stem for picture, _ in frames])
+        for view in which:
+            path = frames[view][0] if view < len(frames) else None
+            if path is not None and (numbers is None or numbers[path.stem] != view):
+                return (
+                    f"{self.root / self._ids[index]}: view {view} is rgb/{path.name}, for views are counted from 0 in the "
+                    f"order of their {'names' if numbers is None else 'numbers'}."
+                )
+        return None
 
     def cameras(self, index: int, which: Sequence[int] | None = None) -> Camera:
         """A scene's cameras, in engine units."""
@@ -127,8 +151,8 @@ class SRNDataset:
         return Views(images, camera, None if bool((alpha == 1).all()) else alpha)
 
     def _cameras(self, index: int, frames: tuple[tuple[Path, Path], ...]) -> Camera:
-        intrinsics, (height, width) = scene_intrinsics(self.root / self._ids[index])
-        c2w = torch.stack([read_pose(pose) for _, pose in frames])
+        intrinsics, (height, width) = self.intrinsics(index)
+        c2w = torch.stack([read_pose(pose, self.reading) for _, pose in frames])
         return Camera.from_srn(c2w, intrinsics.expand(len(frames), 4).clone(), height, width)
 
     def describe(self, index: int) -> dict[str, Any]:

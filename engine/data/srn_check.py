@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from engine.data.camera_check import Finding, Sight, check_views, refuse, see
+from engine.data.cameras import SRN_DISTANCE
+from engine.data.poses import read_matrix, right_handed
+from engine.data.reading import SRN, CameraReading
 from engine.data.srn import SRNDataset, read_picture, scene_intrinsics
 from engine.errors import DataError
-from engine.images import read_pose
 
-BACKGROUND = 245
-"""Lightest grey that counts as object."""
-
-OUTSIDE_SHARE = 0.02
-"""Share of an object's pixels that may lie outside the projected box (noise, soft shadows)."""
-
-CORNERS = np.stack(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5]), -1).reshape(-1, 3)
+MOST_DOUBTS = 3
+"""Sentences about a folder that are worth reading."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,9 @@ class SRNReport:
         pictures: Number of pictures in all scenes.
         height: Rows of every picture.
         width: Columns of every picture.
-        intrinsics: fx, fy, cx, cy of every scene.
+        intrinsics: fx, fy, cx, cy of the first scene.
         distance: Smallest and largest distance of a camera from the origin, SRN units.
+        doubts: What may be wrong, one sentence each; the first few.
     """
 
     scenes: int
@@ -40,45 +39,87 @@ class SRNReport:
     width: int
     intrinsics: tuple[float, float, float, float]
     distance: tuple[float, float]
+    doubts: tuple[str, ...] = ()
 
 
-def check_srn(root: str | Path, pictures_per_scene: int | None = None) -> SRNReport:
+def check_srn(
+    root: str | Path,
+    pictures_per_scene: int | None = None,
+    *,
+    reading: CameraReading = SRN,
+    distance: float = SRN_DISTANCE,
+    limit: int | None = None,
+    one_camera: bool = True,
+    given: Sequence[int] = (),
+) -> SRNReport:
     """Looks at a whole SRN folder.
 
     Args:
         root: The folder.
         pictures_per_scene: How many pictures of each scene are decoded, evenly spread; None for all. Poses,
             intrinsics and pairing are checked everywhere.
+        reading: How its cameras are meant.
+        distance: Usual distance of the cameras, SRN units.
+        limit: How many scenes are looked at, from the first; None takes all.
+        one_camera: Whether all scenes must have the same intrinsics and picture size.
+        given: Views that are wanted by number.
 
     Returns:
-        What it holds.
+        What it holds, and what is doubtful about it.
 
     Raises:
         DataError: At the first thing that is wrong: where, what was found, what was expected.
     """
-    dataset = SRNDataset(root)
-    first, count, distances = None, 0, []
-    for index, name in enumerate(dataset.ids):
-        scene = dataset.root / name
-        frames = dataset.frames(index)
-        intrinsics, size = scene_intrinsics(scene)
+    dataset = SRNDataset(root, reading)
+    first, count, distances, doubts = None, 0, [], []
+    ids = dataset.ids[:limit]
+    for index, name in enumerate(ids):
+        intrinsics, size = dataset.intrinsics(index)
         setting = (tuple(float(value) for value in intrinsics), size)
-        if first is None:
-            first = setting
-        _check_same(scene, setting, first)
-        poses = [_checked_pose(path) for _, path in frames]
-        distances += [float(np.linalg.norm(pose[:3, 3])) for pose in poses]
-        count += len(frames)
-        chosen = range(len(frames))
-        if pictures_per_scene is not None and pictures_per_scene < len(frames):
-            chosen = np.unique(
-                np.linspace(0, len(frames) - 1, pictures_per_scene).round().astype(int)
-            )
-        for i in chosen:
-            _check_picture(frames[i][0], poses[i], intrinsics.numpy(), size)
+        first = first or setting
+        if one_camera:
+            _check_same(dataset.root / name, setting, first)
+        sights, found = _scene(dataset, index, pictures_per_scene)
+        if not any(finding.certain for finding in found):
+            found += check_views(sights, reading, distance)
+        doubts += refuse(found)
+        misnumbered = dataset.misnumbered(index, given)
+        doubts += [] if misnumbered is None else [misnumbered]
+        distances += [float(np.linalg.norm(reading.c2w(sight.matrix)[:3, 3])) for sight in sights]
+        count += len(sights)
     intrinsics, (height, width) = first
     span = (min(distances), max(distances))
-    return SRNReport(len(dataset), count, height, width, intrinsics, span)
+    told = doubts[:MOST_DOUBTS]
+    if len(doubts) > len(told):
+        told[-1] += f" So it is with {len(doubts) - len(told)} more."
+    return SRNReport(len(ids), count, height, width, intrinsics, span, tuple(told))
+
+
+def _scene(
+    dataset: SRNDataset, index: int, pictures: int | None
+) -> tuple[list[Sight], list[Finding]]:
+    """All cameras of a scene, some with their pictures' masks, and what is wrong with these."""
+    frames = dataset.frames(index)
+    values, size = scene_intrinsics(dataset.root / dataset.ids[index])
+    chosen = range(len(frames))
+    if pictures is not None and pictures < len(frames):
+        chosen = np.unique(np.linspace(0, len(frames) - 1, pictures).round().astype(int))
+    sights, found = [], []
+    for position, (picture, pose) in enumerate(frames):
+        matrix = read_matrix(pose)
+        right_handed(matrix, dataset.reading, str(pose))
+        sight = Sight(str(pose), matrix, values.double().numpy(), size, size)
+        if position in chosen:
+            rgba = read_picture(picture)
+            if rgba.shape[:2] != size:
+                raise DataError(
+                    f"{picture}: found {rgba.shape[0]} x {rgba.shape[1]} pixels, expected {size[0]} x {size[1]} as in "
+                    "intrinsics.txt."
+                )
+            sight, wrong = see(sight, rgba, dataset.reading, str(picture))
+            found += wrong
+        sights.append(sight)
+    return sights, found
 
 
 def _check_same(scene: Path, setting: tuple, first: tuple) -> None:
@@ -93,73 +134,6 @@ def _check_same(scene: Path, setting: tuple, first: tuple) -> None:
             f"{scene}: found intrinsics {_listed(intrinsics)}, expected {_listed(expected)} as in the first scene; "
             f"a folder holds one camera."
         )
-
-
-def _checked_pose(path: Path) -> np.ndarray:
-    """A pose whose camera looks at the object from outside."""
-    pose = read_pose(path).double().numpy()
-    centre, forward = pose[:3, 3], pose[:3, 2]
-    distance = np.linalg.norm(centre)
-    if np.all(np.abs(centre) < 0.5):
-        raise DataError(
-            f"{path}: the camera stands inside the object box [-0.5, 0.5]^3, at {_listed(centre)}; expected SRN units, "
-            f"in which an object's box has diagonal 1 and cameras stand about 1.3 away."
-        )
-    if forward @ centre > 0:
-        raise DataError(
-            f"{path}: the camera looks away from the origin; expected OpenCV axes (x right, y down, z forward), so "
-            f"negate the second and third column of poses in OpenGL or Blender axes."
-        )
-    if -(forward @ centre) < 0.5 * distance:
-        raise DataError(
-            f"{path}: the camera looks past the origin; expected poses that look at the object at the origin."
-        )
-    if pose[2, 1] > 0.1:
-        raise DataError(
-            f"{path}: the camera is upside down, expected OpenCV axes (y down) in a world whose z points up."
-        )
-    return pose
-
-
-def _check_picture(
-    path: Path, pose: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int]
-) -> None:
-    rgba = read_picture(path)
-    if rgba.shape[:2] != size:
-        raise DataError(
-            f"{path}: found {rgba.shape[0]} x {rgba.shape[1]} pixels, expected {size[0]} x {size[1]} as in intrinsics.txt."
-        )
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    on_white = rgba[..., :3] * alpha + 255 * (1 - alpha)
-    shown = on_white.min(-1) < BACKGROUND
-    if not shown.any():
-        raise DataError(f"{path}: the picture is empty (all white), expected an object on white.")
-    border = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
-    if border.mean() > 0.5:
-        raise DataError(
-            f"{path}: the background is not white, expected an object on white or transparent ground; cut it out."
-        )
-    if border.any():
-        raise DataError(
-            f"{path}: the object touches the picture's border, expected the whole object; scale it to a box diagonal of 1."
-        )
-    outside = shown & ~_box_mask(pose, intrinsics, size)
-    if outside.sum() > OUTSIDE_SHARE * shown.sum():
-        raise DataError(
-            f"{path}: the object reaches outside the box [-0.5, 0.5]^3, expected its box centred at the origin with "
-            f"diagonal 1; check the unit of the poses."
-        )
-
-
-def _box_mask(pose: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pixels that the box [-0.5, 0.5]^3 covers, one pixel wider."""
-    local = (CORNERS - pose[:3, 3]) @ pose[:3, :3]
-    depth = np.maximum(local[:, 2:], 1e-3)
-    pixels = (local[:, :2] / depth * intrinsics[:2] + intrinsics[2:] - 0.5).astype(np.float32)
-    mask = np.zeros(size, np.uint8)
-    hull = cv2.convexHull(np.clip(pixels, -1e4, 1e4)).round().astype(np.int32)
-    cv2.fillConvexPoly(mask, hull, 1)
-    return cv2.dilate(mask, np.ones((5, 5), np.uint8)).astype(bool)
 
 
 def _listed(values: object) -> str:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from engine.data.poses import read_intrinsics, read_pose
 from engine.data.shape import render_shape, scene_seed
 from engine.data.vehicles import build_vehicle
 from engine.errors import DataError, ImageError
@@ -25,8 +26,6 @@ from engine.images import (
     open_image,
     posed_view,
     prepare_view,
-    read_intrinsics,
-    read_pose,
 )
 from engine.ops.cameras import orbit, orbit_camera
 from engine.ops.framing import extreme_points, generic_objects, outline, place, project_frames
@@ -519,5 +518,5 @@ def test_bad_intrinsics_are_refused_in_one_sentence(tmp_path, text):
     with pytest.raises(DataError) as caught:
         read_intrinsics(path)
     one_sentence(caught.value)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         read_intrinsics(tmp_path / "nothing.txt")

@@ -146,6 +146,22 @@ def test_a_prior_can_be_trained_on_a_folder_of_pictures(tmp_path, monkeypatch):
     assert len(open_checkpoint(tmp_path / "run" / "checkpoint").gallery) == 2
 
 
+def test_a_folder_of_other_conventions_is_read_as_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    finish(write_scenes(VEHICLES, tmp_path / "cars", 2, views=3, size=32))
+    flags = ["smoke", "--device", "cpu", *FLAGS, "--iterations", "1", "--data", "cars"]
+    assert main([*flags, "--out", "right"]) == 0
+    for path in (tmp_path / "cars").glob("*/pose/*.txt"):
+        pose = np.linalg.inv(np.loadtxt(path).reshape(4, 4) * [1, -1, -1, 1])
+        path.write_text(" ".join(map(str, pose.ravel())))
+    assert main([*flags, "--out", "other"]) == 2
+    assert "give --convention opengl --inverse." in capsys.readouterr().err
+    flags += ["--convention", "opengl", "--inverse"]
+    assert main([*flags, "--out", "other"]) == 0
+    poses = [np.load(f"{run}/data/c2w.npy") for run in ("right", "other")]
+    np.testing.assert_allclose(poses[1], poses[0], atol=1e-6)
+
+
 def test_a_run_whose_pictures_have_changed_says_so_and_goes_on_only_when_told(
     tmp_path, monkeypatch, capsys
 ):

@@ -1,0 +1,576 @@
+"""One check of cameras against pictures, for everything that takes posed pictures.
+
+An object's box has diagonal 1 around the origin, so a ray that meets the object passes the origin within 0.5 (SRN
+units). From the pictures' masks this tells whether a camera looks at the object, whether units and focal length fit,
+and from several views whether there is any object with all these outlines. Where the cameras do not fit, other
+readings of the same files are tried, and the one that fits is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import product
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from engine.data.cameras import SRN_DISTANCE
+from engine.data.reading import AXES, SRN, CameraReading
+from engine.errors import DataError
+
+BACKGROUND = 245
+"""Lightest grey that counts as object on white."""
+CHECKED_SIDE = 96
+"""Masks are looked at with so many pixels along their longer side."""
+REACH = 0.5
+"""Greatest distance of an object's point from the origin where its box has diagonal 1."""
+TOO_FAR = 0.88
+"""Where even a unit cube's corners end; the engine's fields end there too."""
+LARGE = 0.53
+"""Distance from the origin within which 98 % of an object's rays pass in all our categories, and a little."""
+SMALL_TOGETHER = 0.3
+"""What the largest of three or more views' distances exceeds in all our categories."""
+TINY = 0.06
+OFF_CENTRE = 0.45
+"""Distance between an outline's middle and the origin's picture, in radii of the object's ball; ours stay below 0.37."""
+ROLL = 15.0
+"""Degrees by which a camera is rolled that is worth asking whether another axis is up."""
+COVER = 0.97
+"""Share of every outline that an object seen by all cameras fills; 1 but for the grid where cameras are right."""
+HOPELESS = 0.5
+"""Share below which cameras and pictures have nothing to do with each other."""
+FULL_FRAME = 36.0
+"""Width of a full-frame sensor, millimetres."""
+CALLED = {"opencv": "OpenCV's", "opengl": "OpenGL's", "pytorch3d": "PyTorch3D's"}
+MOST_HULL_VIEWS = 8
+GRID = 40
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One picture and its camera as files hold them.
+
+    Attributes:
+        name: What messages call the camera.
+        matrix: Of the pose's file.
+        values: fx, fy, cx, cy of the intrinsics' file.
+        resolution: Height and width that those belong to, where the file says.
+        size: Height and width of the picture.
+        mask: Where the object is; None where nobody looked.
+        whole: Whether the object lies inside the picture, not cut by its border.
+    """
+
+    name: str
+    matrix: Float[np.ndarray, "4 4"]
+    values: Float[np.ndarray, "4"]
+    resolution: tuple[int, int] | None
+    size: tuple[int, int]
+    mask: Bool[np.ndarray, "h w"] | None = None
+
+    @cached_property
+    def small(self) -> Bool[np.ndarray, "rows cols"] | None:
+        """The mask in few pixels."""
+        if self.mask is None:
+            return None
+        factor = CHECKED_SIDE / max(self.size)
+        if factor >= 1:
+            return self.mask
+        rows, cols = (max(1, round(side * factor)) for side in self.size)
+        share = cv2.resize(self.mask.astype(np.float32), (cols, rows), interpolation=cv2.INTER_AREA)
+        return share > 0.5
+
+    @property
+    def whole(self) -> bool:
+        """Whether the object is not cut by the picture's border."""
+        return self.small is None or not _border(self.small).any()
+
+    def intrinsics(self, reading: CameraReading) -> Float[np.ndarray, "4"]:
+        """fx, fy, cx, cy in pixels of the small mask (of the picture where there is none)."""
+        found = reading.intrinsics(self.values, self.resolution, self.size)
+        if self.small is None:
+            return found
+        rows, cols = self.small.shape
+        x, y = cols / self.size[1], rows / self.size[0]
+        return found * (x, y, x, y)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about cameras or pictures that is not as it should be.
+
+    Attributes:
+        text: A sentence.
+        certain: False for what only may be wrong.
+    """
+
+    text: str
+    certain: bool
+
+
+def refuse(findings: Sequence[Finding]) -> list[str]:
+    """The doubts among findings.
+
+    Raises:
+        DataError: With the first that is certain.
+    """
+    for finding in findings:
+        if finding.certain:
+            raise DataError(finding.text)
+    return [finding.text for finding in findings]
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+def see(
+    camera: Sight, rgba: UInt8[np.ndarray, "h w 4"], reading: CameraReading, name: str
+) -> tuple[Sight, list[Finding]]:
+    """A view with its object's mask, and what is wrong with its picture.
+
+    Where alpha tells nothing apart, whatever is not white is object.
+
+    Args:
+        camera: Without a mask.
+        rgba: The picture.
+        reading: How the camera is read: an object may fill the picture of a near one.
+        name: What messages call the picture.
+    """
+    alpha = rgba[..., 3]
+    low, high = int(alpha.min()), int(alpha.max())
+    opaque = alpha > 127
+    if high - low > 200 and opaque.any() and not opaque.all():
+        return replace(camera, mask=opaque), _inverted(opaque, name)
+    if high == low < 250:
+        text = (
+            f"{name}: its alpha is {high / 255:.0%} everywhere, which says nothing about the object; expected an "
+            "opaque object on transparent or white ground, so cut it out or remove the alpha channel."
+        )
+        return camera, [Finding(text, True)]
+    share = alpha[..., None] / 255
+    shown = (rgba[..., :3] * share + 255 * (1 - share)).min(-1) < BACKGROUND
+    if not shown.any():
+        text = f"{name}: the picture is empty (all white), expected an object on white."
+        return camera, [Finding(text, True)]
+    if _border(shown).mean() > 0.5:
+        text = (
+            f"{name}: the background is not white and no alpha tells it from the object; expected an object on "
+            "white or transparent ground, so cut it out."
+        )
+        return camera, [Finding(text, not _fills(camera, rgba, reading))]
+    return replace(camera, mask=shown), []
+
+
+def _inverted(opaque: Bool[np.ndarray, "h w"], name: str) -> list[Finding]:
+    """Whether the ground is opaque and the object clear."""
+    if not _border(opaque).all() or opaque.mean() > 0.98:
+        return []
+    text = f"{name}: its alpha is opaque all around the border and clear inside, as if inverted; expected an opaque object."
+    return [Finding(text, True)]
+
+
+def _fills(camera: Sight, rgba: UInt8[np.ndarray, "h w 4"], reading: CameraReading) -> bool:
+    """Whether the object may fill a whole picture: it is taken from so near, and its border is of many colours."""
+    edge = _border(rgba[..., :3]).astype(np.float32)
+    rim = np.zeros(camera.size, bool)
+    rim[[0, -1], :] = rim[:, [0, -1]] = True
+    c2w = reading.c2w(camera.matrix)
+    origin = -c2w[:3, :3].T @ c2w[:3, 3]
+    passing = _passing(rim, camera.intrinsics(reading), origin)
+    return bool(edge.std(0).max() > 20 and (passing < REACH).mean() > 0.8)
+
+
+def _border(mask: np.ndarray) -> np.ndarray:
+    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+
+
+# -- cameras ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How one view stands to the object under some reading.
+
+    Attributes:
+        ahead: Cosine of the angle between the view and the origin's direction.
+        roll: Degrees by which the image is turned about the view, 0 for an upright camera, 180 upside down.
+        elevation: Degrees above the horizon.
+        distance: From the origin.
+        near: How close the mask's rays come to the origin, at best; None without a mask.
+        reach: Distance that all but the outermost 2 % of the mask's rays keep to.
+        off: Distance of the mask's middle from the origin's picture, in radii of the object's ball; 0 for a cut object.
+        misses: Whether the object's ball lies outside of the picture.
+    """
+
+    ahead: float
+    roll: float
+    elevation: float
+    distance: float
+    near: float | None
+    reach: float | None
+    off: float
+    misses: bool
+
+
+def _look(sight: Sight, reading: CameraReading) -> _Look:
+    c2w = reading.c2w(sight.matrix)
+    focal_x, focal_y, cx, cy = k = sight.intrinsics(reading)
+    centre = c2w[:3, 3]
+    distance = max(float(np.linalg.norm(centre)), 1e-9)
+    origin = -c2w[:3, :3].T @ centre
+    upright = float(np.degrees(np.arcsin(np.clip(abs(c2w[2, 0]), 0, 1))))
+    near = reach = None
+    off, misses = 0.0, origin[2] <= 0
+    rows, cols = sight.size if sight.small is None else sight.small.shape
+    if origin[2] > 0:
+        x, y = origin[0] / origin[2] * focal_x + cx, origin[1] / origin[2] * focal_y + cy
+        radius = REACH / np.sqrt(max(distance**2 - REACH**2, 1e-6)) * max(focal_x, focal_y)
+        misses = bool(np.hypot(x - np.clip(x, 0, cols), y - np.clip(y, 0, rows)) > radius)
+        if sight.small is not None and sight.small.any() and sight.whole:
+            ys, xs = np.nonzero(sight.small)
+            middle = (xs.min() + xs.max() + 1) / 2, (ys.min() + ys.max() + 1) / 2
+            off = float(np.hypot(middle[0] - x, middle[1] - y) / radius)
+    if sight.small is not None and sight.small.any():
+        passing = _passing(sight.small, k, origin)
+        near, reach = float(passing.min()), float(np.quantile(passing, 0.98))
+    return _Look(
+        ahead=float(origin[2] / distance),
+        roll=180 - upright if c2w[2, 1] > 0.1 else upright,
+        elevation=float(np.degrees(np.arcsin(np.clip(centre[2] / distance, -1, 1)))),
+        distance=distance,
+        near=near,
+        reach=reach,
+        off=off,
+        misses=bool(misses),
+    )
+
+
+def _passing(
+    mask: Bool[np.ndarray, "h w"], k: Float[np.ndarray, "4"], origin: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "n"]:
+    """Distances at which the rays of a mask pass the origin (given in the camera's frame)."""
+    ys, xs = np.nonzero(mask)
+    rays = np.stack([(xs + 0.5 - k[2]) / k[0], (ys + 0.5 - k[3]) / k[1], np.ones(len(xs))], -1)
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    along = np.maximum(rays @ origin, 0)
+    return np.linalg.norm(origin - along[:, None] * rays, axis=-1)
+
+
+Grade = Literal["impossible", "odd", "unusual", "doubt", "perhaps"]
+"""What a symptom is worth: `impossible` cameras are refused; `odd` ones too where another reading of the files fits, and
+are a doubt otherwise; `unusual` ones are refused where another reading fits, and nothing otherwise; a `doubt` stays one;
+`perhaps` is a doubt where another reading fits, and nothing otherwise."""
+
+
+@dataclass(frozen=True)
+class _Symptom:
+    text: str
+    grade: Grade
+
+
+def check_views(
+    sights: Sequence[Sight], reading: CameraReading = SRN, distance: float = SRN_DISTANCE
+) -> list[Finding]:
+    """What is wrong with the cameras of one object's pictures, or may be; at most one finding.
+
+    Args:
+        sights: The pictures' cameras, and masks where they are known.
+        reading: How the files are read. What it says outright is believed where it is possible at all.
+        distance: Usual distance of cameras from the origin, SRN units: what another unit is told from.
+    """
+    looks = [_look(sight, reading) for sight in sights]
+    symptom = _symptom(sights, looks, reading)
+    if symptom is None:
+        return []
+    text, grade = symptom.text, symptom.grade
+    hopeless = grade == "impossible"
+    others = (
+        found
+        for loose in ((False, True) if hopeless else (False,))
+        for found in _others(sights, reading, distance, loose, hopeless)
+    )
+    if grade in ("unusual", "perhaps"):
+        others = (other for other in others if _changes(reading, other).keys() == {"up"})
+    other = next(others, None)
+    if other is not None:
+        named, flags = _difference(reading, other)
+        sure = grade in ("impossible", "odd", "unusual")
+        may = "" if sure else "if that is not meant, "
+        return [Finding(f"{text}; {may}{named}: give {flags}.", sure)]
+    if grade in ("unusual", "perhaps"):
+        return []
+    wanted = "expected cameras (OpenCV axes, SRN units, z up) around an object at the origin whose box has diagonal 1"
+    return [Finding(f"{text}; {wanted}.", grade == "impossible")]
+
+
+def _symptom(
+    sights: Sequence[Sight], looks: Sequence[_Look], reading: CameraReading
+) -> _Symptom | None:
+    """The gravest thing that speaks against a reading."""
+    found: list[_Symptom] = []
+    for sight, look in zip(sights, looks, strict=True):
+        found += [
+            _Symptom(f"{sight.name}: {text}", grade)
+            for text, grade in _of_view(sight, look, reading)
+        ]
+    reach, least = _largest(sights, looks), _least_reach(sights, looks)
+    if reach is not None and reach < least and reading.scale is None:
+        share = f"{2 * reach:.2g}"
+        text = f"{sights[0].name}: the object is only about {share} large, expected a box of diagonal 1"
+        found.append(_Symptom(text, "impossible" if reach < TINY else "doubt"))
+    if all(symptom.grade != "impossible" for symptom in found):
+        cover = hull_cover(sights, reading)
+        if cover < COVER:
+            text = (
+                f"{sights[0].name}: no object has the outlines that {len(sights)} pictures show from their cameras "
+                f"({cover:.0%} of them can be filled)"
+            )
+            found.append(_Symptom(text, "impossible" if cover < HOPELESS else "odd"))
+    order = get_args(Grade)
+    return min(found, key=lambda symptom: order.index(symptom.grade), default=None)
+
+
+def _largest(sights: Sequence[Sight], looks: Sequence[_Look]) -> float | None:
+    """Reach of the view in which the object seems largest; None where some picture may not show all of it."""
+    if not all(sight.whole for sight in sights):
+        return None
+    return max((look.reach for look in looks if look.reach is not None), default=None)
+
+
+def _least_reach(sights: Sequence[Sight], looks: Sequence[_Look]) -> float:
+    """Below what reach an object is smaller than ours ever seem: the end of a long one, seen from afar, seems small."""
+    if sum(sight.mask is not None for sight in sights) > 2:
+        return SMALL_TOGETHER
+    return float(np.clip(0.27 - 0.03 * min(look.distance for look in looks), 0.14, 0.25))
+
+
+def _of_view(sight: Sight, look: _Look, reading: CameraReading) -> Iterator[tuple[str, Grade]]:
+    """What speaks against one view's camera."""
+    if look.ahead <= 0:
+        yield "the camera looks away from the object at the origin", "impossible"
+    elif look.misses:
+        yield "the camera looks past the object at the origin", "impossible"
+    elif look.near is not None and look.near > REACH:
+        yield "the object in the picture is not where the camera sees the origin", "impossible"
+    elif look.reach is not None and look.distance < REACH and sight.whole:
+        yield (
+            f"the camera stands inside the object's box, {look.distance:.2g} from its middle",
+            "impossible",
+        )
+    elif look.reach is not None and look.reach > TOO_FAR:
+        times = f"{look.reach / REACH:.2g}"
+        yield f"the object would be {times} times as large as its box of diagonal 1", "impossible"
+    elif look.roll > 90 and reading.convention is None and reading.up is None:
+        yield "the camera is upside down", "odd"
+    elif look.off > OFF_CENTRE:
+        yield "the object in the picture is not where the camera sees the origin", "odd"
+    elif ROLL < look.roll <= 90 and reading.up is None:
+        yield f"the camera is rolled by {look.roll:.0f} degrees about its view", "unusual"
+    elif look.reach is not None and look.reach > LARGE and reading.scale is None:
+        times = f"{look.reach / REACH:.2g}"
+        yield f"the object is about {times} times as large as a box of diagonal 1", "doubt"
+    elif look.elevation < -20 and reading.up is None:
+        yield f"the camera looks up from {-look.elevation:.0f} degrees below the horizon", "perhaps"
+
+
+# -- other readings --------------------------------------------------------------------------------
+
+
+def _others(
+    sights: Sequence[Sight], reading: CameraReading, distance: float, loose: bool, free: bool
+) -> Iterator[CameraReading]:
+    """Other readings under which nothing speaks against the cameras, the least different ones first."""
+    found = [
+        scaled
+        for other in _variants(sights, reading, free)
+        for scaled in _scaled(sights, other, distance)
+        if scaled != reading
+    ]
+    for other in sorted(found, key=lambda other: _strangeness(reading, other)):
+        if _fits(sights, other, reading, loose):
+            yield other
+
+
+def _strangeness(reading: CameraReading, other: CameraReading) -> float:
+    """Larger for what is less likely meant: more differences, and those that the files do not show by themselves."""
+    weights = {"scale": 1.5, "intrinsics_width": -1.0, "focal": -0.5}
+    return sum(weights.get(name, 1.0) for name in _changes(reading, other))
+
+
+def _variants(sights: Sequence[Sight], reading: CameraReading, free: bool) -> list[CameraReading]:
+    """Readings of other axes, directions, worlds and intrinsics; also than what was said outright, if `free`."""
+    conventions: tuple = (None, "opengl", "pytorch3d")
+    inverses: tuple = (False, True)
+    ups: tuple = (None, "y", "y-down")
+    if reading.convention is not None:
+        conventions = (reading.convention, *conventions) if free else (reading.convention,)
+    if reading.inverse and not free:
+        inverses = (True,)
+    if reading.up is not None:
+        ups = (reading.up, *ups) if free else (reading.up,)
+    return [
+        replace(optics, convention=convention, inverse=inverse, up=up)
+        for optics in _optics(sights[0], reading)
+        for convention, inverse, up in product(conventions, inverses, ups)
+    ]
+
+
+def _optics(sight: Sight, reading: CameraReading) -> list[CameraReading]:
+    """Readings of the intrinsics: as they are, of another picture's size, and as other units than pixels."""
+    found = [reading]
+    fx, _, cx, cy = (float(value) for value in sight.values)
+    height, width = sight.size
+    middle = reading.intrinsics(sight.values, sight.resolution, sight.size)[2:] / (width, height)
+    if reading.intrinsics_width is None and np.abs(middle - 0.5).max() > 0.2 and min(cx, cy) > 0:
+        found.append(replace(reading, intrinsics_width=_rounded(2 * cx)))
+    wide = reading.intrinsics(sight.values, sight.resolution, sight.size)[0] / width
+    if reading.focal is None and not 0.5 < wide < 8:
+        units = [fx * width / FULL_FRAME]  # millimetres
+        if fx < 170:
+            units.append(width / 2 / np.tan(np.radians(fx) / 2))  # angle of view
+        if fx < 3:
+            units.append(width / 2 / np.tan(fx / 2))
+        found += [replace(reading, focal=_rounded(focal)) for focal in units if focal > 1]
+    return found
+
+
+def _scaled(
+    sights: Sequence[Sight], reading: CameraReading, distance: float
+) -> Iterator[CameraReading]:
+    """A reading as it is, where the object has its size, else in the units in which it has."""
+    looks = [_look(sight, reading) for sight in sights]
+    reach = max((look.reach for look in looks if look.reach is not None), default=None)
+    small = _largest(sights, looks) is not None and reach < _least_reach(sights, looks)
+    if reading.scale is not None or reach is None or (reach < LARGE and not small):
+        yield reading
+        return
+    usual = distance / float(np.median([look.distance for look in looks]))
+    for scale in (usual, 0.43 / reach):
+        if 0.2 < scale * reach < LARGE:
+            yield replace(reading, scale=_rounded(scale))
+
+
+def _fits(
+    sights: Sequence[Sight], candidate: CameraReading, given: CameraReading, loose: bool
+) -> bool:
+    """Whether nothing speaks against a reading: upright cameras above the ground, the object in its box."""
+    roll, below = (30, -30) if loose else (2, -15)
+    for sight in sights:
+        look = _look(sight, candidate)
+        if look.misses or look.ahead <= 0 or look.off > OFF_CENTRE:
+            return False
+        if given.up is None and (look.roll > roll or look.elevation < below):
+            return False
+        if look.reach is not None and (look.reach > LARGE or look.distance < REACH):
+            return False
+    return hull_cover(sights, candidate) >= COVER
+
+
+def _changes(reading: CameraReading, other: CameraReading) -> dict[str, object]:
+    """Fields in which a reading differs from another, with its values."""
+    values = {field.name: getattr(other, field.name) for field in fields(CameraReading)}
+    return {name: value for name, value in values.items() if value != getattr(reading, name)}
+
+
+def _difference(reading: CameraReading, other: CameraReading) -> tuple[str, str]:
+    """What another reading says of the files, and the flags that say so."""
+    changes = _changes(reading, other)
+    said, flags = [], []
+    for name, value in changes.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is None or value is False:
+            said.append(f"{flag} seems not to hold")
+            flags.append(f"no {flag}")
+            continue
+        given = "" if value is True else f" {value:g}" if isinstance(value, float) else f" {value}"
+        flags.append(flag + given)
+        said.append(_said(name, value))
+    stays = ""
+    if changes.keys() == {"up"}:
+        stays = f" (or --up {reading.up or 'z'} if the cameras do stand like this)"
+    return " and ".join(said), " ".join(flags) + stays
+
+
+def _said(name: str, value: Any) -> str:
+    """What a setting of a reading says of the files."""
+    if name == "convention":
+        return f"the poses seem to have {CALLED[value]} axes ({AXES[value][0]})"
+    if name == "up":
+        return f"the world's {'y' if value == 'y' else '-y'} axis seems to point up"
+    if name == "intrinsics_width":
+        kind = "normalised" if value == 1 else f"those of a picture {value:g} wide"
+        return f"the intrinsics seem to be {kind}"
+    return {
+        "inverse": "the poses seem to map world to camera",
+        "scale": "the poses seem to be in another unit than SRN's",
+        "focal": "the focal length seems not to be in pixels",
+    }[name]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+# -- several views ---------------------------------------------------------------------------------
+
+
+def hull_cover(sights: Sequence[Sight], reading: CameraReading) -> float:
+    """How much of every outline can be filled by an object that stays inside all of them.
+
+    The outlines' convex hulls are carved from a grid; for right cameras what remains fills each of them.
+
+    Returns:
+        Mean share over the views, 1 for fewer than two masks.
+    """
+    seen = [sight for sight in sights if sight.small is not None and sight.small.any()]
+    if len(seen) < 2:
+        return 1.0
+    picked = np.unique(np.linspace(0, len(seen) - 1, MOST_HULL_VIEWS).round().astype(int))
+    seen = [seen[index] for index in picked]
+    reach = max(_look(sight, reading).reach for sight in seen)
+    axis = np.linspace(-1.1, 1.1, GRID) * reach
+    points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    cell = axis[1] - axis[0]
+    outlines = [_convex(sight.small) for sight in seen]
+    kept = np.ones(len(points), bool)
+    projected = []
+    for sight, outline in zip(seen, outlines, strict=True):
+        pixels, inside, blur = _project(points, cell, sight, reading)
+        wide = cv2.dilate(outline, np.ones((2 * blur + 1, 2 * blur + 1), np.uint8)) > 0
+        hit = np.zeros(len(points), bool)
+        hit[inside] = wide[pixels[inside, 1], pixels[inside, 0]]
+        kept &= hit if sight.whole else hit | ~inside
+        projected.append((pixels, inside, blur))
+    shares = []
+    for outline, (pixels, inside, blur) in zip(outlines, projected, strict=True):
+        filled = np.zeros_like(outline)
+        index = kept & inside
+        filled[pixels[index, 1], pixels[index, 0]] = 1
+        filled = cv2.dilate(filled, np.ones((2 * blur + 1, 2 * blur + 1), np.uint8))
+        shares.append(float(filled[outline > 0].mean()))
+    return float(np.mean(shares))
+
+
+def _project(
+    points: Float[np.ndarray, "n 3"], cell: float, sight: Sight, reading: CameraReading
+) -> tuple[np.ndarray, Bool[np.ndarray, "n"], int]:
+    """Pixels of points, which of them lie in the picture, and how many pixels a grid cell is wide."""
+    c2w, k = reading.c2w(sight.matrix), sight.intrinsics(reading)
+    local = (points - c2w[:3, 3]) @ c2w[:3, :3]
+    depth = np.maximum(local[:, 2], 1e-6)
+    pixels = np.floor(local[:, :2] / depth[:, None] * k[:2] + k[2:])
+    rows, cols = sight.small.shape
+    inside = (local[:, 2] > 0) & ((pixels >= 0) & (pixels < (cols, rows))).all(1)
+    distance = max(float(np.linalg.norm(c2w[:3, 3])), 1e-3)
+    blur = int(np.clip(np.ceil(0.75 * cell * max(k[0], k[1]) / distance), 1, 8))
+    return np.where(inside[:, None], pixels, 0).astype(int), inside, blur
+
+
+def _convex(mask: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """The convex hull of a mask: holes, and white parts on white, are filled."""
+    points = np.argwhere(mask)[:, ::-1].astype(np.int32)
+    filled = np.zeros(mask.shape, np.uint8)
+    return cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)

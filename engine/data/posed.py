@@ -1,0 +1,86 @@
+"""Pictures whose cameras come from files or programs: read, checked and made to views, the same way for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from engine.data.camera_check import Sight, check_views, refuse, see
+from engine.data.cameras import SRN_DISTANCE
+from engine.data.poses import right_handed
+from engine.data.reading import SRN, CameraReading
+from engine.images import Source, open_image, posed_view
+from engine.types import Views
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A picture with its camera as files hold it.
+
+    Attributes:
+        picture: See `engine.images.open_image`.
+        matrix: A rigid matrix (`engine.data.poses.read_matrix`).
+        values: fx, fy, cx, cy.
+        resolution: Height and width that those belong to; None where nobody says.
+        name: What messages call the camera.
+        picture_name: What messages call the picture.
+    """
+
+    picture: Source
+    matrix: Float[np.ndarray, "4 4"]
+    values: Float[np.ndarray, "4"]
+    resolution: tuple[int, int] | None
+    name: str
+    picture_name: str
+
+
+def posed_views(
+    given: Sequence[Posed], reading: CameraReading = SRN, distance: float = SRN_DISTANCE
+) -> tuple[list[Views], list[str]]:
+    """Pictures of one object as views: pixels as they are, transparent ones white.
+
+    Args:
+        given: Pictures with their cameras.
+        reading: How the cameras are meant.
+        distance: Usual distance of the prior's cameras, SRN units.
+
+    Returns:
+        One view per picture, and what is doubtful about them, one sentence each.
+
+    Raises:
+        ImageError: If a picture cannot be used or is of other proportions than its intrinsics.
+        DataError: If cameras and pictures do not fit each other; says what the files seem to mean instead.
+    """
+    if not given:
+        return [], []
+    pictures = [open_image(one.picture, one.picture_name) for one in given]
+    poses = [right_handed(one.matrix, reading, one.name) for one in given]
+    sights, findings = [], []
+    for one, rgba in zip(given, pictures, strict=True):
+        camera = Sight(one.name, one.matrix, one.values, one.resolution, rgba.shape[:2])
+        pixels = (rgba * 255).round().astype(np.uint8)
+        sight, found = see(camera, pixels, reading, one.picture_name)
+        sights.append(sight)
+        findings += found
+    if not any(finding.certain for finding in findings):
+        findings += check_views(sights, reading, distance)
+    doubts = refuse(findings)
+    views = [
+        _view(rgba, pose, one, reading)
+        for rgba, pose, one in zip(pictures, poses, given, strict=True)
+    ]
+    return views, doubts
+
+
+def _view(rgba: np.ndarray, pose: torch.Tensor, one: Posed, reading: CameraReading) -> Views:
+    """One picture's view; its intrinsics in pixels of the picture."""
+    values = torch.tensor(one.values, dtype=torch.float32)
+    resolution = one.resolution
+    if reading.intrinsics_width is not None or reading.focal is not None:
+        found = reading.intrinsics(one.values, one.resolution, rgba.shape[:2])
+        values, resolution = torch.tensor(found, dtype=torch.float32), None
+    return posed_view(rgba, pose, values, resolution, one.picture_name)
