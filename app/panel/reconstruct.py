@@ -138,7 +138,7 @@ class ReconstructTab:
                 page.timeline: watch.timeline(session, page.runner),
                 self.stop: gr.Button(interactive=not job.ended),
                 self.pictures.problem: present.error_html(
-                    job.error or " ".join(record.provenance["doubts"])
+                    job.error or " ".join(record.provenance.get("doubts", ()))
                 ),
                 self.generate.history: watch.history(session),
             }

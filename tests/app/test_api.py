@@ -86,7 +86,7 @@ def test_posed_pictures_are_used_as_they_are(program, served, tmp_path):
     record = program.made("/reconstruct", pictures=pictures)
     assert np.allclose(record["settings"]["cameras"], camera.srn_c2w().numpy(), atol=1e-4)
     turned = (camera.srn_c2w()[0] * torch.tensor([1, -1, -1, 1])).tolist()
-    with pytest.raises(RefusedError, match="looks away.*OpenGL's axes") as refused:
+    with pytest.raises(RefusedError, match=r"looks away.*OpenGL's axes") as refused:
         program.post("/reconstruct", pictures=[{**pictures[0], "pose": turned}])
     assert refused.value.status == 400
     half = {**pictures[0], "intrinsics": None}
