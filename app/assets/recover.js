@@ -111,6 +111,7 @@
         : 'The explorer does not answer; this page goes on by itself when it is back.');
       explorer.say(why, 10 * LOOK_MS);
     }
+    document.body.classList.toggle('lost', lost > 0);  // Gradio's own notice would lie over ours
     setTimeout(look, lost ? LOST_MS : LOOK_MS);
   }
 
