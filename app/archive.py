@@ -37,6 +37,8 @@ INDEX = "index.json"
 MOST_INDEX_BYTES = MEGABYTE
 LOOK_S = 0.5
 """Between two looks for what has changed."""
+TIDY_S = 30.0
+"""Between two looks for what may go."""
 MOST_SESSIONS = 512
 """Sessions on disk."""
 SPARE = 64 * MEGABYTE
@@ -113,7 +115,8 @@ class Archive:
         self._held: dict[str, _Files] = {}
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
-        self._tidy()
+        self._room = self._tidy()
+        self._tidied = time.monotonic()
 
     @property
     def own(self) -> Path:
@@ -151,10 +154,13 @@ class Archive:
                     private(self._place(session.token))
                     files = self._held[session.token] = self._take(session.token)
                 if files.changed(session):
-                    files.write(session, self.server, self._tidy())
+                    if time.monotonic() - self._tidied > TIDY_S:
+                        self._room, self._tidied = self._tidy(), time.monotonic()
+                    self._room -= files.write(session, self.server, self._room)
                     session.unkept = ""
             except NoRoomError as error:
                 session.unkept = str(error)
+                self._tidied = 0.0
             except (OSError, EngineError) as error:
                 log.warning("results of a tab could not be kept on disk: %s", error)
                 reason = getattr(error, "strerror", None) or error
@@ -210,13 +216,23 @@ class Archive:
         return most - sum(sizes.values())
 
     def _follow(self, sessions: Callable[[], list[Session]]) -> None:
+        seen: dict[str, object] = {}
         while not self._closed.wait(LOOK_S):
-            for session in sessions():
-                try:
-                    self.write(session)
-                except Exception:
-                    log.exception("a session could not be written")
-            session = None  # what was closed meanwhile is let go of
+            try:
+                seen = self._look(sessions(), seen)
+            except Exception:
+                log.exception("a session could not be written")
+
+    def _look(self, living: list[Session], seen: dict[str, object]) -> dict[str, object]:
+        """Write sessions that have not changed since the last look, when their outlines were `seen`; the outlines now.
+
+        Where somebody turns steps, what is shown is written when they rest.
+        """
+        outlines = {session.token: outline(session) for session in living}
+        for session in living:
+            if seen.get(session.token) == outlines[session.token]:
+                self.write(session)
+        return outlines
 
     def _place(self, token: str) -> Path:
         return self._folder.sessions / hashlib.sha256(token.encode()).hexdigest()[:40]
@@ -238,10 +254,10 @@ class _Files:
 
     def changed(self, session: Session) -> bool:
         """Whether there is something new."""
-        return _outline(session) != self._outline
+        return outline(session) != self._outline
 
-    def write(self, session: Session, server: str, room: int) -> None:
-        """Write what is new and delete what is gone.
+    def write(self, session: Session, server: str, room: int) -> int:
+        """Write what is new and delete what is gone; the bytes that were written.
 
         Args:
             session: Which.
@@ -253,23 +269,23 @@ class _Files:
             OSError: If the disk does not take it.
             TimelineError: The same.
         """
-        outline = _outline(session)
+        told = outline(session)
         with session.cv:
             records = _ended(session)
             running = tuple(r.title for r in session.history if r.state not in ENDED)
-            shown, frame = session.selection()
+            shown, frame = _shown(session)
             known = {record.id for record in records}
             index = Index(
                 server=server,
                 shown=shown.id if shown.id in known else 0,
-                frame=None if frame == len(shown.frames) - 1 else frame,
+                frame=frame,
                 prior=session.prior.name,
                 running=running,
                 pictures=len(session.slots()),
             )
-        lean = self._too_many(records)
+        lean, written = self._too_many(records), 0
         for record in records:
-            room -= self._put(record, record.id in lean, room)
+            written += self._put(record, record.id in lean, room - written)
         for number in [number for number in self._written if number not in known]:
             del self._written[number]
         entries = tuple(
@@ -283,7 +299,8 @@ class _Files:
         for path in self.lock.path.iterdir():
             if path.name not in wanted:
                 path.unlink(missing_ok=True)
-        self._outline = outline
+        self._outline = told
+        return written
 
     def read(self, priors: Priors) -> Found | None:
         """What there is; None if the index cannot be read, or there is none."""
@@ -356,13 +373,19 @@ def _ended(session: Session) -> list[Record]:
     return [record for record in session.history if record.frames and record.state in ENDED]
 
 
-def _outline(session: Session) -> object:
+def outline(session: Session) -> object:
     """What tells a session from the same with something changed that is written."""
     with session.cv:
-        shown, frame = session.selection()
+        shown, frame = _shown(session)
         told = [(r.id, r.title, r.pinned, r.trunk, _stamp(r)) for r in _ended(session)]
         running = [r.id for r in session.history if r.state not in ENDED]
         return told, running, shown.id, frame, session.prior.name, len(session.slots())
+
+
+def _shown(session: Session) -> tuple[Record, int | None]:
+    """The record that is shown, and which of its frames; None for the newest."""
+    shown, frame = session.selection()
+    return shown, None if frame == len(shown.frames) - 1 else frame
 
 
 def _stamp(record: Record) -> str:
