@@ -8,10 +8,11 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from app.archive import Archive, Found
+from app.archive import Archive
 from app.priors import Priors
 from app.records import PAPER, Display
 from app.session import Session
+from app.session_files import Found
 from app.settings import AppSettings
 from app.tokens import Tokens
 from app.uploads import Ledger

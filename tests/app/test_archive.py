@@ -202,7 +202,7 @@ def test_where_the_disk_is_full_the_page_is_told_and_all_goes_on(server, monkeyp
         raise OSError(28, "No space left on device")
 
     session = server.sessions.open()
-    monkeypatch.setattr("app.archive.runs.save", full)
+    monkeypatch.setattr("app.session_files.runs.save", full)
     record = made(server, session, 1)
     server.archive.write(session)
     assert session.unkept == (
