@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +17,7 @@ from app.settings import AppSettings
 from app.showcase import Showcase
 from engine.checkpoint import FOLDER, find_checkpoint, list_checkpoints, open_checkpoint
 from engine.device import pick_device
-from engine.errors import CheckpointError
+from engine.errors import CheckpointError, plain
 from engine.events import finish
 from engine.methods.base import Method
 from engine.noise import Noise
@@ -146,7 +147,12 @@ class Priors:
             raise CheckpointError(
                 f"{name}: found no such prior here, expected one of {', '.join(names)}; choose one of them."
             )
-        prior = Prior(name, open_method(self._folder / name, self._device))
+        try:
+            method = open_method(self._folder / name, self._device)
+        except CheckpointError as error:  # shown on the page, which is told no folder of the server
+            words = str(error).replace(f"{plain(self._folder)}{os.sep}", "")
+            raise CheckpointError(words) from error
+        prior = Prior(name, method)
         prior.prepare_frames()
         prior.greeting.result()
         return prior

@@ -20,7 +20,7 @@ import tyro
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.checkpoint import find_checkpoint, open_checkpoint
+from engine.checkpoint import find_checkpoint, open_checkpoint, read_config
 from engine.data.procedural import Category
 from engine.data.raster import composite_white
 from engine.data.shape import render_shape, scene_seed
@@ -93,8 +93,7 @@ def _draw(options: CardOptions) -> None:
 
 def trained_scenes(folder: Path) -> int:
     """Scenes the checkpoint was trained on, as its provenance says; as many as the yardsticks use where it does not."""
-    provenance = json.loads((folder / "config.json").read_text()).get("provenance", {})
-    recipe = provenance.get("recipe")
+    recipe = read_config(folder).provenance.get("recipe")
     return recipe["scenes"] if isinstance(recipe, dict) else NUM_TRAINING_SCENES
 
 

@@ -7,26 +7,29 @@ trains it (`engine.scoreboard.features_training`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from engine.checkpoint import FOLDER as CHECKPOINTS
-from engine.errors import CheckpointError, one_line
-from engine.files import replacing, write_json
+from engine.config import Bounds
+from engine.errors import CheckpointError, plain
+from engine.files import MEGABYTE, replacing, write_json
+from engine.nets.shapes import shapes_of, unbuilt
+from engine.reading import FLOATS, open_tensors, read_json
 
 FORMAT = "ssdnerf-explorer-features/1"
 FOLDER = CHECKPOINTS / "features"
+MOST_BYTES = 64 * MEGABYTE
+_Names = Annotated[tuple[str, ...], Bounds(0, 1000)]
 SIZE = 64
 """Rows and columns of what the network sees."""
 CHANNELS = (16, 32, 64, 128, 192)
@@ -113,6 +116,16 @@ def save_features(folder: Path | str, net: FeatureNet, provenance: Mapping[str, 
     return folder
 
 
+@dataclass(frozen=True)
+class _About:
+    """What `network.json` holds."""
+
+    format: Literal[FORMAT]
+    categories: _Names
+    kinds: _Names
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
 def load_features(folder: Path | str = FOLDER) -> FeatureNet:
     """The bundled network, or the one of a folder, ready to use on the CPU.
 
@@ -120,18 +133,18 @@ def load_features(folder: Path | str = FOLDER) -> FeatureNet:
         CheckpointError: If it is missing or damaged.
     """
     folder = Path(folder)
-    try:
-        about = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
-            raise ValueError(f"format {about['format']!r} instead of {FORMAT!r}")
-        net = FeatureNet(about["categories"], about["kinds"])
-        net.load_state_dict(load_file(folder / "features.safetensors"))
-    except FileNotFoundError as error:
+    if not (folder / "network.json").exists():
         raise CheckpointError(
-            f"{folder}: found no feature network; train one with python -m train.features."
-        ) from error
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{folder}: the feature network is damaged ({one_line(error)}); restore its files."
-        ) from error
+            f"{plain(folder)}: found no feature network; train one with python -m train.features."
+        )
+    about = read_json(folder / "network.json", _About, CheckpointError, "a feature network's names")
+    path, expected = folder / "features.safetensors", "a feature network's weights"
+    with open_tensors(path, CheckpointError, expected, MOST_BYTES) as file:
+        wanted = shapes_of(unbuilt(lambda: FeatureNet(about.categories, about.kinds)))
+        if problem := file.problem(wanted, FLOATS | {"I64"}):
+            raise CheckpointError(
+                f"{plain(folder)}: the feature network is damaged ({problem}); restore its files."
+            )
+        net = FeatureNet(about.categories, about.kinds)
+        net.load_state_dict({name: file.read(name) for name in wanted})
     return net.eval().requires_grad_(False)

@@ -9,7 +9,6 @@ free of plaid. Nothing here ever sees a test scene.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,14 @@ from torch import Tensor
 
 from engine.checkpoint import fingerprint, open_checkpoint, read_metrics
 from engine.config import to_json
+from engine.errors import CheckpointError
 from engine.events import Run, Step, finish
 from engine.files import write_json
 from engine.methods.base import FitOptions, Method, RenoiseOptions, SampleOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import Plaid, evaluation_psnr, plaid
+from engine.reading import read_json
 from engine.render import RenderOptions, bake, render, render_views
 from engine.training.baselines import category_of, choose_rate
 from engine.types import Camera, SceneBatch, Views
@@ -259,7 +260,8 @@ def batch_of(scenes: Sequence[Views]) -> SceneBatch:
 def save_tuning(folder: Path | str, tuning: Tuning) -> None:
     """Write chosen settings into a checkpoint's `config.json` and the search into its `metrics.json`."""
     folder = Path(folder)
-    config = json.loads((folder / "config.json").read_text())
+    path = folder / "config.json"
+    config = read_json(path, dict[str, Any], CheckpointError, "a checkpoint's config.json")
     config["settings"] |= {
         "sample": to_json(tuning.sample),
         "fit": to_json(tuning.fit),
