@@ -38,6 +38,7 @@ from engine.render import RenderOptions, render_views, to_uint8
 from engine.scoreboard.protocol import BoardOptions
 from engine.scoreboard.samples import NEIGHBOURS, SIDES, drawn
 from engine.training.baselines import NUM_TRAINING_SCENES, category_of
+from engine.training.keeping import read_log
 from engine.training.tune import PLAID_DISTANCE, PLAID_SIZE, PLAID_VIEWS, add_metrics, sample_plaid
 from engine.types import Camera
 from engine.video import contact_sheet, save_picture
@@ -221,7 +222,7 @@ def draw_curve(log: Path, path: Path) -> None:
     """Training PSNR and diffusion loss over iterations."""
     from matplotlib import pyplot
 
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = read_log(log)
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2), constrained_layout=True)
     for axis, key, title in zip(
         axes,

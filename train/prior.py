@@ -15,6 +15,8 @@ from engine.data.shape import scene_seed
 from engine.data.srn import SRNDataset
 from engine.data.srn_check import check_srn
 from engine.events import Run
+from engine.files import alone
+from engine.training import keeping
 from engine.training.loop import Recipe, TrainState, train
 from engine.training.preview import save_preview
 from engine.training.tune import settle
@@ -54,12 +56,27 @@ def train_prior(
     Returns:
         The finished checkpoint.
     """
-    begun = (folder / "state.pt").exists()
+    with alone(folder, "is training there"):
+        return (
+            yield from _train(recipe, folder, pictures, reading, changed_data, checkpoint, device)
+        )
+
+
+def _train(
+    recipe: Recipe,
+    folder: Path,
+    pictures: Path | None,
+    reading: CameraReading,
+    changed_data: bool,
+    checkpoint: Path | None,
+    device: str,
+) -> Run[Path]:
+    begun = keeping.begun(folder)
     data = yield from _scenes(recipe, folder, pictures, reading, changed_data or not begun)
     state = TrainState.fresh(recipe, len(data), device)
     state.data_key = data.key
     if begun:
-        changes = state.load(folder / "state.pt", changed_data=changed_data)
+        changes = keeping.load_state(state, folder, changed_data=changed_data)
         log.info("resuming %s at iteration %d", folder, state.step)
         if changes:
             log.info("with other settings than before: %s", ", ".join(changes))

@@ -22,7 +22,7 @@ from engine.data.base import PackedDataset
 from engine.errors import CheckpointError, EngineError
 from engine.events import Run, Step
 from engine.fields.triplane import DecoderConfig
-from engine.files import replacing
+from engine.files import save_pickle, writing
 from engine.methods.base import TrainingData
 from engine.methods.latents import LatentRecords
 from engine.methods.ssdnerf import SSDNeRF, TrainingStage, TrainOptions
@@ -31,6 +31,7 @@ from engine.noise import Noise
 from engine.training.bank import SceneBank
 from engine.training.ema import ema_decay, update_ema
 from engine.training.graph import GraphedTraining
+from engine.training.keeping import log_line, save_state, trim_log
 from engine.training.saved import read_state
 from engine.types import Camera, SceneBatch
 
@@ -156,6 +157,8 @@ class TrainState:
     """Of this run so far, over all its processes' threads."""
     data_key: str | None = None
     """Content key of the scenes (`PackedDataset.key`); None where nobody asks."""
+    window: list[dict[str, float]] = field(default_factory=list)
+    """What the iterations since the last line of the log measured."""
     graphed: GraphedTraining | None = None
 
     @classmethod
@@ -183,7 +186,11 @@ class TrainState:
         return cls(recipe, method, average, optimizers, bank)
 
     def save(self, path: Path) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state, whole or not at all.
+
+        Raises:
+            WriteError: If it cannot be written.
+        """
         state = {
             "recipe": json.dumps(to_json(self.recipe)),
             "step": self.step,
@@ -193,9 +200,9 @@ class TrainState:
             "average": self.average.state_dict(),
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
             "bank": self.bank.state_dict(),
+            "window": json.dumps(self.window),
         }
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            torch.save(state, file)
+        save_pickle(path, state)
 
     def load(self, path: Path, *, changed_data: bool = False) -> list[str]:
         """What `save` wrote, into a state of the same shape.
@@ -225,7 +232,7 @@ class TrainState:
         for name, optimizer in self.optimizers.items():
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": saved.adam[name], "param_groups": groups})
-        self.step, self.cpu_seconds = saved.step, saved.cpu_seconds
+        self.step, self.cpu_seconds, self.window = saved.step, saved.cpu_seconds, saved.window
         before, now = saved.recipe, to_json(self.recipe)
         return [
             f"{name} {before.get(name)} -> {now[name]}"
@@ -369,7 +376,8 @@ def _has_room(device: torch.device, size: int) -> bool:
 def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
     """Train to the recipe's last iteration, from wherever the state is.
 
-    Writes `state.pt`, `metrics.jsonl` (one line per `log_every` iterations). Closing the run saves the state.
+    Writes `state.pt`, the state before it and `metrics.jsonl` (one line per `log_every` iterations). Closing the run
+    saves the state.
 
     Args:
         state: Fresh, loaded or warm-started.
@@ -378,12 +386,15 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
 
     Returns:
         The averaged method with latent statistics, ready to save.
+
+    Raises:
+        WriteError: If the folder cannot be written to; the last saved state stays.
     """
-    recipe, log = state.recipe, folder / "metrics.jsonl"
-    folder.mkdir(parents=True, exist_ok=True)
-    trim_log(log, state.step)
+    recipe = state.recipe
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    trim_log(folder, state.step)
     saved, began, first = time.monotonic(), time.monotonic(), state.step
-    window: list[dict[str, float]] = []
     whole = True
     try:
         while state.step < recipe.iterations:
@@ -392,17 +403,16 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
             report = iterate(state, data)
             state.cpu_seconds += time.process_time() - began_cpu
             whole = True
-            window.append(report)
+            state.window.append(report)
             now = time.monotonic()
             if state.step % recipe.log_every == 0:
                 data.release()
-                line: dict[str, float] = window_means(window)
+                line: dict[str, float] = window_means(state.window)
                 line |= {"step": state.step, "rate": round(rate_factor(recipe, state.step), 5)}
                 line |= {"seconds": round(now - began, 1), "time": round(time.time(), 1)}
                 line["cpu_seconds"] = round(state.cpu_seconds, 1)
-                with open(log, "a") as file:
-                    file.write(json.dumps(line) + "\n")
-                window = []
+                log_line(folder, line)
+                state.window = []
             per_step = (now - began) / (state.step - first)
             yield Step(
                 stage="train",
@@ -412,11 +422,11 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
                 item=state,
             )
             if now - saved > recipe.save_every_s:
-                state.save(folder / "state.pt")
+                save_state(state, folder)
                 saved = time.monotonic()
     finally:
         if whole:  # an error inside an iteration leaves the last saved state standing
-            state.save(folder / "state.pt")
+            save_state(state, folder)
     method = finished(state)
     method.data = TrainingData(data.category, data.distance)
     return method
@@ -429,15 +439,6 @@ def window_means(window: list[dict[str, float]]) -> dict[str, float]:
         values = [report[key] for report in window if key in report]
         means[key] = round(sum(values) / len(values), 6)
     return means
-
-
-def trim_log(log: Path, step: int) -> None:
-    """Drop log lines later than `step`, which a resumed run will write again."""
-    if log.exists():
-        lines = [line for line in log.read_text().splitlines() if line.endswith("}")]
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        with replacing(log) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept))
 
 
 @torch.no_grad()

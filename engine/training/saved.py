@@ -24,6 +24,7 @@ class _Numbers:
     cpu_seconds: Annotated[float, Bounds(0.0, 1e12)]
     recipe: str
     data: Annotated[str, Bounds(0, 1000)] | None = None
+    window: Annotated[str, Bounds(0, 2**24)] = "[]"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class SavedState:
         cpu_seconds: Time they took.
         recipe: Settings that it was made with, as JSON values.
         data: Key of the scenes that it was trained on, or None where nobody noted it.
+        window: What the iterations since the last line of the log measured.
         tensors: State dicts by name: `method`, `average`, `bank`.
         adam: What each optimiser keeps, by its name, then by the number of a parameter.
     """
@@ -43,6 +45,7 @@ class SavedState:
     cpu_seconds: float
     recipe: dict[str, Any]
     data: str | None
+    window: list[dict[str, float]]
     tensors: dict[str, dict[str, Tensor]]
     adam: dict[str, dict[int, dict[str, Tensor]]]
 
@@ -69,6 +72,7 @@ def read_state(
         told = {name: content[name] for name in _Numbers.__dataclass_fields__ if name in content}
         numbers = from_json(_Numbers, told, "state")
         recipe = parse_json(numbers.recipe, dict[str, Any], "recipe")
+        window = list(parse_json(numbers.window, tuple[dict[str, float], ...], "window"))
         tensors = {name: _tensors(name, content.get(name), like) for name, like in wanted.items()}
         kept = content.get("optimizers")
         adam = {name: _adam(name, kept, module) for name, module in modules.items()}
@@ -76,7 +80,9 @@ def read_state(
         raise CheckpointError(
             f"{plain(path)}: does not fit this recipe ({sentence_part(error)}); train into another folder or remove it."
         ) from error
-    return SavedState(numbers.step, numbers.cpu_seconds, recipe, numbers.data, tensors, adam)
+    return SavedState(
+        numbers.step, numbers.cpu_seconds, recipe, numbers.data, window, tensors, adam
+    )
 
 
 def _tensors(part: str, found: Any, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

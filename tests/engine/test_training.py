@@ -11,11 +11,12 @@ import torch
 from engine.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
 from engine.data.pack import pack_scenes
 from engine.data.procedural import CHAIRS, VEHICLES
-from engine.errors import CheckpointError, EngineError
+from engine.errors import CheckpointError, EngineError, WriteError
 from engine.events import finish
 from engine.methods.base import SampleOptions
 from engine.noise import Noise
 from engine.training.ema import ema_decay, update_ema
+from engine.training.keeping import load_state, read_log, trim_log
 from engine.training.loop import (
     TrainState,
     finished,
@@ -24,10 +25,10 @@ from engine.training.loop import (
     scene_order,
     stage_of,
     train,
-    trim_log,
     warmup_factor,
 )
 from engine.training.preview import save_preview
+from tests.full_disk import files_of_at_most
 from train.recipes import RECIPES
 
 SMOKE = dataclasses.replace(RECIPES["smoke"], scenes=6, views=6, size=32)
@@ -44,11 +45,11 @@ def tensors(state: TrainState, path) -> dict:
     return torch.load(path, weights_only=True)
 
 
-def assert_same(a, b, where="state"):
+def assert_same(a, b, where="state", but=""):
     assert type(a) is type(b), where
     if isinstance(a, dict):
         assert a.keys() == b.keys(), where
-        for key in a:
+        for key in a.keys() - {but}:
             assert_same(a[key], b[key], f"{where}.{key}")
     elif isinstance(a, torch.Tensor):
         assert torch.equal(a, b), where
@@ -233,8 +234,120 @@ def test_average_follows_the_closed_form():
 def test_log_is_trimmed_to_the_state(tmp_path):
     log = tmp_path / "metrics.jsonl"
     log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"ste')
-    trim_log(log, 2)
+    trim_log(tmp_path, 2)
     assert log.read_text() == '{"step": 1}\n{"step": 2}\n'
+    assert list(tmp_path.iterdir()) == [log]
+
+
+def test_a_damaged_log_is_put_aside_and_what_can_be_read_of_it_goes_on(tmp_path, caplog):
+    log = tmp_path / "metrics.jsonl"
+    damaged = b'{"step": 1, "a": 1}\n\xff\x00\n[3]\n{"step": "4"}\n{"step": 5}\n'
+    log.write_bytes(damaged)
+    trim_log(tmp_path, 9)
+    assert log.read_text() == '{"step": 1, "a": 1}\n{"step": 5}\n'
+    assert (tmp_path / "metrics-damaged.jsonl").read_bytes() == damaged
+    assert "3 of 5 lines cannot be read" in caplog.text
+    assert read_log(log) == [{"step": 1, "a": 1}, {"step": 5}]
+
+
+@pytest.fixture
+def trained(data, tmp_path):
+    """A folder with two states, and their iterations."""
+    recipe = dataclasses.replace(SMOKE, iterations=3, save_every_s=0.0, log_every=1)
+    run = train(TrainState.fresh(recipe, len(data)), data, tmp_path)
+    next(run)
+    next(run)
+    run.close()
+    steps = [
+        torch.load(tmp_path / name, weights_only=True)["step"]
+        for name in ("state.pt", "state-before.pt")
+    ]
+    assert steps == [2, 1]
+    return recipe, tmp_path
+
+
+def flipped(path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "a bit": lambda path: flipped(path, path.stat().st_size // 2),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-1000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_state_before_a_damaged_one_is_taken_and_that_is_said(damage, trained, data, caplog):
+    recipe, folder = trained
+    whole = TrainState.fresh(recipe, len(data))
+    finish(train(whole, data, folder / "twin"))
+    DAMAGES[damage](folder / "state.pt")
+    state = TrainState.fresh(recipe, len(data))
+    assert load_state(state, folder) == []
+    assert state.step == 1
+    assert "state.pt: " in caplog.text
+    assert "going on from the state before it" in caplog.text
+    finish(train(state, data, folder))
+    assert_same(tensors(whole, folder / "a.pt"), tensors(state, folder / "b.pt"), but="cpu_seconds")
+    again = TrainState.fresh(recipe, len(data))
+    caplog.clear()
+    load_state(again, folder)
+    assert again.step == 3
+    assert not caplog.text
+
+
+def test_where_no_state_is_whole_that_is_told(trained, data):
+    recipe, folder = trained
+    for name in ("state.pt", "state-before.pt"):
+        DAMAGES["a bit"](folder / name)
+    with pytest.raises(
+        CheckpointError, match=r"state\.pt: damaged .*; .*state-before\.pt: damaged"
+    ):
+        load_state(TrainState.fresh(recipe, len(data)), folder)
+
+
+def test_a_state_of_another_recipe_is_no_reason_to_take_an_older_one(trained, data):
+    recipe, folder = trained
+    DAMAGES["gone"](folder / "state-before.pt")
+    TrainState.fresh(recipe, len(data)).save(folder / "state-before.pt")
+    unet = dataclasses.replace(SMOKE.model.unet, base=8)
+    other = dataclasses.replace(SMOKE, model=dataclasses.replace(SMOKE.model, unet=unet))
+    TrainState.fresh(other, len(data)).save(folder / "state.pt")
+    with pytest.raises(CheckpointError, match="does not fit this recipe"):
+        load_state(TrainState.fresh(recipe, len(data)), folder)
+
+
+def test_a_full_disk_ends_a_run_in_one_sentence_and_what_was_saved_stays(trained, data):
+    recipe, folder = trained
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    state = TrainState.fresh(recipe, len(data))
+    load_state(state, folder)
+    with files_of_at_most(10_000), pytest.raises(WriteError, match="larger than the disk"):
+        finish(train(state, data, folder))
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert after.pop("metrics.jsonl").startswith(before.pop("metrics.jsonl"))
+    assert after == before
+
+
+def test_a_window_of_the_log_survives_a_stop_in_its_midst(data, tmp_path):
+    recipe = dataclasses.replace(SMOKE, iterations=4, log_every=4)
+    finish(train(TrainState.fresh(recipe, len(data)), data, tmp_path / "whole"))
+    run = train(TrainState.fresh(recipe, len(data)), data, tmp_path / "cut")
+    next(run)
+    next(run)
+    run.close()
+    state = TrainState.fresh(recipe, len(data))
+    load_state(state, tmp_path / "cut")
+    finish(train(state, data, tmp_path / "cut"))
+    lines = [read_log(tmp_path / name / "metrics.jsonl")[0] for name in ("whole", "cut")]
+    for line in lines:
+        for name in ("seconds", "time", "cpu_seconds"):
+            line.pop(name)
+    assert lines[0] == lines[1]
 
 
 def test_a_preview_shows_scenes_above_samples_however_few_there_are(tmp_path):
