@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from engine.content import file_key
 from engine.data.reading import SRN, CameraReading
-from engine.errors import ConfigError
+from engine.errors import ConfigError, plain
 from train.arguments import Mode, check_range, open_method
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CHECKED_PICTURES = 8
 """Pictures of each scene that are compared with their cameras before anything is measured."""
+UNIMPORTANT = ("name", "save_every_s", "log_every", "preview_every")
+"""Settings of a recipe that do not change what it makes."""
 Small = tuple[str | None, str | None]
 """Checkpoints of one and of two stages, or none."""
 
@@ -224,6 +226,7 @@ class Scoreboard:
     def _small_priors(self, options: BoardOptions, ranks: Ranks) -> Run[Small]:
         """The checkpoints of one and of two stages: the named ones, or those of the category's recipes."""
         from engine.config import to_json
+        from engine.content import key_of
         from engine.scoreboard.kept import kept
         from train.prior import run_folder
         from train.recipes import RECIPES
@@ -243,6 +246,8 @@ class Scoreboard:
                 part.unlink(missing_ok=True)
             key = key_of(to_json(recipes))
             yield from kept(part, key, mine, lambda: self._train(recipes))
+        for path, recipe in zip((one, two), recipes, strict=True):
+            check_recipe(path, recipe)
         return str(one), str(two)
 
     def _train(self, recipes: list[Recipe]) -> Run[str]:
@@ -262,28 +267,47 @@ class Scoreboard:
 
         networks, files = {}, {}
         if self.samples:
+            from engine.checkpoint import digest
             from engine.scoreboard.features import features, load_features
 
             small = load_features()
             networks["small"] = lambda images: features(small, images)
+            files["small"] = digest(*small.state_dict().values())
         if self.inception is not None:
             from engine.scoreboard.perceptual import inception_metric
 
             networks["inception"] = inception_metric(self.inception, run_foreign_code=True)
-            files["inception"] = file_digest(self.inception)
+            files["inception"] = file_key(self.inception)
         perceptual = None
         if self.lpips is not None:
             from engine.scoreboard.perceptual import lpips_metric
 
             perceptual = lpips_metric(self.lpips)
-            files["lpips"] = file_digest(self.lpips)
+            files["lpips"] = file_key(self.lpips)
         return Instruments(perceptual, networks, files)
 
 
-def file_digest(path: Path) -> str:
-    """A short name of what a file holds."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+def check_recipe(checkpoint: Path, recipe: Recipe) -> None:
+    """Refuse a checkpoint that another recipe of this name has made.
+
+    Raises:
+        ConfigError: If settings differ from those that it was trained with.
+    """
+    from engine.checkpoint import read_config
+    from engine.config import to_json
+
+    before = read_config(checkpoint).provenance.get("recipe", {})
+    now = to_json(recipe)
+    changed = [
+        f"{name} {before[name]} -> {now[name]}"
+        for name in now
+        if name not in UNIMPORTANT and name in before and before[name] != now[name]
+    ]
+    if changed:
+        raise ConfigError(
+            f"{checkpoint}: was trained by another recipe than {recipe.name} is now ({plain(', '.join(changed))}); remove "
+            f"{checkpoint.parent} to train it anew, or name priors with --one-stage and --two-stage."
+        )
 
 
 def set_threads(threads: int, world: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.checkpoint import fingerprint
+from engine.checkpoint import fingerprint, model_key
 from engine.config import to_json
 from engine.content import key_of
 from engine.data.procedural import Category
@@ -30,6 +30,7 @@ from engine.scoreboard.entries import (
     fitting_entries,
     mean_pictures,
 )
+from engine.scoreboard.gallery import INPUT, SAMPLE, SEEN
 from engine.scoreboard.kept import Ranks, kept
 from engine.scoreboard.markdown import markdown
 from engine.scoreboard.measure import Perceptual, Task, measure
@@ -40,7 +41,7 @@ from engine.scoreboard.samples import Features, Gauge, measure_samples
 from engine.scoreboard.scenes import TestScene
 from engine.training.baselines import TrainingScenes, choose_rate, no_prior_options
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever what is measured changes; parts of another number are measured anew."""
 
 
@@ -125,6 +126,7 @@ def scoreboard(
         "samples": samples,
         "published": published(category.name),
     }
+    drop_other_pictures(out / "pictures", work.tasks, options.samples)
     write_json(out / "scoreboard.json", results)
     with replacing(out / "scoreboard.md") as temporary:
         temporary.write_text(markdown(results), encoding="utf-8")
@@ -144,6 +146,23 @@ def check_players(players: Players, category: Category) -> None:
                 f"{method.checkpoint}: was trained on {method.data.category or 'other data'}, expected a prior of "
                 f"{category.name}; name one with --checkpoint."
             )
+
+
+def drop_other_pictures(folder: Path, tasks: Sequence[Task], samples: int) -> None:
+    """Remove what an earlier run of other settings left among the pictures, which the page would show beside these figures."""
+    pairs = {(task.scene, task.num_views) for task in tasks}
+    shown = {(task.scene, task.num_views, task.entry) for task in tasks}
+    for path in folder.glob("*.png"):
+        if found := SEEN.fullmatch(path.name):
+            scene, views, entry = int(found[1]), int(found[2]), found[4]
+            stays = (scene, views) in pairs if entry == "truth" else (scene, views, entry) in shown
+        elif found := INPUT.fullmatch(path.name):
+            stays = (int(found[1]), int(found[2])) in pairs
+        else:
+            found = SAMPLE.fullmatch(path.name)
+            stays = found is None or int(found[1]) < samples
+        if not stays:
+            path.unlink()
 
 
 class _Work:
@@ -209,7 +228,8 @@ class _Work:
         method, options = self.players.prior, self.options
         fit = to_json(no_prior_options(method, 0.0, count))
         scenes = options.rate_scenes if count in FEW else max(1, options.rate_scenes // 2)
-        key = key_of(PROTOCOL, self.prior.weights, fit, scenes, options.size, options.seed)
+        prior = [self.prior.weights, self.prior.model]
+        key = key_of(PROTOCOL, prior, self.data, fit, scenes, options.size, options.seed)
 
         def compute() -> Run[float]:
             return choose_rate(
@@ -225,7 +245,8 @@ class _Work:
 
     def _mean_image(self) -> Run[Tensor]:
         """The mean training pictures, which take minutes: the last process makes them."""
-        path = self.out / "parts" / "mean_image.npy"
+        key = key_of(PROTOCOL, self.data, self.options.size)
+        path = self.out / "parts" / f"mean_image-{key}.npy"
 
         def compute() -> Run[str]:
             mean = yield from mean_pictures(self.training, self.options.size)
@@ -235,8 +256,10 @@ class _Work:
                 temporary.write_bytes(data.getvalue())
             return path.name
 
-        key = key_of(PROTOCOL, self.data, self.options.size)
-        yield from kept(path.with_suffix(".json"), key, self._last, compute)
+        note = path.with_suffix(".json")
+        if self._last and not path.is_file():
+            note.unlink(missing_ok=True)
+        yield from kept(note, key, self._last, compute)
         return torch.from_numpy(np.load(path))
 
     @property
@@ -309,9 +332,9 @@ class _Work:
             PROTOCOL,
             self.settings()["sample"],
             [self.options.samples, self.options.seed, self.options.size, self.options.quality],
-            self.prior.weights,
+            [self.prior.weights, self.prior.model],
             self.data,
-            {name: fingerprint(method) for name, method in small.items()},
+            {name: [fingerprint(method), model_key(method)] for name, method in small.items()},
             dict(self.instruments.files),
         )
         path = self.out / "parts" / "samples.json"

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from engine.checkpoint import digest, fingerprint
+from engine.checkpoint import digest, fingerprint, model_key
 from engine.config import to_json
 from engine.events import Run, Step, finish
 from engine.methods.base import FitOptions, Method, fit_options_for
@@ -46,15 +46,16 @@ class Entry(Protocol):
 
 @dataclass(frozen=True)
 class Contender:
-    """A method with the digest of its weights."""
+    """A method with the digest of its weights, and the key of how they are used."""
 
     method: Method
     weights: str
+    model: str
 
     @classmethod
     def of(cls, method: Method) -> Contender:
         """A method that takes part."""
-        return cls(method, fingerprint(method))
+        return cls(method, fingerprint(method), model_key(method))
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Fit:
         """Weights and test-time settings."""
         return {
             "weights": self.contender.weights,
+            "model": self.contender.model,
             "fit": to_json(self.options(num_views)),
             "seed": self.seed,
             "quality": self.quality,
@@ -99,7 +101,8 @@ class MeanCode:
 
     def settings(self, num_views: int) -> dict[str, Any]:
         """The weights."""
-        return {"weights": self.contender.weights, "quality": self.quality}
+        contender = self.contender
+        return {"weights": contender.weights, "model": contender.model, "quality": self.quality}
 
     def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
         """The same pictures from the same places."""

@@ -24,6 +24,8 @@ from engine.ops.metrics import evaluation_psnr
 BUDGET = 13 * 2**20
 """Characters that the scenes' pictures may take on the page; what does not fit stays in the folder."""
 SEEN = re.compile(r"(\d+)-(\d+)-(\d+)-(\w+)\.png")
+INPUT = re.compile(r"(\d+)-(\d+)-input\.png")
+SAMPLE = re.compile(r"(?:sample|nearest)-(\d+)(?:-\d+)?\.png")
 SIDE = re.compile(r"sample-(\d+)-(\d+)\.png")
 
 

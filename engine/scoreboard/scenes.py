@@ -10,11 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.checkpoint import digest
+from engine.content import key_of
 from engine.data.procedural import Category
 from engine.data.shape import Shape, scene_seed
 from engine.fields.base import Field
 from engine.render import Quality, RenderOptions, render_views
 from engine.scoreboard.geometry import Surface, surface_of
+from engine.training.baselines import soups_key
 from engine.types import Views
 
 
@@ -79,9 +81,11 @@ class TestScene(Scene):
         return self.category.views("test", self.index, self.size, places)
 
     def fingerprint(self, places: tuple[int, ...]) -> str:
-        """A short name of the pictures from some places: another generator, another scene."""
+        """A short name of the object and of its pictures from some places: another generator, another scene."""
         if places not in self._fingerprints:
-            self._fingerprints[places] = digest(self.given(places).images)
+            given = self.given(places)
+            seen = digest(given.images, given.camera.c2w, given.camera.intrinsics)
+            self._fingerprints[places] = key_of(soups_key([self.shape.soup()]), seen)
         return self._fingerprints[places]
 
 

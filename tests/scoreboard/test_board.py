@@ -12,6 +12,7 @@ from engine.data.procedural import CHAIRS, VEHICLES
 from engine.errors import ConfigError
 from engine.events import finish
 from engine.methods.base import FitOptions
+from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.methods.toy import ToyMethod, toy_car
 from engine.noise import Noise
 from engine.render import RenderOptions, render_views
@@ -306,3 +307,34 @@ def test_without_the_small_priors_the_board_says_how_to_make_them(tmp_path, chea
     results = run(tmp_path, options)
     assert "--two-stage" in results["ablation"]["note"]
     assert results["views"] == {} == results["samples"]
+
+
+def test_pictures_of_an_earlier_run_are_not_shown_beside_these_figures(tmp_path):
+    kept = ["000-01-input", "000-01-032-truth", "000-01-032-ours", "sample-001-2", "nearest-001"]
+    gone = ["001-01-input", "001-01-032-truth", "000-02-032-ours", "000-01-032-A0_equal"]
+    gone += ["sample-002-0", "nearest-002"]
+    for name in [*kept, *gone, "mine"]:
+        (tmp_path / f"{name}.png").write_bytes(b"")
+    board_module.drop_other_pictures(tmp_path, [Task("ours", 1, 0)], samples=2)
+    assert {path.stem for path in tmp_path.iterdir()} == {*kept, "mine"}
+
+
+def test_a_method_drawn_otherwise_or_another_object_has_other_keys():
+    method = CountingMethod()
+    before = Contender.of(method)
+    method.config = dataclasses.replace(SSDNeRFConfig(), dt_gamma_scale=0.25)
+    assert Contender.of(method).weights == before.weights
+    assert Contender.of(method).model != before.model
+    plain = TestScene(VEHICLES, 0, SIZE)
+    beyond = dataclasses.replace(VEHICLES, build=lambda seed: hidden(VEHICLES.build(seed)))
+    other = TestScene(beyond, 0, SIZE)
+    assert torch.equal(plain.given((64,)).images, other.given((64,)).images)
+    assert plain.fingerprint((64,)) != other.fingerprint((64,))
+    assert plain.fingerprint((64,)) == TestScene(VEHICLES, 0, SIZE).fingerprint((64,))
+
+
+def hidden(shape):
+    """A shape with a further triangle inside, which no picture shows."""
+    soup = shape.soup()
+    centre = soup.vertices.mean(0)
+    return dataclasses.replace(shape, vertices=np.concatenate([shape.vertices, centre[None]]))

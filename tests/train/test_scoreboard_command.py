@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from engine.checkpoint import open_checkpoint, read_metrics
+from engine.errors import ConfigError
 from engine.events import finish
 from engine.scoreboard import kept
 from engine.scoreboard.kept import Ranks
@@ -48,6 +49,17 @@ def test_missing_small_priors_are_trained_once(command, tmp_path):
     assert {step.stage for step in steps} == {"dataset", "train"}
     again = finish(command._small_priors(BoardOptions(), Ranks()), pytest.fail)
     assert again == first
+
+
+def test_small_priors_of_another_recipe_are_not_taken(command, monkeypatch):
+    finish(command._small_priors(BoardOptions(), Ranks()))
+    name = "vehicles-two-stage"
+    quieter = dataclasses.replace(SMALL[name], log_every=7)
+    monkeypatch.setitem(RECIPES, name, quieter)
+    finish(command._small_priors(BoardOptions(), Ranks()), pytest.fail)
+    monkeypatch.setitem(RECIPES, name, dataclasses.replace(SMALL[name], iterations=3))
+    with pytest.raises(ConfigError, match=r"iterations 2 -> 3\); remove runs/vehicles-two-stage"):
+        finish(command._small_priors(BoardOptions(), Ranks()))
 
 
 def test_a_run_that_was_killed_before_its_settings_were_chosen_goes_on(command, tmp_path):
