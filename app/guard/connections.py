@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from weakref import WeakSet
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -17,7 +15,7 @@ UNREAD_S = 60.0
 MOST_OF_ONE, MOST = 256, 2048
 """Connections of one address, and of all; a trusted proxy's count among all only."""
 
-_open: dict[str, WeakSet[asyncio.BaseTransport]] = defaultdict(WeakSet)
+_open: dict[str, list[PatientProtocol]] = {}
 
 
 class PatientProtocol(H11Protocol):
@@ -34,7 +32,7 @@ class PatientProtocol(H11Protocol):
         self._head: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         address = network(self.client[0]) if self.client else ""
-        if not _admit(address, transport, address in self.proxies):
+        if not _admit(address, self, address in self.proxies):
             transport.abort()
             return
         self._await_head()
@@ -73,6 +71,11 @@ class PatientProtocol(H11Protocol):
             self._unread.cancel()
             self._unread = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether the head of a request is missing."""
+        return self._head is not None
+
     def _await_head(self) -> None:
         self._head = self.loop.call_later(HEAD_S, self.transport.abort)
 
@@ -82,15 +85,22 @@ class PatientProtocol(H11Protocol):
             self._head = None
 
 
-def _admit(address: str, transport: asyncio.BaseTransport, proxy: bool) -> bool:
-    """Count a connection; whether there is room for it."""
-    for known in [address, *(name for name, held in _open.items() if not held)]:
-        for closing in [one for one in _open[known] if one.is_closing()]:
-            _open[known].discard(closing)
-        if not _open[known] and known != address:
+def _admit(address: str, connection: PatientProtocol, proxy: bool) -> bool:
+    """Count a connection; whether there is room for it, if need be that of one that has not asked for anything."""
+    for known in list(_open):
+        held = [one for one in _open[known] if not one.transport.is_closing()]
+        if held:
+            _open[known] = held
+        else:
             del _open[known]
-    everybody = sum(len(held) for held in _open.values())
-    if everybody >= MOST or (not proxy and len(_open[address]) >= MOST_OF_ONE):
+    held = _open.setdefault(address, [])
+    if len(held) >= MOST_OF_ONE and not proxy:
+        idle = next((one for one in held if one.waits), None)
+        if idle is None:
+            return False
+        held.remove(idle)
+        idle.transport.abort()
+    if sum(len(held) for held in _open.values()) >= MOST:
         return False
-    _open[address].add(transport)
+    held.append(connection)
     return True

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import gradio as gr
 import msgspec
@@ -60,6 +61,9 @@ class Door:
         if scope["type"] != "http" or allowed is None or not allowed.fullmatch(scope["path"]):
             await _answer("There is nothing here.", 404)(scope, receive, send)
             return
+        if scope["path"] == f"{API}/queue/data" and not self._has_called(scope):
+            await _answer("Nothing was asked under this session_hash.", 404)(scope, receive, send)
+            return
         scope = _without_range(scope)
         if scope["method"] == "POST" and _is_form(scope):
             await self._take(scope, receive, send)
@@ -78,6 +82,11 @@ class Door:
         headers = [(name, value) for name, value in scope["headers"] if name not in LENGTHS]
         headers.append((b"content-length", str(len(body)).encode()))
         await self._forward({**scope, "headers": headers}, _once(body, receive), send)
+
+    def _has_called(self, scope: Scope) -> bool:
+        """Whether there is anything to tell the page that a request names."""
+        named = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])
+        return named[0] in self._panel._queue.pending_messages_per_session
 
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Gradio take files, if there is room for them, and note whose they are."""
@@ -148,21 +157,20 @@ class Door:
             index = next((i for i, fn in fns.items() if fn.api_name == name), None)
         if not _is_index(index) or index not in fns:
             raise NotUnderstoodError("Found the name of no function, expected one of /info's.")
-        expected = [block for block in fns[index].inputs if not block.skip_api]
-        if not isinstance(data, list) or len(data) not in (
-            len(expected),
-            len(fns[index].inputs),
-        ):
-            raise NotUnderstoodError(f"Expected data as a list of {len(expected)} values.")
+        expected = len(fns[index].inputs)
+        if not isinstance(data, list) or len(data) != expected:
+            raise NotUnderstoodError(f"Expected data as a list of {expected} values.")
         if name is None or session is not None:
             _check_session(session)
-        trigger = asked.get("trigger_id")
+        trigger, event = asked.get("trigger_id"), asked.get("event_data")
+        if not isinstance(event, (dict, type(None))):
+            raise NotUnderstoodError("Expected event_data as an object.")
         return {
             "fn_index": index,
             "data": data,
             "session_hash": session,
             "trigger_id": trigger if _is_index(trigger) else None,
-            "event_data": asked.get("event_data"),
+            "event_data": event,
         }
 
 

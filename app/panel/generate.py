@@ -11,6 +11,7 @@ import gradio as gr
 
 from app import present, tasks
 from app.panel import watch
+from app.panel.blocks import picked_number
 from app.panel.parts import clickable, mode_choice, seed_row
 from app.panel.stage import Page
 from app.session import Session
@@ -110,7 +111,7 @@ def build(page: Page) -> GenerateTab:
 
     def take(event: gr.EventData, request: gr.Request) -> tuple[int, str, str]:
         session = page.session(request)
-        chosen = int(event._data["value"])
+        chosen = picked_number(event)
         if chosen in session.prior.showcase.seeds:
             session.stop(page.runner)
             session.add(session.prior.showcase.record(chosen))

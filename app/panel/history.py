@@ -11,6 +11,7 @@ import gradio as gr
 from app import present, runs
 from app.again import fit_settings, take_picture
 from app.panel import watch
+from app.panel.blocks import picked_number
 from app.panel.fields import SETTINGS
 from app.panel.generate import GenerateTab
 from app.panel.parts import script
@@ -73,13 +74,13 @@ class HistoryTab:
     def choose(self, event: gr.EventData, request: gr.Request) -> tuple[str, str]:
         """Show a card's record, if there is one with that number, and bring the page up to date."""
         session = self.page.session(request)
-        session.select(int(event._data["value"]))
+        session.select(picked_number(event))
         return watch.timeline(session, self.page.runner), watch.history(session)
 
     def reuse(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Put a record's prior, seed and settings back into the tab that made it."""
         session = self.page.session(request)
-        record = session.record(int(event._data["value"]))
+        record = session.record(picked_number(event))
         if record is None:
             return {self.problem: ""}
         mode = dict(record.provenance.get("settings", {})).get("mode", "ours")
@@ -136,7 +137,7 @@ class HistoryTab:
     ) -> dict[Any, Any]:
         """Make a record's picture, from where the view stands, the first one for its prior to reconstruct from."""
         session = self.page.session(request)
-        record = session.record(int(event._data["value"]))
+        record = session.record(picked_number(event))
         if record is None or not record.frames:
             return {self.problem: ""}
         update = self._with_prior(session, record, fitting, making)

@@ -15,7 +15,7 @@ import numpy as np
 
 from app import present
 from app.examples import EXAMPLES, Example
-from app.panel.blocks import Brush, Picture
+from app.panel.blocks import Brush, Picture, picked_number
 from app.panel.parts import clickable
 from app.panel.stage import Page
 from app.records import home
@@ -292,7 +292,7 @@ class Pictures:
 
     def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Put a bundled picture and its camera into the first slot."""
-        example = EXAMPLES[int(event._data["value"])]
+        example = EXAMPLES[picked_number(event, len(EXAMPLES) - 1)]
         return str(example.path), example.azimuth, example.elevation, example.distance
 
 

@@ -10,6 +10,7 @@ import gradio as gr
 
 from app.jobs import JobRunner
 from app.panel import watch
+from app.panel.blocks import picked, picked_number
 from app.panel.parts import clickable
 from app.priors import Priors
 from app.records import home
@@ -96,12 +97,12 @@ def wire_stage(page: Page, history: gr.HTML) -> None:
 
     def press(event: gr.EventData, request: gr.Request) -> str:
         session = page.session(request)
-        press_tool(session, str(event._data["value"]))
+        press_tool(session, picked(event))
         return toolbar_html(session)
 
     def bring_back(event: gr.EventData, request: gr.Request) -> tuple[str, str]:
         session = page.session(request)
-        session.select(int(event._data["value"]))
+        session.select(picked_number(event))
         return watch.timeline(session, page.runner), watch.history(session)
 
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -13,7 +13,7 @@ import uvicorn
 from app.explorer import Explorer
 from app.jobs import JobRunner
 from app.priors import Prior
-from app.server import create_app
+from app.server import configured, create_app
 from app.session import Session
 from app.settings import AppSettings
 from engine.methods.toy import ToyConfig, ToyMethod
@@ -50,7 +50,9 @@ class Served:
 def served() -> Iterator[Served]:
     method = ToyMethod(ToyConfig(step_seconds=0.01))
     app = create_app(AppSettings(checkpoint="toy", grace_s=0.0), method)
-    config = uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1)
+    config = configured(
+        app, AppSettings(), port=0, log_level="critical", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

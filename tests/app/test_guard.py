@@ -441,3 +441,11 @@ def test_one_address_has_few_connections_and_gets_them_back(listening):
             return " 200 " in answer(connection)
 
     until(again, "room for another connection")
+
+
+def test_connections_that_ask_nothing_keep_nobody_out(listening):
+    with contextlib.ExitStack() as held:
+        for _ in range(40):
+            held.enter_context(opened(listening, b"GET / HTTP/1.1\r\nHost: local"))
+        with opened(listening, POST % (b"", b"")) as connection:
+            assert " 200 " in answer(connection)

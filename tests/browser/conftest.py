@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from app.explorer import Explorer
-from app.server import create_app
+from app.server import configured, create_app
 from app.settings import AppSettings
 from engine.methods.toy import ToyConfig, ToyMethod
 from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
@@ -27,9 +27,7 @@ CANVASES = "[...document.querySelectorAll('canvas')].map(c => [c.width, c.height
 @contextmanager
 def serving(app) -> Iterator[tuple[str, Explorer]]:
     """An application behind a port of this machine, ready for everything."""
-    config = uvicorn.Config(
-        app, port=0, log_level="error", ws_per_message_deflate=False, timeout_graceful_shutdown=1
-    )
+    config = configured(app, AppSettings(), port=0, log_level="error", timeout_graceful_shutdown=1)
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()

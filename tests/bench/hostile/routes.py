@@ -63,9 +63,14 @@ class Page:
         config = json.loads(target.get("/config").body)
         self.calls = [(one["id"], len(one["inputs"])) for one in config["dependencies"]]
         self.session = json.loads(target.post("/api/sessions", {}).body)["session"]
-        load = next(one for one in config["dependencies"] if len(one["inputs"]) == 2)
+        load = next(
+            one
+            for one in config["dependencies"]
+            if len(one["inputs"]) == 2 and any(event == "load" for _, event in one["targets"])
+        )
         data = {"fn_index": load["id"], "data": [False, self.token], "session_hash": self.hash}
-        target.post("/gradio_api/run/predict", data)
+        opened = target.post("/gradio_api/run/predict", data)
+        assert opened.status == 200, opened.sentence
 
     @property
     def paths(self) -> list[str]:
