@@ -127,6 +127,8 @@ class Priors:
         with self._lock:
             known = self._opening.get(name)
             if known is None or (known.done() and known.exception()):
+                if name not in (there for _, there in self.choices):
+                    return self._worker.submit(self._open, name)  # to be told, and forgotten
                 known = self._opening[name] = self._worker.submit(self._open, name)
                 self._worker.submit(self._prepare, known)
             return known

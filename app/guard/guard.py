@@ -20,8 +20,10 @@ from app.settings import AppSettings
 
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
 PROXIES_ONLY = (*FORWARDED, b"x-forwarded-port", b"x-forwarded-prefix", b"x-gradio-server")
-FILES = re.compile(r"/gradio_api/(upload|component_server)/?|/api/sessions/[^/]+/files")
+FILES = re.compile(r"/gradio_api/upload/?|/api/sessions/[^/]+/files")
 """Where files are sent to."""
+PAINTINGS, PAINTING_BYTES = "/gradio_api/component_server", 5 << 20
+"""Where painted masks are sent to, and their longest body."""
 LONGEST_PATH, LONGEST_PART = 2048, 255
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LOCKED = Path(__file__).resolve().parent.parent / "assets" / "locked.html"
@@ -223,6 +225,8 @@ class Guard:
         """Let a request through, in bounds."""
         files = FILES.fullmatch(scope["path"]) is not None
         most = ((self._settings.max_upload_mb + 1) << 20) if files else PLAIN_BYTES
+        if scope["path"].startswith(PAINTINGS):
+            most = PAINTING_BYTES
         body = Body(receive, most, FILE_S if files else PLAIN_S)
         body.expect(first(scope["headers"], b"content-length"))
         started = False

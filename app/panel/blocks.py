@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components.base import server
 from gradio.data_classes import ValidationError
 from gradio.exceptions import ComponentProcessingError
 
@@ -83,51 +82,6 @@ class Panel(gr.Blocks):
         except Exception as error:
             log.exception("a handler of the panel failed")
             raise _told(INTERNAL) from error
-
-
-class Picture(gr.Image):
-    """A picture's box that hands on the file that was sent, unopened: `engine.images` opens pictures, and says what is wrong."""
-
-    is_template = True
-
-    def preprocess(self, payload: gr.components.image.ImageData | None) -> str | None:
-        """The file's path, or None where the box is empty."""
-        return None if payload is None else payload.path
-
-
-class Brush(gr.ImageEditor):
-    """An image editor that keeps few paintings, and none that nobody asks for; it opens none."""
-
-    is_template = True
-    MOST_PAINTINGS = 32
-    MOST_LAYERS = 4
-
-    def preprocess(self, payload: gr.components.image_editor.EditorData | None) -> Any:
-        """The first painted layer as a picture file: its bytes or its path; None if nothing was painted."""
-        if payload is None:
-            return None
-        painting = payload if payload.id is None else self.blob_storage.pop(payload.id, None)
-        layer = next(
-            (one for one in (painting.layers if painting else []) if one is not None), None
-        )
-        return layer if layer is None or isinstance(layer, bytes) else layer.path
-
-    @server
-    def accept_blobs(self, data: gr.components.image_editor.AcceptBlobs) -> None:
-        """Keep one picture of a painting until the painting is taken.
-
-        Raises:
-            gr.Error: If the message is none of the editor's.
-        """
-        told = data.data
-        index = str(told.get("index") or "null")
-        if len(data.files) != 1 or len(str(told.get("id", ""))) > 64 or "type" not in told:
-            raise gr.Error(STRANGE, print_exception=False)
-        if index != "null" and not (index.isdecimal() and int(index) < self.MOST_LAYERS):
-            raise gr.Error(STRANGE, print_exception=False)
-        super().accept_blobs(data)
-        while len(self.blob_storage) > self.MOST_PAINTINGS:
-            self.blob_storage.pop(next(iter(self.blob_storage)))
 
 
 def fits(block: Any, value: Any) -> bool:

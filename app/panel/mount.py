@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gradio as gr
+from gradio import route_utils, routes
+from gradio.route_utils import GradioMultiPartParser
 from starlette.applications import Starlette
+from starlette.formparsers import MultiPartException
 
 from app.examples import FOLDER as EXAMPLES_FOLDER
 from app.jobs import JobRunner
@@ -15,8 +18,29 @@ from app.settings import AppSettings
 
 MOST_STATES = 512
 """Page loads whose components Gradio remembers; the oldest is forgotten first."""
+MOST_FIELDS = 1 << 18
+"""Bytes of a form that are no files."""
 MOST_WAITING = 256
 """Calls that wait for a handler, of all pages together."""
+
+
+class Parser(GradioMultiPartParser):
+    """Gradio's parser of forms; what is no file in a form is short."""
+
+    _short = 0
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Take a part of a part."""
+        if self._current_part.file is None:
+            self._short += end - start
+            if self._short > MOST_FIELDS:
+                raise MultiPartException(
+                    f"Fields exceeded maximum allowed size of {MOST_FIELDS} bytes."
+                )
+        super().on_part_data(data, start, end)
+
+
+route_utils.GradioMultiPartParser = routes.GradioMultiPartParser = Parser
 
 
 def mount_panel(sessions: Sessions, runner: JobRunner, settings: AppSettings) -> Starlette:

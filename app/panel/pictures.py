@@ -15,7 +15,8 @@ import numpy as np
 
 from app import present
 from app.examples import EXAMPLES, Example
-from app.panel.blocks import Brush, Picture, picked_number
+from app.panel.blocks import picked_number
+from app.panel.inputs import Brush, Picture
 from app.panel.parts import clickable
 from app.panel.stage import Page
 from app.records import home

@@ -9,11 +9,14 @@ import urllib.request
 import uuid
 from pathlib import Path
 
+import gradio as gr
 import gradio.processing_utils
 import pytest
+from gradio.data_classes import DataWithFiles
 
 from app import uploads
 from app.panel.blocks import without_paths
+from app.panel.inputs import Brush
 from app.panel.door import DEEPEST, NotUnderstoodError, decoded
 
 CANARY = "canary-2f1d7c"
@@ -209,6 +212,31 @@ def test_a_painting_has_few_layers(served, parts):
         "multipart/form-data; boundary=e",
     )
     assert status == 400
+
+
+def test_fields_of_a_form_are_short(served):
+    head = '--e\r\nContent-Disposition: form-data; name="files"\r\n\r\n'
+    body = head.encode() + b"x" * (2 << 20) + b"\r\n--e--\r\n"
+    kind = "multipart/form-data; boundary=e"
+    status, text = ask(f"{served.url}/gradio_api/upload", body, kind)
+    assert status == 413
+    assert "maximum allowed size" in text
+
+
+def test_paintings_are_small_and_few():
+    def keep(number: int, content: bytes) -> None:
+        told = {"type": "background", "index": "null", "id": str(number)}
+        brush.accept_blobs(DataWithFiles(data=told, files=[("f", content)]))
+
+    brush = Brush(type="numpy", image_mode="RGBA", render=False)
+    for number in range(100):
+        keep(number, bytes(1 << 20))
+    assert len(brush.blob_storage) <= brush.MOST_PAINTINGS
+    for number in range(100):
+        keep(number, bytes(brush.MOST_BYTES))
+    assert sum(len(one.background) for one in brush.blob_storage.values()) <= brush.MOST_KEPT_BYTES
+    with pytest.raises(gr.Error):
+        keep(0, bytes(brush.MOST_BYTES + 1))
 
 
 def test_nested_bodies_have_a_bound():

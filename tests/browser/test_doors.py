@@ -55,12 +55,18 @@ def test_everything_works_behind_the_key_and_under_the_prefix(locked, chromium):
     url, _ = locked
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
     context.add_init_script(COUNT_UPLOADS)
-    tab = Tab(context.new_page(), f"{url}?key={KEY.replace(' ', '+').replace('&', '%26')}")
+    page, blocked = context.new_page(), []
+    page.on(
+        "console",
+        lambda said: blocked.append(said.text) if "Security Policy" in said.text else None,
+    )
+    tab = Tab(page, f"{url}?key={KEY.replace(' ', '+').replace('&', '%26')}")
     assert tab.page.url == url
     tab.tab("Generate")
     tab.run("#generate")
     tab.drag()
     assert not tab.problems
+    assert not blocked
     context.close()
 
 
