@@ -279,6 +279,12 @@ def test_the_address_that_is_printed_can_be_opened(settings, shown):
     assert address(AppSettings(**settings), 7860) == shown
 
 
+def test_an_ipv6_address_can_be_listened_on():
+    with listen("::1", 0) as bound:
+        assert bound.family == socket.AF_INET6
+        assert bound.getsockname()[0] == "::1"
+
+
 def test_only_a_trusted_proxy_says_who_asks():
     told = {"x-forwarded-for": "6.6.6.6, 5.5.5.5", "x-forwarded-host": "evil.example"}
     visit = Visit(guard(), headers=told)

@@ -135,3 +135,12 @@ def test_the_bundled_priors_have_examples():
     for file in FOLDER.glob("*/config.json"):
         category = json.loads(file.read_text())["data"]["category"]
         assert examples_html(TrainingData(category)), file.parent.name
+
+
+def test_made_up_names_are_refused_and_forgotten(tmp_path):
+    priors = Priors(AppSettings(), ToyMethod(), tmp_path)
+    for number in range(20):
+        with pytest.raises(CheckpointError, match="no such prior"):
+            priors.open(f"made up {number}").result(20)
+    assert list(priors._opening) == [priors.first.name]
+    priors.close()

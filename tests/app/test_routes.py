@@ -140,3 +140,64 @@ def test_a_taken_port_is_explained():
 def test_health_counts_what_lives(served):
     health = json.loads(get(f"{served.url}/healthz"))
     assert set(health) == {"sessions", "viewports", "queued", "peak_mb"}
+
+
+def test_a_long_message_is_not_even_read(served):
+    session = served.explorer.sessions.open()
+    with socket(served, session.token) as connection:
+        connection.recv(timeout=20)
+        with pytest.raises(ConnectionClosed) as closed:
+            connection.send(bytes(1 << 20))
+            while True:
+                connection.recv(timeout=20)
+    assert closed.value.rcvd.code == 1009
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"do": "step", "record": 1e400, "index": 0}',
+        b'{"do": "step", "record": NaN, "index": 0}',
+        b'{"do": "step", "record": 1, "index": 99999999999999999999999}',
+        b'{"do": "step", "record": [1], "index": {}}',
+        b'{"do": "step"}',
+        b'{"do": "vary", "record": 1, "amounts": "abc"}',
+        b'{"do": "blend", "u": null, "v": true}',
+        b'{"do": ["step"]}',
+        b"",
+        b"\xff\xfe",
+    ],
+)
+def test_messages_that_no_page_sends_get_one_sentence(served, body):
+    session = served.explorer.sessions.open()
+    request = urllib.request.Request(f"{served.url}/steer/{session.token}", body)
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(request, timeout=30)
+    assert error.value.code == 400
+    assert json.loads(error.value.read())["error"].endswith(".")
+    served.explorer.sessions.drop(session)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "film/{token}/{huge}/0.jpg",
+        "film/{token}/1/{huge}.jpg",
+        "planes/{token}/{record}/{huge}.png?range=nan",
+        "planes/{token}/{record}/0/{huge}/0.json?range=-inf",
+        "planes/{token}/{record}/0/0/{huge}.json?range=1e400",
+        "inspect/{token}/{huge}.json",
+        "path/{token}/{huge}/path.mp4",
+        "path/{token}/{record}/..%2f..%2fetc%2fpasswd",
+        "download/{token}/{huge}/mesh.glb",
+        "film/{token}/-1/0.jpg",
+        "film/{token}/{long}/0.jpg",
+    ],
+)
+def test_numbers_that_nothing_has_are_not_found(served, path):
+    session = served.explorer.sessions.open()
+    record, _ = session.selection()
+    filled = path.format(token=session.token, record=record.id, huge="9" * 200, long="9" * 5000)
+    assert status(f"{served.url}/{filled}") == 404
+    served.explorer.sessions.drop(session)
