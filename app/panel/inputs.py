@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+from gradio import component_meta
 from gradio.components.base import server
 from gradio.components.image import ImageData
 from gradio.components.image_editor import AcceptBlobs, EditorData, EditorDataBlobs
 
 from app.panel.blocks import STRANGE
+
+component_meta.create_or_modify_pyi = lambda *_: None  # it would write a stub beside this file
 
 
 class Picture(gr.Image):

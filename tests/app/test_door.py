@@ -16,8 +16,8 @@ from gradio.data_classes import DataWithFiles
 
 from app import uploads
 from app.panel.blocks import without_paths
-from app.panel.inputs import Brush
 from app.panel.door import DEEPEST, NotUnderstoodError, decoded
+from app.panel.inputs import Brush
 
 CANARY = "canary-2f1d7c"
 

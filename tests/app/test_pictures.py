@@ -15,7 +15,7 @@ from PIL import Image
 
 from app.examples import EXAMPLES
 from app.pacing import FairSlot
-from app.panel.blocks import Brush, Picture
+from app.panel.inputs import Brush, Picture
 from app.panel.pictures import Pictures
 from app.panel.stage import press_tool
 from app.priors import Prior

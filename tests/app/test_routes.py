@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import urllib.error
@@ -146,11 +147,11 @@ def test_a_long_message_is_not_even_read(served):
     session = served.explorer.sessions.open()
     with socket(served, session.token) as connection:
         connection.recv(timeout=20)
-        with pytest.raises(ConnectionClosed) as closed:
+        with contextlib.suppress(ConnectionClosed):
             connection.send(bytes(1 << 20))
-            while True:
-                connection.recv(timeout=20)
-    assert closed.value.rcvd.code == 1009
+            while connection.recv(timeout=20):
+                pass
+    assert connection.close_code == 1009
 
 
 @pytest.mark.parametrize(
