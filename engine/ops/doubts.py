@@ -21,11 +21,12 @@ SECOND = 0.2
 """Area of the second largest part over that of the largest, from which there are two objects."""
 FILLED, FLAT, FLAT_SHARE = 0.96, 0.08, 0.03
 """Share of its rectangle that a photograph fills, and how much of it differs by how much from its usual colour."""
-FAINT, FAINT_SHARE = 0.2, 0.12
-"""How little an outline differs from the background where it is soft, and how much of it may."""
-HALF_SHARE = 0.3
-"""Half transparent area over the solid one, from which it is a shadow or a glow."""
-INSIDE_SHARE = 0.12
+FAINT, STEP, SHARP, SOFT_SHARE = 0.25, 0.08, 0.55, 0.1
+"""Where an outline is soft: it differs little from the background, little more inside than outside, or not most of that within
+a pixel; and how much of it may be."""
+HALF_SHARE = 0.1
+"""Half transparent area, without its edges, over the solid one, from which it is a shadow or a glow."""
+INSIDE_SHARE = 0.08
 """Area of enclosed parts in the background's colour over the object's."""
 
 EDGE = "The object that was found runs along the edge of the picture, as a floor or a cut-off object does"
@@ -42,8 +43,8 @@ def doubt_about_alpha(
     """What speaks against a picture's own alpha as the object's mask: half a sentence, or None."""
     rgb, alpha = _small(rgb), _small(alpha)
     solid = _solid(alpha)
-    half = (alpha > 0.05) & (alpha < 0.6)
-    if half.sum() > HALF_SHARE * solid.sum():
+    half = ((alpha > 0.05) & (alpha < 0.6)).astype(np.uint8)
+    if cv2.erode(half, np.ones((3, 3))).sum() > HALF_SHARE * solid.sum():
         return HALF
     return _doubt_about_shape(rgb[solid > 0], solid)
 
@@ -69,8 +70,7 @@ def doubt_about_cutout(
     if shape := _doubt_about_shape(rgb[(solid > 0) & (distance > FLAT)], solid):
         return shape
     edge = (solid > 0) & (cv2.erode(solid, np.ones((3, 3), np.uint8), borderValue=1) == 0)
-    strongest = cv2.dilate(distance * solid, np.ones((5, 5)))
-    if edge.any() and (strongest[edge] < FAINT).mean() > FAINT_SHARE:
+    if edge.any() and _is_soft(distance, solid)[edge].mean() > SOFT_SHARE:
         return SOFT
     return INSIDE if inside > INSIDE_SHARE else None
 
@@ -94,6 +94,19 @@ def _doubt_about_shape(colors: np.ndarray, solid: np.ndarray) -> str | None:
     if busy and cv2.contourArea(largest) > FILLED * max(width * height, 1):
         return PHOTOGRAPH
     return None
+
+
+def _is_soft(distance: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """Where an outline would be soft: a shadow fades away, while even a pale object ends within two pixels."""
+    strongest, step = _step(distance, solid, 5)
+    _, within_pixel = _step(distance, solid, 3)
+    return (strongest < FAINT) & ((step < STEP) | (within_pixel < SHARP * step))
+
+
+def _step(distance: np.ndarray, solid: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The strongest difference from the background inside a mask nearby, and how much more that is than the weakest."""
+    strongest = cv2.dilate(distance * solid, np.ones((side, side)))
+    return strongest, strongest - cv2.erode(distance, np.ones((side, side)))
 
 
 def _small(values: np.ndarray) -> np.ndarray:
