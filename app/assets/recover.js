@@ -1,7 +1,7 @@
 // A tab finds its session again: after a reload, when it was idle, when the explorer was restarted. The token lives in the
 // tab's own storage, which a duplicated tab gets a copy of: whoever holds the token's lock has the session.
 {
-  const TOKEN = 'explorer-token', RESULTS = 'explorer-results', SAID = 'explorer-said';
+  const TOKEN = 'explorer-token', RESULTS = 'explorer-results', SAID = 'explorer-said', OPEN = 'explorer-open';
   const PATIENCE_MS = 500, LOOK_MS = 5000, LOST_MS = 1000;
   const view = document.getElementById('viewport-frame');
   const line = document.getElementById('said');
@@ -118,10 +118,15 @@
   addEventListener('beforeunload', (event) => {
     if (running() && !leaving) event.preventDefault();
   });
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[role=tab]');
+    if (/^tab-[a-z]+-button$/.test(button?.id)) store(OPEN, button.id);
+  });
   const arrived = new MutationObserver(() => {
     if (!document.querySelector('.tl')) return;
     arrived.disconnect();
     read();
+    document.getElementById(stored(OPEN))?.click();
   });
   arrived.observe(document.body, {childList: true, subtree: true});
 }

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
+from app.jobs import Job
 from app.priors import Priors
 from app.sessions import IDLE_S, Sessions, SessionsFullError
 from app.settings import AppSettings
 from app.tokens import Tokens
+from app.viewports import Viewports
+from engine.events import Run, Step
 from engine.methods.toy import ToyMethod
 from tests.waiting import until
 
@@ -74,6 +78,42 @@ def test_a_session_is_found_by_few_pages(sessions):
         session = sessions.open_page(f"page {k}", token)
     assert sessions.of_page("page 99") is session
     assert len(sessions._by_page) < 10
+
+
+def endless() -> Run[None]:
+    while True:
+        time.sleep(0.01)
+        yield Step(stage="denoise", index=1, total=2)
+
+
+def test_a_run_goes_on_while_its_page_may_come_back(sessions, runner):
+    viewports = Viewports(sessions, runner, AppSettings(grace_s=30.0))
+    session = sessions.open()
+    job = session.submit(runner, Job(endless))
+    session.leave()
+    viewports.sweep(time.monotonic() + 20)
+    session.come_back()
+    viewports.sweep(time.monotonic() + 100)
+    assert not job.cancelling
+    assert sessions.all() == [session]
+    session.leave()
+    viewports.sweep(time.monotonic() + 100)
+    until(lambda: job.state == "cancelled", "its end")
+    viewports.sweep(time.monotonic() + 100)
+    assert session.closed
+    viewports.close()
+
+
+def test_sessions_that_nobody_uses_are_gone_in_minutes(sessions, runner):
+    viewports = Viewports(sessions, runner, AppSettings())
+    used, idle = sessions.open(), sessions.open()
+    idle.last_seen -= 240
+    viewports.sweep(time.monotonic())
+    assert sessions.all() == [used, idle]
+    idle.last_seen -= 120
+    viewports.sweep(time.monotonic())
+    assert sessions.all() == [used]
+    viewports.close()
 
 
 def post(url: str, body: object) -> tuple[int, str]:

@@ -129,10 +129,13 @@ def test_a_reload_keeps_results_selection_pictures_and_the_run(server, context):
     assert token(tab) == before
     assert before in tab.page.locator("#viewport-frame").get_attribute("src")
     until(lambda: tab.shown == 1, "the selection")
+    opened = tab.page.locator("#tab-generate-button")
+    until(lambda: opened.get_attribute("aria-selected") == "true", "the open tab of the panel")
+    assert titles(tab) == ["Seed 1"]
+    tab.tab("Reconstruct")
     tab.page.wait_for_selector("#framed-1 img")
     assert tab.page.locator("#azimuth-1 input[type=number]").input_value() == "77"
     tab.tab("Generate")
-    assert titles(tab) == ["Seed 1"]
     assert tab.page.locator("#said").inner_text() == ""
 
     asked = []
