@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import time
@@ -123,6 +124,9 @@ class Door:
         except Exception as error:
             if not failed:
                 raise
+            if isinstance(error, OSError) and error.errno in FULL:
+                await _answer("The server's disk is full.", 507)(scope, receive, send)
+                return
             log.warning("%s failed", scope["path"], exc_info=error)
             ours = scope["method"] == "GET" or isinstance(error, OSError)
             answer = _answer(INTERNAL, 500) if ours else _answer(STRANGE, 400)
@@ -174,6 +178,7 @@ class Door:
         }
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 LENGTHS = (b"content-length", b"transfer-encoding")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 import urllib.error
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import gradio as gr
 import gradio.processing_utils
+import gradio.route_utils
 import pytest
 from gradio.data_classes import DataWithFiles
 
@@ -212,6 +214,18 @@ def test_a_painting_has_few_layers(served, parts):
         "multipart/form-data; boundary=e",
     )
     assert status == 400
+
+
+def test_a_full_disk_is_told_when_a_file_comes(served, monkeypatch):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", "/srv/secret")
+
+    monkeypatch.setattr(gradio.route_utils, "NamedTemporaryFile", full)
+    body = (
+        b'--e\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nx\r\n--e--\r\n'
+    )
+    status, text = ask(f"{served.url}/gradio_api/upload", body, "multipart/form-data; boundary=e")
+    assert (status, json.loads(text)) == (507, {"error": "The server's disk is full."})
 
 
 def test_fields_of_a_form_are_short(served):

@@ -81,3 +81,12 @@ def test_a_killed_servers_folder_goes_at_the_next_start(tmp_path):
         folders.append(Path(done.stdout.strip()))
     assert not folders[0].exists()
     assert folders[1].is_dir()
+
+
+def test_so_does_the_folder_of_a_container_that_ran_before():
+    mine = uploads.folder()
+    assert not uploads._owned_by_a_living_process(
+        mine.with_name(f"{uploads.PREFIX}{os.getpid()}-x")
+    )
+    assert uploads._owned_by_a_living_process(mine.with_name(f"{uploads.PREFIX}{os.getppid()}-x"))
+    assert uploads._owned_by_a_living_process(mine.with_name(f"{uploads.PREFIX}other"))
