@@ -131,6 +131,22 @@ def test_a_branch_still_knows_its_trunk(tmp_path):
     after.end()
 
 
+def test_results_of_a_prior_that_changed_are_shown_and_that_is_said(tmp_path, monkeypatch):
+    before = Server(tmp_path)
+    session = before.sessions.open()
+    record = made(before, session, 1)
+    token = session.token
+    before.end()
+    monkeypatch.setattr("app.runs.fingerprint", lambda method: "other weights")
+    after = Server(tmp_path)
+    assert after.sessions.recover(token).said == (
+        "The explorer was restarted; 1 result is back, but not the prior of 1 result, which can only be looked at."
+    )
+    (back,) = after.sessions.of_token(token).history
+    assert torch.equal(back.latent(-1), record.latent(-1))
+    after.end()
+
+
 def test_what_is_removed_or_renamed_is_so_on_disk(server, tmp_path):
     session = server.sessions.open()
     first, second = made(server, session, 1), made(server, session, 2)
