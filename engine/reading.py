@@ -21,7 +21,7 @@ from engine.files import MEGABYTE, regular
 
 MOST_JSON_BYTES = 4 * MEGABYTE
 """Of a file that is JSON."""
-MOST_HEADER_BYTES = 16 * MEGABYTE
+MOST_HEADER_BYTES = 8 * MEGABYTE
 """Of a safetensors file's header: names, shapes and texts."""
 MOST_TENSORS = 50_000
 MOST_AXES = 8
