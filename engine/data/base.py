@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +12,12 @@ import torch
 from jaxtyping import UInt8
 
 from engine.content import key_of
-from engine.errors import DataError, one_line
+from engine.errors import DataError
+from engine.files import MEGABYTE
+from engine.reading import read_json
 from engine.types import Camera, Views
 
+MOST_META_BYTES = 512 * MEGABYTE
 SCENES_BETWEEN_RELEASES = 256
 """After so many reads the mapped pages are given back, so that a process stays small."""
 
@@ -157,13 +159,9 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
     path = folder / "meta.json"
     if not path.is_file():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(
-            f"{path}: not readable as JSON ({one_line(error)}); build the folder again."
-        ) from error
-    if not isinstance(found, dict) or not {"request", "scenes"} <= found.keys():
+    expected = "a packed data set's description; build the folder again"
+    found = read_json(path, dict[str, Any], DataError, expected, most_bytes=MOST_META_BYTES)
+    if "request" not in found or not isinstance(found.get("scenes"), list):
         raise DataError(f"{path}: found no packed data set's description; build the folder again.")
     return found
 

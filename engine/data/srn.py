@@ -29,6 +29,7 @@ from engine.decoding.limits import MOST_BYTES, check_size, png_size
 from engine.errors import DataError, ImageError
 from engine.events import Run, Step
 from engine.files import check_folder, regular, writing
+from engine.reading import read_json
 from engine.types import Camera, Views
 
 LAYOUT = "<scene>/{intrinsics.txt, rgb/000000.png, pose/000000.txt}"
@@ -158,7 +159,7 @@ class SRNDataset:
     def describe(self, index: int) -> dict[str, Any]:
         """What `attributes.json` holds; empty for scenes of other origin."""
         path = self.root / self._ids[index] / "attributes.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return _attributes(path)
 
 
 def scene_frames(scene: Path) -> tuple[tuple[Path, Path], ...]:
@@ -279,13 +280,23 @@ def _chosen(frames: tuple, which: Sequence[int] | None) -> tuple:
     return frames if which is None else tuple(frames[index] for index in which)
 
 
+def _attributes(path: Path) -> dict[str, Any]:
+    """What a scene's `attributes.json` holds; empty where there is none.
+
+    Raises:
+        DataError: Where it is not readable.
+    """
+    if not path.exists():
+        return {}
+    return read_json(path, dict[str, Any], DataError, "what is known of a scene")
+
+
 def _finished(scene: Path, request: dict[str, Any]) -> bool:
     """True where a scene's folder exists; it appears by renaming, hence complete."""
     if not scene.exists():
         return False
     path = scene / "attributes.json"
-    found = json.loads(path.read_text(encoding="utf-8")).get("request") if path.is_file() else None
-    if found != request:
+    if _attributes(path).get("request") != request:
         raise DataError(
             f"{scene}: was written with other settings; remove it or choose another folder."
         )

@@ -8,7 +8,6 @@ poses or intrinsics) is said and measured anew.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from typing import Any
 import torch
 
 from engine.checkpoint import fingerprint, model_key
-from engine.config import to_json
+from engine.config import from_json, to_json
 from engine.data.base import SceneDataset
-from engine.errors import DataError
+from engine.errors import ConfigError, DataError, plain
 from engine.events import Run, Step
-from engine.files import write_json
+from engine.files import MEGABYTE, write_json
 from engine.methods.base import FitOptions, Method, Mode, fit_options_for
 from engine.ops.metrics import mean_pairwise_psnr
+from engine.reading import read_json
 from engine.render import Quality
 from engine.scoreboard.entries import Contender, Entry, Fit, MeanCode, Nearest
 from engine.scoreboard.intervals import DIGITS
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 PROTOCOL = 2
 """Raised whenever what is measured changes; results of another number are measured anew."""
 BASELINES = ("nearest_training_scene", "mean_code", "no_prior")
+MOST_BYTES = 64 * MEGABYTE
 SPREAD_SCENES = 50
 """Scenes whose mean pairwise PSNR is the data set's spread."""
 SPREAD_VIEW = 64
@@ -146,18 +147,31 @@ def _settings(
     }
 
 
+@dataclass(frozen=True)
+class _Scores:
+    """What an entry of an evaluation's file must hold to be gone on with."""
+
+    psnr: float
+    ssim: float
+
+
+_Tables = dict[str, dict[str, Any]]
+
+
 def _known(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What an earlier evaluation of the same settings left in `out`; empty where there is nothing to go on from."""
     if not out.exists():
         return {}
     try:
-        found = json.loads(out.read_text())
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(
-        isinstance(found.get(key), dict) for key in ("per_scene", "settings")
-    ):
-        raise DataError(f"{out}: holds something other than an evaluation; choose another --out.")
+        found = read_json(out, dict[str, Any], DataError, "an evaluation", most_bytes=MOST_BYTES)
+        from_json(dict[str, Any], found.get("settings"), "settings")
+        for name, entry in from_json(_Tables, found.get("per_scene"), "per_scene").items():
+            for scores in (entry, *from_json(_Tables, entry.get("baselines", {}), name).values()):
+                from_json(_Scores, {k: v for k, v in scores.items() if k in ("psnr", "ssim")}, name)
+    except (ConfigError, DataError) as error:
+        raise DataError(
+            f"{plain(out)}: holds something other than an evaluation; choose another --out."
+        ) from error
     other = [name for name, value in settings.items() if found["settings"].get(name) != value]
     if other:
         log.info("%s: measured anew, for %s changed since it was written", out, ", ".join(other))

@@ -20,7 +20,7 @@ from engine.methods.ssdnerf_model import SSDNeRFConfig
 from engine.methods.toy import ToyMethod, toy_car
 from engine.noise import Noise
 from engine.render import RenderOptions, render_views
-from engine.scoreboard.evaluate import EvaluateOptions, data_spread, evaluate
+from engine.scoreboard.evaluate import EvaluateOptions, _known, data_spread, evaluate
 from engine.training import baselines
 from engine.training.baselines import NO_PRIOR, TrainingScenes, category_of, choose_rate
 from engine.training.tune import (
@@ -386,3 +386,21 @@ def test_settling_writes_settings_and_the_rate_of_the_fit_without_prior(
     assert (opened.fit_options, opened.paper_fit_options) == (tuning.fit, tuning.paper_fit)
     assert (tuning.fit.mode, tuning.paper_fit.mode) == ("ours", "paper")
     assert known_rate(folder, opened, (64,)) in (1e-3, 1e-2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda told: told.update(per_scene=[1]),
+        lambda told: told["per_scene"].update(a={"psnr": "high", "ssim": 1.0}),
+        lambda told: told["per_scene"].update(a={"ssim": 1.0}),
+        lambda told: told["per_scene"].update(a={"psnr": 20.0, "ssim": 1.0, "baselines": [1]}),
+        lambda told: told.update(settings=10**400),
+    ],
+)
+def test_a_results_file_that_somebody_changed_is_not_gone_on_with(tmp_path, change):
+    told = {"per_scene": {}, "settings": {}}
+    change(told)
+    (tmp_path / "m.json").write_text(json.dumps(told, default=str))
+    with pytest.raises(DataError, match=r"m\.json: holds something other than an evaluation"):
+        _known(tmp_path / "m.json", {})
