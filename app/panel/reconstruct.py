@@ -164,13 +164,19 @@ class ReconstructTab:
             views, doubts = posed_views([row[0] for _, row in given], poses, intrinsics, usual)
         else:
             views = [
-                self.pictures.views(session, place, *angles, self._distance(session, shown, far))
+                self._view(session, place, *angles, self._distance(session, shown, far))
                 for place, (*angles, far) in given
             ]
         joined = join_views(views)
         for (place, _), one in zip(given, views, strict=True):
             session.set_slot(place, one)
         return joined, doubts
+
+    def _view(self, session: Session, place: int, path: str, *angles: float) -> Views:
+        try:
+            return self.pictures.views(session, place, path, *angles)
+        except ImageError as error:
+            raise ImageError(f"Picture {place + 1}: {error}") from None
 
     def _distance(self, session: Session, shown: str, distance: float) -> float:
         """A camera's distance: the usual one of the prior where nobody chose another."""

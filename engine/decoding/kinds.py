@@ -27,7 +27,7 @@ def other_kind(data: bytes) -> str | None:
     if data[4:8] == b"ftyp":
         brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(len(data), 64), 4))}
         if b"avif" in brands or b"avis" in brands:
-            return "an AVIF picture that is damaged or of a kind"
+            return "a damaged or unusual AVIF picture"
         if brands & set(HEIC):
             return "an HEIC picture"
         return "a film"

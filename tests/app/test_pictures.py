@@ -17,6 +17,7 @@ from app.examples import EXAMPLES
 from app.pacing import FairSlot
 from app.panel.inputs import Brush, Picture
 from app.panel.pictures import Pictures
+from app.panel.reconstruct import ReconstructTab
 from app.panel.stage import press_tool
 from app.priors import Prior
 from app.session import Session
@@ -180,3 +181,14 @@ def test_one_session_does_not_take_every_turn(session, pictures, monkeypatch):
         assert pictures.open_brush(None, 0, path) == (None, 0)
     assert len(pictures.views(session, 0, path, 55.0, 8.0, 1.3)) == 1
     assert pictures.open_brush(None, 0, path)[0].shape == (128, 128, 4)
+
+
+def test_a_doubtful_picture_among_several_is_named_by_its_box(session, pictures, tmp_path):
+    pixels = np.full((80, 160, 3), 255, np.uint8)
+    pixels[25:55, 20:70] = pixels[25:55, 90:140] = [180, 30, 30]
+    Image.fromarray(pixels).save(tmp_path / "two.png")
+    tab = SimpleNamespace(pictures=pictures)
+    with pytest.raises(ImageError, match=r"^Picture 2: .*more than one object.*brush\.$"):
+        ReconstructTab._view(tab, session, 1, str(tmp_path / "two.png"), 55.0, 8.0, 1.3)
+    views = ReconstructTab._view(tab, session, 0, str(EXAMPLES[0].path), 55.0, 8.0, 1.3)
+    assert len(views) == 1
