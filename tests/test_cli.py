@@ -3,11 +3,14 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -391,6 +394,56 @@ def test_a_mistake_ends_with_one_sentence_and_writes_nothing(
     assert message.count("\n") == 1
     assert message.endswith(".\n")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+NO_FILES = (
+    "dataset mesh FILE --out OUT",
+    "reconstruct FILE --azimuth 1 --elevation 1 --distance 1.3 --checkpoint TINY --out OUT",
+    "reconstruct PHOTO --pose FILE --intrinsics FILE --checkpoint TINY --out OUT",
+    "render FILE --azimuth 0 --elevation 0 --out OUT/a.png",
+    "export FILE --out OUT/a.glb",
+    "interpolate --from FILE --to 1 --checkpoint TINY --out OUT/a.mp4",
+    "regenerate FILE --keep-box 0,0,0,1,1,1 --checkpoint TINY --out OUT",
+    "generate --checkpoint FILE --out OUT",
+    "evaluate --checkpoint TINY --data FILE --out OUT/m.json",
+    "scoreboard vehicles --checkpoint TINY --lpips FILE --out OUT",
+    "scoreboard vehicles --checkpoint TINY --inception FILE --out OUT",
+)
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+@pytest.mark.parametrize("line", NO_FILES)
+def test_what_is_no_ordinary_file_is_refused_and_not_read(
+    line, kind, tiny_checkpoint, tmp_path, capsys
+):
+    place = tmp_path / ("place.glb" if "mesh" in line else "place.png")
+    names = {"OUT": tmp_path / "out", "TINY": tiny_checkpoint, "PHOTO": PHOTO, "FILE": place}
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to("/dev/zero")
+    filled = re.sub("|".join(names), lambda match: str(names[match[0]]), line)
+    with hanging_after(60):
+        assert launch.main(filled.split()) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert place.name in message
+
+
+@contextmanager
+def hanging_after(seconds: int) -> Iterator[None]:
+    """Fail where the block is still at work then: it reads something that never ends."""
+
+    def give_up(number, frame):
+        raise AssertionError(f"still at work after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def run(*arguments: str, **options) -> subprocess.CompletedProcess:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import launch
@@ -58,6 +59,36 @@ def test_a_film_and_a_strip_between_two_seeds(tiny_checkpoint, tmp_path, capsys)
     assert cv2.imread(str(strip)).shape == (32, 9 * 32 + 8 * 4, 3)
     told = capsys.readouterr().err.splitlines()[-1]
     assert told == f"{film}: 11 pictures, from seed 1 (exact) to seed 2 (exact)"
+
+
+def test_pictures_between_keyframes_blend_the_objects_that_the_prior_draws_there(
+    tiny_checkpoint, tmp_path, monkeypatch, capsys
+):
+    filmed, drawn = [], []
+
+    def kept(method, codes, *args, **look):
+        filmed.append(codes)
+        yield from ()
+
+    from engine.explore import film as films
+    from engine.explore import interpolate as module
+
+    walked = module.path
+    monkeypatch.setattr(
+        module, "path", lambda *args, **way: drawn.append(len(args[2])) or walked(*args, **way)
+    )
+    monkeypatch.setattr(films, "path_film", kept)
+    ends = ("--from", 1, "--to", 2, "--out", tmp_path / "a.mp4")
+    assert interpolate(tiny_checkpoint, *ends, "--frames", 9, "--keyframes", 5) == 0
+    assert "9 pictures (5 drawn)" in capsys.readouterr().err
+    assert interpolate(tiny_checkpoint, *ends, "--frames", 9, "--keyframes", 0) == 0
+    assert interpolate(tiny_checkpoint, *ends, "--frames", 60) == 0
+    assert interpolate(tiny_checkpoint, *ends, "--frames", 60, "--space", "code") == 0
+    assert drawn == [5, 9, 17, 60]
+    few, every, *_ = filmed
+    torch.testing.assert_close(few[::2], every[::2])
+    torch.testing.assert_close(few[1], (every[0] + every[2]) / 2)
+    assert [len(codes) for codes in filmed] == [9, 9, 60, 60]
 
 
 def test_a_gif_turns_and_has_its_pace(tiny_checkpoint, tmp_path):
@@ -113,6 +144,7 @@ def test_the_shared_draws_are_those_of_the_first_seed_or_of_the_one_given(
 
 MISTAKES = {
     "--from 1 --to 2 --frames 1 --out OUT/a.mp4": "Found --frames 1, expected 2 to 1000.",
+    "--from 1 --to 2 --keyframes 1 --out OUT/a.mp4": "Found --keyframes 1, expected 2 to 1000.",
     "--from 1 --to 2 --out OUT/a.avi": "found the ending '.avi', expected .mp4 or .gif.",
     "--from 1 --to 2 --fps 60 --out OUT/a.gif": "expected at most 50 in a GIF",
     "--from 1 --to 2 --turn nan --out OUT/a.gif": "Found --turn nan",

@@ -39,9 +39,12 @@ class Interpolate:
     """Film to write, .mp4 or .gif."""
     frames: int = 60
     """Pictures, both ends included."""
+    keyframes: int = 17
+    """Objects that the prior draws, evenly along the way, both ends included; pictures between two of them blend their
+    codes (0: draw every picture's object, which takes as many times as long as there are more pictures)."""
     space: Literal["noise", "code"] = "noise"
-    """`noise`: blend the noises that the objects come from and draw every picture's object anew; a scene without known
-    noise is inverted. `code`: blend the codes, which fades one object into the other."""
+    """`noise`: blend the noises that the objects come from and let the prior draw what each leads to; a scene without
+    known noise is inverted. `code`: blend the codes, which fades one object into the other."""
     kind: Literal["slerp", "lerp"] = "slerp"
     """Way between two noises: `slerp` along the great circle, as published; `lerp` straight, through duller objects."""
     mode: Mode = "ours"
@@ -65,7 +68,7 @@ class Interpolate:
         """Draw and write."""
         from engine.events import finish
         from engine.explore.film import even_points, path_film, path_strip
-        from engine.explore.interpolate import path, path_options
+        from engine.explore.interpolate import filled, path, path_options
         from engine.methods.base import sample_options_of
         from engine.video import save_picture
 
@@ -77,26 +80,32 @@ class Interpolate:
             finish(self._corner(method, end, options), progress) for end in (self.from_, self.to)
         ]
         seed = self.seed if self.seed is not None else (seed_of(self.from_) or 0)
-        options, points = path_options(options, ends), even_points(self.frames)
-        codes = finish(
-            path(
-                method, ends, points, options=options, seed=seed, space=self.space, kind=self.kind
-            ),
-            progress,
-        )
+        options, points = path_options(options, ends), even_points(self._drawn())
+        way = {"options": options, "seed": seed, "space": self.space, "kind": self.kind}
+        codes = filled(finish(path(method, ends, points, **way), progress), self.frames)
         look = {"size": self.size, "turn_deg": self.turn}
         finish(path_film(method, codes, self.out, fps=self.fps, **look), progress)
         if self.strip is not None:
             save_picture(self.strip, path_strip(method, codes, **look))
         progress.close()
         told = (told_end(method, *pair) for pair in zip(ends, codes[[0, -1]], strict=True))
-        print(f"{self.out}: {self.frames} pictures, from {' to '.join(told)}", file=sys.stderr)
+        drawn = f" ({len(points)} drawn)" if len(points) < self.frames else ""
+        print(
+            f"{self.out}: {self.frames} pictures{drawn}, from {' to '.join(told)}", file=sys.stderr
+        )
+
+    def _drawn(self) -> int:
+        """How many objects of the way are drawn; blending codes costs nothing."""
+        every = self.space == "code" or not self.keyframes
+        return self.frames if every else min(self.frames, self.keyframes)
 
     def _check(self) -> None:
         from engine.files import check_file
         from engine.video import check_film, check_picture
 
         check_range("--frames", self.frames, 2, MAX_FRAMES)
+        if self.keyframes:
+            check_range("--keyframes", self.keyframes, 2, MAX_FRAMES)
         check_range("--size", self.size, 16, MAX_SIZE)
         check_range("--fps", self.fps, 1, 120)
         check_range("--turn", self.turn, -3600, 3600)

@@ -78,17 +78,25 @@ class PackedDataset:
                 f"{self.folder}: found no meta.json, expected a finished packed data set; build it again."
             )
         self.meta: dict[str, Any] = meta
-        self._file = (self.folder / "images.npy").open("rb")
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
-        self.images: UInt8[np.ndarray, "scenes views h w 3"] = _array_in(self._file, self._map)
-        self.c2w = np.load(self.folder / "c2w.npy")
-        self.intrinsics = np.load(self.folder / "intrinsics.npy")
+        try:
+            self._open()
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(
+                f"{self.folder}: damaged ({one_line(error)}); remove the folder and build it again."
+            ) from error
         if not len(self.images) == len(self.c2w) == len(self.intrinsics) == len(meta["scenes"]):
             raise DataError(
                 f"{self.folder}: images, poses, intrinsics and meta.json disagree about the number of scenes; "
                 f"build the folder again."
             )
         self._reads = 0
+
+    def _open(self) -> None:
+        self._file = (self.folder / "images.npy").open("rb")
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self.images: UInt8[np.ndarray, "scenes views h w 3"] = _array_in(self._file, self._map)
+        self.c2w = np.load(self.folder / "c2w.npy")
+        self.intrinsics = np.load(self.folder / "intrinsics.npy")
 
     def __len__(self) -> int:
         """Number of scenes."""

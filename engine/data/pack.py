@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ FORMAT = 2
 """Version of a packed folder's files; folders of another one are packed anew."""
 GENERATOR = 1
 """Version of the procedural categories; a new one makes packed folders stale."""
+
+FILES = ("images.npy", "c2w.npy", "intrinsics.npy")
+"""What a packed folder holds beside `meta.json`."""
 
 Scene = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 """Pictures, SRN poses, intrinsics and a scene's entry in `meta.json`."""
@@ -130,7 +134,8 @@ def pack_dataset(
     folder = Path(folder)
     stamp = dataset.stamp
     done = read_meta(folder)
-    if done is not None and _is_current(done) and stamp is not None and done["stamp"] == stamp:
+    same = done is not None and _is_current(done) and stamp is not None and done["stamp"] == stamp
+    if same and damage_of(folder, done) is None:
         yield Step(stage="dataset", index=len(dataset), total=len(dataset))
         return PackedDataset(folder)
     keys = []
@@ -174,11 +179,14 @@ def _pack(
         raise DataError(f"{folder}: found no scenes to pack, expected at least one.")
     done = read_meta(folder)
     if done is not None and _holds(done, wanted):
-        if done["stamp"] != wanted.stamp:
-            write_json(folder / "meta.json", done | {"stamp": wanted.stamp})
-        yield Step(stage="dataset", index=total, total=total)
-        return PackedDataset(folder)
-    if folder.exists():
+        damage = damage_of(folder, done)
+        if damage is None:
+            if done["stamp"] != wanted.stamp:
+                write_json(folder / "meta.json", done | {"stamp": wanted.stamp})
+            yield Step(stage="dataset", index=total, total=total)
+            return PackedDataset(folder)
+        log.warning("%s: damaged (%s); packing it anew", folder, damage)
+    elif folder.exists():
         if done is None or not _is_of(done, wanted.request):
             raise DataError(
                 f"{folder}: holds something other than the requested data set; remove it or choose another folder."
@@ -259,8 +267,31 @@ def _write(folder: Path, wanted: _Wanted, scenes: Generator[Scene, None, None]) 
         os.fsync(file.fileno())
     np.save(folder / "c2w.npy", np.stack(poses).astype(np.float32))
     np.save(folder / "intrinsics.npy", np.stack(intrinsics).astype(np.float32))
-    meta = {"format": FORMAT, "request": wanted.request, "stamp": wanted.stamp, "scenes": entries}
+    sums = {name: _sum(folder / name) for name in FILES}
+    meta = {"format": FORMAT, "request": wanted.request, "stamp": wanted.stamp, "files": sums}
+    meta["scenes"] = entries
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def damage_of(folder: Path, done: dict[str, Any]) -> str | None:
+    """What is wrong with a packed folder's files; None where each has its size and checksum, or none was noted."""
+    for name, noted in done.get("files", {}).items():
+        try:
+            found = _sum(folder / name)
+        except OSError as error:
+            return f"{name}: {error.strerror}"
+        if found != noted:
+            return f"the checksum of {name} differs"
+    return None
+
+
+def _sum(path: Path) -> list[int]:
+    """Bytes and CRC-32 of a file."""
+    size = crc = 0
+    with path.open("rb") as file:
+        while part := file.read(2**22):
+            size, crc = size + len(part), zlib.crc32(part, crc)
+    return [size, crc]
 
 
 def _write_header(file: Any, shape: tuple[int, ...]) -> None:

@@ -138,6 +138,13 @@ def between(
     return torch.lerp(line[0], line[-1], right)
 
 
+def filled(keyframes: Float[Tensor, "keys *shape"], count: int) -> Float[Tensor, "count *shape"]:
+    """As many codes, evenly along a path of keyframes: straight lines between them; as they are where none is missing."""
+    if len(keyframes) == count:
+        return keyframes
+    return torch.stack([between(keyframes[None], k / max(count - 1, 1)) for k in range(count)])
+
+
 def _place(share: float, count: int) -> tuple[int, float]:
     """The keyframe before a share of the way, and how far beyond it."""
     along = min(max(share, 0.0), 1.0) * (count - 1)

@@ -202,6 +202,44 @@ def test_pictures_cut_short_are_an_error(packed, tmp_path):
         PackedDataset(tmp_path / "pack")
 
 
+@pytest.mark.parametrize("name", ["images.npy", "c2w.npy", "intrinsics.npy"])
+@pytest.mark.parametrize("damage", ["a bit", "cut short", "gone"])
+def test_a_damaged_pack_is_packed_anew_and_that_is_said(name, damage, packed, tmp_path, caplog):
+    path = tmp_path / "pack" / name
+    whole = path.read_bytes()
+    if damage == "a bit":
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    elif damage == "cut short":
+        path.write_bytes(whole[:-1])
+    else:
+        path.unlink()
+    again = finish(pack_scenes(tmp_path / "pack", VEHICLES, SEEDS, views=4, size=24))
+    assert path.read_bytes() == whole
+    assert again.key == packed.key
+    assert f"pack: damaged ({'' if damage == 'gone' else 'the checksum of '}{name}" in caplog.text
+
+
+def test_a_damaged_copy_is_packed_anew_also_when_its_run_has_begun(packed, tmp_path, caplog):
+    finish(write_scenes(VEHICLES, tmp_path / "srn", 1, views=2, size=24))
+    dataset = SRNDataset(tmp_path / "srn")
+    finish(pack_dataset(dataset, tmp_path / "copy"))
+    path = tmp_path / "copy" / "images.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    finish(pack_dataset(dataset, tmp_path / "copy", renew=False))
+    assert path.read_bytes() == whole
+    assert "the checksum of images.npy differs" in caplog.text
+
+
+def test_a_pack_that_cannot_be_read_is_an_error(packed, tmp_path):
+    (tmp_path / "pack" / "c2w.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match="pack: damaged"):
+        PackedDataset(tmp_path / "pack")
+    (tmp_path / "pack" / "images.npy").write_bytes(b"")
+    with pytest.raises(DataError, match="pack: damaged"):
+        PackedDataset(tmp_path / "pack")
+
+
 def test_nothing_to_pack_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no scenes"):
         finish(pack_scenes(tmp_path / "pack", VEHICLES, []))
