@@ -282,6 +282,21 @@ def test_dataset_mesh_draws_what_generate_made_in_its_colours(generated, tmp_pat
     assert error.median() < 0.03
 
 
+def test_dataset_mesh_says_what_it_assumed_and_left_out(tmp_path, capsys):
+    (tmp_path / "a.obj").write_text("mtllib a.mtl\nusemtl a\nv 0 0 0\nv 1 0 0\nv 0 1 1\nf 1 2 3\n")
+    (tmp_path / "a.mtl").write_text("newmtl a\nmap_Kd gone.png\n")
+    arguments = ["dataset", "mesh", str(tmp_path / "a.obj"), "--views", "1", "--size", "16"]
+    assert launch.main([*arguments, "--out", str(tmp_path / "assumed")]) == 0
+    said = capsys.readouterr().out
+    assert "a.obj: drawn without a texture (gone.png is not there)." in said
+    assert "y is up and the front faces z; --up and --front tell otherwise" in said
+    told = ["--up", "z", "--front", "-y", "--out", str(tmp_path / "told")]
+    assert launch.main([*arguments, *told]) == 0
+    assert "--up" not in capsys.readouterr().out
+    about = json.loads((tmp_path / "told" / "a" / "attributes.json").read_text())
+    assert about["axes"] == {"up": "z", "front": "-y"}
+
+
 def test_evaluate_writes_and_prints_what_it_measured(tiny_checkpoint, tmp_path, capsys):
     data, out = tmp_path / "cars", tmp_path / "metrics.json"
     arguments = ["dataset", "vehicles", "--out", str(data), "--scenes", "2", "--views", "4"]

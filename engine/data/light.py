@@ -62,12 +62,18 @@ def corner_normals(
     corners = vertices[faces].astype(np.float64)
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     extent = max(float(np.ptp(vertices, axis=0).max()), 1e-12)
-    cells = np.round(corners / (extent * 1e-5)).astype(np.int64).reshape(-1, 3)
-    key = cells @ np.array([1, 1 << 20, 1 << 40], np.int64)
+    key = _cells(corners, extent * 1e-5)
+    del corners
     if group is not None:
         key = key * 31 + np.repeat(group, 3).astype(np.int64) * 0x9E3779B97F4A7
     order = np.argsort(key, kind="stable")
     return _smooth(normals, key, order, SMOOTH_COSINE)
+
+
+def _cells(corners: np.ndarray, side: float) -> np.ndarray:
+    """A number for the cube of some side that a corner lies in; corners of one cube have equal ones."""
+    cells = np.round(corners / side).astype(np.int64).reshape(-1, 3)
+    return cells @ np.array([1, 1 << 20, 1 << 40], np.int64)
 
 
 @njit(nogil=True, cache=CACHED)

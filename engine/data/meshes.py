@@ -92,8 +92,9 @@ def open_mesh(path: str | Path, up: str = "auto", front: str = "auto") -> OpenMe
     vertices = np.concatenate([part.vertices for part in parts])
     faces = np.concatenate([p.faces + start for p, start in zip(parts, starts, strict=False)])
     near, remark = near_faces(vertices, faces, name)
-    faces = faces[near]
-    vertices = framed(vertices, faces, name)
+    used, compact = np.unique(faces[near], return_inverse=True)
+    faces = compact.reshape(-1, 3)
+    vertices = framed(vertices[used], faces, name)
     surface = _surface(parts, np.repeat(np.arange(len(parts)), sizes)[near], near, vertices, faces)
     return OpenMesh(
         Soup(vertices.astype(np.float32), faces.astype(np.int32), surface=surface),
@@ -127,13 +128,10 @@ def near_faces(
     Raises:
         DataError: Where what is far away is too much to be left out, and would make the object a dot.
     """
-    corners = vertices[faces]
-    if not np.isfinite(corners).all():
+    if not np.isfinite(vertices).all(1)[faces].all():
         raise DataError(f"{name}: the surface is not finite, expected numbers of usual size.")
-    area = np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1
-    )
-    near = _within(corners, area) & _within(corners, np.ones(len(faces)))
+    area = _areas(vertices, faces)
+    near = _within(vertices, faces, area) & _within(vertices, faces, np.ones(len(faces)))
     stray = int((~near).sum())
     if not stray:
         return near, ()
@@ -147,19 +145,28 @@ def near_faces(
     return near, (f"{many} far away ({share:.2g} of its surface)",)
 
 
-def _within(corners: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Twice the area of every triangle."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return np.linalg.norm(np.cross(b - a, c - a), axis=-1)
+
+
+def _within(vertices: np.ndarray, faces: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Which triangles lie near the `CORE` of the weight."""
-    centres = corners.mean(1)
-    low, high = np.empty(3), np.empty(3)
+    spans = []
     for axis in range(3):
-        order = np.argsort(centres[:, axis])
+        corners = vertices[faces, axis]
+        order = np.argsort(corners.mean(1))
         sums = np.cumsum(weight[order])
         edge = (1 - CORE) / 2 * sums[-1]
         first, last = np.searchsorted(sums, [edge, sums[-1] - edge])
-        core = corners[order[first : min(last, len(order) - 1) + 1], :, axis]
-        low[axis], high[axis] = core.min(), core.max()
-    middle, size = (low + high) / 2, np.linalg.norm(high - low)
-    return (np.abs(corners - middle) <= FAR * max(size, 1e-300)).all((1, 2))
+        core = corners[order[first : min(last, len(order) - 1) + 1]]
+        spans.append((core.min(), core.max()))
+    reach = FAR * max(np.linalg.norm([high - low for low, high in spans]), 1e-300)
+    near = np.ones(len(faces), bool)
+    for axis, (low, high) in enumerate(spans):
+        near &= (np.abs(vertices[faces, axis] - (low + high) / 2) <= reach).all(1)
+    return near
 
 
 def _axes(found: Axes, up: str, front: str) -> Axes:

@@ -424,7 +424,7 @@ def test_damaged_text_and_bytes_never_end_in_an_internal_error(tmp_path):
     assert refused > 60
 
 
-def test_a_far_triangle_is_left_out_and_named_and_two_far_objects_are_refused():
+def test_a_far_triangle_is_left_out_and_named_and_two_far_objects_are_refused(tmp_path):
     ball = trimesh.creation.icosphere(3)
     vertices = np.concatenate([ball.vertices, [[3e5, 0, 0], [3e5 + 1, 0, 0], [3e5, 1, 0]]])
     faces = np.concatenate([ball.faces, [[0, 1, 2]]])
@@ -433,6 +433,10 @@ def test_a_far_triangle_is_left_out_and_named_and_two_far_objects_are_refused():
     assert near[:-1].all()
     assert not near[-1]
     assert "a stray triangle far away" in remark
+    trimesh.Trimesh(vertices, faces, process=False).export(tmp_path / "far.ply")
+    trimesh.Trimesh(ball.vertices, ball.faces, process=False).export(tmp_path / "ball.ply")
+    far, alone = (load_mesh(tmp_path / name) for name in ("far.ply", "ball.ply"))
+    np.testing.assert_array_equal(draw_sides(far), draw_sides(alone))
     two = np.concatenate([ball.vertices, ball.vertices * 0.01 + 1e4])
     with pytest.raises(DataError, match="would be a dot"):
         near_faces(two, np.concatenate([ball.faces, ball.faces + len(ball.vertices)]))

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 
 from engine.errors import DataError
 
-MOST_FACES = 5_000_000
+MOST_FACES = 4_000_000
 """Triangles that a mesh may have, instances and all."""
 MOST_VERTICES = 3 * MOST_FACES
 

@@ -32,8 +32,8 @@ def read_stl(folder: Folder) -> MeshFile:
             remarks = ("colours in an STL's attribute bytes",)
     else:
         corners = _ascii(data)
-    vertices, faces = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
-    return MeshFile([plain_part(vertices, faces.reshape(-1, 3))], Z_UP, remarks)
+    faces = np.arange(3 * len(corners)).reshape(-1, 3)
+    return MeshFile([plain_part(corners.reshape(-1, 3), faces)], Z_UP, remarks)
 
 
 def plain_part(vertices: np.ndarray, faces: np.ndarray) -> Part:
