@@ -235,6 +235,18 @@ def test_weights_blend_joints(tmp_path):
     assert_sides(glb.save(tmp_path / "box.glb", primitive, nodes=nodes, skins=[skin]))
 
 
+def test_vertices_without_weights_hang_on_their_first_joint_and_are_named(tmp_path):
+    glb, primitive = textured()
+    weights = np.tile([1.0, 0, 0, 0], (24, 1))
+    weights[8:] = 0
+    skin = _skinned(glb, primitive, np.zeros((24, 4)), weights)
+    nodes = [{"mesh": 0, "skin": 0}, {"translation": [0, 5, 0]}, {}]
+    path = glb.save(tmp_path / "box.glb", primitive, nodes=nodes, skins=[skin])
+    assert_sides(path)
+    (remark,) = open_mesh(path).about.remarks
+    assert "weights of some vertices" in remark
+
+
 def test_morph_targets_are_applied_as_far_as_the_weights_say(tmp_path):
     flat, _, _ = box(SIZE * [1, 0.5, 1])
     glb, primitive = textured()
@@ -585,7 +597,7 @@ BROKEN = {
         lambda t: t.update(nodes=[{"children": [2]}, {"children": [2]}, {"mesh": 0}]),
         "two parents",
     ),
-    "version": (lambda t: t["asset"].update(version="1.0"), "found glTF 1.0"),
+    "version": (lambda t: t["asset"].update(version="1.0"), "found glTF '1.0'"),
     "skin": (
         lambda t: (t.update(skins=[{"joints": [99]}]), t["nodes"][0].update(skin=0)),
         "joints that are not there",

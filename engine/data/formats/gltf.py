@@ -304,6 +304,8 @@ class _Scene:
         """Vertices as the joints place them: the mesh's own node does not count."""
         homogeneous = np.concatenate([vertices, np.ones((len(vertices), 1))], 1)
         total, sum_of_weights = np.zeros((len(vertices), 3)), np.zeros((len(vertices), 1))
+        if "JOINTS_0" not in primitive.attributes or "WEIGHTS_0" not in primitive.attributes:
+            raise DataError("a skinned part has no joints or weights")
         for number in range(8):
             names = f"JOINTS_{number}", f"WEIGHTS_{number}"
             if not all(name in primitive.attributes for name in names):
@@ -316,8 +318,12 @@ class _Scene:
                 moved = np.einsum("vij,vj->vi", joints[which[:, k], :3], homogeneous)
                 total += weights[:, k, None] * moved
                 sum_of_weights += weights[:, k, None]
-        if len(vertices) and not (sum_of_weights > 0).all():
-            raise DataError("a skin's vertices have no weights")
+        bare = sum_of_weights[:, 0] <= 0
+        if bare.any():
+            self.remarks["weights of some vertices, which hang on their first joint"] = None
+            which = self._attribute(primitive, "JOINTS_0", "VEC4", used, whole=True)[bare, 0]
+            total[bare] = np.einsum("vij,vj->vi", joints[which, :3], homogeneous[bare])
+            sum_of_weights[bare] = 1
         return total / sum_of_weights
 
     def _instances(self, node: Node) -> np.ndarray:

@@ -281,7 +281,7 @@ class Scene(Json, frozen=True):
 class Asset(Json, frozen=True):
     """Version of the format; glTF 1 may leave it out."""
 
-    version: str = "1"
+    version: str | float = "1"
 
 
 class Gltf(Json, frozen=True):
@@ -319,9 +319,9 @@ def decode(text: bytes) -> Gltf:
     if len(text) > MOST_JSON:
         raise DataError(f"its JSON has {len(text) >> 20} MB, expected at most {MOST_JSON >> 20}")
     try:
-        version = msgspec.json.decode(text, type=_Header).asset.version
+        version = str(msgspec.json.decode(text, type=_Header).asset.version)
         if not version.startswith("2."):
-            raise DataError(f"found glTF {plain(version)}, expected glTF 2")
+            raise DataError(f"found glTF {plain(version)!r}, expected glTF 2")
         return msgspec.json.decode(text, type=Gltf)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DataError(one_line(error)[:200]) from None
