@@ -7,7 +7,11 @@ import shutil
 
 import numpy as np
 import pytest
-from boxes import (
+from PIL import Image
+
+from engine.data.meshes import load_mesh, open_mesh
+from engine.errors import DataError
+from tests.data.boxes import (
     COLOURS,
     DAYLIGHT,
     SIZE,
@@ -22,10 +26,6 @@ from boxes import (
     linear,
     textured,
 )
-from PIL import Image
-
-from engine.data.meshes import load_mesh, open_mesh
-from engine.errors import DataError
 
 
 def _coloured(path, values, normalized=False, **material):

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-from boxes import COLOURS, assert_sides, atlas, atlas_uv, box, draw_sides, textured
 from PIL import Image
 
 from engine.data.cameras import orbit_cameras, srn_intrinsics
@@ -19,6 +18,7 @@ from engine.data.write import write_meshes
 from engine.errors import DataError
 from engine.events import finish
 from engine.mesh import Mesh, save_mesh
+from tests.data.boxes import COLOURS, assert_sides, atlas, atlas_uv, box, draw_sides, textured
 
 TRUCK = Path(__file__).parents[1] / "fixtures" / "meshes" / "vehicle-truck-red.glb"
 
@@ -251,6 +251,7 @@ def test_several_libraries_and_names_with_blanks(tmp_path):
     path = _obj(tmp_path, libraries="other.mtl box.mtl")
     (tmp_path / "other.mtl").write_text("newmtl another\nKd 1 0 0\n")
     assert_sides(path)
+    assert_sides(_obj(tmp_path, libraries="C:\\Users\\me\\box.mtl"))
     _obj(tmp_path, libraries="my box.mtl")
     (tmp_path / "box.mtl").rename(tmp_path / "my box.mtl")
     assert_sides(path)
@@ -284,7 +285,7 @@ def test_obj_indices_may_point_ahead_and_backwards_and_coordinates_may_be_missin
     )
     for face in ("f 1 2 25", "f 1 2 0", "f 1 2 -99"):
         (tmp_path / "bad.obj").write_text(text + "\n" + face)
-        with pytest.raises(DataError, match="a face asks for vertex"):
+        with pytest.raises(DataError, match="a vertex that is not there"):
             load_mesh(tmp_path / "bad.obj")
 
 
@@ -308,6 +309,7 @@ def test_obj_vertices_with_and_without_colours_stand_side_by_side(tmp_path):
         ("map_Kd fake.png", "box.mtl", "fake.png is not an image"),
         ("map_Kd http://127.0.0.1:9/x.png", "box.mtl", "is not there"),
         ("", "gone.mtl", "gone.mtl is not there"),
+        ("", "../box.mtl", "../box.mtl is not there"),
     ],
 )
 def test_textures_and_libraries_that_are_missing_are_named(tmp_path, line, libraries, named):

@@ -142,11 +142,16 @@ def decode_uri(uri: str, most_bytes: int = MOST_BYTES) -> tuple[str, bytes | Non
     return unquote_to_bytes(uri).decode("utf-8", "surrogateescape"), None
 
 
+def is_absolute(name: str) -> bool:
+    """Whether a file's name is one of a whole machine: it begins with a slash, a backslash or a drive."""
+    return name.startswith(("/", "\\")) or DRIVE.match(name) is not None
+
+
 def _parts(name: str) -> list[str] | None:
     """A relative name's parts, "." left out; None for an absolute one."""
-    name = name.replace("\\", "/")
-    if name.startswith("/") or DRIVE.match(name) or "\0" in name:
+    if is_absolute(name) or "\0" in name:
         return None
+    name = name.replace("\\", "/")
     return [part for part in PurePosixPath(name).parts if part != "."]
 
 

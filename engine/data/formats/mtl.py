@@ -25,6 +25,7 @@ OPTIONS = {
     "-imfchan": 1,
     "-texres": 1,
     "-type": 1,
+    "-colorspace": 1,
 }
 """Options of a map, and how many values may follow each."""
 

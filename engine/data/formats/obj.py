@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from engine.data.formats.folder import MOST_TEXT_BYTES, Folder
+from engine.data.formats.folder import MOST_TEXT_BYTES, Folder, is_absolute
 from engine.data.formats.mtl import Paint, read_mtl
 from engine.data.formats.part import (
     MOST_VERTICES,
@@ -114,15 +114,24 @@ class _Lines:
 
     def _library(self, names: str) -> None:
         """Libraries are named in one line, apart by blanks; but a name may hold blanks too."""
-        whole = self.folder.beside(names, "a material library")
+        whole = self._library_data(names)
         for name in [names] if whole is not None else names.split():
-            data = whole if whole is not None else self.folder.beside(name, "a material library")
+            data = whole if whole is not None else self._library_data(name)
             if data is None:
                 self.remarks[f"materials ({plain(name)} is not there)"] = None
                 continue
             text = data.decode("utf-8", "surrogateescape")
             paints = read_mtl(text, name, self.folder, self.pictures, self.remarks)
             self.paints = {**paints, **self.paints}
+
+    def _library_data(self, name: str) -> bytes | None:
+        """A library in the mesh's folder, of another machine's absolute path the last name; None where there is none."""
+        if is_absolute(name):
+            name = name.replace("\\", "/").rpartition("/")[2]
+        try:
+            return self.folder.beside(name, "a material library")
+        except DataError:
+            return None
 
     def parts(self, lit: bool) -> list[Part]:
         """One part for every material that is used; `lit` is `Material.lit`."""
@@ -132,8 +141,7 @@ class _Lines:
         sizes = np.array(self.sizes)
         every, every_uv = np.array(self.corners, np.int64), np.array(self.corner_uv, np.int64)
         if len(every) and not 0 <= every.min() <= every.max() < len(vertices):
-            wrong = every.max() + 1 if every.max() >= len(vertices) else every.min()
-            raise DataError(f"a face asks for vertex {wrong} of {len(vertices)}")
+            raise DataError(f"a face asks for a vertex that is not there; it has {len(vertices)}")
         if (every_uv < -1).any() or (every_uv >= len(self.uv)).any():
             self.remarks["texture coordinates that are not there"] = None
             every_uv = np.where((every_uv >= 0) & (every_uv < len(self.uv)), every_uv, -1)
