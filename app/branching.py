@@ -15,7 +15,7 @@ from app.runs import missing
 from app.session import Session
 from engine.config import from_json, to_json
 from engine.diffusion.sample import Sampler
-from engine.errors import ConfigError, UnsupportedTaskError
+from engine.errors import ConfigError, EngineError, UnsupportedTaskError
 from engine.events import Run, Step
 from engine.explore.keep_metrics import judged
 from engine.explore.timeline import own
@@ -66,34 +66,7 @@ def branch(
         UnsupportedTaskError: If the prior that made the run is not here.
         QueueFullError: If too many runs wait already.
     """
-    step = record.step(place)
-    alone = len(record.frames) == 1 and step is not None and step.stage == "result"
-    drawn = step is None or step.stage in (*STAGES, "result")
-    if record.kind not in OPTIONS or "settings" not in record.provenance or not drawn:
-        raise ConfigError(
-            f"{record.title} is no run of a sampler, so there is no step to branch from; choose a generated or a "
-            "reconstructed object, or a proposal."
-        )
-    if alone:
-        raise ConfigError(
-            f"{record.title} has its end alone and no steps, so there is none to branch from; choose an object whose "
-            "run was kept."
-        )
-    if record.kind == "regenerate" and record.kept is None:
-        raise ConfigError(
-            f"{record.title} does not say what it was to keep, so there is nothing to go on with; draw it anew in Keep."
-        )
-    if step is None:
-        raise ConfigError(
-            "The codes of this step were dropped to make room, so there is no step to branch from; pin runs that are to "
-            "be kept whole."
-        )
-    if step.stage == "result":
-        raise ConfigError(
-            "There is no step to branch from after the end; choose one of the run's steps before its result."
-        )
-    if TASKS.get(record.kind, record.kind) not in record.method.info.tasks:
-        raise UnsupportedTaskError(missing(record.method))
+    step = first_of(record, place)
     options = _options(record, change)
     seed = record.provenance["seed"] if change.seed is None else change.seed
     views = change.views or record.views
@@ -127,6 +100,51 @@ def branch(
     without = record.provenance.get(WITHOUT, ())
     session.start(runner, _run(made, options, seed, step), [made], stages, judge, without)
     return made
+
+
+def first_of(record: Record, place: int) -> Step:
+    """The step after which a branch at frame `place` goes on.
+
+    Raises:
+        ConfigError: If none can.
+        UnsupportedTaskError: If the prior that made the run is not here.
+    """
+    step = record.step(place)
+    alone = len(record.frames) == 1 and step is not None and step.stage == "result"
+    drawn = step is None or step.stage in (*STAGES, "result")
+    if record.kind not in OPTIONS or "settings" not in record.provenance or not drawn:
+        raise ConfigError(
+            "There is no step to branch from, for no sampler drew this object; choose a generated or reconstructed one, or "
+            "a proposal."
+        )
+    if alone:
+        raise ConfigError(
+            f"{record.title} has its end alone and no steps, so there is none to branch from; choose an object whose "
+            "run was kept."
+        )
+    if record.kind == "regenerate" and record.kept is None:
+        raise ConfigError(
+            f"{record.title} does not say what it was to keep, so there is nothing to go on with; draw it anew in Complete."
+        )
+    if step is None:
+        raise ConfigError(
+            "The codes of this step were dropped to make room, so there is no step to branch from; pin runs that are to "
+            "be kept whole."
+        )
+    if step.stage == "result":
+        raise ConfigError("Nothing follows the result; choose an earlier step to branch from.")
+    if TASKS.get(record.kind, record.kind) not in record.method.info.tasks:
+        raise UnsupportedTaskError(missing(record.method))
+    return step
+
+
+def obstacle(record: Record, place: int) -> str | None:
+    """One sentence about why frame `place` cannot be branched from; None if it can."""
+    try:
+        first_of(record, place)
+    except EngineError as error:
+        return str(error)
+    return None
 
 
 def pictures(session: Session) -> Views:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
+from app.branching import obstacle
 from app.records import Look, Record
 from app.session import Session
 from engine.diffusion.schedule import Schedule
@@ -45,6 +46,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
         "index": [frame.index for frame in frames],
         "t": [frame.t for frame in frames],
         "noisy": [noisy(frame) for frame in frames],
+        "obstacles": [obstacle(record, place) for place in range(len(frames))],
         "curves": numbers,
         "pending": bool(missing),
         "whole": whole,

@@ -232,7 +232,7 @@ class Keeping:
             about |= {"checkpoint": method.checkpoint, "of": original.title, "box": self.box}
             note_kernels(about)
             self._drawn[original.id] += 1
-            title = f"{original.title}, proposal {self._drawn[original.id]}"
+            title = f"Proposal {self._drawn[original.id]} of {original.title}"
             made.append(Record("regenerate", title, about, [], method, kept=kept))
             return made[-1]
 
@@ -293,6 +293,7 @@ class Keeping:
         """What is marked and what came out, for the page."""
         region = self.region
         told = {
+            "able": "regenerate" in self.session.selection()[0].method.info.tasks,
             "original": None if self.original is None else self.original.title,
             "box": self.box,
             "brushed": region is not None and self.box is None,

@@ -101,24 +101,35 @@ def timeline_html(
         range(len(record.frames)), key=lambda place: record.frames[place].stage
     ):
         figures = "".join(_figure(token, record, place, place == index) for place in places)
-        groups.append(f"<section><h4>{stage_title(stage)}</h4><div>{figures}</div></section>")
+        groups.append(
+            f'<section><span class="tl-stage">{stage_title(stage)}</span><div>{figures}</div></section>'
+        )
     empty = '<figure class="tl-empty"></figure>' * max(length - len(record.frames), 0)
     if empty:
-        groups.append(f"<section><h4>&nbsp;</h4><div>{empty}</div></section>")
+        groups.append(f'<section><span class="tl-stage">&nbsp;</span><div>{empty}</div></section>')
     shown = record.frames[index] if record.frames else None
     return (
         f'<div class="tl" data-token="{token}" data-record="{record.id}" data-state="{state}" '
         f'data-count="{len(record.frames)}" data-shown="{index}" data-panes="{html.escape(json.dumps(captions))}">'
-        f'<div class="tl-head"><span class="tl-status" role="status">{html.escape(status)}</span>'
+        f'<div class="tl-head"><span class="tl-status" title="{html.escape(status)}">{html.escape(status)}</span>'
         f'<span class="tl-shown">{shown_text(record, shown)}</span>{downloads_html(token, record)}</div>'
         f'<div class="tl-bar"><i style="width:{100 * share:.1f}%"></i></div>'
-        f'<div class="tl-strip" tabindex="0" aria-label="Steps of this run">{"".join(groups)}</div></div>'
+        f'<div class="tl-strip" tabindex="0" role="slider" aria-label="Step of this run" aria-valuemin="1" '
+        f'aria-valuemax="{len(record.frames)}" aria-valuenow="{index + 1}" '
+        f'aria-valuetext="{frame_title(shown)}">{"".join(groups)}</div></div>'
     )
+
+
+def frame_title(frame: Step | None) -> str:
+    """A step's name for people."""
+    if frame is None or frame.stage == "result":
+        return stage_title("result")
+    return f"{stage_title(frame.stage)} {frame.index} of {frame.total}"
 
 
 def _figure(token: str, record: Record, place: int, selected: bool) -> str:
     frame = record.frames[place]
-    title = f"{stage_title(frame.stage)} {frame.index} of {frame.total}"
+    title = frame_title(frame)
     picture = GONE
     if frame.latent is not None:
         address = f"film/{token}/{record.id}/{place}.jpg?version={record.version}"

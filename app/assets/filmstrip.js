@@ -9,6 +9,9 @@ function mark(figure) {
   element.querySelectorAll('.tl-sel').forEach((other) => other.classList.remove('tl-sel'));
   figure.classList.add('tl-sel');
   strip().dataset.shown = shown;
+  const slider = element.querySelector('.tl-strip');
+  slider.setAttribute('aria-valuenow', Number(shown) + 1);
+  slider.setAttribute('aria-valuetext', figure.title);
 }
 
 function keepInSight(figure, behavior) {
@@ -58,15 +61,25 @@ element.addEventListener('pointermove', (event) => {
   if (event.buttons === 1 && event.pointerType === 'mouse') pick(under(event));
 });
 document.addEventListener('keydown', (event) => {
-  const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+  const within = element.querySelector('.tl-strip')?.contains(event.target);
+  const step = {ArrowLeft: -1, ArrowRight: 1, ...(within ? {ArrowDown: -1, ArrowUp: 1, Home: -1e6, End: 1e6} : {})}[event.key];
   const inspecting = document.body.classList.contains('inspecting');
-  if (!step || (explorer.typing(event) && !element.contains(event.target))) return;
-  if (!inspecting && !element.contains(event.target)) return;
+  if (!step || !strip() || (explorer.typing(event) && !within) || (!inspecting && !within)) return;
   event.preventDefault();
   explorer.go(Number(strip().dataset.shown) + step);
 });
 
+// The status is told aloud when it is about something else, not at every step.
+let heard = 'Ready';
+function tellStatus() {
+  const text = element.querySelector('.tl-status').textContent, about = text.replace(/[\d,].*/, '');
+  if (about === heard) return;
+  heard = about;
+  document.getElementById('live').textContent = text;
+}
+
 watch('value', () => {
+  if (strip()) tellStatus();
   const selected = element.querySelector('.tl-sel');
   if (!strip() || !selected) return;
   shown = strip().dataset.shown;
@@ -75,7 +88,7 @@ watch('value', () => {
   explorer.tell('panes', JSON.parse(strip().dataset.panes));
   if (following !== shown) {
     following = shown;
-    keepInSight(selected, 'smooth');
+    keepInSight(selected, explorer.motion());
   }
 });
 
@@ -90,7 +103,9 @@ element.addEventListener('click', async (event) => {
     const response = await fetch(link.href);
     if (!response.ok) throw new Error(await response.text());
     const url = URL.createObjectURL(await response.blob());
-    const saved = Object.assign(document.createElement('a'), {href: url, download: link.download});
+    const [, encoded, plain] = (response.headers.get('Content-Disposition') ?? '').match(/filename(?:\*=utf-8''([^;]+)|="([^"]+)")/i) ?? [];
+    const name = encoded ? decodeURIComponent(encoded) : plain ?? link.download;
+    const saved = Object.assign(document.createElement('a'), {href: url, download: name});
     saved.click();
     setTimeout(() => URL.revokeObjectURL(url), 10000);
     link.classList.remove('failed');

@@ -37,7 +37,7 @@ window.explorer = (() => {
     // Text that somebody wrote, for use inside HTML and its attributes.
     escape: (text) => String(text).replace(/[&<>"']/g, (one) => `&#${one.charCodeAt(0)};`),
     // Whether a key is meant for the control that has the focus; buttons take the space bar, not the arrows.
-    typing: (event) => Boolean(event.target.closest(`input, textarea, select, [role=tab], [role=slider], [contenteditable]${event.key === ' ' ? ', button, a, summary' : ''}`)),
+    typing: (event) => Boolean(event.target.closest(`input, textarea, select, dialog, [role=tab], [contenteditable]${event.key === ' ' ? ', button, a, [data-arrows]' : ', [role=slider], [data-arrows]'}`)),
     say: (sentence, forMs = 5000) => {
       const line = document.getElementById('said');
       line.textContent = sentence;
@@ -48,23 +48,54 @@ window.explorer = (() => {
       waiting.get(kind)?.done(null);
       waiting.delete(kind);
     },
+    // A button that cannot work yet is off, and the line beside it says why.
+    need: (id, reason) => {
+      const button = document.getElementById(id), line = document.getElementById(`${id}-why`);
+      if (button && button.disabled !== Boolean(reason)) button.disabled = Boolean(reason);
+      if (line && line.textContent !== reason) line.textContent = reason;
+    },
+    // What Escape closes: of all that is open, what was opened by the part that came last.
+    closers: [],
+    closes: (isOpen, close) => explorer.closers.unshift({isOpen, close}),
+    // How to scroll for those who asked for less motion, and for others.
+    motion: () => matchMedia('(prefers-reduced-motion: reduce)').matches ? 'instant' : 'smooth',
     go: () => {},
     shown: {record: null, index: 0, count: 0},
   };
 })();
 
-document.addEventListener('click', async (event) => {
-  if (!event.target.closest('#end-comparison')) return;
+const comparison = () => document.getElementById('end-comparison');
+
+async function endComparison() {
   const answer = await explorer.steer({do: 'compare', record: null});
   if (answer) explorer.told(answer);
+}
+
+document.addEventListener('click', (event) => {
+  if (event.target.closest('#end-comparison')) endComparison();
+  const opener = event.target.closest('[data-dialog]');
+  if (opener) document.getElementById(opener.dataset.dialog).showModal();
+  const dialog = event.target.closest('dialog'), box = dialog?.getBoundingClientRect();
+  const beside = box && (event.clientX < box.left || event.clientX > box.right || event.clientY < box.top || event.clientY > box.bottom);
+  if (dialog && (event.target.closest('[data-close]') || (event.target === dialog && beside))) dialog.close();
+});
+explorer.closes(() => comparison() && !comparison().hidden, endComparison);
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape' || event.defaultPrevented || document.querySelector('dialog[open]')) return;
+  if (event.target.closest('input, textarea, select') && !event.target.closest('[type=range], [type=radio], [type=checkbox]')) return;
+  explorer.closers.find(({isOpen}) => isOpen())?.close();
 });
 
 // Tabs: the chosen one is in sight, also where the strip is narrower than they are; arrows go from one to the next.
+function centre(tab) {
+  const strip = tab.parentElement;
+  strip.scrollTo({left: tab.offsetLeft - (strip.clientWidth - tab.offsetWidth) / 2});
+}
 document.addEventListener('click', (event) => {
   const tab = event.target.closest('[role=tab]');
-  const strip = tab?.parentElement;
-  if (tab) strip.scrollTo({left: tab.offsetLeft - (strip.clientWidth - tab.offsetWidth) / 2});
+  if (tab) centre(tab);
 });
+addEventListener('resize', () => document.querySelectorAll('[role=tab][aria-selected=true]').forEach(centre));
 document.addEventListener('keydown', (event) => {
   const tab = event.target.closest('[role=tab]'), step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
   if (!tab || !step) return;
@@ -74,6 +105,24 @@ document.addEventListener('keydown', (event) => {
   next.focus();
   next.click();
 });
+
+// Gradio opens a list at every key, also at the one that leaves it, and then it stays open over the page.
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Tab' && event.target.matches('[role=combobox]')) event.stopPropagation();
+}, true);
+
+// What Gradio leaves out, whenever it draws them: radios of one choice share a name, so that arrows go through them, and the
+// choice has one too.
+function mend() {
+  for (const set of document.querySelectorAll('fieldset')) {
+    const radios = set.querySelectorAll('input[type=radio]');
+    if (!radios.length) continue;
+    radios.forEach((one) => { one.name = radios[0].name; });
+    set.setAttribute('role', 'radiogroup');
+    set.setAttribute('aria-label', set.querySelector('[data-testid=block-info]')?.textContent ?? '');
+  }
+}
+new MutationObserver(mend).observe(document, {childList: true, subtree: true});
 
 // Captions over the view, where there is more to tell than which object it is.
 explorer.on('panes', ({panes, look, several}) => {

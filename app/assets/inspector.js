@@ -1,12 +1,12 @@
 // The denoise inspector: curves with one cursor, the planes of the shown step, and the tree of branches. It draws what
 // inspect/*.json tells, and moves the shown step through the filmstrip.
 const CHARTS = [
-  {key: 'log_snr', title: 'log SNR', symbol: 'ln ᾱ<sub>t</sub>/(1−ᾱ<sub>t</sub>)', info: 'How much signal the noisy state x_t holds: below 0 noise rules, above 0 the object.'},
-  {key: 'change', title: 'Change', symbol: '‖x̂<sub>0</sub>−x̂<sub>0</sub>′‖', log: true, info: 'How far the prediction x0 moved since the step before (root mean square over the code).'},
-  {key: 'guidance_norm', title: 'Guidance', symbol: '‖λ∇<sub>x</sub>L<sub>rend</sub>‖', log: true, info: 'How hard the pictures pulled at this step; zero curve without pictures.'},
-  {key: 'psnr', title: 'Fit', symbol: 'PSNR, dB', info: 'Photometric error on your pictures: higher is closer.'},
-  {key: 'opacity', title: 'Opacity', symbol: 'share of the picture', info: 'How much of a picture the object covers: fog is large, a solid car is not.'},
-  {key: 'extent', title: 'Extent', symbol: 'diagonal of what is solid', info: 'Size of the box around solid matter; training objects have diagonal 1.'},
+  {key: 'log_snr', title: 'log SNR', symbol: 'ln ᾱ<sub>t</sub>/(1−ᾱ<sub>t</sub>)', unit: 'nats', info: 'How much signal the noisy state x_t holds: below 0 noise rules, above 0 the object.'},
+  {key: 'change', title: 'Change', symbol: '‖x̂<sub>0</sub>−x̂<sub>0</sub>′‖', unit: 'RMS, log scale', log: true, info: 'How far the prediction x0 moved since the step before (root mean square over the code).'},
+  {key: 'guidance_norm', title: 'Guidance', symbol: '‖λ∇<sub>x</sub>L<sub>rend</sub>‖', unit: 'norm, log scale', log: true, info: 'How hard the pictures pulled at this step; zero curve without pictures.'},
+  {key: 'psnr', title: 'Fit', symbol: 'PSNR', unit: 'dB', info: 'Photometric error on your pictures: higher is closer.'},
+  {key: 'opacity', title: 'Opacity', symbol: '', unit: 'share of the picture', info: 'How much of a picture the object covers: fog is large, a solid car is not.'},
+  {key: 'extent', title: 'Extent', symbol: '', unit: 'diagonal, scene units', info: 'Size of the box around solid matter; training objects have diagonal 1.'},
 ];
 const STAGES = {denoise: 'Denoising', guide: 'Guided denoising', langevin: 'Langevin correction', renoise: 'Renoise-averaging', finetune: 'Finetuning', result: 'Result'};
 const WIDE = 190, HIGH = 56;
@@ -55,8 +55,14 @@ function move() {
     const value = run.curves[CHARTS[k].key]?.[at];
     chart.querySelector('b').textContent = value === null || value === undefined ? '–' : number(value);
   });
-  const noisy = run.noisy[at];
-  element.querySelectorAll('[data-look]').forEach((button) => button.classList.toggle('idle', button.dataset.look !== 'x0' && !noisy));
+  const noisy = run.noisy[at], obstacle = run.obstacles[at] ?? '';
+  part('why').textContent = run.state === 'running' ? '' : obstacle;
+  part('primary').disabled = Boolean(obstacle);
+  element.querySelectorAll('[data-look]').forEach((button) => {
+    const idle = button.dataset.look !== 'x0' && !noisy;
+    button.classList.toggle('idle', idle);
+    button.setAttribute('aria-disabled', idle);
+  });
   drawPlanes();
 }
 
@@ -77,9 +83,12 @@ function drawCharts() {
       ? `<line class="border" x1="${place(at - 0.5, total)}" x2="${place(at - 0.5, total)}" y1="0" y2="${HIGH}"/>` : '').join('');
     const lines = both.map((list, k) => `<path class="${k ? 'second' : 'first'}" d="${path(list)}"/>`).reverse().join('');
     const body = values.length ? lines : '';
+    const ends = values.length ? [high, low].map((value) => number(chart.log ? 10 ** value : value)) : ['', ''];
     const note = values.length ? '' : `<em>${missing(chart.key)}</em>`;
     return `<div class="chart" data-chart="${chart.key}" title="${chart.info}"><div><span>${chart.title}</span> <i>${chart.symbol}</i><b>–</b></div>` +
-      `<svg viewBox="0 0 ${WIDE} ${HIGH}" preserveAspectRatio="none">${borders}${body}<line class="cursor" y1="0" y2="${HIGH}"/></svg>${note}</div>`;
+      `<div class="plot"><p class="ends"><span>${ends[0]}</span><span>${ends[1]}</span></p>` +
+      `<svg viewBox="0 0 ${WIDE} ${HIGH}" preserveAspectRatio="none" role="img" aria-label="${chart.title} over the steps">${borders}${body}<line class="cursor" y1="0" y2="${HIGH}"/></svg></div>` +
+      `<p class="axis"><span>${chart.unit}</span><span>step 1 to ${total}</span></p>${note}</div>`;
   }).join('');
 }
 
@@ -148,8 +157,10 @@ async function drawEnlarged() {
   const found = await response.json();
   const most = Math.max(...found.counts, 1), width = 190 / found.counts.length;
   const bars = found.counts.map((count, k) => `<rect x="${(k * width).toFixed(1)}" y="${(80 - 78 * count / most).toFixed(1)}" width="${(width - 0.6).toFixed(1)}" height="${(78 * count / most).toFixed(1)}"/>`).join('');
-  box.querySelector('.bars').innerHTML = `<h5>${['xy', 'xz', 'yz'][plane]} plane, channel ${channel + 1}</h5><svg viewBox="0 0 190 80">${bars}</svg>` +
-    `<p><span>−${range}</span><span>mean ${number(found.mean)}, spread ${number(found.spread)}</span><span>${range}</span></p>`;
+  const name = `${['xy', 'xz', 'yz'][plane]} plane, channel ${channel + 1}`;
+  box.querySelector('.bars').innerHTML = `<p class="name">${name}</p><p>texels, up to ${most} a bar</p>` +
+    `<svg viewBox="0 0 190 80" role="img" aria-label="How often which values occur in the ${name}">${bars}</svg>` +
+    `<p><span>−${range}</span><span>value of the code</span><span>${range}</span></p><p>mean ${number(found.mean)}, spread ${number(found.spread)}</p>`;
 }
 
 part('planes').addEventListener('click', (event) => {
@@ -160,6 +171,16 @@ part('planes').addEventListener('click', (event) => {
   enlarged = enlarged && enlarged.join() === hit.join() ? null : hit;
   drawEnlarged();
 });
+part('planes').addEventListener('keydown', (event) => {
+  if (!event.target.closest('.sheet') || !run) return;
+  const step = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}[event.key];
+  if (event.key === 'Enter' || event.key === ' ') enlarged = enlarged ? null : [0, 0];
+  else if (step && enlarged) enlarged = [(enlarged[0] + step[0] + 3) % 3, (enlarged[1] + step[1] + run.planes[1]) % run.planes[1]];
+  else return;
+  event.preventDefault();
+  drawEnlarged();
+});
+explorer.closes(() => enlarged !== null && element.offsetParent, () => { enlarged = null; drawEnlarged(); });
 part('planes').addEventListener('input', (event) => {
   range = Number(event.target.value);
   part('planes').querySelector('output').textContent = `±${range.toFixed(1)}`;
@@ -179,9 +200,10 @@ function drawTree() {
     const bend = one.trunk && one.trunk[0] in row ? `<path d="M${x(from)} ${y(row[one.trunk[0]])}C${x(from)} ${y(k)} ${x(from)} ${y(k)} ${x(from + 0.8)} ${y(k)}"/>` : '';
     return `<g class="${one.id === run.record ? 'first' : one.id === other?.record ? 'second' : ''}">${bend}<line x1="${x(from + (bend ? 0.8 : 0))}" x2="${x(one.steps - 1)}" y1="${y(k)}" y2="${y(k)}"/><circle cx="${x(one.steps - 1)}" cy="${y(k)}" r="3.5"/></g>`;
   }).join('');
-  const labels = runs.map((one) => `<div><button type="button" data-run="${one.id}" aria-pressed="${one.id === run.record}">${explorer.escape(one.title)}</button>` +
+  const counted = (one) => `${one.steps} step${one.steps === 1 ? '' : 's'}${one.state === 'done' ? '' : `, ${one.state}`}`;
+  const labels = runs.map((one) => `<div><button type="button" data-run="${one.id}" aria-pressed="${one.id === run.record}">${explorer.escape(one.title)} <small>${counted(one)}</small></button>` +
     (one.id === run.record ? '' : `<button type="button" class="vs" data-beside="${one.id}" aria-pressed="${one.id === other?.record}" title="Show beside the chosen run, with one camera">Compare</button>`) + '</div>').join('');
-  const drawn = `<h4>Branches</h4><div class="tree"><svg width="196" height="${24 * runs.length}">${marks}</svg><div class="names">${labels}</div></div>`;
+  const drawn = `<h2>Branches <small>each row is a run, from its first step on the left to its last</small></h2><div class="tree"><div><svg width="196" height="${24 * runs.length}" role="img" aria-label="Where the runs part">${marks}</svg><p class="axis"><span>step 1</span><span>${most}</span></p></div><div class="names">${labels}</div></div>`;
   if (drawn !== tree) part('tree').innerHTML = tree = drawn;
 }
 
@@ -210,7 +232,6 @@ element.addEventListener('click', async (event) => {
 part('branch').addEventListener('submit', (event) => {
   event.preventDefault();
   const form = event.target, told = Object.fromEntries(new FormData(form));
-  form.after(document.getElementById('branch-problem'));
   trigger('select', {act: 'branch', ...told, swap: form.swap.checked});
 });
 
@@ -222,6 +243,8 @@ function drawForm() {
     form[name].placeholder = settings[name] ?? '';
     form[name].disabled = settings[name] === null || settings[name] === undefined;
   }
+  form.sampler.disabled = !settings.sampler;
+  form.swap.disabled = run.kind !== 'reconstruct';
   form.sampler.options[0].textContent = settings.sampler ? `${settings.sampler}, kept` : 'as it was';
 }
 

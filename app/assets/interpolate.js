@@ -42,7 +42,7 @@ const quality = (corner) => {
 function slot(place) {
   const corner = state.corners[place];
   const letter = 'ABCD'[place];
-  if (!corner) return `<div class="slot empty" data-slot="${place}"><span>${letter}</span></div>`;
+  if (!corner) return `<div class="slot empty" data-slot="${place}"><span>${letter}</span><em>empty</em></div>`;
   return `<div class="slot" data-slot="${place}"><img src="film/${explorer.token()}/${corner.record}/last.jpg" alt="${explorer.escape(corner.title)}" draggable="false">` +
     `<button type="button" data-remove="${place}" title="Take ${explorer.escape(corner.title)} out" aria-label="Take ${explorer.escape(corner.title)} out">&times;</button>` +
     `<span>${letter}</span><small title="Above: how like the object is what the path shows at this corner. Below: its own starting noise, or how well DDIM returns it from the noise that inversion found">${quality(corner)}</small></div>`;
@@ -56,6 +56,7 @@ function draw() {
   element.querySelectorAll('[data-way]').forEach((one) => one.setAttribute('aria-pressed', one.dataset.way === state.way));
   element.querySelectorAll('[data-mode]').forEach((one) => one.setAttribute('aria-pressed', one.dataset.mode === state.mode));
   element.querySelectorAll('[data-need=ready]').forEach((one) => { one.disabled = !state.ready; });
+  part('why').textContent = state.corners.length < 2 ? 'Put two objects into A and B first.' : state.ready ? '' : 'The way is being drawn.';
   for (const ending of ['mp4', 'gif'])
     element.querySelector(`[data-act=${ending}]`).title = `The path from A to B as ${ending === 'gif' ? 'a GIF' : 'a film'}` + (pad ? '; the other corners are not in it' : '');
   place();
@@ -71,7 +72,7 @@ function place() {
   track.setAttribute('aria-valuetext', state.corners.length > 2 ? `${point[0].toFixed(2)} across, ${point[1].toFixed(2)} down` : point[0].toFixed(2));
   const [u, v] = point.map((one) => one.toFixed(2));
   const count = state.corners.length;
-  part('where').innerHTML = count < 2 ? (count ? 'One more object, and there is a way between them.' : 'Choose two objects; three or four span a pad.')
+  part('where').innerHTML = count < 2 ? (count ? 'One more object, and there is a way between them.' : 'Put two objects into A and B: what the view shows, or a seed. Three or four span a pad.')
     : !state.ready ? 'Drawing the keyframes&hellip;' : count > 2 ? `u = <b>${u}</b>, v = <b>${v}</b>` : `<b>${u}</b> of the way from A to B`;
 }
 
@@ -90,10 +91,10 @@ async function move(u, v, settle = false) {
   if (answer.record !== explorer.shown.record) ask('varied');
 }
 
-async function keep() {
+async function store() {
   clearTimeout(settling);
   await settled;
-  ask('keep');
+  ask('store');
 }
 
 function newThumbnail(answer) {
@@ -185,7 +186,7 @@ element.addEventListener('click', (event) => {
   if (act === 'dice') part('seed').value = Math.floor(Math.random() * 10000);
   if (act === 'play') playing ? pause() : play(true);
   if (act === 'loop') button.setAttribute('aria-pressed', loop = !loop);
-  if (act === 'keep') keep();
+  if (act === 'store') store();
   if (act === 'mp4' || act === 'gif') ask('film', {ending: act});
   if (act === 'reset' && base !== null) {
     sliders().forEach((one) => { one.value = 0; });

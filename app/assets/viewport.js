@@ -28,3 +28,11 @@
   address.searchParams.set('fixedDpr', Math.min(devicePixelRatio, 2));
   history.replaceState(null, '', address);
 }
+
+// For those who do not see it: the language, and that all of this is one part of the page.
+document.addEventListener('DOMContentLoaded', () => {
+  document.documentElement.lang = 'en';
+  const root = document.getElementById('root');
+  root.setAttribute('role', 'region');
+  root.setAttribute('aria-label', '3D view');
+});

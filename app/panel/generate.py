@@ -65,7 +65,7 @@ def build(page: Page) -> GenerateTab:
             info="Steps from noise to object.", elem_id="generate-steps", buttons=[],
         )  # fmt: skip
     problem = gr.HTML("", elem_id="generate-problem")
-    gr.HTML('<h3 class="section">Results of this tab</h3>')
+    gr.HTML('<h2 class="section">Results of this tab</h2>')
     history = clickable("history")
     with gr.Row(elem_classes="actions"):
         go = gr.Button("Generate", variant="primary", elem_id="generate")

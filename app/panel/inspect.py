@@ -32,7 +32,7 @@ SKELETON = """
  <div class="insp-charts"></div>
  <div class="insp-tree" hidden></div>
  <form class="insp-branch" id="insp-form" title="With nothing changed the branch takes the same steps, bit for bit">
-  <h4>Branch from this step <small>what you leave empty stays as it was</small></h4>
+  <h2>Branch from this step <small>what you leave empty stays as it was</small></h2>
   <div class="insp-fields">
    <label title="Of all draws after this step">Seed <input name="seed" type="number" min="0" step="1"></label>
    <label title="How the remaining noise levels are walked">Sampler <select name="sampler"><option value="">as it was</option><option value="ddim">DDIM</option><option value="dpm++2m">DPM-Solver++(2M)</option><option value="unipc">UniPC</option></select></label>
@@ -42,18 +42,21 @@ SKELETON = """
   <label class="insp-swap"><input name="swap" type="checkbox"> guide with the pictures that lie in Reconstruct now</label>
  </form>
  <div class="insp-planes">
-  <h4>Triplane <small>planes xy, xz, yz &times; channels</small><label title="Values from which colours are full">range <input type="range" min="0.2" max="3" step="0.1" value="2" aria-label="Colour range"><output>&plusmn;2.0</output></label></h4>
-  <img alt="The planes of the shown step" title="Blue is negative, red positive; click one to enlarge it">
+  <h2>Triplane <small>planes xy, xz, yz &times; channels</small><label title="Values from which colours are full">range <input type="range" min="0.2" max="3" step="0.1" value="2" aria-label="Colour range"><output>&plusmn;2.0</output></label></h2>
+  <div class="sheet" tabindex="0" role="group" data-arrows aria-label="Planes of the shown step: Enter enlarges one, the arrow keys choose another"><img alt="" title="Blue is negative, red positive; click one to enlarge it"></div>
  </div>
  <p class="insp-cost"></p>
- <div class="insp-enlarged" hidden><div class="tile"></div><div class="bars"></div></div>
+ <div class="insp-enlarged" aria-live="polite" hidden><div class="tile"></div><div class="bars"></div></div>
  <div class="bar">
-  <button type="submit" form="insp-form" class="insp-primary">Branch from here</button>
+  <p class="insp-why why"></p>
+  <div class="bar-row">
+  <button type="submit" form="insp-form" class="insp-primary" title="Go on from the shown step with what is changed above">Branch</button>
   <div class="transport">
    <button type="button" data-act="back" title="One step back (left arrow)" aria-label="One step back">&#9664;</button>
    <button type="button" data-act="play" aria-pressed="false" title="Play the steps (space)">Play</button>
    <button type="button" data-act="on" title="One step on (right arrow)" aria-label="One step on">&#9654;</button>
    <button type="button" data-act="loop" aria-pressed="false" title="Begin anew at the end">Loop</button>
+  </div>
   </div>
  </div>
 </div>

@@ -12,7 +12,7 @@ from app import present, tasks
 from app.blending import FILM_FRAMES, Blend
 from app.jobs import Job
 from app.panel import watch
-from app.panel.parts import script
+from app.panel.parts import reveal, script
 from app.panel.stage import Page
 from app.records import Record
 from app.session import Session
@@ -21,7 +21,6 @@ from app.variation import Variation, keep
 from engine.errors import ConfigError, EngineError
 
 DIRECTIONS = 8
-REVEAL = "watch('value', () => element.querySelector('.film')?.scrollIntoView({block: 'nearest', behavior: 'smooth'}))"
 SKELETON = f"""
 <div class="blend">
  <p class="lead">Slide from one object to another. The way decides what lies between: that is what a prior has learnt.</p>
@@ -46,7 +45,7 @@ SKELETON = f"""
    <button type="button" data-mode="paper" aria-pressed="false" title="Every point drawn by deterministic DDIM, as in the paper's demonstration">Paper</button>
   </div>
  </div>
- <h4>Main directions <small>applied to what is shown</small><button type="button" data-act="reset" title="Back to the object">Reset</button></h4>
+ <h2>Main directions <small>applied to what is shown</small><button type="button" data-act="reset" title="Back to the object">Reset</button></h2>
  <div class="blend-directions">{
     "".join(
         f'<label title="Principal direction {k + 1} of the training codes, in standard deviations">{k + 1}'
@@ -56,11 +55,14 @@ SKELETON = f"""
     )
 }</div>
  <div class="bar">
-  <button type="button" class="primary" data-act="keep" data-need="ready" title="Put the object at the knob into the history">Add to history</button>
+  <p class="blend-why why"></p>
+  <div class="bar-row">
+  <button type="button" class="primary" data-act="store" data-need="ready" title="Put the object at the knob into the history">Add to history</button>
   <button type="button" data-act="play" data-need="ready" aria-pressed="false" title="Go there and back">Play</button>
   <button type="button" data-act="loop" aria-pressed="true" title="Turn round at the ends">Loop</button>
   <button type="button" data-act="mp4" data-need="ready" title="The path from A to B as a film">MP4</button>
   <button type="button" data-act="gif" data-need="ready" title="The same as a GIF">GIF</button>
+  </div>
  </div>
 </div>
 """
@@ -75,7 +77,7 @@ def build(page: Page, history: gr.HTML) -> None:
         apply_default_css=False,
     )
     problem = gr.HTML("", elem_id="interpolate-problem")
-    film = gr.HTML("", elem_id="interpolate-film", js_on_load=REVEAL)
+    film = gr.HTML("", elem_id="interpolate-film", js_on_load=reveal(".film"))
 
     def act(event: gr.EventData, request: gr.Request) -> Iterator[dict[Any, Any]]:
         session = page.session(request)
@@ -140,7 +142,7 @@ def do(page: Page, session: Session, told: Mapping[str, Any]) -> Job | None:
         return draw_seed(page, session, int(told["seed"] or 0))
     if what == "film":
         return make_film(page, session, blend, told["ending"])
-    if what == "keep":
+    if what == "store":
         if blend.codes is None:
             raise ConfigError("There is no path yet; wait for the keyframes.")
         u, v = blend.point

@@ -10,11 +10,11 @@ import gradio as gr
 from app.jobs import JobRunner
 from app.panel import (
     about,
+    complete,
     generate,
     history,
     inspect,
     interpolate,
-    keep,
     prior,
     reconstruct,
 )
@@ -42,10 +42,19 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill="var(--solid)",
         button_primary_background_fill_hover="color-mix(in srgb, var(--solid) 88%, black)",
         button_primary_background_fill_dark="var(--solid)",
+        button_primary_background_fill_hover_dark="color-mix(in srgb, var(--solid) 88%, black)",
         button_secondary_background_fill="var(--ground)",
         button_secondary_border_color="var(--line)",
         button_large_text_size="14px",
         button_large_padding="9px 14px",
+        block_info_text_color="var(--faint)",
+        block_info_text_color_dark="var(--faint)",
+        block_label_text_color="var(--faint)",
+        block_label_text_color_dark="var(--faint)",
+        body_text_color_subdued="var(--faint)",
+        body_text_color_subdued_dark="var(--faint)",
+        input_placeholder_color="var(--faint)",
+        input_placeholder_color_dark="var(--faint)",
         slider_color="var(--accent)",
         slider_color_dark="var(--accent)",
         block_border_color="var(--line)",
@@ -76,8 +85,8 @@ def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
                 made = generate.build(page)
             with gr.Tab("Interpolate", elem_id="tab-interpolate"):
                 interpolate.build(page, made.history)
-            with gr.Tab("Keep", elem_id="tab-keep"):
-                keep.build(page, made.history)
+            with gr.Tab("Complete", elem_id="tab-complete"):
+                complete.build(page, made.history)
             with gr.Tab("Inspect", elem_id="tab-inspect"):
                 inspect.build(page, made.history)
             with gr.Tab("History", elem_id="tab-history", render_children=True):
@@ -122,5 +131,5 @@ def header_html(method: Method) -> str:
     return (
         f'<div class="masthead"><span class="mark"></span><h1>{TITLE}</h1><span class="tag">{html.escape(method.info.title)}</span>'
         f'<span class="chips"><i>device <b>{device}</b></i></span>'
-        f'<details class="help"><summary>About</summary>{about.TEXT}</details></div>'
+        f'<button type="button" class="help" data-dialog="about" aria-haspopup="dialog">About</button></div>{about.TEXT}'
     )

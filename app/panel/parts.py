@@ -22,6 +22,24 @@ def clickable(elem_id: str, value: str = "", name: str = "click.js") -> gr.HTML:
     return gr.HTML(value, elem_id=elem_id, js_on_load=script(name), apply_default_css=False)
 
 
+def reason(button: str, name: str | None = None) -> gr.HTML:
+    """The line that says why a button cannot work yet, beside it; a script of app/assets fills it."""
+    return gr.HTML(
+        f'<p class="why" id="{button}-why"></p>',
+        elem_classes="reason",
+        js_on_load=script(name) if name else None,
+        apply_default_css=False,
+    )
+
+
+def reveal(selector: str) -> str:
+    """A script that brings an element of an HTML component into sight whenever the component's value changes."""
+    return (
+        f"watch('value', () => element.querySelector('{selector}')"
+        "?.scrollIntoView({block: 'nearest', behavior: explorer.motion()}))"
+    )
+
+
 def seed_row(elem_id: str, value: int = 0) -> tuple[gr.Number, gr.Button]:
     """A seed with a die."""
     with gr.Row(elem_classes="seed"):

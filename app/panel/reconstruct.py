@@ -13,7 +13,7 @@ from app import present, tasks
 from app.panel import watch
 from app.panel.fields import SETTINGS, setting_controls, with_settings
 from app.panel.generate import GenerateTab
-from app.panel.parts import mode_choice, seed_row
+from app.panel.parts import mode_choice, reason, reveal, seed_row
 from app.panel.pictures import SLOTS, Pictures
 from app.panel.stage import Page, toolbar_html
 from app.records import Record
@@ -51,7 +51,9 @@ class ReconstructTab:
     def layout(self) -> None:
         """Its components, from top to bottom."""
         self.pictures.layout()
-        self.result = gr.HTML("", elem_id="result", apply_default_css=False)
+        self.result = gr.HTML(
+            "", elem_id="result", js_on_load=reveal(".compare"), apply_default_css=False
+        )
         self.mode = mode_choice("reconstruct-mode")
         self.seed, _ = seed_row("reconstruct-seed")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
@@ -59,6 +61,7 @@ class ReconstructTab:
         self.pictures.layout_brush()
         self._known_cameras()
         with gr.Row(elem_classes="actions"):
+            reason("reconstruct", "reconstruct.js")
             self.go = gr.Button("Reconstruct", variant="primary", elem_id="reconstruct")
             self.stop = gr.Button("Cancel", elem_id="cancel", interactive=False)
 

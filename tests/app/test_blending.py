@@ -90,7 +90,7 @@ def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(
         wait_for_end(session.job)
         assert torch.equal(branched.latent(-1), exact), stages[place]
         assert own_noise(branched) is None, "what came of it is not its trunk's noise alone"
-    with pytest.raises(ConfigError, match="no run of a sampler"):
+    with pytest.raises(ConfigError, match="no sampler drew"):
         branch(session, runner, blend.record, 0, Change())
     file = runs.save(kept, tmp_path / "run.safetensors")
     timeline, note = runs.load(file)
@@ -111,7 +111,7 @@ def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(
 def test_what_the_page_keeps_is_drawn_in_full(session, runner):
     blend = spanned(session, runner, 1, 2)
     steer(session, {"do": "blend", "u": 0.3, "v": 0})
-    do(None, session, {"act": "keep"})
+    do(None, session, {"act": "store"})
     kept = session.history[0]
     assert len(kept.frames) == 5
     steer(session, {"do": "blend", "u": 0.4, "v": 0})

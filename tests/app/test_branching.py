@@ -7,7 +7,7 @@ import torch
 
 from app import runs
 from app.branching import Change, branch, pictures
-from app.inspector import tree
+from app.inspector import report, tree
 from app.keeping import Keeping
 from app.priors import Prior, Priors
 from app.records import Record
@@ -176,8 +176,26 @@ def test_branches_hang_together_as_a_tree(session, runner):
 def test_there_is_nothing_to_branch_from_after_the_end(session, runner):
     (record,) = generate(session, runner)
     for shown, place in ((record, 3), session.selection(), (session.snapshot().panes[0].record, 3)):
-        with pytest.raises(ConfigError, match="no step to branch from"):
+        with pytest.raises(ConfigError, match="step to branch from"):
             branch(session, runner, shown, place, Change())
+
+
+def test_the_inspector_says_which_steps_can_be_branched_from_and_why_not_the_others(
+    session, runner
+):
+    record = drawn(session, runner)
+    told = report(session, record)["obstacles"]
+    assert len(told) == len(record.frames)
+    for place, sentence in enumerate(told):
+        if sentence is None:
+            branch(session, runner, record, place, Change())
+            wait_for_end(session.job)
+        else:
+            with pytest.raises(ConfigError) as refused:
+                branch(session, runner, record, place, Change())
+            assert str(refused.value) == sentence
+    assert told[0] is None
+    assert told[-1] is not None
 
 
 def test_pictures_do_not_guide_what_is_made_of_noise_alone(session, runner):

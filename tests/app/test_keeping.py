@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from app.keeping import Keeping
-from app.panel.keep import mark
+from app.panel.complete import mark
 from app.priors import Prior
 from app.records import Record
 from app.session import Session
@@ -80,5 +80,5 @@ def test_figures_are_of_the_mark_and_proposals_are_counted_on(session, runner):
     assert "kept" not in keeping.report()
     wait_for_end(keeping.propose(runner, 1, 7))
     titles = [record.title for record in session.history if record.kind == "regenerate"]
-    assert sorted(titles) == [f"First, proposal {k}" for k in (1, 2, 3)]
+    assert sorted(titles) == [f"Proposal {k} of First" for k in (1, 2, 3)]
     assert torch.isfinite(torch.tensor(keeping.report()["kept"])).all()

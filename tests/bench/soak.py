@@ -139,11 +139,11 @@ class Visitor:
 
     def keep(self) -> None:
         """Mark a half, and sometimes have the rest drawn anew."""
-        self.tab("Keep")
+        self.tab("Complete")
         self.page.click(f"[data-half={self.random.choice(['front', 'top', 'left'])}]")
         self.page.wait_for_timeout(400)
         if self.random.random() < 0.4:
-            self.page.fill("#keep-count input[type=number]", "1")
+            self.page.fill("#complete-count input[type=number]", "1")
             self.page.click("#regenerate")
 
     def act(self) -> None:

@@ -1,4 +1,4 @@
-"""Interpolate, Inspect, Branch and Keep as a person uses them: a real browser, the real prior of vehicles."""
+"""Interpolate, Inspect, Branch and Complete as a person uses them: a real browser, the real prior of vehicles."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def on_page(tab: Tab, session, point: tuple[float, float, float]) -> tuple[float
 
 def test_the_box_is_dragged_by_its_corner(tab, session):
     generate(tab, 3)
-    tab.tab("Keep")
+    tab.tab("Complete")
     tab.page.click("[data-half=front]")
     until(lambda: session.snapshot().marked is not None, "the mark")
     before = picture(tab)
@@ -186,7 +186,7 @@ def test_the_box_is_dragged_by_its_corner(tab, session):
     assert dragged[:5] == pytest.approx(box[:5], abs=1e-3)
     assert dragged[5] == pytest.approx(z + 0.1, abs=0.03)
     assert apart(picture(tab), before) > 0.001, "the box is drawn where it is now"
-    shown = [float(field.input_value()) for field in tab.page.locator(".keep-box input").all()]
+    shown = [float(field.input_value()) for field in tab.page.locator(".complete-box input").all()]
     assert shown == pytest.approx(dragged, abs=0.006)
     assert not tab.problems
 
@@ -264,28 +264,30 @@ def test_a_branch_stands_beside_its_trunk_with_both_curves(tab, session):
 def test_a_kept_half_stays_and_the_rest_is_drawn_anew(tab, session):
     generate(tab, 3)
     original, _ = session.selection()
-    tab.tab("Keep")
+    tab.tab("Complete")
     plain = picture(tab)
+    assert tab.page.locator("#regenerate").is_disabled()
     tab.page.click("[data-half=front]")
     until(lambda: session.snapshot().marked is not None, "the mark")
+    until(tab.page.locator("#regenerate").is_enabled, "something that is marked")
     marked = picture(tab)
     assert apart(plain, marked) > 0.02, "the kept part is tinted and has its box"
-    tab.page.locator(".keep-box input").nth(1).fill("-0.10")
+    tab.page.locator(".complete-box input").nth(1).fill("-0.10")
     tab.page.keyboard.press("Tab")
     until(lambda: session.snapshot().marked.box[1] == -0.10, "the typed box")
-    tab.page.fill("#keep-count input[type=number]", "1")
+    tab.page.fill("#complete-count input[type=number]", "1")
     tab.page.click("#regenerate")
     until(lambda: len(session.snapshot().panes) == 2, "the proposal beside the original", 90)
     proposal = session.snapshot().panes[1].record
     until(lambda: proposal.state == "done" and session.job.ended, "its end", 120)
-    until(lambda: "dB" in tab.page.locator(".keep-figures").inner_text(), "its figures")
+    until(lambda: "dB" in tab.page.locator(".complete-figures").inner_text(), "its figures")
     assert proposal.figures["kept"] >= 30
     assert (proposal.latent(-1) - original.latent(-1)).abs().mean() > 0.05
     assert apart(picture(tab), plain) > 0.05
     generate(tab, 4)
     other, _ = session.selection()
-    tab.tab("Keep")
-    until(lambda: "Seed 4" in tab.page.inner_text(".keep-of"), "the object that is looked at")
+    tab.tab("Complete")
+    until(lambda: "Seed 4" in tab.page.inner_text(".complete-of"), "the object that is looked at")
     assert session.selection()[0] is other
     assert session.snapshot().marked is None
     assert not tab.problems
@@ -293,7 +295,7 @@ def test_a_kept_half_stays_and_the_rest_is_drawn_anew(tab, session):
 
 def test_a_stroke_in_the_view_marks_the_surface_under_it(tab, session):
     generate(tab, 3)
-    tab.tab("Keep")
+    tab.tab("Complete")
     plain = picture(tab)
     tab.page.click("[data-act=brush]")
     box = tab.page.locator("#stroke").bounding_box()
@@ -312,4 +314,4 @@ def test_a_stroke_in_the_view_marks_the_surface_under_it(tab, session):
     tab.page.mouse.down()
     tab.page.mouse.move(box["x"] + 40, box["y"] + 12, steps=3)
     tab.page.mouse.up()
-    until(lambda: "misses" in tab.page.locator("#keep-problem").inner_text(), "a sentence")
+    until(lambda: "misses" in tab.page.locator("#complete-problem").inner_text(), "a sentence")

@@ -13,7 +13,7 @@ MAIN = {
     "Reconstruct": "#reconstruct",
     "Generate": "#generate",
     "Interpolate": "#interpolate .primary",
-    "Keep": "#regenerate",
+    "Complete": "#regenerate",
     "Inspect": "#inspector .insp-primary",
     "History": "#open-run",
 }

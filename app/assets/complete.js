@@ -1,5 +1,5 @@
-// Keep and regenerate: a half, a box dragged in the view or typed, or brushed surfaces; the rest is drawn anew.
-const part = (name) => element.querySelector(`.keep-${name}`);
+// Complete: a half, a box dragged in the view or typed, or brushed surfaces; the rest is drawn anew.
+const part = (name) => element.querySelector(`.complete-${name}`);
 const canvas = document.getElementById('stroke');
 let state = {box: null, brushed: false, proposals: []}, brushing = false, stroke = null, watching = null;
 
@@ -13,11 +13,13 @@ async function refresh() {
 
 function draw(told) {
   state = told;
-  part('of').innerHTML = told.original === null ? 'Choose what stays of the object in the view.'
+  part('of').innerHTML = told.original === null ? 'Mark a half, a box or surfaces of the object in the view.'
     : `Of <b>${explorer.escape(told.original)}</b>: ` +
       (told.box ? 'a box is marked; drag its corners in the view.' : told.brushed ? 'brushed surfaces are marked.' : 'nothing is marked yet.');
   if (told.box) numbers().forEach((one, k) => { if (document.activeElement !== one) one.value = told.box[k].toFixed(2); });
   else numbers().forEach((one) => { if (document.activeElement !== one) one.value = ''; });
+  explorer.need('regenerate', told.able ? told.box || told.brushed ? '' : 'Mark first what is to stay: a half, a box, or surfaces.'
+    : 'The prior of this object cannot draw a part anew; choose another prior.');
   const tell = (list) => list.map((value) => value.toFixed(1)).join(', ');
   part('figures').innerHTML = told.kept?.length ? `Kept part against the original: <b>${tell(told.kept)} dB</b>` +
     (told.between.length ? `; elsewhere the proposals agree to only <b>${tell(told.between)} dB</b>.` : '.') : '';
@@ -31,6 +33,8 @@ function brush(on) {
   element.querySelector('[data-act=brush]').setAttribute('aria-pressed', on);
   if (on) ask('face');
 }
+
+explorer.closes(() => brushing, () => brush(false));
 
 const width = () => Number(part('width').value);
 

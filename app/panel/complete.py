@@ -1,4 +1,4 @@
-"""The Keep tab: mark what stays of an object, and have the prior draw the rest anew."""
+"""The Complete tab: mark what stays of an object, and have the prior draw the rest anew."""
 
 from __future__ import annotations
 
@@ -11,40 +11,43 @@ from app import present
 from app.jobs import Job
 from app.keeping import HALVES, MOST, Keeping
 from app.panel import watch
-from app.panel.parts import script, seed_row
+from app.panel.parts import reason, script, seed_row
 from app.panel.stage import Page
 from app.session import Session
 from app.tasks import LARGEST_SEED
 from engine.errors import ConfigError, EngineError
 
 SKELETON = f"""
-<div class="keep">
- <p class="lead">Keep a part, and the prior draws the rest anew around it: three proposals, side by side.</p>
- <p class="keep-of hint"></p>
- <h4>A half</h4>
- <div class="keep-row">{"".join(f'<button type="button" data-half="{name}">{name.capitalize()}</button>' for name in HALVES)}</div>
- <h4>A box <small>two corners x, y, z; the object's diagonal is 1, its front looks along +y</small></h4>
- <div class="keep-box">{"".join(f'<input type="number" step="0.05" aria-label="{corner} {axis}" placeholder="{axis}">' for corner in ("lower", "upper") for axis in "xyz")}</div>
- <h4>Surfaces <small>brush over them in the view</small></h4>
- <div class="keep-row"><button type="button" data-act="brush" aria-pressed="false" title="While this is on, dragging in the view paints instead of turning">Brush</button>
- <label title="Width of the stroke">width <input class="keep-width" type="range" min="0.01" max="0.15" step="0.005" value="0.06" aria-label="Width of the stroke"></label>
+<div class="complete">
+ <p class="lead">Mark what is to stay of the object, and the prior draws the rest anew around it: up to three proposals, side by side.</p>
+ <p class="complete-of hint"></p>
+ <h2>A half</h2>
+ <div class="complete-row">{"".join(f'<button type="button" data-half="{name}">{name.capitalize()}</button>' for name in HALVES)}</div>
+ <h2>A box <small>two corners; the diagonal is 1, the front looks along +y</small></h2>
+ <div class="complete-box">{"".join(f'<input type="number" step="0.05" aria-label="{corner} {axis}" placeholder="{axis}">' for corner in ("lower", "upper") for axis in "xyz")}</div>
+ <h2>Surfaces <small>brush over them in the view</small></h2>
+ <div class="complete-row"><button type="button" data-act="brush" aria-pressed="false" title="While this is on, dragging in the view paints instead of turning">Brush</button>
+ <label title="Width of the stroke">width <input class="complete-width" type="range" min="0.01" max="0.15" step="0.005" value="0.06" aria-label="Width of the stroke"></label>
  <button type="button" data-act="clear" title="Mark nothing">Clear</button></div>
- <p class="keep-figures hint"></p>
+ <p class="complete-figures hint"></p>
 </div>
 """
 
 
 def build(page: Page, history: gr.HTML) -> None:
     """Lay the tab out and wire it."""
-    view = gr.HTML(SKELETON, elem_id="keep", js_on_load=script("keep.js"), apply_default_css=False)
-    seed, _ = seed_row("keep-seed")
+    view = gr.HTML(
+        SKELETON, elem_id="complete", js_on_load=script("complete.js"), apply_default_css=False
+    )
+    seed, _ = seed_row("complete-seed")
     count = gr.Slider(
         1, MOST, MOST, step=1, label="Proposals", info="How many, from consecutive seeds.",
-        elem_id="keep-count", buttons=[],
+        elem_id="complete-count", buttons=[],
     )  # fmt: skip
-    problem = gr.HTML("", elem_id="keep-problem")
+    problem = gr.HTML("", elem_id="complete-problem")
     with gr.Row(elem_classes="actions"):
-        go = gr.Button("Regenerate the rest", variant="primary", elem_id="regenerate")
+        reason("regenerate")
+        go = gr.Button("Complete", variant="primary", elem_id="regenerate")
         stop = gr.Button("Cancel", elem_id="regenerate-cancel", interactive=False)
 
     def act(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
