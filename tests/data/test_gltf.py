@@ -525,6 +525,15 @@ def test_what_is_left_out_is_named(tmp_path):
     assert "KHR_texture_basisu" in remark
 
 
+def test_textures_beyond_the_budget_are_left_out_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.data.formats.pictures.MOST_PIXELS", 100)
+    glb, primitive = textured({"emissiveFactor": [1, 1, 1]})
+    glb.tree["materials"][0]["emissiveTexture"] = {"index": glb.texture()}
+    path = glb.save(tmp_path / "box.glb", primitive)
+    (remark,) = open_mesh(path).about.remarks
+    assert "too many large ones" in remark
+
+
 @pytest.mark.parametrize(
     "name",
     [

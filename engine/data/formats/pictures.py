@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from engine.errors import DataError, ImageError
 from engine.images import open_texture
 
-MOST_PIXELS = 256 * 2**20
+MOST_PIXELS = 96 * 2**20
 """Pixels of all textures of a mesh together."""
 
 
