@@ -70,7 +70,7 @@ class Archive:
                 return None
             found = files.read(priors)
             if found is None:
-                files.lock.remove()
+                files.lock.release()
             else:
                 self._held[token] = files
             return found
@@ -84,7 +84,10 @@ class Archive:
             try:
                 if files is None:
                     private(self._place(session.token))
-                    files = self._held[session.token] = self._take(session.token)
+                    files = self._take(session.token)
+                    if files is None:  # another server has just taken it
+                        return
+                    self._held[session.token] = files
                 if files.changed(session):
                     if time.monotonic() - self._tidied > TIDY_S:
                         self._room, self._tidied = self._tidy(), time.monotonic()
@@ -138,7 +141,7 @@ class Archive:
         most = self._settings.max_state_mb * MEGABYTE
         old = time.time() - self._settings.state_days * 86400
         for path in sorted(sizes, key=changed.__getitem__):
-            full = len(sizes) > MOST_SESSIONS or sum(sizes.values()) > most - SPARE
+            full = len(sizes) > MOST_SESSIONS or sum(sizes.values()) > max(most - SPARE, most // 2)
             if not full and changed[path] >= old:
                 continue
             lock = Locked.take(path)

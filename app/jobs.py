@@ -241,19 +241,18 @@ class JobRunner:
     def _refuse(self, owner: Owner) -> None:
         """Raise a `QueueFullError` if one more job of an owner would be too many."""
         waiting = [one.owner for one in self._queue]
-        counts = {
-            "of this tab": (waiting.count(owner), MOST_WAITING),
-            "from this address": (
-                sum(one.address == owner.address for one in waiting),
-                max(self.max_queue // 2, 1),
-            ),
-            "in all": (len(waiting), self.max_queue),
-        }
-        for who, (count, most) in counts.items():
-            if count >= most and (owner is not NOBODY or who == "in all"):
+        limits = [("in all", len(waiting), self.max_queue)]
+        if owner is not NOBODY:
+            same_address = sum(one.address == owner.address for one in waiting)
+            limits += [
+                ("of this tab", waiting.count(owner), MOST_WAITING),
+                ("from this address", same_address, max(self.max_queue // 2, 1)),
+            ]
+        for who, count, most in limits:
+            if count >= most:
                 raise QueueFullError(
-                    f"{count} runs {who} are waiting already, which is the most that may; try again when one has "
-                    "finished, or cancel one."
+                    f"Found {count} runs {who} that wait already, as many as may wait; try again when one has finished, "
+                    "or cancel one."
                 )
 
     def ahead(self, job: Job) -> int:

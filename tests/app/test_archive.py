@@ -207,7 +207,8 @@ def test_old_sessions_go_by_age_and_where_there_is_no_room(tmp_path, monkeypatch
     assert [after.sessions.recover(token).token for token in tokens] == [None, *tokens[1:]]
     after.end()
     size = sum(path.stat().st_size for path in files(tmp_path))
-    monkeypatch.setattr(archive_module, "SPARE", int(2**20 - 0.75 * size))
+    monkeypatch.setattr(archive_module, "MEGABYTE", int(0.75 * size))
+    monkeypatch.setattr(archive_module, "SPARE", 0)
     full = Server(tmp_path, replace(SETTINGS, max_state_mb=1))
     assert [full.sessions.recover(token).token for token in tokens[1:]] == [None, tokens[2]]
     full.end()

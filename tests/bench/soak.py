@@ -31,7 +31,7 @@ LEFT_MB = 150
 HEALTH_MS = 300
 """In which 95 of 100 questions after the explorer's health must be answered."""
 ASK_S = 0.5
-REFUSALS = ("waiting already", "open pages and programs", "reload the page", "does not answer")
+REFUSALS = ("that wait already", "open pages and programs", "reload the page", "does not answer")
 """Of sentences that nobody may be told here."""
 RANGE = 1000
 """Seeds that a tab has for itself."""
