@@ -411,6 +411,24 @@ def test_a_mistake_ends_with_one_sentence_and_writes_nothing(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_a_data_set_goes_into_the_current_folder_and_into_odd_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (".", "12:30/a", "-dash", "caf\udce9"):
+        arguments = ["dataset", "vehicles", f"--out={out}", "--scenes", "1", "--views", "1"]
+        assert launch.main([*arguments, "--size", "16"]) == 0
+        (scene,) = Path(out).glob("vehicle-*")
+        assert cv2.imdecode(np.fromfile(scene / "rgb/000000.png", np.uint8), 1).shape == (16, 16, 3)
+        assert not (Path(out) / ".partial").exists()
+
+
+def test_a_name_that_is_no_text_is_told_in_a_sentence(tmp_path):
+    arguments = ["render", b"caf\xe9.safetensors", "--azimuth", "0", "--elevation", "0"]
+    done = run("launch.py", *arguments, "--out", str(tmp_path / "a.png"))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "there is no such file" in done.stderr
+
+
 NO_FILES = (
     "dataset mesh FILE --out OUT",
     "reconstruct FILE --azimuth 1 --elevation 1 --distance 1.3 --checkpoint TINY --out OUT",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,8 @@ from engine.checkpoint import open_checkpoint
 from engine.data.procedural import VEHICLES
 from engine.data.write import write_scenes
 from engine.events import finish
-from tests.engine.test_training import assert_same
+from engine.files import alone
+from tests.bench.hostile import kills
 from tests.signals import ignore_interrupts
 from train.__main__ import Interrupt, main
 from train.ending import stoppable
@@ -43,30 +45,19 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
-def test_run_killed_without_warning_resumes_to_the_bit(tmp_path):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    whole.mkdir()
-    cut.mkdir()
-    assert start(whole).wait() == 0
-    killed = start(cut, "--save-every-s", "0.2")
-    wait_for(cut / "run" / "state.pt", killed)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    saved = torch.load(cut / "run" / "state.pt", weights_only=True)["step"]
-    assert 0 < saved < 24, "the run was to be killed half way"
-    resumed = start(cut)
-    assert resumed.wait() == 0
-    assert "resuming" in resumed.stderr.read()
-    states = [torch.load(f / "run" / "state.pt", weights_only=True) for f in (whole, cut)]
-    for state in states:
-        recipe = json.loads(state.pop("recipe"))
-        assert recipe["iterations"] == 24
-        assert state.pop("cpu_seconds") > 0
-    assert_same(*states)
-    logs = [(f / "run" / "metrics.jsonl").read_text().splitlines() for f in (whole, cut)]
-    assert [json.loads(line)["step"] for line in logs[1]] == [4, 8, 12, 16, 20, 24]
-    files = [(f / "run/checkpoint/model.safetensors").read_bytes() for f in (whole, cut)]
-    assert files[0] == files[1]
+def test_a_run_killed_at_random_moments_ends_as_one_that_nobody_killed():
+    """Weights, state and log, bit by bit; every other kill comes while the state is written."""
+    outcomes = list(kills.attack(2, 3))
+    assert len(outcomes) >= 3
+    assert not [outcome for outcome in outcomes if outcome.bad]
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with alone(tmp_path / "run", "is training there"):
+        assert main(["smoke", "--device", "cpu", *FLAGS, "--out", "run"]) == 2
+    told = rf"run: another process \({os.getpid()}\) is training there; wait for it or choose another --out\.\n"
+    assert re.search(told, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -104,7 +104,7 @@ def result(folder: Path) -> dict[str, str]:
     for name in ("method", "average", "bank"):
         for key, value in sorted(state[name].items()):
             digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     lines = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
     kept = [{name: line[name] for name in line if name not in CLOCKS} for line in lines]
     return {
