@@ -32,12 +32,20 @@ from tests.fixtures.saved.make import FOLDER, tiny_method
 HANG = timedelta(seconds=20)
 """Far beyond what any of these takes, also on a busy machine."""
 FUZZED = settings(
-    max_examples=40,
+    max_examples=30,
     deadline=HANG,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_operations():
+    """Tests check the types of every call, so that counting to the true bound takes long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.pickles.MOST_OPERATIONS", 30_000)
+        yield
 
 
 @pytest.fixture(scope="module")

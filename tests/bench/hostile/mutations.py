@@ -318,7 +318,7 @@ def _laughs() -> bytes:
 
 def _long_run() -> bytes:
     """Three million steps to unpickle."""
-    return _archive(b"\x80\x02" + 1_500_000 * b"N0" + b"}.")
+    return _archive(b"\x80\x02]" + 1_500_000 * b"K\x01a" + b".")
 
 
 def _large_memo() -> bytes:
