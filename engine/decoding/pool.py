@@ -34,6 +34,7 @@ class Decoders:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._idle: list[Worker] = []
+        self._closed = False
 
     def decode(self, data: bytes, name: str, smallest: int = SMALLEST) -> np.ndarray:
         """A picture's pixels, `height width channels` (1, 3 or 4): uint8, uint16, or float32 of any range.
@@ -70,7 +71,7 @@ class Decoders:
     def close(self) -> None:
         """End the processes that wait; others end with their picture."""
         with self._lock:
-            idle, self._idle = self._idle, []
+            idle, self._idle, self._closed = self._idle, [], True
         for worker in idle:
             worker.end()
 
@@ -85,10 +86,16 @@ class Decoders:
 
     def _put_back(self, worker: Worker) -> None:
         with self._lock:
-            if worker.usable and len(self._idle) < KEPT_WORKERS:
+            if worker.usable and len(self._idle) < KEPT_WORKERS and not self._closed:
                 self._idle.append(worker)
                 return
+            refill = not worker.usable and not self._closed
         worker.end()
+        if refill:  # the next picture does not wait for a process to start
+            threading.Thread(target=self._refill, daemon=True).start()
+
+    def _refill(self) -> None:
+        self._put_back(Worker(self._seconds))
 
 
 class Worker:

@@ -76,6 +76,8 @@ def test_a_process_that_dies_costs_its_picture_only(decoders):
     threading.Timer(0.1, os.kill, (process, signal.SIGKILL)).start()
     with pytest.raises(ImageError, match=r"^odd\.png is damaged or needs too much memory; .*\.$"):
         decoders.decode(HONEST, "odd.png")
+    until(decoders.processes, "another process, before anybody asks for it")
+    assert process not in decoders.processes()
     assert decoders.decode(HONEST, "honest").shape == (30, 40, 3)
 
 
