@@ -57,7 +57,7 @@ def tab(explorer, chromium) -> Iterator[Tab]:
 
 def resize(tab: Tab, size: tuple[int, int]) -> None:
     tab.page.set_viewport_size({"width": size[0], "height": size[1]})
-    tab.page.wait_for_timeout(120)
+    tab.page.wait_for_timeout(80)
 
 
 def seen(tab: Tab, selector: str, whole: bool = False) -> dict:
@@ -79,7 +79,7 @@ def test_view_status_and_main_button_are_in_the_window(tab, size):
     for name, button in MAIN.items():
         tab.page.get_by_role("tab", name=name, exact=True).click()
         tab.page.wait_for_selector(button, state="attached")
-        tab.page.wait_for_timeout(120)
+        tab.page.wait_for_timeout(80)
         tab.page.evaluate(
             "text => { document.querySelector('.tl-status').textContent = text }", LONG_STATUS
         )
