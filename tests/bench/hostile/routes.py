@@ -63,12 +63,16 @@ class Page:
         config = json.loads(target.get("/config").body)
         self.calls = [(one["id"], len(one["inputs"])) for one in config["dependencies"]]
         self.session = json.loads(target.post("/api/sessions", {}).body)["session"]
+        kinds = {one["id"]: one["type"] for one in config["components"]}
         load = next(
             one
             for one in config["dependencies"]
-            if len(one["inputs"]) == 2 and any(event == "load" for _, event in one["targets"])
+            if any(event == "load" for _, event in one["targets"])
+            and "textbox" in (kinds[number] for number in one["inputs"])
         )
-        data = {"fn_index": load["id"], "data": [False, self.token], "session_hash": self.hash}
+        given = {"checkbox": False, "textbox": self.token}
+        data = [given.get(kinds[number]) for number in load["inputs"]]
+        data = {"fn_index": load["id"], "data": data, "session_hash": self.hash}
         opened = target.post("/gradio_api/run/predict", data)
         assert opened.status == 200, opened.sentence
 
