@@ -266,7 +266,7 @@ def test_a_kept_half_stays_and_the_rest_is_drawn_anew(tab, session):
     original, _ = session.selection()
     tab.tab("Complete")
     plain = picture(tab)
-    assert tab.page.locator("#regenerate").is_disabled()
+    until(tab.page.locator("#regenerate").is_disabled, "nothing that is marked")
     tab.page.click("[data-half=front]")
     until(lambda: session.snapshot().marked is not None, "the mark")
     until(tab.page.locator("#regenerate").is_enabled, "something that is marked")
