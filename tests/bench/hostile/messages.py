@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import random
@@ -32,6 +33,9 @@ Say = Callable[[random.Random, ClientConnection], object]
 def attack(count: int, seed: int) -> Iterator[Outcome]:
     """`count` messages drawn from `seed`, each on a connection of its own."""
     rng = random.Random(seed)
+    logging.getLogger("websockets.client").setLevel(
+        logging.CRITICAL
+    )  # the attacker's own complaints
     with Target() as target:
         page = Page(target)
         honest = ScriptedViewer(f"http://127.0.0.1:{target.port}", Page(target).token, 120, 160)
