@@ -18,7 +18,7 @@ from engine.files import MEGABYTE, regular
 
 MOST_PICKLE_BYTES = 8192 * MEGABYTE
 """A training state of the largest recipe is far smaller."""
-MOST_OPERATIONS = 300_000
+MOST_OPERATIONS = 200_000
 """Steps that a file may take to be unpickled, and values that it may hold: the paper's networks with their optimisers take 100,000."""
 MOST_TEXT_BYTES = 16 * MEGABYTE
 """Of one text in a pickle."""
