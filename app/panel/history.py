@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_file_to_cache
 
 from app import present, runs
 from app.again import fit_settings, take_picture
@@ -147,7 +148,10 @@ class HistoryTab:
         except EngineError as error:
             return {self.problem: present.error_html(str(error))}
         first = self.fitted.pictures.slots[0]
-        return update | dict(zip(first.inputs, [str(path), *angles], strict=True))
+        shown = save_file_to_cache(
+            path, first.image.GRADIO_CACHE
+        )  # it shows no file from elsewhere
+        return update | dict(zip(first.inputs, [shown, *angles], strict=True))
 
     def open_run(self, request: gr.Request, file: str | None = None) -> Iterator[dict[Any, Any]]:
         """Open a saved run or scene."""
