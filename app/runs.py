@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields, replace
@@ -26,7 +27,7 @@ from engine.errors import (
     sentence_part,
 )
 from engine.events import Run
-from engine.explore.timeline import MOST_BYTES, Timeline, result_step
+from engine.explore.timeline import MOST_BYTES, Timeline, finite, result_step
 from engine.fields.triplane import TriplaneField
 from engine.methods.base import FitOptions, Method, MethodInfo, SampleOptions, TrainingData
 from engine.methods.options import TIMESTEPS, Mode
@@ -94,8 +95,8 @@ def save(record: Record, path: Path) -> Path:
         record.kind,
         record.title,
         record.made,
-        record.psnrs,
-        dict(record.figures),
+        record.psnrs if all(map(math.isfinite, record.psnrs)) else (),
+        finite(record.figures),
         (method.info.name, method.info.title),
         getattr(method, "weights", None) or fingerprint(method),
         method.data,

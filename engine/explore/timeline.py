@@ -216,6 +216,11 @@ class _Shelf:
         return {"name": self._known[key], "shape": list(tensor.shape)}
 
 
+def finite(figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures that are finite: JSON has no others, and the PSNR of equal pictures is infinite."""
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
 def _packed(step: Step, place: int, shelf: _Shelf) -> dict[str, Any]:
     """A step as JSON, its tensors on the shelf."""
     parts = {"latent": step.latent, "x_t": step.x_t}
@@ -226,7 +231,7 @@ def _packed(step: Step, place: int, shelf: _Shelf) -> dict[str, Any]:
         "index": step.index,
         "total": step.total,
         "t": step.t,
-        "scalars": dict(step.scalars),
+        "scalars": finite(step.scalars),
         "numbers": {k: v for k, v in step.state.items() if not isinstance(v, Tensor)},
         "tensors": {
             name: shelf.put(f"steps.{place:05d}.{name}", value) for name, value in tensors.items()

@@ -51,6 +51,16 @@ def reopened(record: Record, priors: Priors, path) -> Record:
     return runs.opened(timeline, note, runs.maker(timeline, priors), "cpu")
 
 
+def test_figures_that_json_does_not_know_do_not_spoil_the_file(method, priors, tmp_path):
+    record = made(method, psnrs=(float("inf"),), figures={"kept": float("inf"), "rest": 20.0})
+    record.frames[1] = replace(record.frames[1], scalars={"psnr": float("inf"), "loss": 0.5})
+    back = reopened(record, priors, tmp_path / "run.safetensors")
+    assert same_codes(record, back)
+    assert back.psnrs == ()
+    assert back.figures == {"rest": 20.0}
+    assert back.frames[1].scalars == {"loss": 0.5}
+
+
 def same_codes(one: Record, other: Record) -> bool:
     places = range(len(one.frames))
     looks = ("x0", "x_t")
