@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from app.history import Shelf, whole
 from app.jobs import ENDED
+from app.present import grade
 from app.records import Record
 from app.session import Session
 
@@ -111,7 +112,11 @@ def _fullness(shelf: Shelf) -> str:
 def _card(token: str, record: Record, shown: bool, beside: bool, now: float) -> str:
     title = html.escape(record.title)
     classes = [name for name, holds in (("sel", shown), ("vs", beside)) if holds]
-    psnr = "" if record.psnr is None else f'<span class="hdb">{record.psnr:.1f} dB</span>'
+    psnr = (
+        ""
+        if record.psnr is None
+        else f'<span class="hdb {grade(record.psnr)}">{record.psnr:.1f} dB</span>'
+    )
     return (
         f'<article class="{" ".join(["hcard", *classes])}" data-record="{record.id}">'
         f'<button type="button" class="hshow" data-act="show" title="Show in the view" aria-label="Show {title}">'

@@ -33,6 +33,8 @@ STAGES = {
 }
 HAZE = 0.15
 """Opacity that is not shown over dark paper."""
+FAIR_DB, BAD_DB = 26.0, 20.0
+"""PSNR on the inputs below which an object matches its pictures in part, or not at all."""
 HEAT_GAIN = 3.0
 """How much of the range a difference of colours is stretched."""
 GONE = '<span class="tl-gone"></span>'
@@ -165,6 +167,13 @@ def pane_text(pane: Pane) -> str:
     return f"<b>{html.escape(pane.record.title)}</b> {what}{where}"
 
 
+def grade(psnr: float) -> str:
+    """A PSNR as a class of the style sheet: `good`, or `fair` and `bad` below `FAIR_DB` and `BAD_DB`."""
+    if psnr < BAD_DB:
+        return "bad"
+    return "fair" if psnr < FAIR_DB else "good"
+
+
 def shown_text(record: Record, frame: Step | None) -> str:
     """The line about the step that is shown."""
     parts = [html.escape(record.title)]
@@ -174,7 +183,7 @@ def shown_text(record: Record, frame: Step | None) -> str:
     if frame is not None and frame.stage == "result":
         psnr = record.psnr
     if psnr is not None:
-        parts.append(f"<b>{psnr:.1f} dB</b>")
+        parts.append(f'<b class="{grade(psnr)}">{psnr:.1f} dB</b>')
     return " &middot; ".join(parts)
 
 
@@ -186,7 +195,7 @@ def result_html(token: str, record: Record) -> str:
         f"<figcaption>Input</figcaption></figure>"
         f'<figure><img src="film/{token}/{record.id}/render/{view}.png?frames={len(record.frames)}" alt="render">'
         f"<figcaption>Render</figcaption></figure>"
-        f'<div class="psnr"><b>{psnr:.1f}</b> dB<small>PSNR</small></div></div>'
+        f'<div class="psnr"><b class="{grade(psnr)}">{psnr:.1f}</b> dB<small>PSNR</small></div></div>'
         for view, psnr in enumerate(record.psnrs)
     )
 

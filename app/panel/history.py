@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ from gradio.processing_utils import save_file_to_cache
 
 from app import present, runs
 from app.again import fit_settings, take_picture
+from app.exports import kept_here
 from app.panel import watch
 from app.panel.blocks import picked_number
 from app.panel.fields import SETTINGS
@@ -143,14 +145,14 @@ class HistoryTab:
             return {self.problem: ""}
         update = self._with_prior(session, record, fitting, making)
         session.brushes.pop(0, None)
+        first = self.fitted.pictures.slots[0]
         try:
             path, *angles = take_picture(session, record)
+            with kept_here(Path(first.image.GRADIO_CACHE) / path.name):
+                # Gradio shows no file from elsewhere
+                shown = save_file_to_cache(path, first.image.GRADIO_CACHE)
         except EngineError as error:
             return {self.problem: present.error_html(str(error))}
-        first = self.fitted.pictures.slots[0]
-        shown = save_file_to_cache(
-            path, first.image.GRADIO_CACHE
-        )  # it shows no file from elsewhere
         return update | dict(zip(first.inputs, [shown, *angles], strict=True))
 
     def open_run(self, request: gr.Request, file: str | None = None) -> Iterator[dict[Any, Any]]:

@@ -11,6 +11,7 @@ from app.records import Pane, Record
 from engine.data.procedural import CATEGORIES
 from engine.data.shape import render_shape
 from engine.events import Step
+from engine.explore.timeline import result_step
 from engine.methods.base import TrainingData
 from engine.methods.toy import ToyMethod
 from engine.ops.cameras import orbit_camera
@@ -153,3 +154,11 @@ def test_thumbnails_hold_whole_objects(category):
         assert not alpha[[0, -1]].any()
         assert not alpha[:, [0, -1]].any()
         assert alpha.any(0).sum() > 24 or alpha.any(1).sum() > 24, "hardly to be seen"
+
+
+@pytest.mark.parametrize(("psnr", "word"), [(31.0, "good"), (24.0, "fair"), (13.6, "bad")])
+def test_a_low_psnr_is_not_shown_as_a_success(method, psnr, word):
+    frames = [result_step(method.mean_latent[None])]
+    record = Record("reconstruct", "From 1 picture", {}, frames, method, psnrs=(psnr,))
+    assert f'<b class="{word}">{psnr:.1f}' in present.shown_text(record, frames[0])
+    assert f'<b class="{word}">{psnr:.1f}' in present.result_html("token", record)
