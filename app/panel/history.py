@@ -21,6 +21,7 @@ from app.panel.parts import script
 from app.panel.reconstruct import ReconstructTab
 from app.panel.stage import Page
 from app.records import Record
+from app.session import Session
 from engine.errors import EngineError
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import UInt8
 
 from engine.content import key_of
-from engine.errors import DataError
+from engine.errors import DataError, one_line
 from engine.files import MEGABYTE
 from engine.reading import read_json
 from engine.types import Camera, Views

@@ -250,7 +250,7 @@ def _look(sight: Sight, reading: CameraReading) -> _Look:
 
 def _passing(
     mask: Bool[np.ndarray, "h w"], k: Float[np.ndarray, "4"], origin: Float[np.ndarray, "3"]
-) -> Float[np.ndarray, "n"]:
+) -> Float[np.ndarray, " n"]:
     """Distances at which the rays of a mask pass the origin (given in the camera's frame)."""
     ys, xs = np.nonzero(mask)
     rays = np.stack([(xs + 0.5 - k[2]) / k[0], (ys + 0.5 - k[3]) / k[1], np.ones(len(xs))], -1)
@@ -556,7 +556,7 @@ def hull_cover(sights: Sequence[Sight], reading: CameraReading) -> float:
 
 def _project(
     points: Float[np.ndarray, "n 3"], cell: float, sight: Sight, reading: CameraReading
-) -> tuple[np.ndarray, Bool[np.ndarray, "n"], int]:
+) -> tuple[np.ndarray, Bool[np.ndarray, " n"], int]:
     """Pixels of points, which of them lie in the picture, and how many pixels a grid cell is wide."""
     c2w, k = reading.c2w(sight.matrix), sight.intrinsics(reading)
     local = (points - c2w[:3, 3]) @ c2w[:3, :3]

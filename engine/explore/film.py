@@ -27,7 +27,7 @@ def even_points(num_frames: int) -> list[tuple[float, float]]:
 
 def path_film(
     method: Method,
-    codes: Float[Tensor, "frames *shape"],
+    codes: Float[Tensor, " frames *shape"],
     file: Path | str,
     *,
     size: int = 256,
@@ -55,7 +55,7 @@ def path_film(
 
 def path_strip(
     method: Method,
-    codes: Float[Tensor, "frames *shape"],
+    codes: Float[Tensor, " frames *shape"],
     *,
     size: int = 128,
     turn_deg: float = 0.0,
@@ -68,7 +68,7 @@ def path_strip(
 
 def _pictures(
     method: Method,
-    codes: Float[Tensor, "frames *shape"],
+    codes: Float[Tensor, " frames *shape"],
     places: Iterable[int],
     size: int,
     turn_deg: float,

@@ -90,7 +90,7 @@ def slerp(
 
 
 def blend(
-    corners: Float[Tensor, "n *shape"], u: float, v: float = 0.0, kind: Kind = "slerp"
+    corners: Float[Tensor, " n *shape"], u: float, v: float = 0.0, kind: Kind = "slerp"
 ) -> Float[Tensor, "*shape"]:
     """The point `u`, `v` of the pad that two to four corners span, exact at the corners.
 
@@ -138,7 +138,7 @@ def between(
     return torch.lerp(line[0], line[-1], right)
 
 
-def filled(keyframes: Float[Tensor, "keys *shape"], count: int) -> Float[Tensor, "count *shape"]:
+def filled(keyframes: Float[Tensor, " keys *shape"], count: int) -> Float[Tensor, " count *shape"]:
     """As many codes, evenly along a path of keyframes: straight lines between them; as they are where none is missing."""
     if len(keyframes) == count:
         return keyframes

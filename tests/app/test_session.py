@@ -132,11 +132,11 @@ def test_a_failed_run_leaves_no_empty_result(session, runner):
 
 def test_how_a_run_ended_is_told_beside_what_it_drew(session, runner):
     (first,), (second,) = generate(session, runner), generate(session, runner, seed=2)
-    assert 'role="status">Done in' in watch.timeline(session, runner)
+    assert ">Done in" in watch.timeline(session, runner)
     session.select(first.id)
-    assert 'role="status">Ready' in watch.timeline(session, runner)
+    assert ">Ready" in watch.timeline(session, runner)
     session.compare([(second.id, None)])
-    assert 'role="status">Done in' in watch.timeline(session, runner)
+    assert ">Done in" in watch.timeline(session, runner)
     session.start(runner, no_steps, [Record("generate", "None", {}, [], session.method)], ())
     wait_for_end(session.job)
     assert 'data-state="failed"' in watch.timeline(session, runner), "no record shows why"

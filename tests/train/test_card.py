@@ -29,11 +29,14 @@ def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
         assert (folder / name).stat().st_size > 1000
 
 
-def test_samples_are_compared_with_as_many_scenes_as_the_prior_was_trained_on(tmp_path):
-    (tmp_path / "config.json").write_text('{"provenance": {"recipe": {"scenes": 7}}}')
-    assert trained_scenes(tmp_path) == 7
-    (tmp_path / "config.json").write_text('{"provenance": {"recipe": "untrained"}}')
-    assert trained_scenes(tmp_path) == 300
+def test_samples_are_compared_with_as_many_scenes_as_the_prior_was_trained_on(
+    tiny_checkpoint, tmp_path
+):
+    config = json.loads((tiny_checkpoint / "config.json").read_text())
+    for recipe, count in (({"scenes": 7}, 7), ("untrained", 300)):
+        told = config | {"provenance": {"recipe": recipe}}
+        (tmp_path / "config.json").write_text(json.dumps(told))
+        assert trained_scenes(tmp_path) == count
 
 
 def test_missing_checkpoint_ends_with_code_2(tmp_path):
