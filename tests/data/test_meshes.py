@@ -546,3 +546,20 @@ def test_the_folder_may_be_the_one_we_are_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "out")
     assert _write(["../box.glb"], ".")[0] == ("box",)
     assert [path.name for path in Path().iterdir()] == ["box"]
+
+
+def test_materials_share_their_textures_and_only_those_in_use_are_read(tmp_path):
+    rgba = np.full((32, 16, 4), 100, np.uint8)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    names = [f"m{i}" for i in range(20)]
+    entries = [f"newmtl {name}\nmap_Kd a.png\nKe 0 0 0.{i}\n" for i, name in enumerate(names)]
+    masked = [f"newmtl k{i}\nmap_Kd a.png\nmap_d a.png\nKe 0 0.{i} 0\n" for i in range(20)]
+    (tmp_path / "m.mtl").write_text("".join(entries + masked) + "newmtl unused\nmap_Kd b.png\n")
+    faces = [f"usemtl {name}\nf 1/1 2/1 3/1\n" for name in [*names, *(f"k{i}" for i in range(20))]]
+    head = "mtllib m.mtl\nv 0 0 0\nv 1 0 0\nv 0 0 1\nvt 0 0\n"
+    (tmp_path / "m.obj").write_text(head + "".join(faces))
+    mesh = open_mesh(tmp_path / "m.obj")
+    assert len(mesh.soup.surface.materials.alpha) == 40
+    assert len(mesh.soup.surface.texels) == 2 * 32 * 16  # opaque, and masked
+    assert mesh.about.remarks == ()
+    assert "b.png" not in mesh.about.digests

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -52,15 +54,17 @@ class _Map:
 
 def read_mtl(
     text: str, place: str, folder: Folder, pictures: Pictures, remarks: dict[str, None]
-) -> dict[str, Paint]:
-    """The materials of a library, by name; remarks say what of them is not drawn.
+) -> dict[str, Callable[[], Paint]]:
+    """The materials of a library by name, as functions that read their textures.
+
+    Of a material that is not asked for, none are read.
 
     Args:
         text: The library.
         place: Its name as the OBJ file writes it: textures lie beside it, or beside the mesh.
         folder: Where the mesh lies.
         pictures: The mesh's textures.
-        remarks: Grows.
+        remarks: Grows by what of a material is not drawn.
     """
     base = place.replace("\\", "/").rpartition("/")[0]
     entries: dict[str, dict[str, str]] = {}
@@ -73,10 +77,8 @@ def read_mtl(
             current = entries.setdefault(value.strip(), {})
         elif key and not key.startswith("#"):
             current[key.lower()] = value.strip()
-    return {
-        name: _Painter(folder, base, pictures, remarks).paint(entry)
-        for name, entry in entries.items()
-    }
+    painter = _Painter(folder, base, pictures, remarks)
+    return {name: partial(painter.paint, entry) for name, entry in entries.items()}
 
 
 def parse_map(value: str) -> _Map:
@@ -115,7 +117,7 @@ class _Painter:
         glow_texture = None if glow_map is None else self._texture(glow_map)
         opacity = self._opacity(entry)
         if mask is not None:
-            texture = self._masked(texture, mask)
+            texture = self._masked(texture, base, mask)
         colour = np.array(_floats(entry.get("kd", ""), 3) or (1.0, 1.0, 1.0))
         if base is not None and texture is not None:
             colour = np.ones(3)
@@ -142,7 +144,7 @@ class _Painter:
 
     def _picture(self, name: str) -> np.ndarray | None:
         try:
-            return self.pictures.get(name, plain(name), lambda: self._bytes(name))
+            return self.pictures.get((self.base, name), plain(name), lambda: self._bytes(name))
         except DataError as error:
             self.remarks[f"a texture ({error})"] = None
             return None
@@ -159,24 +161,45 @@ class _Painter:
         if picture is None:
             return None
         wrap = Wrap.CLAMP if found.clamp else Wrap.REPEAT
-        opaque = picture.copy()
-        opaque[..., 3] = 255
-        return Texture(opaque, (wrap, wrap))
+        opaque = self._made(
+            ("opaque", self.base, found.name), found.name, lambda: _with_alpha(picture, 255)
+        )
+        return None if opaque is None else Texture(opaque, (wrap, wrap))
 
-    def _masked(self, texture: Texture | None, mask: _Map) -> Texture | None:
+    def _made(self, key: tuple, name: str, make: Callable[[], np.ndarray]) -> np.ndarray | None:
+        """See `Pictures.made`; None, with a remark, where there are too many."""
+        try:
+            return self.pictures.made(key, plain(name), make)
+        except DataError as error:
+            self.remarks[f"a texture ({error})"] = None
+            return None
+
+    def _masked(self, texture: Texture | None, base: _Map | None, mask: _Map) -> Texture | None:
         """A texture with the alpha of `map_d`: the picture's own, or its brightness where it has none."""
         picture = self._picture(mask.name)
         if picture is None:
             return texture
-        alpha = picture[..., 3] if picture[..., 3].min() < 255 else picture[..., :3].max(-1)
-        if texture is None:
-            texture = Texture(np.full((*alpha.shape, 4), 255, np.uint8))
-        rows, columns = texture.picture.shape[:2]
-        i = np.arange(rows) * alpha.shape[0] // rows
-        j = np.arange(columns) * alpha.shape[1] // columns
-        rgba = texture.picture.copy()
-        rgba[..., 3] = alpha[i[:, None], j]
-        return replace(texture, picture=rgba)
+
+        def make() -> np.ndarray:
+            alpha = picture[..., 3] if picture[..., 3].min() < 255 else picture[..., :3].max(-1)
+            if texture is None:
+                return _with_alpha(np.full((*alpha.shape, 4), 255, np.uint8), alpha)
+            rows, columns = texture.picture.shape[:2]
+            i = np.arange(rows) * alpha.shape[0] // rows
+            j = np.arange(columns) * alpha.shape[1] // columns
+            return _with_alpha(texture.picture, alpha[i[:, None], j])
+
+        under = None if texture is None or base is None else base.name
+        rgba = self._made(("masked", self.base, under, mask.name), mask.name, make)
+        if rgba is None:
+            return texture
+        return Texture(rgba) if texture is None else replace(texture, picture=rgba)
+
+
+def _with_alpha(picture: np.ndarray, alpha: np.ndarray | int) -> np.ndarray:
+    rgba = picture.copy()
+    rgba[..., 3] = alpha
+    return rgba
 
 
 def _number(word: str) -> bool:

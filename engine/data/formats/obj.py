@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -64,7 +65,7 @@ class _Lines:
     corner_uv: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     paint_of: list[int] = field(default_factory=list)
-    paints: dict[str, Paint] = field(default_factory=dict)
+    paints: dict[str, Callable[[], Paint]] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=lambda: {"": 0})
     current: int = 0
     pictures: Pictures = field(default_factory=Pictures)
@@ -164,7 +165,7 @@ class _Lines:
         if name and name not in self.paints:
             missing = plain(name[:60]) if self.paints else "no library holds them"
             self.remarks[f"materials ({missing})"] = None
-        return self.paints.get(name, Paint())
+        return self.paints.get(name, Paint)()
 
 
 def _part(

@@ -45,9 +45,24 @@ class Pictures:
             raise found
         return found
 
+    def made(
+        self, key: Hashable, name: str, make: Callable[[], UInt8[np.ndarray, "h w 4"]]
+    ) -> UInt8[np.ndarray, "h w 4"]:
+        """A picture made of others: once for every key, and counted as they are.
+
+        Raises:
+            DataError: Where there are too many.
+        """
+        if key not in self._kept:
+            self._kept[key] = self._count(make, name)
+        return self._kept[key]
+
     def _decode(self, data: bytes, name: str) -> np.ndarray:
+        return self._count(lambda: open_texture(data, name), name)
+
+    def _count(self, make: Callable[[], np.ndarray], name: str) -> np.ndarray:
         if self._pixels > MOST_PIXELS:
             raise DataError(f"{name} is one of too many large ones")
-        picture = open_texture(data, name)
+        picture = make()
         self._pixels += picture.shape[0] * picture.shape[1]
         return picture
