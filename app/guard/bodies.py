@@ -25,13 +25,14 @@ class Body:
     """
 
     def __init__(self, receive: Receive, most: int, seconds: float):
-        """At most `most` bytes within `seconds`."""
+        """At most `most` bytes within `seconds` from when somebody begins to read."""
         self.refused: tuple[int, str] | None = None
         self._receive = receive
         self._most = most
         self._length = 0
         self._complete = False
-        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._seconds = seconds
+        self._deadline: float | None = None
 
     def expect(self, announced: str | None) -> None:
         """Refuse a length that the request says it has."""
@@ -48,7 +49,10 @@ class Body:
             return {"type": "http.disconnect"}
         if self._complete:
             return await self._receive()
-        left = self._deadline - asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        if self._deadline is None:
+            self._deadline = now + self._seconds
+        left = self._deadline - now
         try:
             async with asyncio.timeout(min(PAUSE_S, left)):
                 message = await self._receive()

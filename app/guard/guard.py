@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.guard.bodies import FILE_S, PLAIN_BYTES, PLAIN_S, Body
-from app.guard.headers import Header, first, safety
+from app.guard.headers import Header, first, last, safety
 from app.guard.hosts import Hosts, is_loopback_address, split
-from app.guard.keys import Attempts, Key
+from app.guard.keys import Attempts, Key, network
 from app.settings import AppSettings
 
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
@@ -76,7 +76,8 @@ class Guard:
             scope, arrival = self._arrive(scope)
             self._check_path(scope)
             self._check_origin(scope, arrival)
-            answer = self._unlock(scope, arrival) or self._place(scope)
+            answer = self._bare_prefix(scope) or self._unlock(scope, arrival)
+            self._place(scope)
         except RefusedError as error:
             answer = self._refusal(scope, error)
         if answer is not None:
@@ -95,14 +96,13 @@ class Guard:
             RefusedError: If it is meant for somebody else.
         """
         peer = (scope.get("client") or ("127.0.0.1", 0))[0]
-        told = {name: first(scope["headers"], name) for name in FORWARDED}
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
         client, secure = peer, scope["scheme"] in ("https", "wss")
         if split(peer)[0] in self._proxies:
-            client = (told[b"x-forwarded-for"] or peer).rpartition(",")[2].strip()
-            host = (told[b"x-forwarded-host"] or host).rpartition(",")[2].strip()
-            secure = (told[b"x-forwarded-proto"] or "").rpartition(",")[2].strip() == "https"
+            client = split(last(scope["headers"], b"x-forwarded-for"))[0] or peer
+            host = last(scope["headers"], b"x-forwarded-host") or host
+            secure = last(scope["headers"], b"x-forwarded-proto") == "https"
         server = scope.get("server")
         address = server[0] if server else None
         if not self._hosts.answers_to(host, address):
@@ -118,7 +118,7 @@ class Guard:
         ]
         if secure:
             headers.append((b"x-forwarded-proto", b"https"))  # from here on it is believed
-        arrived = {**scope, "headers": headers, "client": (client, 0)}
+        arrived = {**scope, "headers": headers, "client": (network(client), 0)}
         return arrived, Arrival(client, host, secure)
 
     def _check_origin(self, scope: Scope, arrival: Arrival) -> None:
@@ -211,15 +211,19 @@ class Guard:
         if too_long or CONTROL.search(path) or not path.startswith("/"):
             raise RefusedError(404, "There is nothing here.")
 
-    def _place(self, scope: Scope) -> Response | None:
+    def _bare_prefix(self, scope: Scope) -> Response | None:
+        """On to the prefix with its slash, below which the key's cookie holds; nothing for other paths."""
+        if not self._prefix or scope["path"] != self._prefix:
+            return None
+        query = scope["query_string"].decode("latin-1")
+        return RedirectResponse(f"{self._prefix}/" + (f"?{query}" if query else ""), 308)
+
+    def _place(self, scope: Scope) -> None:
         """Take the proxy's prefix off the path, where the proxy left it there."""
         path, prefix = scope["path"], self._prefix
-        if prefix and path == prefix:
-            return RedirectResponse(prefix + "/", 308)
         if prefix and path.startswith(prefix + "/"):
             scope["path"] = path.removeprefix(prefix)
             scope["raw_path"] = quote(scope["path"]).encode()
-        return None
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, in bounds."""

@@ -42,3 +42,9 @@ def safety(framers: Sequence[str]) -> list[Header]:
 def first(headers: Sequence[Header], name: bytes) -> str | None:
     """The first value of a header, if there is one."""
     return next((value.decode("latin-1") for key, value in headers if key == name), None)
+
+
+def last(headers: Sequence[Header], name: bytes) -> str:
+    """The last value that the lines of a header list, which the nearest proxy has added; empty where there is none."""
+    lines = [value.decode("latin-1") for key, value in headers if key == name]
+    return lines[-1].rpartition(",")[2].strip() if lines else ""

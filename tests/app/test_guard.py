@@ -297,6 +297,53 @@ def test_only_a_trusted_proxy_says_who_asks():
     assert "Secure" in Visit(secure, headers=told, query="key=p").headers["set-cookie"]
 
 
+def test_of_several_lines_the_nearest_proxys_is_believed():
+    named = {"trust_proxy": ("127.0.0.1",), "allow_host": ("nerf.example",)}
+    told = {
+        "x-forwarded-for": "6.6.6.6",
+        "X-Forwarded-For": "7.7.7.7, 5.5.5.5:4711",
+        "x-forwarded-host": "evil.example",
+        "X-Forwarded-Host": "nerf.example",
+        "x-forwarded-proto": "http",
+        "X-Forwarded-Proto": "https",
+    }
+    assert Visit(guard(**named), headers=told).text == "/ 5.5.5.5 None 0"
+    secure = guard(**named, password="p")
+    assert "Secure" in Visit(secure, headers=told, query="key=p").headers["set-cookie"]
+    for said in ("[2001:db8::1]:443", "2001:db8::2"):
+        there = Visit(guard(**named), headers={"host": "nerf.example", "x-forwarded-for": said})
+        assert there.text == "/ 2001:db8::/64 None 0"
+
+
+def test_limits_of_one_address_hold_for_an_ipv6_network():
+    seen = [
+        Visit(guard(), peer=f"2001:db8:1:{net}::{host}").text
+        for net, host in ((2, 1), (2, 9), (3, 1))
+    ]
+    assert seen[0] == seen[1] != seen[2]
+    assert Visit(guard(), peer="::ffff:10.0.0.1").text == "/ 10.0.0.1 None 0"
+
+
+def test_the_key_opens_the_bare_prefix_too():
+    under = guard(root_path="/ssd", password="p")
+    bare = Visit(under, path="/ssd", query="key=p&__theme=dark")
+    assert (bare.status, bare.headers["location"]) == (308, "/ssd/?key=p&__theme=dark")
+    assert "set-cookie" not in bare.headers
+    shown = Visit(under, path="/ssd/", query="key=p&__theme=dark")
+    assert (shown.status, shown.headers["location"]) == (303, "./?__theme=dark")
+    assert "Path=/ssd/;" in shown.headers["set-cookie"]
+
+
+def test_a_body_has_its_time_from_when_it_is_read(monkeypatch):
+    monkeypatch.setattr(guard_module, "PLAIN_S", 0.2)
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.4)
+        await inner(scope, receive, send)
+
+    assert Visit(Guard(late, AppSettings()), method="POST").status == 200
+
+
 @pytest.mark.parametrize("root", ["ssd", "/ssd", "ssd/", "/ssd/", "https://nerf.example/ssd"])
 def test_a_prefix_is_understood_however_it_is_written(root):
     under = guard(root_path=root)
