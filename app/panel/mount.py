@@ -13,6 +13,7 @@ from app.jobs import JobRunner
 from app.panel.door import Door
 from app.panel.layout import build_panel, theme
 from app.panel.parts import script
+from app.panel.watch import MOST_FOLLOWERS
 from app.sessions import Sessions
 from app.settings import AppSettings
 
@@ -22,6 +23,8 @@ MOST_FIELDS = 1 << 18
 """Bytes of a form that are no files."""
 MOST_WAITING = 256
 """Calls that wait for a handler, of all pages together."""
+SPARE_THREADS = 41
+"""Threads for handlers beside those of which each follows a run."""
 
 
 class Parser(GradioMultiPartParser):
@@ -46,6 +49,8 @@ route_utils.GradioMultiPartParser = routes.GradioMultiPartParser = Parser
 def mount_panel(sessions: Sessions, runner: JobRunner, settings: AppSettings) -> Starlette:
     """The page as an application of its own; its start-up and shutdown events are the caller's to run."""
     panel = build_panel(sessions, runner)
+    # also its number of handlers at a time; with another than 40 Gradio's threads are its own, not those of all routes
+    panel.max_threads = SPARE_THREADS + MOST_FOLLOWERS * settings.max_sessions
     panel.queue(max_size=MOST_WAITING)
     panel.state_session_capacity = MOST_STATES
     app = gr.mount_gradio_app(

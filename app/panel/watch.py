@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -11,6 +12,8 @@ from app.session import Session
 
 REDRAW_S = 0.15
 """Least time between two updates of the page."""
+MOST_FOLLOWERS = 4
+"""Streams that follow one session's jobs at a time; another one ends the oldest."""
 
 
 def timeline(session: Session, runner: JobRunner) -> str:
@@ -50,12 +53,43 @@ def history(session: Session) -> str:
     return cards.gallery(session.token, session.history, record.id)
 
 
+class Followers:
+    """The streams that follow a session's jobs: each has one of Gradio's threads, so the newest few have them."""
+
+    def __init__(self, session: Session):
+        """`session` is whose they are."""
+        self._lock = threading.Lock()
+        self._newest: list[object] = []
+
+    def join(self, one: object) -> None:
+        """Another one follows, at the cost of the oldest where there are too many."""
+        with self._lock:
+            self._newest = [*self._newest, one][-MOST_FOLLOWERS:]
+
+    def leave(self, one: object) -> None:
+        """One follows no more."""
+        with self._lock:
+            self._newest = [other for other in self._newest if other is not one]
+
+    def __contains__(self, one: object) -> bool:
+        return one in self._newest
+
+
 def follow(session: Session) -> Iterator[None]:
-    """Wake up whenever the session's job has news, at most every `REDRAW_S`, and once more when it has ended."""
-    job, seen = session.job, -1
-    while not job.ended:
-        seen = job.wait(seen, timeout=1.0)
-        session.touch()
+    """Wake up whenever the session's job has news, at most every `REDRAW_S`, and once more when it has ended.
+
+    It ends early where too many others have begun to follow the session.
+    """
+    job, seen, followers, this = session.job, -1, session.part(Followers), object()
+    followers.join(this)
+    try:
+        while not job.ended:
+            seen = job.wait(seen, timeout=1.0)
+            if this not in followers:
+                return
+            session.touch()
+            yield
+            time.sleep(REDRAW_S)
         yield
-        time.sleep(REDRAW_S)
-    yield
+    finally:
+        followers.leave(this)

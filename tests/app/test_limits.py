@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.jobs import Job
+from app.panel.watch import MOST_FOLLOWERS, Followers, follow
 from app.priors import Priors
 from app.sessions import IDLE_S, Sessions, SessionsFullError
 from app.settings import AppSettings
@@ -157,3 +158,53 @@ def test_programs_get_sessions_up_to_the_limit(served):
     assert "from this address" in told[-1][1]
     for session in sessions.all():
         sessions.drop(session)
+
+
+def follow_run(url: str, page: str) -> dict:
+    """What a page asks in order to follow its run."""
+    with urllib.request.urlopen(f"{url}/config", timeout=30) as answer:
+        calls = json.load(answer)["dependencies"]
+    loaded = next(c["id"] for c in calls if any(event == "load" for _, event in c["targets"]))
+    (number,) = (c["id"] for c in calls if c["trigger_after"] == loaded)
+    return {"data": [], "fn_index": number, "session_hash": page}
+
+
+def test_a_page_that_follows_its_run_often_keeps_nobody_from_anything(served):
+    sessions, runner = served.explorer.sessions, served.explorer.runner
+    busy, other = (sessions.open(address) for address in ("10.0.0.1", "10.0.0.2"))
+    job = busy.submit(runner, Job(endless))
+    sessions.open_page("busy", busy.token)
+    sessions.open_page("other", other.token)
+    try:
+        for _ in range(60):
+            assert (
+                post(f"{served.url}/gradio_api/queue/join", follow_run(served.url, "busy"))[0]
+                == 200
+            )
+        asked = follow_run(served.url, "other")
+        assert post(f"{served.url}/gradio_api/queue/join", asked)[0] == 200
+        told = f"{served.url}/gradio_api/queue/data?session_hash=other"
+        with urllib.request.urlopen(told, timeout=30) as answer:
+            for line in answer:  # a heartbeat every 15 s, whatever happens
+                assert b"heartbeat" not in line
+                if b"process_completed" in line:
+                    break
+        followers = busy.part(Followers)
+        assert not job.ended
+        until(lambda: len(followers._newest) == MOST_FOLLOWERS, "the newest of the streams")
+    finally:
+        runner.cancel(job)
+        sessions.drop(busy)
+        sessions.drop(other)
+
+
+def test_a_stream_ends_when_others_have_begun(sessions, runner):
+    session = sessions.open()
+    job = session.submit(runner, Job(endless))
+    streams = [follow(session) for _ in range(MOST_FOLLOWERS + 1)]
+    for stream in streams:
+        next(stream)
+    assert [next(stream, "ended") for stream in streams] == ["ended"] + [None] * MOST_FOLLOWERS
+    runner.cancel(job)
+    assert all(list(stream)[-1:] in ([], [None]) for stream in streams)
+    assert not session.part(Followers)._newest
