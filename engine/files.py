@@ -13,7 +13,8 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ except ImportError:  # Windows
     fcntl = None
 
 MEGABYTE = 2**20
+TURN_S = 0.2
+"""Time after which is looked again whether others are done."""
 LFS = b"version https://git-lfs"
 """How the file begins that Git keeps in the place of a large one."""
 
@@ -52,9 +55,11 @@ def replacing(path: Path | str) -> Iterator[Path]:
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        finally:
+        except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+            raise
+        finally:
             if held is not None:
                 os.close(held)
 
@@ -222,6 +227,42 @@ def alone(folder: Path, doing: str) -> Iterator[None]:
             os.pwrite(held, str(os.getpid()).encode(), 0)
         yield
     finally:
+        os.close(held)
+
+
+@contextmanager
+def in_turn(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Keep others from building the same thing while the block lasts; whoever is late waits until it is their turn.
+
+    A file `.tmp-NAME.lock` lies beside it meanwhile. What a killed process left there keeps nobody waiting.
+
+    Args:
+        path: What is built, a file or a folder.
+        waiting: Called once where another is at work.
+
+    Raises:
+        WriteError: If nothing can be written there.
+    """
+    place = path.with_name(f".tmp-{path.name}.lock")
+    told = False
+    while True:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        mine = lock(held)
+        if mine and _is_still(place, held):
+            break
+        os.close(held)
+        if not mine:
+            if not told:
+                waiting()
+            told = True
+            time.sleep(TURN_S)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            place.unlink()
         os.close(held)
 
 

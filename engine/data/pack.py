@@ -29,7 +29,7 @@ from engine.data.parallel import in_parallel
 from engine.data.procedural import Category
 from engine.errors import DataError
 from engine.events import Run, Step
-from engine.files import write_json, writing
+from engine.files import in_turn, write_json, writing
 
 log = logging.getLogger(__name__)
 
@@ -173,19 +173,46 @@ def _pack(
     scenes: Callable[[], Generator[Scene, None, None]],
     renew: bool,
 ) -> Run[PackedDataset]:
-    """Writes scenes into `folder` under a temporary name and renames it when everything is there."""
+    """Writes scenes into `folder` under a temporary name and renames it when everything is there.
+
+    Where another process is at it, its result is waited for.
+    """
     total = len(wanted.keys)
     if total == 0:
         raise DataError(f"{folder}: found no scenes to pack, expected at least one.")
+
+    def waiting() -> None:
+        log.warning("%s: another process packs the same scenes; waiting for it", folder)
+
+    if not _is_ready(folder, wanted):
+        with in_turn(folder, waiting):
+            if not _is_ready(folder, wanted):
+                _check_place(folder, wanted, renew)
+                yield from _build(folder, wanted, scenes)
+                return PackedDataset(folder)
+    yield Step(stage="dataset", index=total, total=total)
+    return PackedDataset(folder)
+
+
+def _is_ready(folder: Path, wanted: _Wanted) -> bool:
+    """Whether a packed folder holds just these scenes, undamaged; it is given the new stamp then."""
+    done = read_meta(folder)
+    if done is None or not _holds(done, wanted) or damage_of(folder, done) is not None:
+        return False
+    if done["stamp"] != wanted.stamp:
+        write_json(folder / "meta.json", done | {"stamp": wanted.stamp})
+    return True
+
+
+def _check_place(folder: Path, wanted: _Wanted, renew: bool) -> None:
+    """Say why a folder that is there is packed anew.
+
+    Raises:
+        DataError: If it must not be.
+    """
     done = read_meta(folder)
     if done is not None and _holds(done, wanted):
-        damage = damage_of(folder, done)
-        if damage is None:
-            if done["stamp"] != wanted.stamp:
-                write_json(folder / "meta.json", done | {"stamp": wanted.stamp})
-            yield Step(stage="dataset", index=total, total=total)
-            return PackedDataset(folder)
-        log.warning("%s: damaged (%s); packing it anew", folder, damage)
+        log.warning("%s: damaged (%s); packing it anew", folder, damage_of(folder, done))
     elif folder.exists():
         if done is None or not _is_of(done, wanted.request):
             raise DataError(
@@ -198,6 +225,12 @@ def _pack(
                 "changed data by --changed-data."
             )
         log.info("%s: %s; packing them anew", folder, change)
+
+
+def _build(
+    folder: Path, wanted: _Wanted, scenes: Callable[[], Generator[Scene, None, None]]
+) -> Run[None]:
+    """Writes a packed folder, in the place of one that is there."""
     partial = folder.with_name(folder.name + ".partial")
     drawn = scenes()
     try:
@@ -210,7 +243,6 @@ def _pack(
             partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return PackedDataset(folder)
 
 
 def _is_current(done: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +29,11 @@ from engine.data.reading import SRN, CameraReading
 from engine.decoding.limits import MOST_BYTES, check_size, png_size
 from engine.errors import DataError, ImageError
 from engine.events import Run, Step
-from engine.files import check_folder, regular, writing
+from engine.files import check_folder, in_turn, regular, writing
 from engine.reading import read_json
 from engine.types import Camera, Views
+
+log = logging.getLogger(__name__)
 
 LAYOUT = "<scene>/{intrinsics.txt, rgb/000000.png, pose/000000.txt}"
 
@@ -251,11 +254,23 @@ def write_srn(
         WriteError: Where the folder cannot be written to; finished scenes stay.
     """
     root = Path(root)
-    request = request or {}
-    partial = root / ".partial"
     check_folder(root)
-    shutil.rmtree(partial, ignore_errors=True)
     root.mkdir(parents=True, exist_ok=True)
+
+    def waiting() -> None:
+        log.warning("%s: another process writes scenes there; waiting for it", root)
+
+    with in_turn(root / ".partial", waiting):
+        yield from _write_missing(root, ids, make, request or {})
+    return SRNDataset(root)
+
+
+def _write_missing(
+    root: Path, ids: Sequence[str], make: Callable[[int], SRNScene], request: dict[str, Any]
+) -> Run[None]:
+    """Writes the scenes that are not there yet."""
+    partial = root / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)
     todo = [index for index, name in enumerate(ids) if not _finished(root / name, request)]
     done = len(ids) - len(todo)
     if done:
@@ -273,7 +288,6 @@ def write_srn(
                 yield Step(stage="dataset", index=done + count + 1, total=len(ids), item=path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return SRNDataset(root)
 
 
 def _chosen(frames: tuple, which: Sequence[int] | None) -> tuple:

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -280,3 +281,38 @@ def test_reading_everything_does_not_keep_it_in_memory(tmp_path):
         packed.raw(int(index))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 0.5 * scenes * np.prod(shape) / 1024
+
+
+def test_two_packings_of_the_same_scenes_share_one_result(tmp_path, caplog):
+    def run():
+        return pack_scenes(tmp_path / "pack", VEHICLES, SEEDS, views=2, size=16)
+
+    first = run()
+    next(first)
+    steps = []
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(lambda: finish(run(), steps.append))
+        until(lambda: second.done() or "another process packs the same scenes" in caplog.text)
+        one, other = finish(first), second.result(60)
+    assert one.key == other.key
+    assert [step.index for step in steps] == [3]
+    assert [path.name for path in tmp_path.iterdir()] == ["pack"]
+
+
+def test_two_writers_of_the_same_scenes_wait_for_each_other(tmp_path, caplog):
+    first = write_scenes(VEHICLES, tmp_path / "srn", 4, views=2, size=16)
+    next(first)
+    with ThreadPoolExecutor(1) as pool:
+        run = write_scenes(VEHICLES, tmp_path / "srn", 4, views=2, size=16)
+        second = pool.submit(finish, run)
+        until(lambda: second.done() or "another process writes scenes there" in caplog.text)
+        assert len(finish(first)) == len(second.result(60)) == 4
+    assert {path.name[:7] for path in (tmp_path / "srn").iterdir()} == {"vehicle"}
+
+
+def until(true):
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    pytest.fail("nothing happened for a minute")

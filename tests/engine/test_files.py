@@ -115,6 +115,20 @@ def test_writers_of_one_file_do_not_meet_and_what_a_killed_one_left_is_taken_ove
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_that_is_in_place_leaves_the_next_writers_alone(tmp_path, monkeypatch):
+    path, replace = tmp_path / "a.txt", os.replace
+
+    def replace_late(temporary, target):
+        replace(temporary, target)
+        Path(temporary).write_text("of another writer, who began in between")
+
+    monkeypatch.setattr(os, "replace", replace_late)
+    with replacing(path) as temporary:
+        temporary.write_text("ours")
+    assert path.read_text() == "ours"
+    assert temporary.read_text() == "of another writer, who began in between"
+
+
 def test_places_that_cannot_be_written_to_are_refused_beforehand(tmp_path):
     (tmp_path / "file").write_text("")
     for check in (check_file, check_folder):
