@@ -24,7 +24,7 @@ FILES = re.compile(r"/gradio_api/upload/?|/api/sessions/[^/]+/files")
 """Where files are sent to."""
 PAINTINGS, PAINTING_BYTES = "/gradio_api/component_server", 5 << 20
 """Where painted masks are sent to, and their longest body."""
-LONGEST_PATH, LONGEST_PART = 2048, 255
+LONGEST_PATH, LONGEST_PART, LONGEST_QUERY = 2048, 255, 4096
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LOCKED = Path(__file__).resolve().parent.parent / "assets" / "locked.html"
 HOP = "<!doctype html><meta charset='utf-8'><title>…</title><meta http-equiv='refresh' content='0;url={}'>"
@@ -205,7 +205,8 @@ class Guard:
             RefusedError: If this is one.
         """
         path = scope["path"]
-        too_long = len(path) > LONGEST_PATH or any(
+        too_long = len(path) > LONGEST_PATH or len(scope["query_string"]) > LONGEST_QUERY
+        too_long |= any(
             len(part.encode("utf-8", "surrogatepass")) > LONGEST_PART for part in path.split("/")
         )
         if too_long or CONTROL.search(path) or not path.startswith("/"):

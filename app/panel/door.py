@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -32,6 +33,8 @@ GET = re.compile(
 POST = re.compile(rf"{API}/(queue/join|upload|cancel|reset/?|component_server/?|run/{NAME}/?)")
 CALL = re.compile(rf"{API}/run/({NAME})/?")
 SESSION = re.compile(NAME)
+taken: ContextVar[list[Path]] = ContextVar("taken")
+"""Files without names that the parser of a request has begun."""
 DEEPEST = 24
 """Most levels of lists and objects in a body."""
 
@@ -65,6 +68,11 @@ class Door:
         if scope["path"] == f"{API}/queue/data" and not self._has_called(scope):
             await _answer("Nothing was asked under this session_hash.", 404)(scope, receive, send)
             return
+        if not all(SESSION.fullmatch(name) for name in _named(scope, "upload_id")):
+            await _answer("Expected an upload_id of letters, digits, - and _.", 400)(
+                scope, receive, send
+            )
+            return
         scope = _without_range(scope)
         if scope["method"] == "POST" and _is_form(scope):
             await self._take(scope, receive, send)
@@ -86,8 +94,8 @@ class Door:
 
     def _has_called(self, scope: Scope) -> bool:
         """Whether there is anything to tell the page that a request names."""
-        named = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])
-        return named[0] in self._panel._queue.pending_messages_per_session
+        named = next(iter(_named(scope, "session_hash")), "")
+        return named in self._panel._queue.pending_messages_per_session
 
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Gradio take files, if there is room for them, and note whose they are."""
@@ -101,6 +109,8 @@ class Door:
             await send(message)
 
         uploads.sweep(time.time())
+        begun: list[Path] = []
+        taken.set(begun)
         try:
             with self._ledger.expect(address, size):
                 await self._forward(scope, receive, noting)
@@ -108,6 +118,9 @@ class Door:
                     self._ledger.note(path, address)
         except uploads.StorageFullError as error:
             await _answer(str(error), 429)(scope, receive, send)
+        finally:
+            for path in begun:  # what was meant for the page has been moved
+                path.unlink(missing_ok=True)
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Gradio answer; where it fails, the answer is one sentence, and the log has the rest."""
@@ -234,6 +247,11 @@ def _paths(answered: list[Message]) -> list[Path]:
         return []
     paths = said if isinstance(said, list) else []
     return [Path(path) for path in paths if isinstance(path, str) and uploads.holds(path)]
+
+
+def _named(scope: Scope, name: str) -> list[str]:
+    """What a request's address says of a name."""
+    return parse_qs(scope["query_string"].decode("latin-1")).get(name, [])
 
 
 def _is_form(scope: Scope) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import gradio as gr
 from gradio import route_utils, routes
-from gradio.route_utils import GradioMultiPartParser
+from gradio.route_utils import FileUploadProgress, GradioMultiPartParser
 from starlette.applications import Starlette
 from starlette.formparsers import MultiPartException
 
 from app.examples import FOLDER as EXAMPLES_FOLDER
 from app.jobs import JobRunner
-from app.panel.door import Door
+from app.panel.door import Door, taken
 from app.panel.layout import build_panel, theme
 from app.panel.parts import script
 from app.panel.watch import MOST_FOLLOWERS
@@ -23,14 +26,24 @@ MOST_FIELDS = 1 << 18
 """Bytes of a form that are no files."""
 MOST_WAITING = 256
 """Calls that wait for a handler, of all pages together."""
+MOST_UPLOADS = 256
+"""Uploads whose progress is known."""
 SPARE_THREADS = 41
 """Threads for handlers beside those of which each follows a run."""
 
 
 class Parser(GradioMultiPartParser):
-    """Gradio's parser of forms; what is no file in a form is short."""
+    """Gradio's parser of forms; what is no file in a form is short, and its files are the door's to remove."""
 
-    _short = 0
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self._short = 0
+
+    def on_headers_finished(self) -> None:
+        """Begin a part; where it is a file, it is written to one of no name."""
+        super().on_headers_finished()
+        if self._current_part.file is not None:
+            taken.get([]).append(Path(self._current_part.file.file.name))
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Take a part of a part."""
@@ -43,7 +56,32 @@ class Parser(GradioMultiPartParser):
         super().on_part_data(data, start, end)
 
 
+class Progress(FileUploadProgress):
+    """Gradio's record of what is on its way; the oldest are forgotten where there are too many."""
+
+    def track(self, upload_id: str) -> None:
+        """Begin to count one."""
+        super().track(upload_id)
+        self._forget()
+
+    async def is_tracked(self, upload_id: str) -> bool:
+        """Wait for one to begin."""
+        waiting = self._signals[upload_id].wait()
+        self._forget()
+        return await waiting
+
+    def stop_tracking(self, upload_id: str) -> None:
+        """Forget one."""
+        super().stop_tracking(upload_id)
+        self._signals.pop(upload_id, None)
+
+    def _forget(self) -> None:
+        while len(self._signals) > MOST_UPLOADS:
+            self.stop_tracking(next(iter(self._signals)))
+
+
 route_utils.GradioMultiPartParser = routes.GradioMultiPartParser = Parser
+routes.file_upload_statuses = Progress()
 
 
 def mount_panel(sessions: Sessions, runner: JobRunner, settings: AppSettings) -> Starlette:

@@ -13,6 +13,7 @@ from pathlib import Path
 import gradio as gr
 import gradio.processing_utils
 import gradio.route_utils
+import gradio.routes
 import pytest
 from gradio.data_classes import DataWithFiles
 
@@ -20,6 +21,8 @@ from app import uploads
 from app.panel.blocks import without_paths
 from app.panel.door import DEEPEST, NotUnderstoodError, decoded
 from app.panel.inputs import Brush
+from app.panel.mount import MOST_UPLOADS
+from tests.waiting import until
 
 CANARY = "canary-2f1d7c"
 
@@ -260,3 +263,37 @@ def test_nested_bodies_have_a_bound():
     assert decoded(nested(DEEPEST - 2))
     with pytest.raises(NotUnderstoodError, match="nested"):
         decoded(nested(DEEPEST + 1))
+
+
+def form(name: str, filename: str, end: bytes = b"\r\n--x-edge--\r\n") -> bytes:
+    """A form with one file in it."""
+    head = (
+        f'--x-edge\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n\r\n'
+    )
+    return head.encode() + b"content" + end
+
+
+@pytest.mark.parametrize(
+    "body",
+    [form("other", "a.png"), form("files", ".."), form("files", "a.png", b"")],
+    ids=["under another name", "with no name", "broken off"],
+)
+def test_files_that_nothing_comes_of_are_removed(served, body):
+    before = set(uploads.folder().glob("tmp*"))
+    ask(f"{served.url}/gradio_api/upload", body, "multipart/form-data; boundary=x-edge")
+    until(lambda: set(uploads.folder().glob("tmp*")) <= before, "their end")
+
+
+def test_uploads_are_forgotten(served):
+    url, known = f"{served.url}/gradio_api", gradio.routes.file_upload_statuses
+    kind = "multipart/form-data; boundary=x-edge"
+    for name in ("a" * 65, "a%0a", "%F0%9F"):
+        assert ask(f"{url}/upload_progress?upload_id={name}")[0] == 400
+        assert ask(f"{url}/upload?upload_id={name}", form("files", "a.png"), kind)[0] == 400
+    assert ask(f"{url}/upload_progress?upload_id=one&more={'a' * 5000}")[0] == 404
+    assert ask(f"{url}/upload?upload_id=one", form("files", "a.png"), kind)[0] == 200
+    assert "done" in ask(f"{url}/upload_progress?upload_id=one")[1]
+    assert "one" not in known._signals
+    for k in range(2 * MOST_UPLOADS):
+        known.track(f"made-up-{k}")
+    assert len(known._signals) == len(known._statuses) == MOST_UPLOADS
