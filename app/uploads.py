@@ -19,6 +19,10 @@ from engine.errors import EngineError
 PREFIX = "ssdnerf-uploads-"
 KEPT_S = 900.0
 """A file that was sent is kept for so long, whoever else needs room."""
+MOST_FILES = 4096
+"""Files that are kept, of all addresses together."""
+LEAST_BYTES = 8192
+"""What a file counts, however short: it also takes an entry, and a folder."""
 ABANDONED_S = 1800.0
 """A file that has not grown for so long is not coming any more."""
 
@@ -66,7 +70,7 @@ class StorageFullError(EngineError):
 class Ledger:
     """Who sent which files, and how much room there is for more.
 
-    One address has a quarter of the room. Files that nobody has sent for a while make room for new ones of the same address,
+    One address has a quarter of the room, in bytes and in files. Files that nobody has sent for a while make room for new ones of the same address,
     or of anybody where there is none left.
     """
 
@@ -84,9 +88,10 @@ class Ledger:
         Raises:
             StorageFullError: If there is none.
         """
+        size = max(size, LEAST_BYTES)
         with self._lock:
-            for whose, most in ((address, self._most // 4), (None, self._most)):
-                self._make_room(whose, most - size)
+            for whose, share in ((address, 4), (None, 1)):
+                self._make_room(whose, self._most // share - size, MOST_FILES // share - 1)
             self._coming[address] += size
         try:
             yield
@@ -100,31 +105,43 @@ class Ledger:
         with self._lock:
             self._files[path] = (address, time.monotonic())
 
-    def _make_room(self, whose: str | None, most: int) -> None:
-        """Remove old files until what is there and what comes, of one address or of all, is at most `most` bytes."""
+    def _make_room(self, whose: str | None, most: int, count: int) -> None:
+        """Remove old files until what is there and what comes, of one address or of all, is at most `most` bytes.
+
+        At most `count` files stay.
+        """
         sizes = {path: size for path in list(self._files) if (size := self._size(path)) is not None}
         mine = [path for path in sizes if whose in (None, self._files[path][0])]
         used = sum(sizes[path] for path in mine)
         used += self._coming.total() if whose is None else self._coming[whose]
         now = time.monotonic()
+        left = len(mine)
         for path in sorted(mine, key=lambda one: self._files[one][1]):
-            if used <= most or now - self._files[path][1] < KEPT_S:
+            if (used <= most and left <= count) or now - self._files[path][1] < KEPT_S:
                 break
-            path.unlink(missing_ok=True)
+            _remove(path)
             del self._files[path]
-            used -= sizes[path]
-        if used > most:
+            used, left = used - sizes[path], left - 1
+        if used > most or left > count:
             raise StorageFullError(
                 "There is no room for another file now; wait some minutes and send it again."
             )
 
     def _size(self, path: Path) -> int | None:
-        """Bytes of a file that is still there; one that is gone is forgotten."""
+        """What a file that is still there counts, bytes; one that is gone is forgotten."""
         try:
-            return path.stat().st_size
+            return max(path.stat().st_size, LEAST_BYTES)
         except OSError:
             del self._files[path]
             return None
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, and the folder that Gradio made for it alone."""
+    path.unlink(missing_ok=True)
+    if path.parent.parent == folder():
+        with contextlib.suppress(OSError):  # another file of the same content lies there
+            path.parent.rmdir()
 
 
 def sweep(now: float) -> None:

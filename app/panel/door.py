@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import re
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from urllib.parse import parse_qs
 
 import gradio as gr
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -108,19 +111,28 @@ class Door:
             answered.append(message)
             await send(message)
 
-        uploads.sweep(time.time())
+        room = self._ledger.expect(address, size)
+        try:
+            await run_in_threadpool(self._open, room)
+        except uploads.StorageFullError as error:
+            await _answer(str(error), 429)(scope, receive, send)
+            return
         begun: list[Path] = []
         taken.set(begun)
-        try:
-            with self._ledger.expect(address, size):
+        with contextlib.ExitStack() as stack:
+            stack.push(room)
+            try:
                 await self._forward(scope, receive, noting)
                 for path in _paths(answered):
                     self._ledger.note(path, address)
-        except uploads.StorageFullError as error:
-            await _answer(str(error), 429)(scope, receive, send)
-        finally:
-            for path in begun:  # what was meant for the page has been moved
-                path.unlink(missing_ok=True)
+            finally:
+                for path in begun:  # what was meant for the page has been moved
+                    path.unlink(missing_ok=True)
+
+    def _open(self, room: AbstractContextManager[None]) -> None:
+        """Clear away what is old, and keep room for what comes."""
+        uploads.sweep(time.time())
+        room.__enter__()
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Gradio answer; where it fails, the answer is one sentence, and the log has the rest."""

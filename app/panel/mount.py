@@ -22,6 +22,8 @@ from app.settings import AppSettings
 
 MOST_STATES = 512
 """Page loads whose components Gradio remembers; the oldest is forgotten first."""
+MOST_SENT = 64
+"""Files in one request."""
 MOST_FIELDS = 1 << 18
 """Bytes of a form that are no files."""
 MOST_WAITING = 256
@@ -36,7 +38,7 @@ class Parser(GradioMultiPartParser):
     """Gradio's parser of forms; what is no file in a form is short, and its files are the door's to remove."""
 
     def __init__(self, *args: Any, **options: Any):
-        super().__init__(*args, **options)
+        super().__init__(*args, **options | {"max_files": MOST_SENT})
         self._short = 0
 
     def on_headers_finished(self) -> None:

@@ -21,7 +21,7 @@ from app import uploads
 from app.panel.blocks import without_paths
 from app.panel.door import DEEPEST, NotUnderstoodError, decoded
 from app.panel.inputs import Brush
-from app.panel.mount import MOST_UPLOADS
+from app.panel.mount import MOST_SENT, MOST_UPLOADS
 from tests.waiting import until
 
 CANARY = "canary-2f1d7c"
@@ -297,3 +297,16 @@ def test_uploads_are_forgotten(served):
     for k in range(2 * MOST_UPLOADS):
         known.track(f"made-up-{k}")
     assert len(known._signals) == len(known._statuses) == MOST_UPLOADS
+
+
+def test_a_request_has_few_files(served):
+    head = (
+        '--x-edge\r\nContent-Disposition: form-data; name="files"; filename="{}.png"\r\n\r\n.\r\n'
+    )
+    before, kind = set(uploads.folder().iterdir()), "multipart/form-data; boundary=x-edge"
+    for count, expected in ((MOST_SENT, 200), (MOST_SENT + 1, 400)):
+        body = "".join(head.format(f"{count}-{k}") for k in range(count)) + "--x-edge--\r\n"
+        status, text = ask(f"{served.url}/gradio_api/upload", body.encode(), kind)
+        assert status == expected, text
+    new = set(uploads.folder().iterdir()) - before
+    assert len([path for one in new for path in one.iterdir()]) == MOST_SENT

@@ -57,6 +57,39 @@ def test_old_files_make_room_and_new_ones_do_not(tmp_path, monkeypatch):
     assert third.exists()
 
 
+def test_small_files_are_counted_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_FILES", 8)
+    ledger = Ledger(8)
+    for name in "ab":
+        sent(ledger, tmp_path, name, "1", 1)
+    with pytest.raises(StorageFullError):
+        sent(ledger, tmp_path, "c", "1", 1)
+    for k in range(6):
+        sent(ledger, tmp_path, str(k), str(2 + k), 1)
+    with pytest.raises(StorageFullError):
+        sent(ledger, tmp_path, "d", "9", 1)
+
+
+def test_a_small_file_takes_what_the_disk_gives_it(tmp_path):
+    ledger = Ledger(1)
+    for k in range(MB // 4 // 8192):
+        sent(ledger, tmp_path, str(k), "1", 1)
+    with pytest.raises(StorageFullError):
+        sent(ledger, tmp_path, "more", "1", 1)
+
+
+def test_a_file_that_makes_room_goes_with_its_folder(monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_FILES", 4)
+    ledger, own = Ledger(8), uploads.folder() / "hash-of-the-content"
+    own.mkdir()
+    sent(ledger, own, "a", "1", 1)
+    later = time.monotonic() + uploads.KEPT_S + 1
+    monkeypatch.setattr(uploads.time, "monotonic", lambda: later)
+    with ledger.expect("1", 1):
+        assert not own.exists()
+    assert uploads.folder().is_dir()
+
+
 def test_the_folder_is_private_and_what_never_arrived_is_removed():
     folder = uploads.folder()
     assert folder.stat().st_mode & 0o077 == 0
