@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from engine.decoding import KEPT, decode
+from engine.decoding import KEPT, decode, decode_sized
 from engine.decoding.limits import MOST_BYTES, WANTED, check_size
 from engine.errors import ImageError, plain
 from engine.files import regular
@@ -33,6 +33,7 @@ __all__ = [
     "matte",
     "open_image",
     "open_mask",
+    "open_sized",
     "open_texture",
     "posed_view",
     "prepare_view",
@@ -63,14 +64,22 @@ def open_image(source: Source, name: str | None = None) -> Float[np.ndarray, "he
     Raises:
         ImageError: If it is not a picture, damaged, animated, too small or too large.
     """
+    return open_sized(source, name)[0]
+
+
+def open_sized(
+    source: Source, name: str | None = None
+) -> tuple[Float[np.ndarray, "height width 4"], tuple[int, int]]:
+    """A picture (see `open_image`), and its own height and width before it was reduced."""
     if isinstance(source, np.ndarray):
-        return _from_user_array(source)
+        return _from_user_array(source), source.shape[:2]
     if isinstance(source, bytes):
         name, data = name or "The file", source
     else:
         name = plain(Path(source).name) if name is None else name
         data = _read_bytes(Path(source), name)
-    return _from_array(decode(data, name), name)
+    pixels, size = decode_sized(data, name)
+    return _from_array(pixels, name), size
 
 
 def open_mask(source: Source, name: str | None = None) -> Bool[np.ndarray, "height width"]:
@@ -168,33 +177,34 @@ def prepare_view(
 
 
 def posed_view(
-    source: Source,
+    rgba: Float[np.ndarray, "rows columns 4"],
+    size: tuple[int, int],
     c2w: Float[Tensor, "4 4"],
     intrinsics: Float[Tensor, "4"],
     resolution: tuple[int, int] | None = None,
-    name: str | None = None,
 ) -> Views:
     """A picture whose camera is known: pixels as they are, transparent ones white.
 
     Args:
-        source: See `open_image`.
+        rgba: The picture, see `open_sized`.
+        size: Its own height and width, see `open_sized`.
         c2w: Camera to world, OpenCV axes, SRN units.
         intrinsics: fx, fy, cx, cy in pixels of an image of `resolution`.
-        resolution: Height and width that the intrinsics belong to; None if they are the picture's.
-        name: See `open_image`.
+        resolution: Height and width that the intrinsics belong to; None if they are the picture's own.
 
     Raises:
-        ImageError: If the picture cannot be used or its proportions are not those of `resolution`.
+        ImageError: If the picture's proportions are not those of `resolution`.
     """
-    rgba = open_image(source, name)
-    height, width = rgba.shape[:2]
-    rows, cols = resolution or (height, width)
-    if abs(height / rows - width / cols) * max(rows, cols) > 1:
+    height, width = size
+    rows, cols = resolution or size
+    pixel = max(1, height / rows)  # of the coarser of the two
+    if abs(height / rows - width / cols) * max(rows, cols) > pixel:
         raise ImageError(
             f"The picture is {width} x {height} pixels but its intrinsics are for {cols} x {rows}; "
             "give the intrinsics of this very picture."
         )
-    camera = Camera.from_srn(c2w.float(), intrinsics.float(), rows, cols).resized(height, width)
+    camera = Camera.from_srn(c2w.float(), intrinsics.float(), rows, cols)
+    camera = camera.resized(*rgba.shape[:2])
     return _on_white(rgba, camera)
 
 

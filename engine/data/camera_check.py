@@ -59,7 +59,7 @@ class Sight:
         matrix: Of the pose's file.
         values: fx, fy, cx, cy of the intrinsics' file.
         resolution: Height and width that those belong to, where the file says.
-        size: Height and width of the picture.
+        size: Height and width of the picture's file, which the mask may have fewer pixels than.
         mask: Where the object is; None where nobody looked.
         whole: Whether the object lies inside the picture, not cut by its border.
     """

@@ -13,7 +13,7 @@ from engine.data.camera_check import Sight, check_views, refuse, see
 from engine.data.cameras import SRN_DISTANCE
 from engine.data.poses import right_handed
 from engine.data.reading import SRN, CameraReading
-from engine.images import Source, open_image, posed_view
+from engine.images import Source, open_sized, posed_view
 from engine.types import Views
 
 
@@ -22,7 +22,7 @@ class Posed:
     """A picture with its camera as files hold it.
 
     Attributes:
-        picture: See `engine.images.open_image`.
+        picture: See `engine.images.open_sized`.
         matrix: A rigid matrix (`engine.data.poses.read_matrix`).
         values: fx, fy, cx, cy.
         resolution: Height and width that those belong to; None where nobody says.
@@ -57,11 +57,11 @@ def posed_views(
     """
     if not given:
         return [], []
-    pictures = [open_image(one.picture, one.picture_name) for one in given]
+    pictures = [open_sized(one.picture, one.picture_name) for one in given]
     poses = [right_handed(one.matrix, reading, one.name) for one in given]
     sights, findings = [], []
-    for one, rgba in zip(given, pictures, strict=True):
-        camera = Sight(one.name, one.matrix, one.values, one.resolution, rgba.shape[:2])
+    for one, (rgba, size) in zip(given, pictures, strict=True):
+        camera = Sight(one.name, one.matrix, one.values, one.resolution, size)
         pixels = (rgba * 255).round().astype(np.uint8)
         sight, found = see(camera, pixels, reading, one.picture_name)
         sights.append(sight)
@@ -70,17 +70,23 @@ def posed_views(
         findings += check_views(sights, reading, distance)
     doubts = refuse(findings)
     views = [
-        _view(rgba, pose, one, reading)
-        for rgba, pose, one in zip(pictures, poses, given, strict=True)
+        _view(rgba, size, pose, one, reading)
+        for (rgba, size), pose, one in zip(pictures, poses, given, strict=True)
     ]
     return views, doubts
 
 
-def _view(rgba: np.ndarray, pose: torch.Tensor, one: Posed, reading: CameraReading) -> Views:
-    """One picture's view; its intrinsics in pixels of the picture."""
+def _view(
+    rgba: np.ndarray,
+    size: tuple[int, int],
+    pose: torch.Tensor,
+    one: Posed,
+    reading: CameraReading,
+) -> Views:
+    """One picture's view, of the height and width that its file has; intrinsics are in pixels of that."""
     values = torch.tensor(one.values, dtype=torch.float32)
     resolution = one.resolution
     if reading.intrinsics_width is not None or reading.focal is not None:
-        found = reading.intrinsics(one.values, one.resolution, rgba.shape[:2])
+        found = reading.intrinsics(one.values, one.resolution, size)
         values, resolution = torch.tensor(found, dtype=torch.float32), None
-    return posed_view(rgba, pose, values, resolution, one.picture_name)
+    return posed_view(rgba, size, pose, values, resolution)

@@ -13,6 +13,15 @@ Pixels come back upright, in sRGB, and reduced to at most `KEPT` a side.
 """
 
 from engine.decoding.limits import FORMATS, KEPT, MOST_PIXELS, SMALLEST, WANTED
-from engine.decoding.pool import Decoders, decode
+from engine.decoding.pool import Decoders, decode, decode_sized
 
-__all__ = ["FORMATS", "KEPT", "MOST_PIXELS", "SMALLEST", "WANTED", "Decoders", "decode"]
+__all__ = [
+    "FORMATS",
+    "KEPT",
+    "MOST_PIXELS",
+    "SMALLEST",
+    "WANTED",
+    "Decoders",
+    "decode",
+    "decode_sized",
+]

@@ -1,7 +1,7 @@
 """A process that decodes pictures: `python -m engine.decoding SECONDS` answers requests until its input ends.
 
 A request is `REQUEST`, a name and a file. The answer is a line of JSON, `{"shape": [rows, columns, channels], "type":
-"uint8"}` with the pixels behind it, or `{"error": "..."}`, or `{"fault": "..."}` with the traceback of a fault of ours. An empty line is sent once, when the process is ready.
+"uint8", "size": [rows, columns]}` (the picture's own size comes last) with the pixels behind it, or `{"error": "..."}`, or `{"fault": "..."}` with the traceback of a fault of ours. An empty line is sent once, when the process is ready.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def main() -> None:
 def answer(answers: BinaryIO, data: bytes, name: str, smallest: int) -> None:
     """Decode one picture and send what came of it."""
     try:
-        pixels = read(data, name, smallest)
+        pixels, size = read(data, name, smallest)
     except ImageError as error:
         answers.write(json.dumps({"error": str(error)}).encode() + b"\n")
     except Exception:  # a fault of ours, which whoever asked raises
         answers.write(json.dumps({"fault": traceback.format_exc()}).encode() + b"\n")
     else:
-        about = {"shape": pixels.shape, "type": pixels.dtype.name}
+        about = {"shape": pixels.shape, "type": pixels.dtype.name, "size": size}
         answers.write(json.dumps(about).encode() + b"\n")
         answers.write(pixels.tobytes())
     answers.flush()

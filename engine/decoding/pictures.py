@@ -51,8 +51,8 @@ RAW_TAG = 50706
 """DNG's version."""
 
 
-def read(data: bytes, name: str, smallest: int) -> np.ndarray:
-    """A picture file as upright sRGB pixels of at most `KEPT` a side: `height width channels`.
+def read(data: bytes, name: str, smallest: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """A picture file as upright sRGB pixels of at most `KEPT` a side, and the height and width that it has itself.
 
     Args:
         data: The file.
@@ -60,7 +60,8 @@ def read(data: bytes, name: str, smallest: int) -> np.ndarray:
         smallest: Pixels that it needs along each side.
 
     Returns:
-        One, three or four channels, straight alpha: uint8, uint16, or float32 of any range.
+        `height width channels` of one, three or four channels, straight alpha: uint8, uint16, or float32 of any range;
+        and the upright picture's own height and width.
 
     Raises:
         ImageError: If it is not a picture, damaged, animated, too small or too large.
@@ -68,22 +69,25 @@ def read(data: bytes, name: str, smallest: int) -> np.ndarray:
     if not data:
         raise ImageError(f"{name} is an empty file; expected {WANTED}.")
     try:
-        return _pixels(_loaded(data, name, smallest), data, name)
+        picture, (width, height) = _loaded(data, name, smallest)
+        pixels, turned = _pixels(picture, data, name)
+        return pixels, (width, height) if turned else (height, width)
     except MemoryError:
         raise ImageError(
             f"{name} needs too much memory; save it again as an ordinary PNG or JPEG."
         ) from None
 
 
-def _loaded(data: bytes, name: str, smallest: int) -> Image.Image:
-    """The picture, decoded."""
+def _loaded(data: bytes, name: str, smallest: int) -> tuple[Image.Image, tuple[int, int]]:
+    """The picture, decoded and perhaps smaller, and its own width and height."""
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
         _check(picture, data, name, smallest)
-        factor = -(-max(picture.size) // KEPT)
+        size = picture.size
+        factor = -(-max(size) // KEPT)
         picture.draft(None, (picture.width // factor, picture.height // factor))
         picture.load()
-        return picture
+        return picture, size
     except DECODER_ERRORS as error:
         raise ImageError(_refusal(name, data, error)) from None
 
@@ -116,16 +120,17 @@ def _refusal(name: str, data: bytes, error: BaseException) -> str:
     return f"{name} is damaged or truncated; expected {WANTED}."
 
 
-def _pixels(picture: Image.Image, data: bytes, name: str) -> np.ndarray:
-    """A loaded picture, reduced, in sRGB and upright."""
+def _pixels(picture: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, bool]:
+    """A loaded picture, reduced, in sRGB and upright, and whether that made rows of its columns."""
     orientation, adobe = _notes(picture)
     turn = TURNS.get(orientation) if isinstance(orientation, int) else None
+    turned = turn is not None and orientation >= 5
     if picture.mode == "F" or picture.mode.startswith("I"):
         pixels = _deep(picture, name)
-        return pixels if turn is None else _turned(pixels, turn)
+        return pixels if turn is None else _turned(pixels, turn), turned
     small = picture_to_srgb(_reduced(picture), picture.info, adobe, data, name)
     pixels = np.asarray(small if turn is None else small.transpose(turn))
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return pixels if pixels.ndim == 3 else pixels[..., None], turned
 
 
 def _notes(picture: Image.Image) -> tuple[int, bool]:

@@ -37,7 +37,15 @@ class Decoders:
         self._closed = False
 
     def decode(self, data: bytes, name: str, smallest: int = SMALLEST) -> np.ndarray:
+        """A picture's pixels; arguments and errors are `decode_sized`'s."""
+        return self.decode_sized(data, name, smallest)[0]
+
+    def decode_sized(
+        self, data: bytes, name: str, smallest: int = SMALLEST
+    ) -> tuple[np.ndarray, tuple[int, int]]:
         """A picture's pixels, `height width channels` (1, 3 or 4): uint8, uint16, or float32 of any range.
+
+        The height and width that its file has before it is reduced come with them.
 
         Args:
             data: Its file.
@@ -120,8 +128,8 @@ class Worker:
             self.end()
             raise RuntimeError("the process that decodes pictures did not start")
 
-    def decode(self, data: bytes, name: str, smallest: int) -> np.ndarray:
-        """See `Decoders.decode`."""
+    def decode(self, data: bytes, name: str, smallest: int) -> tuple[np.ndarray, tuple[int, int]]:
+        """See `Decoders.decode_sized`."""
         called = name.encode(errors="replace")
         head, self.usable = b"", False
         with self._limit(WAITING * self._seconds):
@@ -145,7 +153,7 @@ class Worker:
             raise ImageError(about["error"])
         if "fault" in about:
             raise RuntimeError(f"{name} could not be decoded:\n{about['fault']}")
-        return pixels
+        return pixels, tuple(about["size"])
 
     def _limit(self, seconds: float) -> threading.Timer:
         return _Limit(seconds, self._end_late)
@@ -199,3 +207,8 @@ if hasattr(os, "register_at_fork"):  # a child has no use for its parent's
 def decode(data: bytes, name: str, smallest: int = SMALLEST) -> np.ndarray:
     """See `Decoders.decode`."""
     return decoders.decode(data, name, smallest)
+
+
+def decode_sized(data: bytes, name: str) -> tuple[np.ndarray, tuple[int, int]]:
+    """See `Decoders.decode_sized`."""
+    return decoders.decode_sized(data, name)

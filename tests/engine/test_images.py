@@ -6,15 +6,18 @@ import re
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
+from engine.data.posed import Posed, posed_views
 from engine.data.poses import read_intrinsics, read_pose
+from engine.data.reading import CameraReading
 from engine.data.shape import render_shape, scene_seed
 from engine.data.vehicles import build_vehicle
 from engine.errors import DataError, ImageError
@@ -24,6 +27,7 @@ from engine.images import (
     join_views,
     matte,
     open_image,
+    open_sized,
     posed_view,
     prepare_view,
 )
@@ -449,7 +453,7 @@ def test_a_real_photograph_becomes_a_view():
 def test_posed_pictures_keep_their_pixels_and_cameras():
     c2w = orbit(torch.tensor(0.3), torch.tensor(0.2), torch.tensor(1.3))
     intrinsics = torch.tensor([131.25, 131.25, 64.0, 64.0])
-    view = posed_view(PHOTO, c2w, intrinsics, (128, 128))
+    view = posed_view(*open_sized(PHOTO), c2w, intrinsics, (128, 128))
     np.testing.assert_allclose(view.images[0].numpy(), open_image(PHOTO)[..., :3], atol=1e-6)
     torch.testing.assert_close(view.camera.srn_c2w()[0], c2w)
     torch.testing.assert_close(view.camera.intrinsics[0], intrinsics)
@@ -457,11 +461,47 @@ def test_posed_pictures_keep_their_pixels_and_cameras():
 
 def test_intrinsics_of_another_resolution_are_scaled_and_of_other_proportions_refused():
     c2w = orbit(torch.tensor(0.3), torch.tensor(0.2), torch.tensor(1.3))
-    view = posed_view(PHOTO, c2w, torch.tensor([262.5, 262.5, 128.0, 128.0]), (256, 256))
+    view = posed_view(
+        *open_sized(PHOTO), c2w, torch.tensor([262.5, 262.5, 128.0, 128.0]), (256, 256)
+    )
     torch.testing.assert_close(view.camera.intrinsics[0], torch.tensor([131.25, 131.25, 64, 64]))
     with pytest.raises(ImageError, match="128 x 128 pixels but its intrinsics") as caught:
-        posed_view(PHOTO, c2w, torch.tensor([262.5, 262.5, 128.0, 64.0]), (128, 256))
+        posed_view(*open_sized(PHOTO), c2w, torch.tensor([262.5, 262.5, 128.0, 64.0]), (128, 256))
     one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_intrinsics_of_a_picture_that_is_reduced_are_in_pixels_of_its_file(tmp_path, ending):
+    rgb = np.full((2701, 4800, 3), 255, np.uint8)
+    rgb[900:1800, 1800:3000] = 90
+    path = tmp_path / f"large.{ending}"
+    Image.fromarray(rgb).save(path)
+    _, size = open_sized(path)
+    assert size == (2701, 4800)
+    pose = orbit(torch.tensor(0.3), torch.tensor(0.2), torch.tensor(1.3))
+    values = np.array([5000.0, 5000.0, 2400.0, 1350.5])
+    given = [
+        Posed(path, pose.double().numpy(), values, resolution, "pose", path.name)
+        for resolution in (None, (2701, 4800))
+    ]
+    views = posed_views(given)[0]
+    focal = np.array([2500.0, 2500.0, 2400.0, 1350.5])
+    one = replace(given[0], values=focal)
+    views += posed_views([one], CameraReading(focal=5000.0))[0]
+    for view in views:
+        height, width = view.camera.height, view.camera.width
+        assert max(height, width) <= 2048
+        share = np.array([width, height, width, height]) / [4800, 2701, 4800, 2701]
+        np.testing.assert_allclose(view.camera.intrinsics[0], values * share, rtol=1e-5)
+
+
+def test_a_turned_picture_has_the_size_that_it_is_seen_in(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (2500, 1000)).save(tmp_path / "a.jpg", exif=exif)
+    rgba, size = open_sized(tmp_path / "a.jpg")
+    assert size == (2500, 1000)
+    assert rgba.shape[:2] == (1250, 500)
 
 
 def test_views_are_joined_in_order():
