@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from app.exports import kept_here
+from app.exports import bound, kept_here
 from app.records import Record
 from app.session import Session
 from engine.methods.base import GROWTH
@@ -63,4 +63,5 @@ def take_picture(session: Session, record: Record) -> tuple[Path, int, int, floa
     path = session.folder_of(record.id) / name
     with kept_here(path):
         save_picture(path, rgba)
+    bound(session, path)
     return path, azimuth, elevation, distance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app import runs
@@ -18,6 +18,8 @@ from engine.files import writing
 RUN = "run.safetensors"
 LONGEST_NAME = 120
 """Of a title within a file's name, bytes."""
+MOST_BYTES = 512 << 20
+"""Of all exported files of a session; the oldest go."""
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -39,8 +41,33 @@ def export(session: Session, record: Record, name: str) -> Path:
             _write(session, record, path)
             for old in path.parent.parent.glob(f"*/{name}"):
                 if old != path:
-                    old.unlink(missing_ok=True)  # nobody asks for it again
+                    _remove(old)  # nobody asks for it again
+    bound(session, path)
     return path
+
+
+def bound(session: Session, kept: Path) -> None:
+    """Remove a session's oldest exported files where they are too many bytes; `kept` has just been written."""
+    with _ONE_AT_A_TIME:
+        found = {}
+        for path in session.exported():
+            with suppress(FileNotFoundError):  # its result has just been removed
+                found[path] = path.stat()
+        used = sum(file.st_size for file in found.values())
+        for path in sorted(found, key=lambda one: found[one].st_mtime_ns):
+            if used <= MOST_BYTES:
+                break
+            if path != kept:
+                _remove(path)
+                used -= found[path].st_size
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, and the folder of its stamp."""
+    path.unlink(missing_ok=True)
+    if not path.parent.name.isdigit():  # which is the record's
+        with suppress(OSError):
+            path.parent.rmdir()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ immutable snapshots. Everything here returns in milliseconds except `baked`, whi
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 import time
@@ -292,6 +293,11 @@ class Session:
         """The same by the record's number, also when it is not kept any more; it may not exist."""
         return Path(self._folder.name) / str(number)
 
+    def exported(self) -> list[Path]:
+        """All exported files that there are."""
+        folders = [path for path in Path(self._folder.name).glob("*") if path.name.isdigit()]
+        return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
     # -- records ---------------------------------------------------------------------------------
 
     def add(self, *records: Record, select: bool = True) -> None:
@@ -317,6 +323,7 @@ class Session:
         with self.cv:
             self.history = [other for other in self.history if other is not record]
             record.listed = record.pinned = False
+            shutil.rmtree(self.folder_of(record.id), ignore_errors=True)
             self._forget()
             self._changed()
 
@@ -450,7 +457,8 @@ class Session:
         keep = {self._selected[0], *(number for number, _ in self._beside)}
         keep |= {record.id for record in self.history}
         for number in [n for n in self._records if n not in keep]:
-            del self._records[number]
+            if self._records.pop(number).listed:  # others may be looked at by what made them
+                shutil.rmtree(self.folder_of(number), ignore_errors=True)
             self._forgotten.add(number)
         self._thin_out()
 

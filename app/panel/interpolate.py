@@ -10,6 +10,7 @@ import gradio as gr
 
 from app import present, tasks
 from app.blending import FILM_FRAMES, Blend
+from app.exports import bound
 from app.jobs import Job
 from app.panel import watch
 from app.panel.parts import reveal, script
@@ -200,7 +201,8 @@ def make_film(page: Page, session: Session, blend: Blend, ending: str) -> Job:
         raise ConfigError("There is no path yet; choose two objects first.")
     session.stop(page.runner)
     file = session.folder_of(blend.record.id) / f"path.{ending}"
-    job = Job(lambda: blend.film(file), plan=(("path", FILM_FRAMES), ("film", FILM_FRAMES)))
+    plan = (("path", FILM_FRAMES), ("film", FILM_FRAMES))
+    job = Job(lambda: blend.film(file), plan=plan, on_end=lambda job, state: bound(session, file))
     return session.submit(page.runner, job)
 
 

@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 
+from app import exports
 from app.exports import file_name
 from app.present import DOWNLOADS
 from app.records import Record
@@ -52,3 +53,32 @@ def test_a_download_has_that_name(served):
     with urllib.request.urlopen(url, timeout=30) as answer:
         told = answer.headers["Content-Disposition"]
     assert told == "attachment; filename*=utf-8''ein-sch%C3%B6nes-auto-scene.safetensors"
+
+
+def test_files_go_with_their_result(session):
+    session.add(record("Shown"))
+    first, second, *more = (record(f"{k}") for k in range(4))
+    session.add(first, select=False)
+    session.add(second, select=False)
+    files = [exports.export(session, one, "scene.safetensors") for one in (first, second)]
+    session.remove(second)
+    assert files[0].exists()
+    assert not files[1].exists()
+    for one in more:  # the first is the oldest of more than three
+        session.add(one, select=False)
+    session.add(record("4"), select=False)
+    assert session.record(first.id) is None
+    assert session.exported() == []
+    assert not session.folder_of(first.id).exists()
+
+
+def test_a_sessions_files_are_bounded_and_the_newest_stay(session, monkeypatch):
+    records = [record(f"{k}") for k in range(3)]
+    session.add(*records)
+    size = exports.export(session, records[0], "scene.safetensors").stat().st_size
+    monkeypatch.setattr(exports, "MOST_BYTES", 2 * size + size // 2)
+    files = [exports.export(session, one, "scene.safetensors") for one in records]
+    assert sorted(session.exported()) == sorted(files[1:])
+    monkeypatch.setattr(exports, "MOST_BYTES", 0)
+    assert exports.export(session, records[0], "scene.safetensors").exists()
+    assert len(session.exported()) == 1
