@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +90,14 @@ class Shape:
     def labelled(self, names: Sequence[str]) -> np.ndarray:
         """Which faces belong to the parts of these names."""
         return np.isin(self.part, [self.parts.index(name) for name in names])
+
+
+def soups_key(soups: Iterable[Soup]) -> str:
+    """A short name of what objects are: another generator, other vertices or colours."""
+    state = hashlib.blake2b(digest_size=8)
+    for soup in soups:
+        state.update(soup.vertices.tobytes() + soup.faces.tobytes() + soup.corner_rgb.tobytes())
+    return state.hexdigest()
 
 
 def finish_shape(

@@ -12,11 +12,10 @@ from torch import Tensor
 from engine.checkpoint import digest
 from engine.content import key_of
 from engine.data.procedural import Category
-from engine.data.shape import Shape, scene_seed
+from engine.data.shape import Shape, scene_seed, soups_key
 from engine.fields.base import Field
 from engine.render import Quality, RenderOptions, render_views
 from engine.scoreboard.geometry import Surface, surface_of
-from engine.training.baselines import soups_key
 from engine.types import Views
 
 

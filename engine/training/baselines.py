@@ -9,17 +9,15 @@ where it is when the training set grows.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
-from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from engine.data.procedural import Category, find_category
-from engine.data.raster import Soup, composite_white, rasterise
-from engine.data.shape import Shape, scene_seed
+from engine.data.raster import composite_white, rasterise
+from engine.data.shape import Shape, scene_seed, soups_key
 from engine.errors import DataError
 from engine.events import Run, Step, finish
 from engine.methods.base import FitOptions, Method, fit_options_for
@@ -113,14 +111,6 @@ class TrainingScenes:
             drawn = [self.draw(index, camera) for index in range(len(self))]
             self._looks[key] = torch.cat(drawn)
         return self._looks[key]
-
-
-def soups_key(soups: Iterable[Soup]) -> str:
-    """A short name of what objects are: another generator, other vertices or colours."""
-    state = hashlib.blake2b(digest_size=8)
-    for soup in soups:
-        state.update(soup.vertices.tobytes() + soup.faces.tobytes() + soup.corner_rgb.tobytes())
-    return state.hexdigest()
 
 
 def without_prior(method: Method, inputs: Views, rate: float, seed: int) -> Tensor:

@@ -196,6 +196,17 @@ def test_a_generator_that_draws_otherwise_makes_other_packs(packed, tmp_path, mo
     np.testing.assert_array_equal(again.images[0], composite_white(expected))
 
 
+def test_a_generator_that_draws_a_later_scene_otherwise_makes_other_packs(packed, tmp_path):
+    def build(seed):
+        return build_vehicle(4 if seed == SEEDS[-1] else seed)
+
+    other = dataclasses.replace(VEHICLES, build=build)
+    again = finish(pack_scenes(tmp_path / "pack", other, SEEDS, views=4, size=24))
+    assert again.key != packed.key
+    expected = render_shape(build_vehicle(4), training_cameras(9, 4), srn_intrinsics(24), 24)
+    np.testing.assert_array_equal(again.images[2], composite_white(expected))
+
+
 def test_pictures_cut_short_are_an_error(packed, tmp_path):
     with (tmp_path / "pack" / "images.npy").open("r+b") as file:
         file.truncate(5000)
