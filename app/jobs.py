@@ -221,6 +221,8 @@ class JobRunner:
         """In which they will run; None when that must be found out anew."""
         self._turns = _Turns()
         self._wake = threading.Condition()
+        self._patience: threading.Timer | None = None
+        """Runs out for the current job, once that is cancelled."""
         self._closed = False
         self.current: Job | None = None
         self._thread = self._worker()
@@ -270,16 +272,16 @@ class JobRunner:
 
     def cancel(self, job: Job) -> None:
         """Stop a job: at once while it waits, after its current step while it runs."""
-        job.cancel()
         with self._wake:
+            job.cancel()
             waiting = next((one for one in self._queue if one.job is job), None)
             if waiting is not None:
                 self._queue.remove(waiting)
                 self._order = None
-            elif self.current is job:
-                patience = threading.Timer(self._patience_s, self._leave_behind, (job,))
-                patience.daemon = True
-                patience.start()
+            elif self.current is job and self._patience is None:
+                self._patience = threading.Timer(self._patience_s, self._leave_behind, (job,))
+                self._patience.daemon = True
+                self._patience.start()
         if waiting is not None:
             job.run()
 
@@ -311,6 +313,9 @@ class JobRunner:
                     return
                 self.rates.update(job.rates())
                 self.current = None
+                if self._patience is not None:
+                    self._patience.cancel()
+                    self._patience = None
             del job  # while nothing comes it would keep what its session has let go of
 
     def _leave_behind(self, job: Job) -> None:
@@ -319,7 +324,7 @@ class JobRunner:
             if self.current is not job or self._closed:
                 return
             log.warning("a cancelled run does not end its step; it is left behind")
-            self.current = None
+            self.current = self._patience = None
             self._thread = self._worker()
         job.abandon()
 

@@ -154,6 +154,18 @@ def test_a_run_that_hangs_is_left_behind_when_it_is_cancelled():
     runner.close()
 
 
+def test_a_run_that_is_cancelled_often_is_waited_for_once_and_only_until_it_ends(runner):
+    gate, before = threading.Event(), set(threading.enumerate())
+    job = runner.submit(Job(lambda: count_to(3, pause=gate)))
+    job.wait(0, timeout=5)
+    for _ in range(50):
+        runner.cancel(job)
+    assert len(set(threading.enumerate()) - before) == 1
+    gate.set()
+    assert wait_for_end(job).state == "cancelled"
+    until(lambda: set(threading.enumerate()) <= before, "the end of the waiting", patience_s=10)
+
+
 def test_a_session_has_one_running_and_two_waiting_jobs():
     runner, gate, owner = JobRunner(), threading.Event(), Owner("one", "10.0.0.1")
     running = runner.submit(Job(lambda: count_to(1, pause=gate)), owner)
