@@ -16,15 +16,22 @@ def recovery_routes(sessions: Sessions) -> list[BaseRoute]:
     """The routes."""
 
     def alive(request: Request) -> Response:
-        """How many results the page's session holds, and what there is to say; 404 if it is gone, 429 if it must wait."""
+        """How many results the page's session holds, what there is to say, and whether Gradio still has a page of it.
+
+        404 if the session is gone, 429 if it must wait.
+        """
         try:
             session = sessions.expected(request.path_params["token"])
         except SessionGoneError as error:
             return JSONResponse({"said": str(error)}, 404, headers=FRESH)
         except SessionsFullError as error:
             return JSONResponse({"said": str(error)}, 429, headers=FRESH)
-        session.touch()
-        told = {"results": len(session.history), "said": session.unkept}
+        session.come_back()  # the page is there, even if Gradio has lost sight of it
+        told = {
+            "results": len(session.history),
+            "said": session.unkept,
+            "open": sessions.has_page(session),
+        }
         return JSONResponse(told, headers=FRESH)
 
     def recover(request: Request) -> Response:

@@ -175,6 +175,11 @@ class Sessions:
             if session is not None and session not in self._by_page.values():
                 session.leave()
 
+    def has_page(self, session: Session) -> bool:
+        """Whether a page that is open has a session."""
+        with self._lock:
+            return session in self._by_page.values()
+
     def all(self) -> list[Session]:
         """Every session that lives."""
         with self._lock:

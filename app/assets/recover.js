@@ -8,7 +8,7 @@
   const channel = new BroadcastChannel('explorer-tabs');
   const stored = (key) => { try { return sessionStorage.getItem(key); } catch { return null; } };
   const store = (key, value) => { try { sessionStorage.setItem(key, value); } catch { /* a tab without storage starts anew */ } };
-  let token = null, lost = 0, leaving = false, full = false, results = Number(stored(RESULTS)) || 0;
+  let token = null, lost = 0, opened = false, leaving = false, full = false, results = Number(stored(RESULTS)) || 0;
 
   // -- whose session -------------------------------------------------------------------------------
 
@@ -99,6 +99,8 @@
     if (response?.status === 404) return again();
     if (response?.ok && answer) {
       if (lost > 1 && running()) return again();  // what told how the run goes has been cut off
+      if (opened && !answer.open) return again();  // Gradio takes the page for closed and has forgotten what belongs to it
+      opened = answer.open;
       if (lost) explorer.say('');
       lost = 0;
       results = answer.results;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 
@@ -27,11 +28,26 @@ def test_a_page_asks_whether_its_session_lives(served):
     frames = [result_step(session.method.gallery[:1])]
     session.add(Record("generate", "One", {}, frames, session.method, state="done"))
     session.last_seen = 0.0
-    assert ask(f"{served.url}/alive/{session.token}") == (200, {"results": 1, "said": ""})
+    told = {"results": 1, "said": "", "open": False}
+    assert ask(f"{served.url}/alive/{session.token}") == (200, told)
     assert session.last_seen > 0
     status, told = ask(f"{served.url}/alive/made-up")
     assert status == 404
     assert "reload" in told["said"]
+    sessions.drop(session)
+
+
+def test_a_page_whose_heartbeat_broke_keeps_its_session_and_is_told(served):
+    sessions = served.explorer.sessions
+    session, living = sessions.open(), f"{served.url}/alive/"
+    sessions.open_page("page", session.token)
+    assert ask(living + session.token)[1]["open"] is True
+    sessions.close_page("page")
+    session.left += 60.0  # the explorer's own sweep must not come first
+    assert ask(living + session.token)[1]["open"] is False
+    assert session.left is None
+    served.explorer.viewports.sweep(time.monotonic() + 10)
+    assert sessions.of_token(session.token) is session
     sessions.drop(session)
 
 
