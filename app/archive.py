@@ -45,6 +45,8 @@ class Archive:
         self._settings = settings
         self._lock = threading.RLock()
         self._held: dict[str, SessionFiles] = {}
+        self._owners: dict[str, Session | None] = {}
+        """Who writes what is held; None while that is being brought back."""
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._room = self._tidy()
@@ -63,17 +65,30 @@ class Archive:
         self._thread.start()
 
     def find(self, token: str, priors: Priors) -> Found | None:
-        """What there is of a token's session; None if there is nothing that can be read, or another server has it."""
+        """What there is of a token's session; None if there is nothing that can be read, or another server has it.
+
+        From then on nobody writes it before it is given to a session, or released.
+        """
         with self._lock:
+            before = self._owners.get(token)
+            if before is not None:  # it is being closed, and what it made last is not written yet
+                self.write(before)
             files = self._held.get(token) or self._take(token)
             if files is None:
                 return None
             found = files.read(priors)
             if found is None:
+                self._held.pop(token, None)
+                self._owners.pop(token, None)
                 files.lock.release()
             else:
-                self._held[token] = files
+                self._held[token], self._owners[token] = files, None
             return found
+
+    def give(self, session: Session) -> None:
+        """Let a session write what was found under its token."""
+        with self._lock:
+            self._owners[session.token] = session
 
     def write(self, session: Session) -> None:
         """Write what has changed in a session since it was written last."""
@@ -81,13 +96,15 @@ class Archive:
             files = self._held.get(session.token)
             if session.closed or (files is None and not session.history):
                 return
+            if files is not None and self._owners.get(session.token) is not session:
+                return
             try:
                 if files is None:
                     private(self._place(session.token))
                     files = self._take(session.token)
                     if files is None:  # another server has just taken it
                         return
-                    self._held[session.token] = files
+                    self._held[session.token], self._owners[session.token] = files, session
                 if files.changed(session):
                     if time.monotonic() - self._tidied > TIDY_S:
                         self._room, self._tidied = self._tidy(), time.monotonic()
@@ -105,6 +122,7 @@ class Archive:
         """Let what was found of a session rest on disk again."""
         with self._lock:
             files = self._held.pop(token, None)
+            self._owners.pop(token, None)
             if files is not None:
                 files.lock.release()
 
@@ -113,15 +131,16 @@ class Archive:
         with self._lock:
             self.write(session)
             session.close()
-            self.release(session.token)
+            if self._owners.get(session.token) is session:
+                self.release(session.token)
 
     def remove(self, session: Session) -> None:
         """Close a session and delete what there is of it."""
         with self._lock:
             session.close()
-            files = self._held.pop(session.token, None)
-            if files is not None:
-                files.lock.remove()
+            if self._owners.get(session.token) is session:
+                del self._owners[session.token]
+                self._held.pop(session.token).lock.remove()
 
     def close(self) -> None:
         """End the thread, let go of all sessions and remove the server's own folder."""
@@ -132,6 +151,7 @@ class Archive:
             for files in self._held.values():
                 files.lock.release()
             self._held.clear()
+            self._owners.clear()
         self._folder.close()
 
     def _tidy(self) -> int:

@@ -143,6 +143,7 @@ class Sessions:
                 self.archive.release(token)
                 raise
             restore(session, found, self.priors)
+            self.archive.give(session)
             said = told(found, session, restarted=found.index.server != self.archive.server)
             return Recovered(token, said)
 
@@ -164,8 +165,11 @@ class Sessions:
 
     def _forget(self, session: Session) -> None:
         with self._lock:
-            self._tokens.revoke(session.token)
-            self._by_token.pop(session.token, None)
+            if (
+                self._by_token.get(session.token) is session
+            ):  # else another has come back under its token
+                self._tokens.revoke(session.token)
+                del self._by_token[session.token]
             self._by_page = {page: s for page, s in self._by_page.items() if s is not session}
 
     def close_page(self, page: str) -> None:

@@ -21,7 +21,7 @@ from app.priors import Priors
 from app.records import Record
 from app.sessions import Sessions
 from app.settings import AppSettings
-from app.state import StateFolder
+from app.state import Locked, StateFolder
 from app.tasks import generate
 from app.tokens import Tokens
 from engine.errors import ConfigError
@@ -115,6 +115,28 @@ def test_a_session_that_ended_while_the_server_lives_is_told_so(server):
     found = server.sessions.recover(session.token)
     assert found.said == "This tab's session had ended; 1 result is back."
     assert server.sessions.recover(session.token).said == "", "now it lives"
+
+
+def test_a_session_that_is_still_being_closed_takes_nothing_from_the_one_that_came_back(server):
+    sessions, archive = server.sessions, server.archive
+    old = sessions.open("10.0.0.1")
+    made(server, old, 1)
+    archive.write(old)
+    made(server, old, 2)
+    sessions._forget(old)  # to make room; the rest follows in a thread
+    assert sessions.recover(old.token).said.endswith("2 results are back.")
+    new = sessions.of_token(old.token)
+    assert new is not old
+    sessions.drop(old)
+    assert old.closed
+    assert sessions.of_token(old.token) is new
+    made(server, new, 3)
+    archive.write(new)
+    assert Locked.take(archive._place(new.token)) is None  # it is held
+    sessions.drop(new)
+    assert [r.title for r in archive.find(new.token, server.priors).records.values()] == [
+        "Seed 3", "Seed 2", "Seed 1",
+    ]  # fmt: skip
 
 
 def test_a_branch_still_knows_its_trunk(tmp_path):
@@ -264,7 +286,7 @@ def test_what_somebody_has_damaged_is_told_and_harms_nothing(tmp_path, damage):
 HOLD = """
 import sys, time
 from pathlib import Path
-from app.state import StateFolder
+from app.state import Locked, StateFolder
 
 state = StateFolder.open(sys.argv[1])
 (state.own / "left").write_text("x")
