@@ -56,8 +56,8 @@ class Change:
 
 def branch(
     session: Session, runner: JobRunner, record: Record, place: int, change: Change
-) -> Record:
-    """Go on from frame `place` of a record with something changed, as a record of its own.
+) -> tuple[Record, Job]:
+    """Go on from frame `place` of a record with something changed, as a record of its own; that, and its job.
 
     With nothing changed it takes the same steps as the record did, bit for bit.
 
@@ -98,8 +98,8 @@ def branch(
 
     stages = _plan(options, made.frames)
     without = record.provenance.get(WITHOUT, ())
-    session.start(runner, _run(made, options, seed, step), [made], stages, judge, without)
-    return made
+    job = session.start(runner, _run(made, options, seed, step), [made], stages, judge, without)
+    return made, job
 
 
 def first_of(record: Record, place: int) -> Step:

@@ -136,7 +136,7 @@ class Job:
             kind = type(error).__name__
             self._end(
                 "failed",
-                error=f"The run stopped on an internal error ({kind}: {error}); the log has the details.",
+                error=f"The run stopped on an internal error ({kind}); the log has the details.",
             )
 
     def _pull(self) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from app import cards, inspector, present
 from app.blending import Blend
-from app.exports import export, file_name
+from app.exports import StorageError, export, file_name
 from app.jobs import JobRunner
 from app.keeping import Keeping
 from app.pump import pump
@@ -156,7 +156,8 @@ class Routes:
         try:
             path = await loop.run_in_executor(self._writers, export, session, record, name)
         except EngineError as error:
-            return PlainTextResponse(str(error), status_code=507)
+            status = 507 if isinstance(error, StorageError) else 409
+            return PlainTextResponse(str(error), status_code=status)
         finally:
             self._waiting[token] -= 1
             self._waiting += Counter()  # forget those who do not wait

@@ -69,6 +69,7 @@ class Session:
         self.prior = prior
         self.settings = settings
         self.cv = threading.Condition()
+        self._starting = threading.RLock()
         self.revision = 0
         self.last_seen = time.monotonic()
         self.left: float | None = None
@@ -362,7 +363,6 @@ class Session:
         Raises:
             QueueFullError: If too many runs wait already.
         """
-        self.stop(runner)
         follow = threading.Event()
 
         def on_step(step: Step) -> None:
@@ -386,11 +386,13 @@ class Session:
             on_end(job, state)
 
         job = Job(make_run, plan=plan, on_step=on_step, on_end=ended, without=without)
-        with self.cv:
-            self.submit(runner, job)
-            for record in records:
-                record.job = job.id
-            self.add(*records, select=False)
+        with self._starting:  # or of two that start at once neither is cancelled
+            self.stop(runner)
+            with self.cv:
+                self.submit(runner, job)
+                for record in records:
+                    record.job = job.id
+                self.add(*records, select=False)
         return job
 
     def submit(self, runner: JobRunner, job: Job) -> Job:

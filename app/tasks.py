@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.jobs import JobRunner
+from app.jobs import Job, JobRunner
 from app.plans import plan
 from app.records import Record
 from app.session import Session
@@ -28,8 +28,8 @@ MOST_OBJECTS = 8
 
 def generate(
     session: Session, runner: JobRunner, seed: int, count: int, steps: int | None, mode: Mode
-) -> list[Record]:
-    """Queue a run that draws `count` objects from consecutive seeds.
+) -> Job:
+    """Queue a run that draws `count` objects from consecutive seeds; its job.
 
     Args:
         session: Whose.
@@ -48,10 +48,9 @@ def generate(
     if steps is not None:
         options = replace(options, steps=steps)
     records = generated(method, options, seed, count)
-    session.start(
+    return session.start(
         runner, lambda: method.generate(count, options, Noise(seed)), records, plan(options)
     )
-    return records
 
 
 def generated(method: Method, options: SampleOptions, seed: int, count: int) -> list[Record]:
@@ -78,8 +77,8 @@ def reconstruct(
     for_one: FitOptions,
     seed: int,
     doubts: Sequence[str] = (),
-) -> Record:
-    """Queue a run that fits one object to posed views.
+) -> tuple[Record, Job]:
+    """Queue a run that fits one object to posed views; what it makes, and its job.
 
     Args:
         session: Whose.
@@ -103,7 +102,7 @@ def reconstruct(
     }
     pictures = f"{len(views)} pictures" if len(views) > 1 else "1 picture"
     record = Record("reconstruct", f"From {pictures}", provenance, [], method, views=views)
-    session.start(
+    job = session.start(
         runner, lambda: method.reconstruct(views, options, Noise(seed)), [record], plan(options)
     )
-    return record
+    return record, job

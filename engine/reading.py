@@ -37,8 +37,8 @@ def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
     """A value of type `kind` (see `engine.config.from_json`) from JSON text; `where` is its name in messages.
 
     Raises:
-        ConfigError: If the text is no JSON or says something twice, endlessly deep or infinitely large, or the value is
-            of another kind.
+        ConfigError: If the text is no JSON or says something twice, endlessly deep or infinitely large, or in texts that
+            UTF-8 has no bytes for, or the value is of another kind.
     """
     try:
         value = json.loads(
@@ -48,6 +48,11 @@ def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
             parse_int=_whole,
             parse_float=_finite,
         )
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{where}: found half a character (a lone surrogate), expected texts of whole ones."
+        ) from None
     except RecursionError:
         raise ConfigError(f"{where}: found too many levels, expected at most {DEEPEST}.") from None
     except ValueError as error:

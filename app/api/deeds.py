@@ -82,8 +82,9 @@ class Desk:
 def generate(desk: Desk, asked: schema.Generating) -> Job:
     """Draw objects."""
     use(desk, asked.prior)
-    tasks.generate(desk.session, desk.runner, asked.seed, asked.count, asked.steps, asked.mode)
-    return desk.session.job
+    return tasks.generate(
+        desk.session, desk.runner, asked.seed, asked.count, asked.steps, asked.mode
+    )
 
 
 def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
@@ -104,8 +105,8 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
             for picture in asked.pictures
         ]
     )
-    tasks.reconstruct(session, desk.runner, views, options, asked.seed, doubts)
-    return session.job
+    _, job = tasks.reconstruct(session, desk.runner, views, options, asked.seed, doubts)
+    return job
 
 
 def posed_pictures(
@@ -196,8 +197,8 @@ def go_on(desk: Desk, asked: schema.Branching) -> Job:
             f"Found step {asked.step} of a record with {len(trunk.frames)}; they are counted from 0."
         )
     change = Change(asked.seed, asked.sampler, asked.guidance_gain, asked.snr_power)
-    branch(desk.session, desk.runner, trunk, asked.step, change)
-    return desk.session.job
+    _, job = branch(desk.session, desk.runner, trunk, asked.step, change)
+    return job
 
 
 def regenerate(desk: Desk, asked: schema.Regenerating) -> Job:

@@ -32,11 +32,17 @@
     });
   }
 
-  // What the explorer says of an earlier session; it may still be starting.
+  // What the explorer says of an earlier session; it may still be starting. Whoever stands between may answer, too (a proxy
+  // that is busy or asks for a password): only an answer that speaks of a token says that there is none.
   async function recover(before) {
     for (;;) {
       const response = await fetch(`recover/${before}`, {method: 'POST'}).catch(() => null);
-      if (response && response.status < 500) return response.json().catch(() => ({}));
+      const answer = await response?.json().catch(() => null);
+      if (response?.ok && answer && 'token' in answer) return answer;
+      if (response?.status < 500) {
+        const why = `The explorer was not asked for this tab\u2019s earlier results (${response.status}); reload the page to try again.`;
+        return {said: answer?.said || why};
+      }
       await new Promise((done) => setTimeout(done, LOST_MS));
     }
   }

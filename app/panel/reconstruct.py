@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from app import present, tasks
+from app.jobs import Job
 from app.panel import watch
 from app.panel.fields import SETTINGS, setting_controls, with_settings
 from app.panel.generate import GenerateTab
@@ -127,15 +128,15 @@ class ReconstructTab:
             values = self.page.usual(shown, values, session, partial(_usual, mode))
             for_one = with_settings(fit_options_of(session.method, mode), values)
             views, doubts = self._all_views(session, pictures, poses, intrinsics, shown)
-            record = tasks.reconstruct(session, self.page.runner, views, for_one, seed, doubts)
+            begun = tasks.reconstruct(session, self.page.runner, views, for_one, seed, doubts)
         except EngineError as error:
             yield {self.pictures.problem: present.error_html(str(error))}
             return
         yield {self.pictures.problem: "", self.result: "", self.page.toolbar: toolbar_html(session)}
-        yield from self._stream(session, record)
+        yield from self._stream(session, *begun)
 
-    def _stream(self, session: Session, record: Record) -> Iterator[dict[Any, Any]]:
-        job, page = session.job, self.page
+    def _stream(self, session: Session, record: Record, job: Job) -> Iterator[dict[Any, Any]]:
+        page = self.page
         for _ in watch.follow(session):
             update = {
                 page.timeline: watch.timeline(session, page.runner),

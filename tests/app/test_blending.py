@@ -86,7 +86,7 @@ def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(
     stages = ["denoise", "denoise", "denoise", "renoise", "result"]
     assert [step.stage for step in kept.frames] == stages
     for place in range(4):
-        branched = branch(session, runner, kept, place, Change())
+        branched, _ = branch(session, runner, kept, place, Change())
         wait_for_end(session.job)
         assert torch.equal(branched.latent(-1), exact), stages[place]
         assert own_noise(branched) is None, "what came of it is not its trunk's noise alone"
@@ -97,7 +97,7 @@ def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(
     priors = Priors(AppSettings(), session.method)
     again = runs.opened(timeline, note, runs.maker(timeline, priors), "cpu")
     session.add(again)
-    opened = branch(session, runner, again, 1, Change())
+    opened, _ = branch(session, runner, again, 1, Change())
     wait_for_end(session.job)
     assert torch.equal(opened.latent(-1), exact), "opened from its file"
     blend.move(0.3, 0.0)
@@ -164,7 +164,7 @@ def test_what_was_drawn_without_kernels_is_said_of_it_alone(session, runner):
     assert first.provenance["without_kernels"] == ["frames", "fits"]
     assert "without_kernels" not in second.provenance
     for kept in (first, second):
-        same = branch(session, runner, kept, 1, Change())
+        same, _ = branch(session, runner, kept, 1, Change())
         wait_for_end(session.job)
         assert torch.equal(same.latent(-1), kept.latent(-1))
 

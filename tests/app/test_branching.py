@@ -55,7 +55,7 @@ def reconstruct(session, runner) -> Record:
 @pytest.mark.parametrize("place", range(3))
 def test_a_branch_without_a_change_is_its_trunk_bit_for_bit(session, runner, place):
     _, record = generate(session, runner, count=2, seed=4)
-    made = branch(session, runner, record, place, Change())
+    made, _ = branch(session, runner, record, place, Change())
     wait_for_end(session.job)
     assert len(made.frames) == len(record.frames)
     for index in range(len(made.frames)):
@@ -77,7 +77,7 @@ def test_a_run_that_began_without_kernels_is_gone_on_with_without_them(
     assert record.provenance["without_kernels"] == ["frames", "fits"]
     used = []
     monkeypatch.setattr("engine.nets.norm_fast.normalise", used.append)
-    same = branch(session, runner, record, 1, Change())
+    same, _ = branch(session, runner, record, 1, Change())
     wait_for_end(session.job)
     assert torch.equal(same.latent(-1), record.latent(-1))
     assert not used
@@ -99,7 +99,7 @@ def test_a_proposal_branches_with_what_it_keeps(vehicles, runner, tmp_path):
     stages = [step.stage for step in proposal.frames]
     assert proposal.figures["kept"] > 30
     for place in (stages.index("renoise"), stages.index("finetune") + 3):
-        same = branch(session, runner, proposal, place, Change())
+        same, _ = branch(session, runner, proposal, place, Change())
         wait_for_end(session.job)
         assert [step.stage for step in same.frames] == stages
         assert torch.equal(same.latent(-1), proposal.latent(-1)), stages[place]
@@ -110,10 +110,10 @@ def test_a_proposal_branches_with_what_it_keeps(vehicles, runner, tmp_path):
     )
     assert again.method is vehicles
     session.add(again)
-    same = branch(session, runner, again, stages.index("renoise"), Change())
+    same, _ = branch(session, runner, again, stages.index("renoise"), Change())
     wait_for_end(session.job)
     assert torch.equal(same.latent(-1), proposal.latent(-1)), "opened from its file"
-    other = branch(session, runner, proposal, 2, Change(seed=8, guidance_gain=2e4))
+    other, _ = branch(session, runner, proposal, 2, Change(seed=8, guidance_gain=2e4))
     wait_for_end(session.job)
     assert not torch.equal(other.latent(-1), proposal.latent(-1))
     assert other.figures["kept"] > 25
@@ -127,7 +127,7 @@ def test_a_proposal_branches_with_what_it_keeps(vehicles, runner, tmp_path):
 def test_a_reconstruction_branches_too(session, runner):
     record = reconstruct(session, runner)
     for place in range(len(record.frames) - 1):
-        made = branch(session, runner, record, place, Change())
+        made, _ = branch(session, runner, record, place, Change())
         wait_for_end(session.job)
         assert [step.stage for step in made.frames] == [step.stage for step in record.frames]
         assert torch.equal(made.latent(-1), record.latent(-1))
@@ -137,7 +137,7 @@ def test_a_reconstruction_branches_too(session, runner):
 def test_a_change_is_written_down(session, runner):
     record = reconstruct(session, runner)
     change = Change(seed=9, guidance_gain=7.0, snr_power=0.3, sampler="unipc")
-    made = branch(session, runner, record, 1, change)
+    made, _ = branch(session, runner, record, 1, change)
     wait_for_end(session.job)
     assert made.provenance["seed"] == 9
     settings = made.provenance["settings"]
@@ -155,7 +155,7 @@ def test_other_pictures_guide_the_rest(session, runner):
     with pytest.raises(ConfigError, match="drop one"):
         pictures(session)
     session.set_slot(0, views(session.method))
-    made = branch(session, runner, record, 0, Change(views=pictures(session)))
+    made, _ = branch(session, runner, record, 0, Change(views=pictures(session)))
     wait_for_end(session.job)
     assert made.views is not record.views
     assert len(made.psnrs) == 1
@@ -163,9 +163,9 @@ def test_other_pictures_guide_the_rest(session, runner):
 
 def test_branches_hang_together_as_a_tree(session, runner):
     (root,) = generate(session, runner)
-    first = branch(session, runner, root, 0, Change(seed=5))
+    first, _ = branch(session, runner, root, 0, Change(seed=5))
     wait_for_end(session.job)
-    second = branch(session, runner, first, 1, Change(seed=6))
+    second, _ = branch(session, runner, first, 1, Change(seed=6))
     wait_for_end(session.job)
     for record in (root, first, second):
         found = tree(session, record)

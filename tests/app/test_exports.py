@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import urllib.error
 import urllib.request
 
 import pytest
 
 from app import exports
-from app.exports import file_name
+from app.exports import StorageError, file_name
 from app.present import DOWNLOADS
 from app.records import Record
+from engine.errors import ExportError
 from engine.explore.timeline import result_step
 from engine.methods.toy import ToyMethod
 
@@ -43,6 +45,25 @@ def test_titles_of_any_kind_make_names_of_one_file(title):
         assert name[0].isalnum()
         assert all(c.isalnum() or c in "-." for c in name)
         assert len(name.encode()) < 200
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ExportError("It is empty."), 409), (StorageError("It is full."), 507)]
+)
+def test_only_a_server_that_cannot_write_says_that_it_cannot(served, monkeypatch, error, status):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr("app.routes.export", refuse)
+    session = served.explorer.sessions.open()
+    made = record("One")
+    session.add(made)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(
+            f"{served.url}/download/{session.token}/{made.id}/mesh.glb", timeout=30
+        )
+    assert refused.value.code == status
+    assert refused.value.read().decode() == str(error)
 
 
 def test_a_download_has_that_name(served):

@@ -110,9 +110,11 @@ def test_an_engine_error_is_told_as_it_is(runner):
 
 
 def test_an_unforeseen_error_is_kept_and_the_worker_lives(runner, caplog):
-    job = runner.submit(Job(lambda: failing(ZeroDivisionError("oops"))))
+    job = runner.submit(Job(lambda: failing(ZeroDivisionError("/srv/secret/place"))))
     assert wait_for_end(job).state == "failed"
     assert "ZeroDivisionError" in job.error
+    assert "/srv" not in job.error, "it is shown to visitors"
+    assert "/srv/secret/place" in caplog.text
     assert "Traceback" in caplog.text
     assert wait_for_end(runner.submit(Job(lambda: count_to(1)))).state == "done"
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import time
 import urllib.error
 import urllib.request
 
+import pytest
+
+from app.front import asset
 from app.records import Record
 from engine.explore.timeline import result_step
 
@@ -79,3 +84,49 @@ def test_a_page_whose_address_is_full_is_told_so(served):
     for session in taken:
         sessions.drop(session)
     assert ask(f"{served.url}/alive/{token}")[0] == 200
+
+
+PAGE = """
+const stored = {'explorer-token': 'before', 'explorer-results': '2'}, element = {dataset: {}, classList: {toggle() {}}};
+globalThis.sessionStorage = {getItem: (key) => stored[key] ?? null, setItem: (key, value) => { stored[key] = value; }};
+globalThis.document = {getElementById: () => element, body: element, addEventListener() {}, querySelector: () => null};
+globalThis.addEventListener = () => {};
+globalThis.MutationObserver = class { observe() {} disconnect() {} };
+globalThis.BroadcastChannel = class { postMessage() {} close() {} };
+globalThis.AbortSignal = {timeout: () => undefined};
+Object.defineProperty(globalThis, 'navigator', {value: {}, configurable: true});
+globalThis.explorer = {say() {}};
+globalThis.fetch = async () => new Response(process.argv[2], {status: Number(process.argv[1])});
+"""
+CLAIM = """
+explorer.claim('fresh').then((claimed) => {
+  console.log(JSON.stringify({claimed, kept: stored['explorer-token'], said: stored['explorer-said']}));
+  process.exit();
+});
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+@pytest.mark.parametrize(
+    ("status", "answer", "claimed", "kept"),
+    [
+        (200, '{"token": "before", "said": ""}', "before", "before"),
+        (200, '{"token": null, "said": ""}', "fresh", "fresh"),
+        (429, '{"token": null, "said": "All is taken."}', "fresh", "before"),
+        (429, "<h1>Too many requests</h1>", "fresh", "before"),
+        (403, "", "fresh", "before"),
+        (401, '{"error": "This explorer asks for its key."}', "fresh", "before"),
+        (200, "<h1>Log in</h1>", "fresh", "before"),
+    ],
+)
+def test_only_the_explorer_itself_says_that_results_are_gone(status, answer, claimed, kept):
+    script = PAGE + asset("recover.js") + CLAIM
+    told = subprocess.run(
+        ["node", "-e", script, str(status), answer], capture_output=True, text=True, timeout=60
+    )
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert (found["claimed"], found["kept"]) == (claimed, kept)
+    if kept != claimed:
+        assert "gone" not in found["said"]
+        assert found["said"]

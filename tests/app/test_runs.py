@@ -113,7 +113,7 @@ def test_a_run_comes_back_bit_for_bit_with_all_that_is_known_of_it(method, prior
 def test_an_opened_run_is_branched_from_bit_for_bit(method, priors, session, runner, tmp_path):
     back = reopened(made(method, 1), priors, tmp_path / "run.safetensors")
     session.add(back)
-    other = branch(session, runner, back, 1, Change())
+    other, _ = branch(session, runner, back, 1, Change())
     while not session.job.ended:
         session.job.wait(-1, 1.0)
     assert torch.equal(other.latent(-1), back.latent(-1))

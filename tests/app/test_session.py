@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 
-from app.jobs import JobRunner
+from app.api import deeds, schema
+from app.jobs import Job, JobRunner
 from app.panel import watch
 from app.priors import Prior, Priors
 from app.records import Record
@@ -16,6 +18,7 @@ from app.session import Session
 from app.sessions import Sessions
 from app.settings import AppSettings
 from engine.config import to_json
+from engine.events import Step
 from engine.methods.base import SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
@@ -248,3 +251,52 @@ def test_what_is_still_under_way_does_not_keep_a_closed_page(session):
     session.leave()
     session.touch()
     assert session.left is not None
+
+
+def test_of_two_runs_that_start_at_once_one_stays(session, runner, monkeypatch):
+    stop = session.stop
+
+    def slowly(runner):
+        stop(runner)
+        time.sleep(0.2)  # long enough for the other to stop what went on before, too
+
+    monkeypatch.setattr(session, "stop", slowly)
+
+    def begin():
+        record = Record("generate", "", {}, [], session.method)
+        jobs.append(session.start(runner, lambda: endless(gate), [record], ()))
+
+    def endless(gate):
+        while not gate.wait(0.01):
+            yield Step(stage="denoise", index=1, total=2)
+        return torch.zeros(1, *session.method.info.latent_shape)
+
+    gate, jobs = threading.Event(), []
+    threads = [threading.Thread(target=begin) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    stopped = [job.cancelling or job.ended for job in jobs]
+    gate.set()
+    assert sorted(stopped) == [False, True]
+    assert session.job is jobs[stopped.index(False)]
+
+
+def test_each_of_two_requests_gets_its_own_run(session, runner, monkeypatch):
+    start = session.start
+
+    def overtaken(*told, **more):
+        job = start(*told, **more)
+        session.job = Job(lambda: iter(()))  # of another request that comes in between
+        return job
+
+    monkeypatch.setattr(session, "start", overtaken)
+    desk = deeds.Desk(session, runner, None)
+    run = wait_for_end(deeds.generate(desk, schema.Generating(seed=5, steps=2)))
+    assert [record.title for record in session.history if record.job == run.id] == ["Seed 5"]
+    (record,) = session.history
+    again = wait_for_end(deeds.go_on(desk, schema.Branching(record=record.id, step=0)))
+    assert [record.trunk for record in session.history if record.job == again.id] == [
+        (record.id, 0)
+    ]

@@ -7,6 +7,7 @@ import os
 import shutil
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -376,3 +377,18 @@ def test_the_tiny_method_of_the_fixtures_is_sound(tmp_path):
 
     folder = save_checkpoint(tmp_path / "tiny", tiny_method(), provenance={})
     assert open_checkpoint(folder).config == tiny_method().config
+
+
+@pytest.mark.parametrize(
+    "text",
+    [r'{"title": "\ud800"}', r'{"\udfff": 1}', r'[["a\ude00\ud83d"]]', b'["\xed\xa0\x80"]'],
+)
+def test_halves_of_characters_are_refused(text):
+    with pytest.raises(ConfigError) as error:
+        parse_json(text, Any, "provenance")
+    str(error.value).encode()
+    assert "lone surrogate" in str(error.value)
+
+
+def test_whole_characters_of_two_halves_are_taken():
+    assert parse_json(r'["\ud83d\ude00"]', Any, "provenance") == ["\N{GRINNING FACE}"]
