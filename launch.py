@@ -6,7 +6,6 @@ from above, elevation 0 is level, an object's bounding box has diagonal 1.
 
 from __future__ import annotations
 
-import logging
 import shutil
 import sys
 import textwrap
@@ -33,7 +32,7 @@ try:
     from app.commands.regenerate import Regenerate
     from app.commands.render import Render
     from app.settings import AppSettings
-    from engine.errors import ConfigError
+    from engine.errors import ConfigError, log_to_terminal
     from train import __main__ as train
     from train.arguments import parse as parse_options
     from train.arguments import unknown
@@ -114,7 +113,7 @@ def run(arguments: Sequence[str], progress: Progress) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, report. Returns the exit code: 0, 2 for a user's error, 130 after Ctrl-C, 143 after SIGTERM."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_terminal()
     progress = Progress()
     return ended(lambda: run(sys.argv[1:] if argv is None else argv, progress), progress.close)
 

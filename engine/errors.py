@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import reprlib
+import sys
 import unicodedata
 from pathlib import PurePath
 from typing import Any
 
 LONGEST_QUOTE = 200
 """Characters of somebody else's text that a message repeats."""
+MOST_LOGGED = 2000
+"""Characters of a message in the log."""
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x1b\\|\x07|$)|\x1b[ -/]*[0-~]?|\x9b[0-?]*[ -/]*[@-~]",
     re.DOTALL,
@@ -108,6 +112,21 @@ def plain(text: object, most: int = LONGEST_QUOTE) -> str:
         return line
     start = (most - 3) // 3
     return f"{line[:start]}...{line[start + 3 - most :]}"
+
+
+class PlainFormatter(logging.Formatter):
+    """Messages as lines that are safe to print (see `plain`), whatever files and names they tell of."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The message in one line, of any length; a traceback follows it as it is."""
+        return plain(super().formatMessage(record), MOST_LOGGED)
+
+
+def log_to_terminal() -> None:
+    """Let the log's messages stand on standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def _seen(character: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from engine.data.reading import SRN, CameraReading
-from engine.errors import ConfigError
+from engine.errors import ConfigError, log_to_terminal
 from train.arguments import parse as parse_options
 from train.arguments import unknown
 from train.ending import Stopped, ended, stoppable
@@ -106,7 +106,7 @@ def parse(prog: str, arguments: Sequence[str]) -> Command:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, train, report. Returns the exit code: 0, 2 for a user's error, 130 after Ctrl-C, 143 after SIGTERM."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_terminal()
     progress = Progress()
     arguments = sys.argv[1:] if argv is None else argv
     return ended(lambda: parse("python -m train", arguments).run(progress), progress.close)

@@ -12,7 +12,7 @@ import tyro
 
 from engine.content import file_key
 from engine.data.reading import SRN, CameraReading
-from engine.errors import ConfigError, plain
+from engine.errors import MOST_LOGGED, ConfigError, plain
 from train.arguments import Mode, check_range, open_method
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Evaluate:
             given=views,
         )
         for doubt in report.doubts:
-            print(f"Doubtful: {doubt}", file=sys.stderr)
+            print(f"Doubtful: {plain(doubt, MOST_LOGGED)}", file=sys.stderr)
 
 
 def numbers(text: str) -> tuple[int, ...]:

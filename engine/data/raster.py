@@ -131,7 +131,7 @@ def _project(vertices, w2c, intrinsics):
     return screen
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=CACHED)
 @no_type_check
 def _draw(screen, faces, rgb, inverse, colour):
     """Fills `inverse` (1/depth, 0 = nothing) and `colour` at sample centres."""
@@ -225,7 +225,7 @@ def _resolve_alpha(colour, samples, rgba):
                 rgba[row, col, 2] = int(min(max(blue / alpha, 0.0), 1.0) * 255 + 0.5)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=CACHED)
 @no_type_check
 def _composite(rgba, rgb):
     for i in range(len(rgba)):

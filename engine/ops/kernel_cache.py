@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ENGINE = Path(__file__).parents[1]
-SOURCES = ("*_fast.py", "lanes.py", "light.py", "raster.py")
+SOURCES = ("*_fast.py", "lanes.py", "light.py", "raster.py", "surface.py")
 """Files whose functions are compiled."""
 STAMP = "kernels.digest"
 NAME = "ssdnerf-explorer-kernels"

@@ -134,3 +134,17 @@ def test_a_data_set_picture_of_a_huge_size_is_refused_by_its_header(tmp_path):
     path.write_bytes(png_bomb(16, 16)[:16] + b"\x00\x01\x00\x00\x00\x01\x00\x00" + bytes(64))
     with pytest.raises(DataError, match=r"000000\.png is 65536 x 65536 pixels; .*\.$"):
         read_picture(path)
+
+
+def test_nothing_in_the_folder_where_it_is_started_is_run(tmp_path, monkeypatch):
+    for name in ("numpy.py", "json.py", "engine/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    made = Decoders(most=1, seconds=20.0)
+    try:
+        assert made.decode(HONEST, "honest").shape == (30, 40, 3)
+    finally:
+        made.close()
+    assert not (tmp_path / "ran").exists()

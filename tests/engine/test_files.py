@@ -1,7 +1,10 @@
 """Files appear whole or not at all, with ordinary permissions; what cannot be read is told in one sentence."""
 
+import contextlib
 import errno
+import importlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -13,7 +16,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.checkpoint import open_checkpoint, read_metrics
-from engine.errors import CheckpointError, DataError, SceneError, WriteError, plain, shown
+from engine.errors import (
+    CheckpointError,
+    DataError,
+    PlainFormatter,
+    SceneError,
+    WriteError,
+    plain,
+    shown,
+)
 from engine.files import (
     alone,
     append_line,
@@ -335,3 +346,31 @@ def test_a_long_text_keeps_its_two_ends():
     assert line.endswith("x/end.glb")
     assert len(shown([[["\x1b[2J" * 10**5]]])) <= 200
     assert "\x1b" not in shown({"\x1b[2J": "\u202e"})
+
+
+def test_what_is_logged_reaches_the_terminal_without_what_it_obeys():
+    record = logging.LogRecord(
+        "a",
+        logging.WARNING,
+        "",
+        0,
+        "doubtful: %s",
+        ("car\x1b]0;owned\x07\x1b[2J\nfake\u202e",),
+        None,
+    )
+    assert PlainFormatter("%(message)s").format(record) == "doubtful: car fake"
+    record.args = ("a" * 1000,)
+    assert PlainFormatter("%(message)s").format(record).endswith("a" * 1000)
+    record.exc_info = (ValueError, ValueError("no"), None)
+    assert PlainFormatter("%(message)s").format(record).endswith("\nValueError: no")
+
+
+@pytest.mark.parametrize("module", ["launch", "train.__main__"])
+def test_both_programs_log_so(module, monkeypatch):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    before = root.level
+    with contextlib.suppress(SystemExit):
+        importlib.import_module(module).main(["--nonsense-option-that-is-not-there"])
+    root.setLevel(before)
+    assert [type(handler.formatter) for handler in root.handlers] == [PlainFormatter]

@@ -93,3 +93,12 @@ def test_nothing_is_kept_where_nothing_can_be_written(sources, nowhere):
 def test_a_full_disk_keeps_no_kernels(sources, nowhere, monkeypatch):
     monkeypatch.setattr(kernel_cache, "ROOM", 2**62)
     assert not find_place(sources)
+
+
+def test_every_file_with_kernels_is_watched_and_kept_in_the_one_place():
+    watched = set(kernel_cache._sources(kernel_cache.ENGINE))
+    for path in kernel_cache.ENGINE.rglob("*.py"):
+        text = path.read_text()
+        if "import njit" in text or "import prange" in text:
+            assert path in watched, f"{path} is compiled and not watched"
+            assert "cache=True" not in text, f"{path} is kept elsewhere"
