@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -563,3 +564,44 @@ def test_materials_share_their_textures_and_only_those_in_use_are_read(tmp_path)
     assert len(mesh.soup.surface.texels) == 2 * 32 * 16  # opaque, and masked
     assert mesh.about.remarks == ()
     assert "b.png" not in mesh.about.digests
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "row", "tail", "message"),
+    [
+        ("a.gltf", '{"asset": {"version": "2.0"}, "nodes": [{}', ",{}", "]}", "1,000,0.. objects"),
+        ("a.obj", "f 1 2 3", "\n#a", "\nv 0 0", "line 60002 is not understood"),
+        (
+            "a.ply",
+            "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n0",
+            " 1",
+            "",
+            "more numbers than its header says",
+        ),
+    ],
+)
+def test_a_file_of_many_small_things_takes_no_many_times_its_memory(
+    tmp_path, name, head, row, tail, message
+):
+    path = tmp_path / name
+    path.write_text(head + row * (60_000 if name == "a.obj" else 1_000_000) + tail)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=message):
+            open_mesh(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [("vt 0 0", "texture coordinates"), ("f 1 2 3", "corners of faces"), ("f", "faces")],
+)
+def test_everything_in_an_obj_is_counted(tmp_path, monkeypatch, row, what):
+    monkeypatch.setattr("engine.data.formats.obj.MOST_VERTICES", 10)
+    path = tmp_path / "a.obj"
+    path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\n" + f"{row}\n" * 11)
+    with pytest.raises(DataError, match=f"more than 10 {what}"):
+        open_mesh(path)

@@ -11,6 +11,10 @@ from engine.errors import DataError, one_line, plain
 
 MOST_JSON = 64 * 2**20
 """Bytes of a file's JSON."""
+MOST_OBJECTS = 1_000_000
+"""Objects and lists in it."""
+MOST_COMMAS = 4_000_000
+"""Commas in it, that is about its values; buffers that it holds as text have none."""
 
 Index = Annotated[int, Meta(ge=0, le=2**31)]
 Bytes = Annotated[int, Meta(ge=0, le=2**40)]
@@ -318,6 +322,12 @@ def decode(text: bytes) -> Gltf:
     """
     if len(text) > MOST_JSON:
         raise DataError(f"its JSON has {len(text) >> 20} MB, expected at most {MOST_JSON >> 20}")
+    objects, commas = text.count(b"{") + text.count(b"["), text.count(b",")
+    if objects > MOST_OBJECTS or commas > MOST_COMMAS:
+        raise DataError(
+            f"its JSON has {objects:,} objects and lists and {commas:,} commas, expected at most {MOST_OBJECTS:,} and "
+            f"{MOST_COMMAS:,}"
+        )
     try:
         version = str(msgspec.json.decode(text, type=_Header).asset.version)
         if not version.startswith("2."):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,6 +27,9 @@ TRIMESH_COMMENT = "# https://github.com/mikedh/trimesh"
 """First line of this project's OBJ files before they told their axes, and of others that trimesh writes: z is up."""
 HEAD = 4096
 """Characters in which comments on the file are looked for."""
+MOST_LINE = 2**20
+"""Characters of a line."""
+MOST_MATERIALS = 20_000
 CURVES = {"curv", "curv2", "surf", "vp", "cstype"}
 
 
@@ -39,9 +42,12 @@ def read_obj(folder: Folder) -> MeshFile:
     data = folder.mesh(MOST_TEXT_BYTES)
     if b"\0" in data[:HEAD]:
         raise DataError("it is not text")
-    text = data.decode("utf-8", "surrogateescape").replace("\\\r\n", " ").replace("\\\n", " ")
+    text = data.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\\\n", " ")
     lines = _Lines(folder)
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_split(text), 1):
+        if len(line) > MOST_LINE:
+            raise DataError(f"line {number} has {len(line):,} characters")
         try:
             lines.take(line)
         except (ValueError, IndexError):
@@ -51,6 +57,16 @@ def read_obj(folder: Folder) -> MeshFile:
     usual = Z_UP if text.startswith(TRIMESH_COMMENT) else Y_UP
     axes, lit = stated_axes(text[:HEAD]) or (usual, True)
     return MeshFile(lines.parts(lit), axes, tuple(lines.remarks))
+
+
+def _split(text: str) -> Iterator[str]:
+    """The lines of a text, one after the other: all at once they take many times its memory."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        start = end + 1
 
 
 @dataclass
@@ -83,12 +99,15 @@ class _Lines:
         if key == "v":
             self._point([float(word) for word in words[1:8]])
         elif key == "vt":
+            _check_room(self.uv, "texture coordinates")
             self.uv.append((float(words[1]), float(words[2]) if len(words) > 2 else 0.0))
         elif key in ("f", "fo"):
             self._polygon(words[1:])
         elif key == "usemtl":
             name = line.strip()[len(key) :].strip()
             self.current = self.used.setdefault(name, len(self.used))
+            if len(self.used) > MOST_MATERIALS:
+                raise DataError(f"it uses more than {MOST_MATERIALS:,} materials; join them")
         elif key == "mtllib":
             self._library(line.strip()[len(key) :].strip())
         elif key in ("l", "p"):
@@ -99,11 +118,12 @@ class _Lines:
     def _point(self, numbers: list[float]) -> None:
         if len(numbers) < 3:
             raise ValueError
-        if len(self.points) >= MOST_VERTICES:
-            raise DataError(f"it has more than {MOST_VERTICES:,} vertices; simplify it")
+        _check_room(self.points, "vertices")
         self.points.append(numbers)
 
     def _polygon(self, words: list[str]) -> None:
+        _check_room(self.sizes, "faces")
+        _check_room(self.corners, "corners of faces")
         points, uvs = len(self.points), len(self.uv)
         for word in words:
             point, _, rest = word.partition("/")
@@ -166,6 +186,11 @@ class _Lines:
             missing = plain(name[:60]) if self.paints else "no library holds them"
             self.remarks[f"materials ({missing})"] = None
         return self.paints.get(name, Paint)()
+
+
+def _check_room(found: Sized, what: str) -> None:
+    if len(found) >= MOST_VERTICES:
+        raise DataError(f"it has more than {MOST_VERTICES:,} {what}; simplify it")
 
 
 def _part(

@@ -44,6 +44,8 @@ TYPES = {
 }
 MOST_HEADER = 65_536
 MOST_PROPERTIES = 256
+MOST_LIST = 65_536
+"""Entries of a list, on average over its element."""
 
 
 @dataclass
@@ -125,7 +127,10 @@ def _property(words: list[str]) -> _Property:
 
 def _read_ascii(data: bytes, elements: list[_Element]) -> None:
     """Fills the tables; a row is a run of numbers, whatever the line breaks."""
-    words = data.split()
+    most = sum(_most_words(element) for element in elements)
+    words = data.split(None, most)
+    if len(words) > most:
+        raise DataError("it holds more numbers than its header says")
     try:
         numbers = np.array(words, np.float64)
     except ValueError:
@@ -145,6 +150,13 @@ def _read_ascii(data: bytes, elements: list[_Element]) -> None:
         at = _rows(element, lambda _, count, at: _numbers(numbers, count, at), at)
     if at < len(numbers):
         raise DataError("it holds more numbers than its header says")
+
+
+def _most_words(element: _Element) -> int:
+    """Most numbers that an element can have."""
+    lists = sum(entry.count is not None for entry in element.properties)
+    entries = min(element.count * MOST_LIST, MOST_VERTICES)
+    return element.count * len(element.properties) + lists * entries
 
 
 def _numbers(numbers: np.ndarray, count: int, at: int) -> tuple[np.ndarray, int]:
