@@ -155,7 +155,7 @@ def _free(folder: Path) -> int:
 
 
 def _concerns(path: Path, error: OSError) -> bool:
-    """Whether an error is one of writing `path`: of a file in its place, or of no named file."""
+    """Whether an error came from writing `path`: it names that file or folder, or names none."""
     if error.filename is None:  # numpy counts what it wrote to a full disk, and says no more
         return error.errno is not None or _free(_nearest(path.parent)) < MEGABYTE
     named = Path(os.fsdecode(error.filename))

@@ -24,6 +24,7 @@ from engine.events import Run, Step, finish
 from engine.fields.base import Field
 from engine.files import replacing
 from engine.ops.framing import extreme_points, generic_objects
+from engine.srgb import to_linear, to_srgb
 from engine.types import WORLD_PER_SRN
 
 FORMATS = (".glb", ".obj", ".ply", ".stl")
@@ -207,7 +208,7 @@ def load_mesh(path: Path | str) -> Mesh:
         vertices = vertices @ GLTF_FROM_SRN.T.astype(np.float32)
         linear = mesh.visual.vertex_attributes.get("color")
         if linear is not None:
-            colors = np.round(_to_srgb(linear[:, :3]) * 255).astype(np.uint8)
+            colors = np.round(to_srgb(linear[:, :3]) * 255).astype(np.uint8)
     return Mesh(vertices, faces, colors, _vertex_normals(vertices, faces))
 
 
@@ -322,7 +323,7 @@ def _encode_glb(mesh: Mesh) -> bytes:
         mesh.vertices @ GLTF_FROM_SRN.T,
         mesh.faces,
         vertex_normals=mesh.normals @ GLTF_FROM_SRN.T,
-        vertex_attributes={"_color": _to_linear(mesh.colors / 255).astype(np.float32)},
+        vertex_attributes={"_color": to_linear(mesh.colors / 255).astype(np.float32)},
         process=False,
     )
     return export_glb(body, include_normals=True, tree_postprocessor=_finish_gltf)
@@ -340,11 +341,3 @@ def _finish_gltf(tree: dict) -> None:
         }
     ]
     tree["extensionsUsed"] = ["KHR_materials_unlit"]
-
-
-def _to_linear(srgb: np.ndarray) -> np.ndarray:
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def _to_srgb(linear: np.ndarray) -> np.ndarray:
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTER = ("engine", "train", "app", "launch")
 """Later names may import earlier ones."""
 INNER = (
-    ("types", "events", "errors", "config", "noise", "device"),
+    ("types", "events", "errors", "config", "noise", "device", "srgb"),
     ("files", "reading", "pickles", "content", "decoding", "ffmpeg"),
     ("ops", "images"),
     ("diffusion", "nets"),

@@ -61,7 +61,6 @@ class Sight:
         resolution: Height and width that those belong to, where the file says.
         size: Height and width of the picture's file, which the mask may have fewer pixels than.
         mask: Where the object is; None where nobody looked.
-        whole: Whether the object lies inside the picture, not cut by its border.
     """
 
     name: str
@@ -395,7 +394,11 @@ def _others(
 
 
 def _strangeness(reading: CameraReading, other: CameraReading) -> float:
-    """Larger for what is less likely meant: more differences, and those that the files do not show by themselves."""
+    """Larger for what is less likely meant.
+
+    Every difference adds 1. Another scale adds 1.5, for nothing in the files shows it; other intrinsics take away from the
+    sum, for they are suggested only where the files' own numbers ask for them.
+    """
     weights = {"scale": 1.5, "intrinsics_width": -1.0, "focal": -0.5}
     return sum(weights.get(name, 1.0) for name in _changes(reading, other))
 

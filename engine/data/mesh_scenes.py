@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,6 @@ class Place:
     scene: str
     kept: bool
     avoided: str = ""
-
-
-def mesh_ids(files: Sequence[str | Path]) -> tuple[str, ...]:
-    """Scene names of mesh files in an empty folder: their stems, with folders' names before them where two are equal."""
-    return tuple(place.scene for place in find_places([Path(file) for file in files], None))
 
 
 def scene_names(path: Path, folders: bool = True) -> Iterator[str]:

@@ -13,14 +13,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numba import njit
 
 from engine.ops.kernel_cache import CACHED
+from engine.srgb import to_linear
 
 OPAQUE = 0.995
 """Alpha from which a sample hides what lies behind it."""
 
-_BYTES = np.arange(256) / 255
-LINEAR = np.where(_BYTES <= 0.04045, _BYTES / 12.92, ((_BYTES + 0.055) / 1.055) ** 2.4).astype(
-    np.float32
-)
+LINEAR = to_linear(np.arange(256) / 255).astype(np.float32)
 """Linear values of sRGB bytes."""
 
 

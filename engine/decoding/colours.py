@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from engine.errors import ImageError
+from engine.srgb import to_linear, to_srgb
 
 SPACES = {"RGB ": ("RGB",), "GRAY": ("L",), "CMYK": ("CMYK",)}
 """A profile's space to the modes it can describe."""
@@ -97,7 +98,7 @@ def depth_to_srgb(grey: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
         if meaning.gamma == SRGB_GAMMA:
             return grey
         light = (grey / 65535) ** (1 / meaning.gamma)
-        return np.round(_encoded(light) * 65535).astype(np.uint16)
+        return np.round(to_srgb(light) * 65535).astype(np.uint16)
     curve = np.asarray(converted.convert("L"), np.float64)[0] * 257
     return np.round(np.interp(grey, np.arange(256) * 257, curve)).astype(np.uint16)
 
@@ -178,11 +179,11 @@ def _is_gamut(chromaticity: tuple[float, ...]) -> bool:
 def _by_meaning(rgb: np.ndarray, meaning: Meaning) -> np.ndarray:
     numbers = np.arange(256) / 255
     light = (
-        _decoded(numbers) if meaning.gamma == SRGB_GAMMA else numbers ** (1 / meaning.gamma)
+        to_linear(numbers) if meaning.gamma == SRGB_GAMMA else numbers ** (1 / meaning.gamma)
     ).astype(np.float32)
     matrix = np.linalg.inv(_to_xyz(REC709, D65)) @ _to_xyz(meaning.primaries, meaning.white)
     mixed = light[rgb] @ matrix.T.astype(np.float32)
-    return np.round(_encoded(mixed.clip(0, 1)) * 255).astype(np.uint8)
+    return np.round(to_srgb(mixed.clip(0, 1)) * 255).astype(np.uint8)
 
 
 def _to_xyz(primaries: tuple[float, ...], white: tuple[float, float]) -> np.ndarray:
@@ -196,13 +197,3 @@ def _to_xyz(primaries: tuple[float, ...], white: tuple[float, float]) -> np.ndar
 
 def _xyz(x: float, y: float) -> np.ndarray:
     return np.array([x / y, 1.0, (1 - x - y) / y])
-
-
-def _decoded(numbers: np.ndarray) -> np.ndarray:
-    """Light from sRGB's numbers."""
-    return np.where(numbers <= 0.04045, numbers / 12.92, ((numbers + 0.055) / 1.055) ** 2.4)
-
-
-def _encoded(light: np.ndarray) -> np.ndarray:
-    """Numbers of sRGB from light."""
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)

@@ -21,9 +21,14 @@ SECOND = 0.2
 """Area of the second largest part over that of the largest, from which there are two objects."""
 FILLED, FLAT, FLAT_SHARE = 0.96, 0.08, 0.03
 """Share of its rectangle that a photograph fills, and how much of it differs by how much from its usual colour."""
-FAINT, STEP, SHARP, SOFT_SHARE = 0.25, 0.08, 0.55, 0.1
-"""Where an outline is soft: it differs little from the background, little more inside than outside, or not most of that within
-a pixel; and how much of it may be."""
+FAINT = 0.25
+"""Difference from the background, at its strongest nearby, below which an outline may be soft."""
+STEP = 0.08
+"""It is soft where the difference rises by less than this within two pixels,"""
+SHARP = 0.55
+"""or where less than this share of the rise lies within one pixel."""
+SOFT_SHARE = 0.1
+"""Share of the outline that may be soft."""
 HALF_SHARE = 0.1
 """Half transparent area, without its edges, over the solid one, from which it is a shadow or a glow."""
 INSIDE_SHARE = 0.08

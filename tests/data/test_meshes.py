@@ -11,7 +11,7 @@ import trimesh
 from PIL import Image
 
 from engine.data.cameras import orbit_cameras, srn_intrinsics
-from engine.data.mesh_scenes import mesh_ids
+from engine.data.mesh_scenes import find_places
 from engine.data.meshes import load_mesh, near_faces, open_mesh
 from engine.data.raster import rasterise
 from engine.data.srn_check import check_srn
@@ -123,7 +123,8 @@ def test_meshes_are_written_as_a_sound_srn_folder(tmp_path):
 
 
 def test_equal_names_are_told_apart_by_their_folders():
-    assert mesh_ids(["a/x.glb", "b/x.obj", "y.ply", "c/x.stl"]) == ("x", "b-x", "y", "c-x")
+    files = [Path(name) for name in ("a/x.glb", "b/x.obj", "y.ply", "c/x.stl")]
+    assert [place.scene for place in find_places(files, None)] == ["x", "b-x", "y", "c-x"]
 
 
 @pytest.mark.parametrize(
@@ -604,4 +605,12 @@ def test_everything_in_an_obj_is_counted(tmp_path, monkeypatch, row, what):
     path = tmp_path / "a.obj"
     path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\n" + f"{row}\n" * 11)
     with pytest.raises(DataError, match=f"more than 10 {what}"):
+        open_mesh(path)
+
+
+@pytest.mark.parametrize("ending", [".off", ".3mf", ".dae"])
+def test_a_format_that_is_not_read_is_told_what_to_save_it_as(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    path.write_text("OFF")
+    with pytest.raises(DataError, match=rf"'{ending}'.*; save other formats .* as GLB"):
         open_mesh(path)

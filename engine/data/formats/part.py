@@ -9,6 +9,7 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from engine import srgb
 from engine.errors import DataError
 
 MOST_FACES = 4_000_000
@@ -145,16 +146,9 @@ def stated_axes(text: str) -> tuple[Axes, bool] | None:
     return None if found is None else (Axes(found[1], found[2], "as the file says"), not found[3])
 
 
-def to_linear(srgb: np.ndarray) -> np.ndarray:
-    """Linear values of sRGB ones in [0, 1]."""
-    srgb = np.clip(srgb, 0, 1)
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def to_srgb(linear: np.ndarray) -> np.ndarray:
-    """SRGB values of linear ones in [0, 1]."""
-    linear = np.clip(linear, 0, 1)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+def to_linear(values: np.ndarray) -> np.ndarray:
+    """Linear values of sRGB ones; what lies outside [0, 1] is clipped first."""
+    return srgb.to_linear(np.clip(values, 0, 1))
 
 
 def _direction(axis: str) -> np.ndarray:

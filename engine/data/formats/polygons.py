@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import mapbox_earcut
 import numpy as np
 from jaxtyping import Float, Int
@@ -44,13 +42,6 @@ def triangulate(
         owners.append(np.repeat(which, size - 2))
     order = np.argsort(np.concatenate(owners), kind="stable")
     return np.concatenate(triangles)[order], np.concatenate(owners)[order]
-
-
-def split_polygons(faces: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """`corners` and `sizes` of `triangulate`, from lists of indices."""
-    sizes = np.fromiter((len(face) for face in faces), np.int64, len(faces))
-    corners = np.fromiter((index for face in faces for index in face), np.int64, int(sizes.sum()))
-    return corners, sizes
 
 
 def _fans(starts: np.ndarray, size: int) -> np.ndarray:

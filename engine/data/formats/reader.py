@@ -29,7 +29,8 @@ def read_mesh(folder: Folder) -> MeshFile:
     name, ending = plain(folder.path), folder.path.suffix.lower()
     if ending not in READERS:
         raise DataError(
-            f"{name}: cannot be read as a mesh (found the ending {plain(ending)!r}); expected {WANTED}."
+            f"{name}: cannot be read as a mesh (found the ending {plain(ending)!r}); expected {WANTED}; save "
+            "other formats (OFF, 3MF, DAE, FBX) as GLB, in Blender for example."
         )
     try:
         return READERS[ending](folder)
