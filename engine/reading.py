@@ -36,23 +36,18 @@ FLOATS = frozenset({"F16", "BF16", "F32"})
 def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
     """A value of type `kind` (see `engine.config.from_json`) from JSON text; `where` is its name in messages.
 
+    Halves of characters, as which file names of broken bytes are written, become question marks: they could not be sent.
+
     Raises:
-        ConfigError: If the text is no JSON or says something twice, endlessly deep or infinitely large, or in texts that
-            UTF-8 has no bytes for, or the value is of another kind.
+        ConfigError: If the text is no JSON or says something twice, endlessly deep or infinitely large, or the value is
+            of another kind.
     """
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_without_repetition,
-            parse_constant=_no_constant,
-            parse_int=_whole,
-            parse_float=_finite,
-        )
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ConfigError(
-            f"{where}: found half a character (a lone surrogate), expected texts of whole ones."
-        ) from None
+        value = _loads(text)
+        told = json.dumps(value, ensure_ascii=False)
+        whole = told.encode(errors="replace").decode()
+        if whole != told:
+            value = _loads(whole)
     except RecursionError:
         raise ConfigError(f"{where}: found too many levels, expected at most {DEEPEST}.") from None
     except ValueError as error:
@@ -92,6 +87,16 @@ def read_json(
         ) from problem
     except ConfigError as problem:
         raise error(f"{called}: {problem}") from problem
+
+
+def _loads(text: str | bytes) -> Any:
+    return json.loads(
+        text,
+        object_pairs_hook=_without_repetition,
+        parse_constant=_no_constant,
+        parse_int=_whole,
+        parse_float=_finite,
+    )
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
