@@ -49,12 +49,17 @@ def stamp(folders: Iterable[Path]) -> str | None:
     may mean the same (a copied folder).
 
     Returns:
-        None where a file was changed in the last two seconds, too short ago to tell a further change.
+        None where a file was changed in the last two seconds, too short ago to tell a further change, or where a folder
+        cannot be listed.
     """
     state = hashlib.blake2b(digest_size=16)
     newest = 0
     for folder in folders:
-        for name, status in sorted((entry.name, entry.stat()) for entry in os.scandir(folder)):
+        try:
+            entries = sorted((entry.name, entry.stat()) for entry in os.scandir(folder))
+        except OSError:
+            return None
+        for name, status in entries:
             numbers = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
             state.update(f"{folder}/{name}\0{numbers}\0".encode(errors="surrogateescape"))
             newest = max(newest, status.st_ctime_ns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import os
 import re
 from collections import Counter
@@ -13,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.config import from_json
 from engine.data.formats.folder import unchanged
 from engine.data.meshes import AboutMesh
-from engine.errors import DataError, plain
+from engine.errors import ConfigError, DataError, plain
+from engine.files import MEGABYTE
+from engine.reading import read_json
 
 MOST_NAME = 120
 """Characters of a scene's name."""
+MOST_BYTES = 16 * MEGABYTE
+"""Of a scene's attributes.json."""
 MOST_SAID = 20
 """Files that a run's remarks name one by one."""
 
@@ -78,9 +82,9 @@ def _place(path: Path, out: Path | None, names: Iterator[str]) -> Place:
         record = None if out is None else _record(out / name)
         if record is None:
             return Place(name, False, avoided)
-        if unchanged(path, record["files"]):
+        if unchanged(path, record.files):
             return Place(name, True, avoided)
-        if record["place"] == digest_of_place(path):
+        if record.place == digest_of_place(path):
             raise DataError(
                 f"{plain(path)}: has changed since {plain(out / name)} was drawn from it; remove that scene, or choose "
                 "another folder."
@@ -89,15 +93,28 @@ def _place(path: Path, out: Path | None, names: Iterator[str]) -> Place:
     raise AssertionError("names never end")
 
 
-def _record(scene: Path) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class _Source:
+    """What a scene was drawn from: where the mesh lay (`digest_of_place`), and digests of all files by their place."""
+
+    place: str
+    files: dict[str, str | None]
+
+
+def _record(scene: Path) -> _Source | None:
     """What a scene's folder says of the files that it was drawn from; None where it says nothing, or is not there."""
     try:
-        record = json.loads((scene / "attributes.json").read_text(encoding="utf-8"))["source"]
-        files = record["files"]
-        sound = isinstance(record["place"], str) and all(isinstance(name, str) for name in files)
-    except (OSError, ValueError, LookupError, TypeError):
+        told = read_json(
+            scene / "attributes.json",
+            dict[str, Any],
+            DataError,
+            "what a scene shows",
+            most_bytes=MOST_BYTES,
+        )
+        source = from_json(_Source, told.get("source"), "source")
+    except (ConfigError, DataError):
         return None
-    return record if sound and files else None
+    return source if source.files else None
 
 
 def digest_of_place(path: Path) -> str:

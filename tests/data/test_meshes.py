@@ -614,3 +614,21 @@ def test_a_format_that_is_not_read_is_told_what_to_save_it_as(tmp_path, ending):
     path.write_text("OFF")
     with pytest.raises(DataError, match=rf"'{ending}'.*; save other formats .* as GLB"):
         open_mesh(path)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"source": {"place": "a", "files": ["a.obj"]}},
+        {"source": {"place": "a", "files": "a.obj"}},
+        {"source": {"place": "a", "files": {"a.obj": 3}}},
+        {"source": {"place": 3, "files": {"a.obj": "b"}}},
+        {"source": []},
+        [],
+    ],
+)
+def test_damaged_attributes_tell_nothing_of_what_a_scene_was_drawn_from(tmp_path, told):
+    (tmp_path / "car").mkdir()
+    (tmp_path / "car" / "attributes.json").write_text(json.dumps(told))
+    (tmp_path / "car.obj").write_text("v 0 0 0")
+    assert [place.kept for place in find_places([tmp_path / "car.obj"], tmp_path)] == [False]

@@ -62,3 +62,9 @@ def test_keys_depend_on_names_contents_and_order_and_on_nothing_else(folder, tmp
 def test_keys_of_values_differ_by_value_and_not_by_the_order_of_names():
     assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
     assert len({key_of(1), key_of("1"), key_of(1, 2), key_of([1, 2]), key_of(None)}) == 5
+
+
+def test_a_folder_that_cannot_be_listed_has_no_stamp(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    assert stamp([tmp_path / "missing"]) is None
+    assert stamp([tmp_path / "file"]) is None
