@@ -131,11 +131,13 @@ DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
 
 
 def shown(session: Session) -> Answer:
-    """What the view shows now, in words."""
+    """What the view shows now, in words, and the session's revision, which is no newer."""
+    snapshot = session.snapshot()
     record, index = session.selection()
     return {
         "record": record.id,
         "index": index,
+        "revision": snapshot.revision,
         "text": present.shown_text(record, record.frames[index]),
-        **present.captions(session.snapshot()),
+        **present.captions(snapshot),
     }

@@ -1,6 +1,8 @@
 // Scrubbing: press or drag over the strip, or use the arrow keys; the newest step stays in sight while a run goes on.
 let shown = null;
 let following = null;
+let picking = 0;   // choices that the server has not answered yet
+let revision = 0;  // of the session when it answered the last one: what was drawn before does not undo the choice
 
 const strip = () => element.querySelector('.tl');
 const figureAt = (index) => element.querySelector(`.tl-strip figure[data-index="${index}"]`);
@@ -26,7 +28,10 @@ async function pick(figure) {
   shown = figure.dataset.index;
   mark(figure);
   publish();
+  picking++;
   const answer = await explorer.steer({do: 'step', record: Number(strip().dataset.record), index: Number(shown)});
+  picking--;
+  if (answer) revision = Math.max(revision, answer.revision);
   if (answer) told(answer);
 }
 
@@ -82,13 +87,16 @@ watch('value', () => {
   if (strip()) tellStatus();
   const selected = element.querySelector('.tl-sel');
   if (!strip() || !selected) return;
-  shown = strip().dataset.shown;
+  const late = picking || Number(strip().dataset.revision) < revision;
+  const chosen = late && Number(strip().dataset.record) === explorer.shown.record && figureAt(shown);
+  if (chosen) mark(chosen);
+  else shown = strip().dataset.shown;
   publish();
   explorer.tell('timeline', explorer.shown);
-  explorer.tell('panes', JSON.parse(strip().dataset.panes));
+  if (!chosen) explorer.tell('panes', JSON.parse(strip().dataset.panes));
   if (following !== shown) {
     following = shown;
-    keepInSight(selected, explorer.motion());
+    keepInSight(chosen || selected, explorer.motion());
   }
 });
 

@@ -18,11 +18,15 @@ MOST_FOLLOWERS = 4
 
 def timeline(session: Session, runner: JobRunner) -> str:
     """The filmstrip as it should be now."""
+    snapshot = (
+        session.snapshot()
+    )  # before the selection: what is shown is never older than its revision
     record, index = session.selection()
-    captions, job = present.captions(session.snapshot()), session.job
+    told = {"captions": present.captions(snapshot), "revision": snapshot.revision}
+    job = session.job
     if job is None or _elsewhere(session, job):
         idle = {"status": "Ready", "share": 0.0, "state": "idle", "length": 0}
-        return present.timeline_html(session.token, record, index, captions=captions, **idle)
+        return present.timeline_html(session.token, record, index, **told, **idle)
     share, left = progress(job, runner.rates)
     forming = record.job == job.id and not job.ended
     length = sum(count for _, count in job.plan) if forming else 0
@@ -34,7 +38,7 @@ def timeline(session: Session, runner: JobRunner) -> str:
         share=share,
         state=job.state,
         length=length,
-        captions=captions,
+        **told,
     )
 
 

@@ -39,7 +39,14 @@ def record(*stages: str, title: str = "Seed 1") -> Record:
 
 
 def timeline(record: Record, **changes) -> str:
-    values = {"status": "Ready", "share": 0.5, "state": "running", "length": 0, **changes}
+    values = {
+        "status": "Ready",
+        "share": 0.5,
+        "state": "running",
+        "length": 0,
+        "revision": 7,
+        **changes,
+    }
     values["captions"] = {"look": "x0", "panes": [present.pane_text(Pane(record, 0))]}
     return present.timeline_html("token", record, 1, **values)
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from app import inspector
+from app.panel import watch
 from app.steer import steer
 from tests.app.test_routes import get, status
 from tests.app.test_session import generate
@@ -27,6 +28,9 @@ def test_a_step_is_shown_with_the_same_step_of_what_stands_beside_it(session, ru
         (second, 1),
     ]
     assert len(answer["panes"]) == 2
+    assert answer["revision"] == session.revision
+    late = watch.timeline(session, runner)
+    assert f'data-revision="{session.revision}"' in late, "the page tells what came too late"
     assert "denoising 2" in answer["panes"][0]
     steer(session, {"do": "compare", "record": None})
     assert len(session.snapshot().panes) == 1
