@@ -92,7 +92,8 @@ def evaluate(
     settings = _settings(method, options, training)
     known = _known(out, settings)
     keys = {name: dataset.key(index) for index, name in enumerate(ids)}
-    kept = _unchanged(out, known.get("per_scene", {}), keys)
+    kept = _unchanged(out, known.get("per_scene", {}), keys, options.baselines)
+    others = {name: entry for name, entry in known.get("per_scene", {}).items() if name not in keys}
     rate = None
     if training is not None:
         rate = known.get("settings", {}).get("no_prior_rate", options.rate)
@@ -108,13 +109,13 @@ def evaluate(
             entry = _evaluate_scene(entries, _views(dataset, index, options.views), options.views)
             entry["key"] = keys[name]
             per_scene[name] = entry
-            write_json(out, _summary(per_scene, options, settings))
+            write_json(out, _written(_summary(per_scene, options, settings), others | kept))
         per_scene[name] = entry
         results = _summary(per_scene, options, settings)
         scalars = {"psnr": results["psnr"], "ssim": results["ssim"], "scene_psnr": entry["psnr"]}
         yield Step(stage="evaluate", index=index + 1, total=len(ids), scalars=scalars, item=name)
     results["spread"] = data_spread(dataset)
-    write_json(out, results)
+    write_json(out, _written(results, others))
     return results
 
 
@@ -179,9 +180,9 @@ def _known(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unchanged(
-    out: Path, per_scene: Mapping[str, Any], keys: Mapping[str, str]
+    out: Path, per_scene: Mapping[str, Any], keys: Mapping[str, str], baselines: bool
 ) -> dict[str, dict[str, Any]]:
-    """Entries of scenes that hold what they held when they were measured; says where others are."""
+    """Whole entries of scenes that hold what they held when they were measured; says where others do not."""
     known = {name: per_scene[name] for name in keys if name in per_scene}
     kept = {name: entry for name, entry in known.items() if entry.get("key") == keys[name]}
     changed = [name for name in known if name not in kept]
@@ -194,7 +195,11 @@ def _unchanged(
             len(known),
             changed[0],
         )
-    return kept
+    return {
+        name: entry
+        for name, entry in kept.items()
+        if not baselines or set(BASELINES) <= entry.get("baselines", {}).keys()
+    }
 
 
 def _views(dataset: SceneDataset, index: int, given: tuple[int, ...]) -> Views:
@@ -263,6 +268,11 @@ def _summary(
             name: _means([entry["baselines"][name] for entry in entries]) for name in BASELINES
         }
     return summary
+
+
+def _written(summary: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The output file's content: a summary, and beside its scenes those measured before that it does not speak of."""
+    return {**summary, "per_scene": {**kept, **summary["per_scene"]}}
 
 
 def _means(entries: list[Mapping[str, float]]) -> dict[str, float]:

@@ -404,3 +404,34 @@ def test_a_results_file_that_somebody_changed_is_not_gone_on_with(tmp_path, chan
     (tmp_path / "m.json").write_text(json.dumps(told, default=str))
     with pytest.raises(DataError, match=r"m\.json: holds something other than an evaluation"):
         _known(tmp_path / "m.json", {})
+
+
+def test_no_kept_result_is_lost_when_a_file_is_written_anew(vehicles, tmp_path):
+    out = tmp_path / "m.json"
+    whole = finish(evaluate(CountingMethod(), vehicles, out, VIEWS))
+    told = json.loads(out.read_text())
+    del told["per_scene"]["test0"]
+    out.write_text(json.dumps(told))
+    run = evaluate(CountingMethod(), vehicles, out, VIEWS)
+    next(run)
+    run.close()
+    assert json.loads(out.read_text())["per_scene"] == whole["per_scene"], "those not reached yet"
+    few = finish(evaluate(CountingMethod(), vehicles, out, dataclasses.replace(VIEWS, limit=1)))
+    assert list(few["per_scene"]) == ["test0"]
+    assert few["psnr"] == whole["per_scene"]["test0"]["psnr"]
+    told = json.loads(out.read_text())
+    assert told["scenes"] == 1
+    assert told["per_scene"] == whole["per_scene"], "those beyond the limit"
+    third = CountingMethod()
+    assert finish(evaluate(third, vehicles, out, VIEWS)) == whole
+    assert third.asked == []
+
+
+def test_an_entry_without_the_yardsticks_that_are_asked_for_is_measured(tmp_path):
+    scenes, out = Scenes({"train7": vehicle_scene("train", 7)}), tmp_path / "m.json"
+    options = dataclasses.replace(VIEWS, baselines=True, rate=1e-2)
+    whole = finish(evaluate(CountingMethod(), scenes, out, options))
+    told = json.loads(out.read_text())
+    del told["per_scene"]["train7"]["baselines"]
+    out.write_text(json.dumps(told))
+    assert finish(evaluate(CountingMethod(), scenes, out, options)) == whole
