@@ -609,3 +609,32 @@ def test_the_readmes_command_lines_parse(monkeypatch):
     for line in lines:
         command = launch.parse(line.split())
         assert isinstance(command, tuple(launch.COMMANDS.values())), line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "--seed", "9" * 20],
+        ["generate", "--seed", str(2**31 - 2), "--count", "3"],
+        ["generate", "--seed", "-1"],
+        [
+            "reconstruct",
+            str(PHOTO),
+            "--azimuth",
+            "0",
+            "--elevation",
+            "0",
+            "--distance",
+            "1.3",
+            "--seed",
+            "9" * 20,
+        ],
+        ["regenerate", "a.safetensors", "--keep-box=0,0,0,1,1,1", "--seed", "9" * 20],
+        ["interpolate", "--from", "1", "--to", "9" * 20],
+        ["denoise", "--seed", "9" * 20],
+    ],
+)
+def test_seeds_that_no_file_holds_are_refused_before_anything_is_drawn(arguments, tmp_path, capsys):
+    assert launch.main([*arguments, "--out", str(tmp_path / "out.mp4")]) == 2
+    assert "--seed" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

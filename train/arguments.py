@@ -19,6 +19,7 @@ T = TypeVar("T")
 Mode = Literal["ours", "paper"]
 FLAT = ("recipe", "cameras")
 """Settings whose own settings are options without their name before it."""
+LARGEST_SEED = 2**31 - 1
 MAX_SIZE = 4096
 """Most pixels of a picture's side."""
 
@@ -76,6 +77,11 @@ def check_range(name: str, value: float | int, low: float | int, high: float | i
     """Refuse a number that makes no sense, `nan` included."""
     if not low <= value <= high:
         raise ConfigError(f"Found {name} {value}, expected {low} to {high}.")
+
+
+def check_seed(seed: int, count: int = 1) -> None:
+    """Refuse seeds that the files and the page do not hold; of several, that count up, the last one too."""
+    check_range("--seed", seed, 0, LARGEST_SEED - (count - 1))
 
 
 def open_method(checkpoint: str, device: str) -> Method:

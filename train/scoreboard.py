@@ -13,7 +13,7 @@ import tyro
 from engine.content import file_key
 from engine.data.reading import SRN, CameraReading
 from engine.errors import MOST_LOGGED, ConfigError, plain
-from train.arguments import Mode, check_range, open_method
+from train.arguments import Mode, check_range, check_seed, open_method
 
 if TYPE_CHECKING:
     from engine.events import Run
@@ -68,6 +68,7 @@ class Evaluate:
         from engine.scoreboard.evaluate import EvaluateOptions, evaluate
 
         views = numbers(self.views)
+        check_seed(self.seed)
         if self.limit is not None:
             check_range("--limit", self.limit, 1, 10**9)
         check_file(self.out)
@@ -208,6 +209,7 @@ class Scoreboard:
     def _options(self) -> BoardOptions:
         from engine.scoreboard.protocol import BoardOptions
 
+        check_seed(self.seed)
         check_range("--scenes", self.scenes, 1, 10_000)
         check_range("--dense-scenes", self.dense_scenes, 0, 10_000)
         check_range("--ablation-scenes", self.ablation_scenes, 0, 10_000)

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from train.arguments import MAX_SIZE, Mode, check_range, open_method
+from train.arguments import MAX_SIZE, Mode, check_range, check_seed, open_method
 
 if TYPE_CHECKING:
     from engine.events import Step
     from engine.methods.base import Method, SampleOptions
     from train.progress import Progress
 
-LARGEST_SEED = 2**31 - 1
 STRIP_FRAMES = 12
 """Most steps in the film strip."""
 LOOKS = ("x0", "x_t", "difference")
@@ -60,7 +59,7 @@ class Denoise:
         from engine.files import check_folder, write_json
         from engine.noise import Noise
 
-        check_range("--seed", self.seed, 0, LARGEST_SEED)
+        check_seed(self.seed)
         check_range("--size", self.size, 16, MAX_SIZE)
         check_range("--azimuth", self.azimuth, -360, 360)
         check_range("--elevation", self.elevation, -90, 90)

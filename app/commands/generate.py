@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.commands.results import write_result
-from train.arguments import Mode, check_range, open_method
+from train.arguments import Mode, check_range, check_seed, open_method
 
 if TYPE_CHECKING:
     from engine.methods.base import Method
@@ -42,6 +42,7 @@ class Generate:
         from engine.methods.base import sample_options_of
 
         check_range("--count", self.count, 1, MAX_COUNT)
+        check_seed(self.seed, self.count)
         check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
         options = sample_options_of(method, self.mode)

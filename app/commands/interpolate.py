@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from train.arguments import MAX_SIZE, Mode, check_range, open_method
+from train.arguments import MAX_SIZE, Mode, check_range, check_seed, open_method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,6 +103,9 @@ class Interpolate:
         from engine.files import check_file
         from engine.video import check_film, check_picture
 
+        for seed in (self.seed, seed_of(self.from_), seed_of(self.to)):
+            if seed is not None:
+                check_seed(seed)
         check_range("--frames", self.frames, 2, MAX_FRAMES)
         if self.keyframes:
             check_range("--keyframes", self.keyframes, 2, MAX_FRAMES)

@@ -13,7 +13,7 @@ import tyro
 from app.commands.results import write_result
 from engine.data.reading import SRN, CameraReading
 from engine.errors import ConfigError, CutoutError, ImageError, plain
-from train.arguments import Mode, check_orbit, open_method
+from train.arguments import Mode, check_orbit, check_seed, open_method
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,6 +76,7 @@ class Reconstruct:
         if not self.images:
             raise ConfigError("Found no picture, expected at least one; name the image files.")
         self._check_camera()
+        check_seed(self.seed)
         check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
         options = fit_options_for(method, self.mode, len(self.images))

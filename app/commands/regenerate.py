@@ -13,7 +13,7 @@ import tyro
 
 from app.commands.results import write_result
 from engine.errors import ConfigError, UnsupportedTaskError
-from train.arguments import check_range, open_method
+from train.arguments import check_range, check_seed, open_method
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +61,7 @@ class Regenerate:
         from engine.scene import Scene
 
         check_range("--proposals", self.proposals, 1, MAX_PROPOSALS)
+        check_seed(self.seed, self.proposals)
         box = read_box(self.keep_box)
         check_folder(self.out)
         scene = Scene.load(self.scene, pick_device(self.device))
