@@ -64,7 +64,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Desk:
-    """Where a program's requests are done.
+    """The session of a request and the parts of the explorer that serve it.
 
     Attributes:
         session: Whose.
@@ -276,7 +276,7 @@ def record(session: Session, number: int) -> Record:
 
 
 def told_run(desk: Desk, job: Job) -> schema.RunTold:
-    """Where a run stands."""
+    """The state of a run as the API reports it."""
     share, left = progress(job, desk.runner.rates)
     step = job.step
     made = [one for one in desk.session.history if one.job == job.id]

@@ -21,7 +21,7 @@ class TooLargeError(ConfigError):
 
 
 class Files:
-    """What one session was sent. The files go with the session's folder."""
+    """Uploaded files of one session by name; they are deleted with the session's folder."""
 
     def __init__(self, session: Session):
         self._folder = session.folder_of("files")
@@ -70,7 +70,7 @@ class Files:
         return given
 
     def path(self, name: str) -> Path:
-        """Where a file lies.
+        """The path of an uploaded file.
 
         Raises:
             ConfigError: If there is none of that name.

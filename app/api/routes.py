@@ -184,7 +184,7 @@ async def open_session(api: Api, request: Request) -> schema.SessionTold:
 
 
 async def about_session(api: Api, request: Request) -> schema.SessionTold:
-    """What a session may use."""
+    """The session's prior, the priors it can choose from, and its view."""
     return told_session(api.desk(request))
 
 
@@ -239,7 +239,7 @@ def at_once(
 
 
 async def follow(api: Api, request: Request) -> schema.RunTold:
-    """Where a run stands: at once, or when it has ended, at most `wait` seconds later."""
+    """The state of a run: now, or once it has ended, after at most `wait` seconds."""
     desk = api.desk(request)
     job = desk.session.part(Runs).get(request.path_params["run"])
     try:

@@ -1,4 +1,4 @@
-"""What programs send and get: every field with its type and bounds. The description at /api/openapi.json is made of it."""
+"""Requests and answers of the JSON API: fields, types and bounds, from which /api/openapi.json is generated."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Picture(Asked):
     """A picture, and from where it was taken: angles, or a pose (then `intrinsics` too)."""
 
     file: Name
-    """Of an uploaded picture."""
+    """Name of an uploaded picture."""
     azimuth: Annotated[float, Meta(ge=-360, le=360)] = 55.0
     """Degrees; 0 in front of the object, 90 at its left side."""
     elevation: Annotated[float, Meta(ge=-90, le=90)] = 10.0
@@ -74,7 +74,7 @@ class Picture(Asked):
     distance: Annotated[float, Meta(gt=0, le=10)] | None = None
     """In object diagonals; left out, that of the prior's training pictures."""
     mask: Name | None = None
-    """Of an uploaded picture of the same size, white where the object is."""
+    """Name of an uploaded mask of the same size, white where the object is."""
     pose: Annotated[list[Row4], Meta(min_length=4, max_length=4)] | None = None
     """Camera to world, 4 x 4, OpenCV axes, SRN units; the pixels are then used as they are."""
     intrinsics: Annotated[list[Row3], Meta(min_length=3, max_length=3)] | None = None
@@ -153,7 +153,7 @@ class Naming(Asked):
 
 
 class Problem(Told):
-    """Why something was not done."""
+    """An error."""
 
     error: str
     """One sentence."""
@@ -189,7 +189,7 @@ class RunTold(Told):
     ahead: int
     """Runs before this one in the queue."""
     share: float
-    """How much of it is done, in [0, 1]."""
+    """Share of the run that is done, in [0, 1]."""
     seconds: float
     seconds_left: float | None
     error: str | None
@@ -209,11 +209,11 @@ class RecordTold(Told):
     shown: bool
     steps: int
     whole: bool
-    """Whether all steps still have their codes, so that they can be branched from."""
+    """True if all steps still have their codes, so that they can be branched from."""
     psnr: float | None
     """On the given pictures, or on what was kept; dB."""
     trunk: tuple[int, int] | None
-    """Of a branch: the record that it left, and after which step."""
+    """A branch's parent record and the step after which it left; None for other records."""
     figures: dict[str, float]
     settings: dict[str, Any]
     downloads: dict[str, str]
@@ -234,5 +234,5 @@ class PathTold(Told):
 
 
 def sentence(error: msgspec.ValidationError | msgspec.DecodeError) -> str:
-    """What msgspec says of a body, as a sentence for programmers."""
+    """A validation error of msgspec as one sentence."""
     return f"The body is not as described at /api/openapi.json: {' '.join(str(error).split())}."
