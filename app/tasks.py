@@ -22,6 +22,8 @@ from engine.noise import Noise
 from engine.types import Views
 
 LARGEST_SEED = 2**31 - 1
+PICTURE_SIZE = 128
+"""Side of the square that a picture is framed to, pixels: that of SRN's pictures."""
 MOST_OBJECTS = 8
 """Objects of one run."""
 

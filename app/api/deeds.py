@@ -28,8 +28,6 @@ from engine.images import join_views, open_image, open_mask, prepare_view
 from engine.methods.base import fit_options_of
 from engine.types import Views
 
-SIZE = 128
-"""Side of the prior's pictures, pixels."""
 MOST_RUNS = 64
 """Runs of a session that can be asked about; older ones are forgotten."""
 
@@ -151,7 +149,7 @@ def picture_views(session: Session, picture: schema.Picture) -> Views:
     camera = picture.azimuth, picture.elevation, distance
     try:
         with session.part(PictureTurns).one():
-            return prepare_view(path, *camera, SIZE, outlines, brush, picture.file)
+            return prepare_view(path, *camera, tasks.PICTURE_SIZE, outlines, brush, picture.file)
     except CutoutError as error:
         raise ImageError(f"{picture.file}: {error.finding}; give it a mask.") from None
 

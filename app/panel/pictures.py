@@ -21,6 +21,7 @@ from app.panel.parts import clickable
 from app.panel.stage import Page
 from app.records import home
 from app.session import Session
+from app.tasks import PICTURE_SIZE
 from app.turns import PictureTurns
 from engine.errors import CutoutError, ImageError
 from engine.images import cut_out, open_image, prepare_view
@@ -29,8 +30,6 @@ from engine.render import to_uint8
 from engine.types import Views
 
 SLOTS = 4
-SIZE = 128
-"""Side of the prior's pictures, pixels."""
 UNDER_BRUSH = 768
 """Longer side of the picture that is painted on, pixels."""
 FIRST_AZIMUTHS = (55.0, 145.0, 235.0, 325.0)
@@ -256,7 +255,7 @@ class Pictures:
         brush = session.brushes.get(place)
         outlines = session.prior.outlines()
         with session.part(PictureTurns).one():
-            return prepare_view(path, *angles, SIZE, outlines, brush)
+            return prepare_view(path, *angles, PICTURE_SIZE, outlines, brush)
 
     def open_brush(self, request: gr.Request, place: int, path: str | None) -> tuple[Any, int]:
         """Put a picture under the brush."""
