@@ -70,8 +70,8 @@ def add_seed(tab: Tab, seed: int) -> None:
 
 
 def drag(tab: Tab, start: tuple[float, float], end: tuple[float, float], steps: int = 20) -> None:
-    """Drag the knob; places are shares of the track."""
-    box = tab.page.locator(".track").bounding_box()
+    """Drag the knob; places are shares of the track, which the page draws anew as keyframes form."""
+    box = until(lambda: tab.page.locator(".track").bounding_box(), "the track")
 
     def move(place: tuple[float, float]) -> None:
         tab.page.mouse.move(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])

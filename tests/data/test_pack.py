@@ -25,6 +25,7 @@ from engine.data.vehicles import build_vehicle
 from engine.data.write import write_scenes
 from engine.errors import DataError
 from engine.events import finish
+from tests.waiting import until
 
 SEEDS = [3, 1_000_001, 9]
 
@@ -319,11 +320,3 @@ def test_two_writers_of_the_same_scenes_wait_for_each_other(tmp_path, caplog):
         until(lambda: second.done() or "another process writes scenes there" in caplog.text)
         assert len(finish(first)) == len(second.result(60)) == 4
     assert {path.name[:7] for path in (tmp_path / "srn").iterdir()} == {"vehicle"}
-
-
-def until(true):
-    for _ in range(600):
-        if true():
-            return
-        time.sleep(0.1)
-    pytest.fail("nothing happened for a minute")
