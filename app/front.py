@@ -126,7 +126,10 @@ class Front:
         yield Template(opening).substitute(
             token=self.tokens.issue(address(scope)),
             style=asset("front.css"),
-            script=asset("front.js") + asset("recover.js") + asset("drops.js"),
+            script=asset("front.js")
+            + asset("recover.js")
+            + asset("drops.js")
+            + asset("downloads.js"),
         )
         panel = await self.panel.wait()
         if panel is not None:

@@ -8,6 +8,8 @@ the autograd graph. Layers return their result and a `Pull`, which takes the res
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -94,19 +96,21 @@ class FrozenUNet:
         x, pull_norm = self._norm(x)
         x, pull_out = self._out(x)
 
-        def pull(gradient: Tensor) -> Tensor:
-            g = pull_norm(pull_out(gradient.to(self.dtype, memory_format=LAST)))
-            beside = []
-            for pull_stage, width in reversed(up):
-                g = pull_stage(g)
-                beside.append(g[:, width:])
-                g = g[:, :width].contiguous(memory_format=LAST)
-            g = across(g)
-            for pull_stage, skipped in zip(reversed(down), reversed(beside), strict=True):
-                g = pull_stage(g + skipped)
-            return g.float()
+        return x.float(), partial(self._pull, (down, across, up), (pull_norm, pull_out))
 
-        return x.float(), pull
+    def _pull(self, stages: tuple[Any, Pull, Any], ends: tuple[Pull, Pull], y: Tensor) -> Tensor:
+        """The input's gradient from the prediction's, `y`."""
+        (down, across, up), (pull_norm, pull_out) = stages, ends
+        g = pull_norm(pull_out(y.to(self.dtype, memory_format=LAST)))
+        beside = []
+        for pull_stage, width in reversed(up):
+            g = pull_stage(g)
+            beside.append(g[:, width:])
+            g = g[:, :width].contiguous(memory_format=LAST)
+        g = across(g)
+        for pull_stage, skipped in zip(reversed(down), reversed(beside), strict=True):
+            g = pull_stage(g + skipped)
+        return g.float()
 
 
 _known: WeakKeyDictionary[UNet2D, FrozenUNet] = WeakKeyDictionary()
@@ -146,13 +150,13 @@ def _run(layers: Sequence[Layer], x: Tensor, seen: np.ndarray) -> tuple[Tensor, 
     for layer in layers:
         x, pull = layer(x, seen)
         pulls.append(pull)
+    return x, partial(_pull_through, pulls)
 
-    def pull_all(gradient: Tensor) -> Tensor:
-        for pull in reversed(pulls):
-            gradient = pull(gradient)
-        return gradient
 
-    return x, pull_all
+def _pull_through(pulls: Sequence[Pull], gradient: Tensor) -> Tensor:
+    for pull in reversed(pulls):
+        gradient = pull(gradient)
+    return gradient
 
 
 def _freeze(module: nn.Module, dtype: torch.dtype, start: int) -> Layer:
@@ -245,12 +249,13 @@ class _Residual:
         h, pull_norm2 = self.norm2(h, (np.ascontiguousarray(scale), np.ascontiguousarray(shift)))
         h, pull_conv2 = self.conv2(h)
         beside, pull_beside = (x, None) if self.shortcut is None else self.shortcut(x)
+        pulls = pull_norm1, pull_conv1, pull_norm2, pull_conv2
+        return h.add_(beside), partial(self._pull, pulls, pull_beside)
 
-        def pull(gradient: Tensor) -> Tensor:
-            through = pull_norm1(pull_conv1(pull_norm2(pull_conv2(gradient))))
-            return through.add_(gradient if pull_beside is None else pull_beside(gradient))
-
-        return h.add_(beside), pull
+    @staticmethod
+    def _pull(pulls: Sequence[Pull], pull_beside: Pull | None, gradient: Tensor) -> Tensor:
+        through = _pull_through(pulls, gradient)
+        return through.add_(gradient if pull_beside is None else pull_beside(gradient))
 
 
 class _Attention:
@@ -272,17 +277,21 @@ class _Attention:
         weights = torch.matmul(q, k.transpose(2, 3)).mul_(size).softmax(-1)
         h = torch.matmul(weights, v).transpose(1, 2).flatten(2)
 
-        def pull(gradient: Tensor) -> Tensor:
-            d_h = _texels(gradient) @ self.proj[0]
-            d_h = d_h.unflatten(2, (self.heads, -1)).transpose(1, 2)
-            d_weights = torch.matmul(d_h, v.transpose(2, 3)).mul_(weights)
-            d_scores = d_weights.sub_(weights * d_weights.sum(-1, keepdim=True)).mul_(size)
-            d_q, d_k = torch.matmul(d_scores, k), torch.matmul(d_scores.transpose(2, 3), q)
-            parts = torch.stack([d_q, d_k, torch.matmul(weights.transpose(2, 3), d_h)], 2)
-            d_qkv = parts.permute(0, 3, 1, 2, 4).flatten(2)
-            return pull_norm(_images(d_qkv @ self.qkv[0], rows)).add_(gradient)
+        y = _images(F.linear(h, *self.proj), rows).add_(x)
+        return y, partial(self._pull, (q, k, v), weights, pull_norm)
 
-        return _images(F.linear(h, *self.proj), rows).add_(x), pull
+    def _pull(
+        self, qkv: Sequence[Tensor], weights: Tensor, pull_norm: Pull, gradient: Tensor
+    ) -> Tensor:
+        (q, k, v), size = qkv, qkv[0].shape[-1] ** -0.5
+        d_h = _texels(gradient) @ self.proj[0]
+        d_h = d_h.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        d_weights = torch.matmul(d_h, v.transpose(2, 3)).mul_(weights)
+        d_scores = d_weights.sub_(weights * d_weights.sum(-1, keepdim=True)).mul_(size)
+        d_q, d_k = torch.matmul(d_scores, k), torch.matmul(d_scores.transpose(2, 3), q)
+        parts = torch.stack([d_q, d_k, torch.matmul(weights.transpose(2, 3), d_h)], 2)
+        d_qkv = parts.permute(0, 3, 1, 2, 4).flatten(2)
+        return pull_norm(_images(d_qkv @ self.qkv[0], gradient.shape[2])).add_(gradient)
 
 
 def _texels(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:

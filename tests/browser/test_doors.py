@@ -28,6 +28,10 @@ socket.onopen = () => { said.socket = 'open'; };
 socket.onclose = () => { said.socket ??= 'refused'; };
 </script>"""
 
+FRAMER = """<!doctype html><title>wiki</title><iframe width="1200" height="760"></iframe><script>
+document.querySelector('iframe').src = decodeURIComponent(location.hash.slice(1));
+</script>"""
+
 
 @pytest.fixture(scope="module")
 def locked() -> Iterator[tuple[str, object]]:
@@ -90,6 +94,25 @@ def test_a_page_of_somebody_elses_neither_reads_nor_sends_nor_frames(explorer, c
         page.wait_for_selector("#viewport-frame")
     server.sessions.drop(session)
     context.close()
+
+
+def test_a_page_that_may_frames_the_whole_explorer_and_no_other_does(chromium):
+    with elsewhere(FRAMER) as wiki, elsewhere(FRAMER) as other:
+        settings = AppSettings(checkpoint="toy", grace_s=1.0, allow_frame=(wiki.rstrip("/"),))
+        with serving(create_app(settings, ToyMethod())) as (url, _):
+            context = chromium.new_context(viewport={"width": 1280, "height": 800})
+            page = context.new_page()
+            page.goto(f"{wiki}#{url}")
+            framed = page.wait_for_selector("iframe").content_frame()
+            framed.wait_for_selector("#viewport-frame")
+            framed.get_by_role("tab", name="Generate", exact=True).click()
+            framed.click("#generate")
+            framed.wait_for_selector(".tl[data-state=done]")
+            assert "Seed" in framed.locator(".tl-status").inner_text()
+            with page.expect_event("console", lambda said: "frame-ancestors" in said.text):
+                page.goto(f"{other}#{url}")
+            assert page.query_selector("iframe").content_frame().query_selector(".tl") is None
+            context.close()
 
 
 @contextmanager

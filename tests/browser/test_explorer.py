@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from app.examples import EXAMPLES
+from tests.full_disk import files_of_at_most
 from tests.waiting import until
 
 pytestmark = pytest.mark.browser
@@ -55,6 +56,18 @@ def test_downloads_hold_what_their_names_say(open_tab):
         data = Path(download.value.path()).read_bytes()
         assert download.value.suggested_filename.endswith(ending)
         assert magic in data[:64]
+
+
+def test_a_file_that_cannot_be_written_is_said_and_comes_later(open_tab):
+    tab = open_tab()
+    said, link = tab.page.locator("#said"), tab.page.locator("#download-glb")
+    with files_of_at_most(1000):
+        link.click()
+        until(lambda: "mesh.glb: the server cannot write it" in said.inner_text(), "the sentence")
+        assert "failed" in link.get_attribute("class")
+    with tab.page.expect_download(timeout=60_000):
+        link.click()
+    assert "failed" not in link.get_attribute("class")
 
 
 def test_cancel_stops_within_a_step(open_tab):

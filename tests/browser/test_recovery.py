@@ -113,7 +113,7 @@ def wait_for_end(tab: Tab, title: str) -> None:
     until(lambda: tab.state == "done" and title in titles(tab), "the run")
 
 
-def test_a_reload_keeps_results_selection_pictures_and_the_run(server, context):
+def test_reload_and_back_keep_results_selection_pictures_and_the_run(server, context):
     tab = Tab(context.new_page(), server.url)
     tab.page.click("#examples [data-pick]")
     tab.page.wait_for_selector("#framed-1 img")
@@ -152,6 +152,13 @@ def test_a_reload_keeps_results_selection_pictures_and_the_run(server, context):
     tab.page.reload()
     tab.page.wait_for_selector(".tl")
     assert len(asked) == 1, "nothing ran"
+
+    made = titles(tab)
+    tab.page.goto(f"{server.url}healthz")
+    tab.page.go_back()
+    tab.page.wait_for_selector(".tl")
+    until(lambda: titles(tab) == made, "the results after Back")
+    assert token(tab) == before
     assert tab.problems == []
 
 
