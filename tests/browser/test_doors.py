@@ -108,7 +108,7 @@ def test_a_page_that_may_frames_the_whole_explorer_and_no_other_does(chromium):
             framed.get_by_role("tab", name="Generate", exact=True).click()
             framed.click("#generate")
             framed.wait_for_selector(".tl[data-state=done]")
-            assert "Seed" in framed.locator(".tl-status").inner_text()
+            framed.wait_for_selector("#history .card")
             with page.expect_event("console", lambda said: "frame-ancestors" in said.text):
                 page.goto(f"{other}#{url}")
             assert page.query_selector("iframe").content_frame().query_selector(".tl") is None

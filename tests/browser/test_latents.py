@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from app.box import HANDLE_SCALE
 from app.server import create_app
 from app.settings import AppSettings
+from engine.checkpoint import open_checkpoint
 from engine.types import WORLD_PER_SRN
 from tests.browser.conftest import Tab, open_pages, serving
 from tests.waiting import until
@@ -22,8 +24,11 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def real() -> Iterator[tuple[str, object]]:
-    """An explorer of vehicles."""
-    with serving(create_app(AppSettings(grace_s=1.0))) as served:
+    """An explorer of vehicles, whose objects are drawn in fewer steps."""
+    method = open_checkpoint("vehicles")
+    usual = method.sample_options
+    method.sample_options = replace(usual, steps=6, renoise=replace(usual.renoise, steps=4))
+    with serving(create_app(AppSettings(grace_s=1.0), method)) as served:
         yield served
 
 
