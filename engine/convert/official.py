@@ -305,7 +305,7 @@ def import_official(state: Mapping[str, Tensor], config: SSDNeRFConfig | None = 
     ours = from_official(state)
     try:
         found = {name: tuple(value.shape) for name, value in ours.items()}
-        problem = misfit(found, shapes_of(unbuilt(lambda: SSDNeRF(config))))
+        problem = misfit(found, shapes_of(unbuilt(lambda: SSDNeRF(config)))) or _whole(ours)
     except ConfigError as error:
         problem = sentence_part(error)
     if problem is not None:
@@ -328,6 +328,13 @@ def import_official(state: Mapping[str, Tensor], config: SSDNeRFConfig | None = 
     if init_code is not None:
         method.mean_latent = init_code.float()
     return method.eval().requires_grad_(False)
+
+
+def _whole(weights: Mapping[str, Tensor]) -> str | None:
+    """Which weights are whole numbers, which no network's are; None where none is."""
+    odd = (name for name, value in weights.items() if not value.is_floating_point())
+    name = next(odd, None)
+    return None if name is None else f"{plain(name)} holds whole numbers"
 
 
 def load_official(path: Path | str, device: torch.device | str = "cpu") -> SSDNeRF:
@@ -356,8 +363,8 @@ def load_official(path: Path | str, device: torch.device | str = "cpu") -> SSDNe
 
 
 def is_weight(name: Any, value: Any) -> bool:
-    """Whether an entry of a state dict is a named tensor of finite numbers."""
-    if not isinstance(name, str) or not isinstance(value, Tensor):
+    """Whether an entry of a state dict is a named tensor of finite real numbers."""
+    if not isinstance(name, str) or not isinstance(value, Tensor) or value.is_complex():
         return False
     return not value.is_floating_point() or bool(value.isfinite().all())
 

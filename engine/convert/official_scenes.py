@@ -61,7 +61,12 @@ def load_scene(path: Path | str, activation: nn.Module) -> OfficialScene:
         )
     code = "code" if "code" in param else "code_"
     latent = param[code]
-    if not is_weight(code, latent) or latent.shape[:1] != (3,) or latent.ndim != 4:
+    if (
+        not is_weight(code, latent)
+        or not latent.is_floating_point()
+        or latent.shape[:1] != (3,)
+        or latent.ndim != 4
+    ):
         raise SceneError(f"{plain(path)}: found a code that is not 3 planes of finite numbers.")
     if code == "code_":
         with torch.no_grad():

@@ -86,13 +86,15 @@ def read_state(
 
 
 def _tensors(part: str, found: Any, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A part of the file, if it has the wanted names and shapes and finite numbers."""
+    """A part of the file, if it has the wanted names, shapes and kinds of numbers, and these are finite."""
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
         raise ConfigError(f"{part}: found a {type(found).__name__}, expected tensors by name")
     shapes = {name: tuple(value.shape) for name, value in wanted.items()}
     if problem := misfit({str(name): tuple(v.shape) for name, v in found.items()}, shapes):
         raise ConfigError(f"{part}: {problem}")
     for name, value in found.items():
+        if value.dtype != wanted[name].dtype:
+            raise ConfigError(f"{part}: {name} holds {value.dtype}, expected {wanted[name].dtype}")
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise ConfigError(f"{part}: {name} holds numbers that are not finite")
     return dict(found)

@@ -70,6 +70,11 @@ class Visitor:
     def tab(self, name: str) -> None:
         self.page.get_by_role("tab", name=name, exact=True).click(timeout=60_000)
 
+    def press(self, place: str) -> None:
+        """Press what can be pressed: a training object has no noise, and an end nothing to go on to."""
+        if self.page.locator(place).is_enabled():
+            self.page.click(place)
+
     def state(self) -> str:
         return self.page.locator(".tl").get_attribute("data-state")
 
@@ -108,7 +113,7 @@ class Visitor:
             self.page.evaluate(f"explorer.go({self.random.randrange(count)})")
             self.page.wait_for_timeout(150)
         for look in ("x_t", "difference", "x0"):
-            self.page.click(f"[data-look={look}]")
+            self.press(f"[data-look={look}]")
             self.page.wait_for_timeout(200)
 
     def branch(self) -> None:
@@ -116,9 +121,9 @@ class Visitor:
         self.tab("Inspect")
         count = self.page.evaluate("explorer.shown.count") or 1
         self.page.evaluate(f"explorer.go({self.random.randrange(max(count - 1, 1))})")
-        if self.page.locator(".insp-branch [name=seed]").is_enabled():  # a training object has none
+        if self.page.locator(".insp-branch [name=seed]").is_enabled():
             self.page.fill(".insp-branch [name=seed]", self.seed())
-            self.page.click(".insp-primary")
+            self.press(".insp-primary")
         self.page.wait_for_timeout(500)
 
     def slide(self) -> None:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from app import runs
 from engine.checkpoint import open_checkpoint, read_metrics
 from engine.config import from_json
+from engine.convert.official import load_official
 from engine.errors import CheckpointError, ConfigError, EngineError, SceneError, TimelineError
 from engine.explore.timeline import Timeline
 from engine.methods import METHODS
@@ -305,6 +306,36 @@ def test_an_optimisers_state_of_another_shape_is_refused_when_it_is_read(valid, 
     torch.save(content, tmp_path / "state.pt")
     with pytest.raises(CheckpointError, match=r"unet 0: found exp_avg of shape \(3,\)"):
         files.train_state().load(tmp_path / "state.pt")
+
+
+OTHER_NUMBERS = {
+    "complex": lambda old: old.to(torch.complex64),
+    "whole": lambda old: old.long(),
+}
+"""What torch turns into real numbers without a word."""
+
+
+@pytest.mark.parametrize("kind", OTHER_NUMBERS)
+def test_a_state_of_other_numbers_is_not_made_real(valid, tmp_path, kind):
+    content = torch.load(valid / "state.pt", weights_only=True)
+    name = next(name for name in content["method"] if name.endswith("weight"))
+    content["method"][name] = OTHER_NUMBERS[kind](content["method"][name])
+    torch.save(content, tmp_path / "state.pt")
+    with pytest.raises(
+        CheckpointError, match=r"method: .* holds torch\..*, expected torch.float32"
+    ):
+        files.train_state().load(tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize("kind", OTHER_NUMBERS)
+def test_official_weights_of_other_numbers_are_not_made_real(valid, tmp_path, kind):
+    content = torch.load(valid / "official.pth", weights_only=True)
+    state = content.get("state_dict", content)
+    name = next(name for name in state if name.endswith("weight"))
+    state[name] = OTHER_NUMBERS[kind](state[name])
+    torch.save(content, tmp_path / "official.pth")
+    with pytest.raises(CheckpointError, match=r"finite weights|holds whole numbers"):
+        load_official(tmp_path / "official.pth")
 
 
 # --------------------------------------------------------------------------------------- JSON
