@@ -19,6 +19,8 @@ from engine.errors import EngineError
 log = logging.getLogger(__name__)
 
 SWEEP_S = 5.0
+TRIMS = 2
+"""Sweeps that give memory back after sessions were dropped: threads let go of their last frames and steps a little later."""
 
 
 class CrowdedError(EngineError):
@@ -42,6 +44,7 @@ class Viewports:
         self._lock = threading.RLock()
         self._live: dict[str, _Live] = {}
         self._slot = FairSlot()
+        self._trims = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._sweep_forever, name="sweep", daemon=True)
         self._thread.start()
@@ -95,7 +98,12 @@ class Viewports:
             watched = set(self._live)
         for live in closing:
             live.viewport.close()
-        dropped = False
+        self._drop_idle(now, watched)
+        if self._trims:
+            self._trims -= 1
+            trim_memory()
+
+    def _drop_idle(self, now: float, watched: set[str]) -> None:
         for session in self._sessions.all():
             left = session.left is not None and now - session.left >= self._settings.grace_s
             if left:
@@ -103,10 +111,7 @@ class Viewports:
             idle = left or now - session.last_seen > self._settings.session_ttl_s
             if idle and not session.busy and session.token not in watched:
                 self._sessions.drop(session)
-                dropped = True
-        if dropped:
-            del session
-            trim_memory()
+                self._trims = TRIMS
 
     def close(self) -> None:
         """Close everything."""
