@@ -21,7 +21,7 @@ MADE = {
     "prior": "From the training set",
 }
 """How a record was made, for people."""
-SAMPLERS = {"ddim": "DDIM", "dpm++2m": "DPM++", "unipc": "UniPC"}
+SAMPLERS = {"ddim": "DDIM", "dpm++2m": "DPM++", "unipc": "UniPC", "heun": "Heun"}
 ACTIONS = {
     "compare": ("Compare", "Show beside the shown object, with one camera"),
     "end": ("End comparison", "Show the other object alone"),

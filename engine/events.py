@@ -26,7 +26,7 @@ class Step:
             takes. Detached.
         x_t: Noisy state after the step, shaped like `latent`; in stage "renoise", where the state after the step is
             `latent` itself, what that was renoised to before it.
-        t: Timestep of `x_t`, or None.
+        t: Level of `x_t` (a timestep, or EDM's sigma; -1 is clean data), or None.
         state: What else a run needs to go on from here, as a run given this step does: tensors, one row per scene, and
             whole numbers. Detached.
         scalars: Numbers worth plotting, by name.
@@ -38,7 +38,7 @@ class Step:
     total: int
     latent: Any = None
     x_t: Any = None
-    t: int | None = None
+    t: int | float | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
     scalars: Mapping[str, float] = field(default_factory=dict)
     item: Any = None

@@ -22,7 +22,18 @@ from engine.noise import Noise
 @pytest.fixture(scope="module")
 def taken_apart(tiny_checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("denoise") / "run"
-    arguments = ["--seed", "4", "--steps", "3", "--size", "24", "--out", str(out)]
+    arguments = [
+        "--seed",
+        "4",
+        "--steps",
+        "3",
+        "--sampler",
+        "heun",
+        "--size",
+        "24",
+        "--out",
+        str(out),
+    ]
     assert launch.main(["denoise", *arguments, "--checkpoint", str(tiny_checkpoint)]) == 0
     return out
 
@@ -51,6 +62,7 @@ def test_the_file_holds_the_whole_run_bit_for_bit(taken_apart, tiny_checkpoint):
     method = open_checkpoint(tiny_checkpoint)
     told = json.loads((taken_apart / "report.json").read_text())
     options = from_json(SampleOptions, told["settings"], "settings")
+    assert options.sampler == "heun"
     end = finish(method.generate(1, options, Noise(4)))
     assert torch.equal(timeline.steps[-1].latent, end)
     again = finish(method.generate(1, options, Noise(4), after=timeline.steps[1]))

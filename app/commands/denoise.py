@@ -34,7 +34,7 @@ class Denoise:
     """Which object."""
     steps: int | None = None
     """Denoising steps (default: the checkpoint's)."""
-    sampler: Literal["ddim", "dpm++2m", "unipc"] | None = None
+    sampler: Literal["ddim", "dpm++2m", "unipc", "heun"] | None = None
     """How noise levels are walked (default: the checkpoint's)."""
     mode: Mode = "ours"
     """`paper`: the sampler alone; `ours`: with renoise-averaging."""

@@ -35,7 +35,7 @@ SKELETON = """
   <h2>Branch from this step <small>what you leave empty stays as it was</small></h2>
   <div class="insp-fields">
    <label title="Of all draws after this step">Seed <input name="seed" type="number" min="0" step="1"></label>
-   <label title="How the remaining noise levels are walked">Sampler <select name="sampler"><option value="">as it was</option><option value="ddim">DDIM</option><option value="dpm++2m">DPM-Solver++(2M)</option><option value="unipc">UniPC</option></select></label>
+   <label title="How the remaining noise levels are walked; Heun takes two estimates a step, the others one">Sampler <select name="sampler"><option value="">as it was</option><option value="ddim">DDIM</option><option value="dpm++2m">DPM-Solver++(2M)</option><option value="unipc">UniPC</option><option value="heun">Heun</option></select></label>
    <label title="How hard the remaining steps are pulled towards your pictures (lambda_gd in the paper)">Guidance gain &lambda; <input name="guidance_gain" type="number" min="0" step="any"></label>
    <label title="Small guides noisy steps, large clean ones (omega in the paper)">SNR exponent &omega; <input name="snr_power" type="number" min="0" max="1" step="any"></label>
   </div>

@@ -6,17 +6,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.diffusion.sample import Estimate, times
-from engine.diffusion.schedule import Schedule
+from engine.diffusion.sample import Estimate
+from engine.diffusion.schedule import Level, Levels
+from engine.diffusion.updates import times
 from engine.errors import ConfigError
 from engine.events import Run, Step
 
 
 @torch.no_grad()
 def invert_ddim(
-    x0: Float[Tensor, "b c h w"],
+    x0: Float[Tensor, " b *state"],
     estimate: Estimate,
-    schedule: Schedule,
+    schedule: Levels,
     *,
     steps: int,
     corrections: int,
@@ -27,7 +28,8 @@ def invert_ddim(
     Plain inversion takes each step's estimate at the wrong end, where it is known; a correction takes it again at the
     state just found, so that more of them near the solution of `ddim_update(x_t, estimate(x_t)) = x`. The step to clean
     data, whose `x_t` no estimate has led to, is a fixed point of its own and takes one correction more. What an
-    estimate cuts off (its clipping) cannot be brought back. Costs `steps * (1 + corrections)` estimates.
+    estimate cuts off (its clipping) cannot be brought back. For normal data, corrections converge where no step more than
+    doubles sigma / signal. Costs `steps * (1 + corrections)` estimates.
 
     Args:
         x0: Clean data.
@@ -54,7 +56,7 @@ def invert_ddim(
     for index, (t, t_next) in enumerate(reversed(schedule.sampling_steps(steps)), 1):
         rounds, change = corrections, None
         if t_next < 0:
-            rounds, x_t, x0_t = corrections + 1, schedule.signal(times(t, x)) * x, x
+            rounds, x_t, x0_t = corrections + 1, schedule.signal(times(t, x), x.ndim) * x, x
         else:
             x0_t, _ = estimate(x, times(t_next, x))
             x_t = _before(x, x0_t, x, t, t_next, schedule)
@@ -77,18 +79,18 @@ def invert_ddim(
 
 
 def _before(
-    x: Float[Tensor, "b c h w"],
-    x0: Float[Tensor, "b c h w"],
-    x_t: Float[Tensor, "b c h w"],
-    t: int,
-    t_next: int,
-    schedule: Schedule,
-) -> Float[Tensor, "b c h w"]:
+    x: Float[Tensor, " b *state"],
+    x0: Float[Tensor, " b *state"],
+    x_t: Float[Tensor, " b *state"],
+    t: Level,
+    t_next: Level,
+    schedule: Levels,
+) -> Float[Tensor, " b *state"]:
     """The state at `t` that `ddim_update` takes to `x` at `t_next` where `x0` is the estimate.
 
     For clean data that is `x0` alone, so there `x_t`, whose estimate `x0` is, moves by what is missing.
     """
     here, there = times(t, x), times(t_next, x)
     if t_next < 0:
-        return x_t + schedule.signal(here) * (x - x0)
+        return x_t + schedule.signal(here, x.ndim) * (x - x0)
     return schedule.diffuse(x0, schedule.eps_from_x0(x, x0, there), here)

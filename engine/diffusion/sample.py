@@ -6,91 +6,55 @@ Guidance, clipping and conditioning live in the estimate; a sampler only walks t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from engine.diffusion.schedule import Schedule
+from engine.diffusion.schedule import Chain, Level, Levels
+from engine.diffusion.updates import (
+    ddim_update,
+    heun_update,
+    langevin_update,
+    multistep_update,
+    times,
+)
 from engine.errors import ConfigError
 from engine.events import Run, Step
 from engine.noise import BatchNoise, Noise
 
 Estimate = Callable[[Tensor, Tensor], tuple[Tensor, Mapping[str, float]]]
-"""From (x_t, t), one timestep per item, to the predicted x0 (already clipped) and numbers worth plotting."""
+"""From (x_t, t), one level per item, to the predicted x0 (already clipped) and numbers worth plotting."""
 
-Sampler = Literal["ddim", "dpm++2m", "unipc"]
-"""First order; second order from the last two estimates; the same with each step corrected by the next estimate."""
+Sampler = Literal["ddim", "dpm++2m", "unipc", "heun"]
+"""First order; second order from the last two estimates; the same with each step corrected by the next estimate; second
+order from two estimates in each step."""
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 """The golden section: its multiples, modulo 1, are spread evenly however many are taken."""
 
 
-def times(t: int, x: Tensor) -> Tensor:
-    """The timestep `t` for every item of a batch."""
-    return torch.full((x.shape[0],), t, dtype=torch.long, device=x.device)
-
-
-def ddim_update(
-    x_t: Float[Tensor, "b c h w"],
-    x0: Float[Tensor, "b c h w"],
-    t: int,
-    t_next: int,
-    schedule: Schedule,
-    *,
-    eta: float = 0.0,
-    z: Float[Tensor, "b c h w"] | None = None,
-) -> Float[Tensor, "b c h w"]:
-    """One step from `t` to `t_next` (-1 returns x0 itself). Source: DDIM (2010.02502) eq. 12.
-
-    The variance at `eta` is that of the full chain, `eta^2 * tilde_beta_t`, as in the official code.
-    """
-    if t_next < 0:
-        return x0
-    here, there = times(t, x_t), times(t_next, x_t)
-    eps = schedule.eps_from_x0(x_t, x0, here)
-    variance = float(schedule.tilde_betas[t]) * eta**2
-    x = (
-        schedule.signal(there) * x0
-        + (schedule.sigma(there) ** 2 - variance).clamp_min(0).sqrt() * eps
-    )
-    return x if z is None or not variance else x + variance**0.5 * z
-
-
-def langevin_update(
-    x_t: Float[Tensor, "b c h w"],
-    x0: Float[Tensor, "b c h w"],
-    t: int,
-    delta: float,
-    z: Float[Tensor, "b c h w"],
-    schedule: Schedule,
-) -> Float[Tensor, "b c h w"]:
-    """One Langevin correction at noise level `t`. Source: SSDNeRF (2304.06714) section 4.3."""
-    here = times(t, x_t)
-    sigma, eps = schedule.sigma(here), schedule.eps_from_x0(x_t, x0, here)
-    return x_t - 0.5 * delta * sigma * eps + delta**0.5 * sigma * z
-
-
 @torch.no_grad()
 def ddim(
-    x_T: Float[Tensor, "b c h w"],
+    x_T: Float[Tensor, " b *state"],
     estimate: Estimate,
-    schedule: Schedule,
+    schedule: Levels,
     noise: Noise | BatchNoise,
     *,
     steps: int,
     eta: float = 0.0,
     langevin_steps: int = 0,
     langevin_delta: float = 0.4,
+    start: Level | None = None,
     stage: str = "denoise",
     after: Step | None = None,
 ) -> Run[Tensor]:
     """DDIM with optional Langevin corrections after each step, which are steps of a stage "langevin".
 
     Args:
-        x_T: Starting noise.
+        x_T: State at the first level: noise of its sigma, or what `diffuse` makes of data.
         estimate: Predicts x0.
         schedule: Noise levels.
         noise: Draws for `eta > 0` and for the corrections.
@@ -98,6 +62,7 @@ def ddim(
         eta: 0 is deterministic, 1 ancestral.
         langevin_steps: Corrections after each step that ends above timestep 0.
         langevin_delta: Their size.
+        start: First level; the noisiest if None.
         stage: Name in the yielded steps.
         after: A step of such a run, in images, to go on from instead of starting at `x_T`.
 
@@ -105,7 +70,7 @@ def ddim(
         The clean sample.
     """
     x, first, corrected = (x_T, 0, None) if after is None else (after.x_t, *_reached(after, steps))
-    pairs = schedule.sampling_steps(steps)
+    pairs = schedule.sampling_steps(steps, start)
     corrections = langevin_steps * sum(t_next > 0 for _, t_next in pairs)
     for index, (t, t_next) in enumerate(pairs[first:], first):
         if corrected is None:
@@ -142,7 +107,7 @@ def _report(
     total: int,
     x0: Tensor,
     x_t: Tensor,
-    t: int,
+    t: Level,
     scalars: Mapping[str, float],
     state: Mapping[str, Any] | None = None,
 ) -> Step:
@@ -159,78 +124,27 @@ def _report(
     )
 
 
-def multistep_update(
-    x: Float[Tensor, "b c h w"],
-    x0s: Sequence[Float[Tensor, "b c h w"]],
-    ts: Sequence[int],
-    t_next: int,
-    schedule: Schedule,
-    x0_next: Float[Tensor, "b c h w"] | None = None,
-) -> Float[Tensor, "b c h w"]:
-    """One second-order step of the probability-flow ODE; with the estimate at its end, third-order.
-
-    Without `x0_next` this is DPM-Solver++(2M) (2211.01095, Algorithm 2), which is also UniPC's predictor; with it,
-    UniPC's corrector (2302.04867, Algorithm 1 with B(h) = e^h - 1 and the data prediction). A step to clean data
-    returns the last estimate, the limit of first order.
-
-    Args:
-        x: State at the last of `ts`.
-        x0s: The last one or two estimates, oldest first.
-        ts: Their timesteps.
-        t_next: Where to go; -1 is clean data.
-        schedule: Noise levels.
-        x0_next: Estimate at `t_next`.
-    """
-    if t_next < 0:
-        return x0s[-1]
-    step = schedule.half_log_snr(t_next) - schedule.half_log_snr(ts[-1])
-    shrink = math.expm1(-step)
-    slope = None
-    if len(x0s) == 2:
-        before = schedule.half_log_snr(ts[-1]) - schedule.half_log_snr(ts[0])
-        slope = (x0s[1] - x0s[0]) * (step / before)
-    x0 = x0s[-1]
-    if x0_next is None:
-        change = 0 if slope is None else 0.5 * slope
-    elif slope is None:
-        change = 0.5 * (x0_next - x0)
-    else:
-        first, second = _corrector(step, before / step)
-        change = first * slope + second * (x0_next - x0)
-    here, there = times(ts[-1], x), times(t_next, x)
-    keep = schedule.sigma(there) / schedule.sigma(here)
-    return keep * x - schedule.signal(there) * shrink * (x0 + change)
-
-
-def _corrector(step: float, ratio: float) -> tuple[float, float]:
-    """Weights of the slope before a step and of the change over it, exact for quadratic x0 (UniPC's equation 9)."""
-    shrink = math.expm1(-step)
-    phi1 = -shrink / step - 1
-    phi2 = -phi1 / step - 0.5
-    both, skew = phi1 / shrink, 2 * phi2 / shrink
-    first = (both - skew) / (1 + ratio)
-    return first, both - first
-
-
 @torch.no_grad()
 def multistep(
-    x_T: Float[Tensor, "b c h w"],
+    x_T: Float[Tensor, " b *state"],
     estimate: Estimate,
-    schedule: Schedule,
+    schedule: Levels,
     *,
     steps: int,
     correct: bool,
+    start: Level | None = None,
     stage: str = "denoise",
     after: Step | None = None,
 ) -> Run[Tensor]:
     """DPM-Solver++(2M), or UniPC of second order: what DDIM reaches, in fewer estimates.
 
     Args:
-        x_T: Starting noise.
+        x_T: State at the first level: noise of its sigma, or what `diffuse` makes of data.
         estimate: Predicts x0.
         schedule: Noise levels.
         steps: Noise levels visited, one estimate each.
         correct: Whether each estimate also corrects the step that led to it (UniPC).
+        start: First level; the noisiest if None.
         stage: Name in the yielded steps.
         after: A step of any sampler's run, in images, to go on from instead of starting at `x_T`.
 
@@ -239,8 +153,8 @@ def multistep(
     """
     x, x_t, first = x_T, x_T, 0
     x0s: list[Tensor] = []
-    ts: list[int] = []
-    pairs = schedule.sampling_steps(steps)
+    ts: list[Level] = []
+    pairs = schedule.sampling_steps(steps, start)
     if after is not None:
         x_t, first = after.x_t, _reached(after, steps)[0] + 1
         if "corrected" in after.state:
@@ -259,17 +173,56 @@ def multistep(
     return x_t
 
 
+@torch.no_grad()
+def heun(
+    x_T: Float[Tensor, " b *state"],
+    estimate: Estimate,
+    schedule: Levels,
+    *,
+    steps: int,
+    start: Level | None = None,
+    stage: str = "denoise",
+    after: Step | None = None,
+) -> Run[Tensor]:
+    """EDM's deterministic sampler (2206.00364, Algorithm 1 without churn): two estimates per step, one in the last.
+
+    Args:
+        x_T: State at the first level: noise of its sigma, or what `diffuse` makes of data.
+        estimate: Predicts x0.
+        schedule: Noise levels.
+        steps: Noise levels visited.
+        start: First level; the noisiest if None.
+        stage: Name in the yielded steps, whose latent is the last estimate.
+        after: A step of any sampler's run, in images, to go on from instead of starting at `x_T`.
+
+    Returns:
+        The clean sample.
+    """
+    x, first = (x_T, 0) if after is None else (after.x_t, _reached(after, steps)[0] + 1)
+    pairs = schedule.sampling_steps(steps, start)
+    for index, (t, t_next) in enumerate(pairs[first:], first):
+        x_t = x
+        x0, scalars = estimate(x_t, times(t, x_t))
+        x = ddim_update(x_t, x0, t, t_next, schedule)
+        if t_next >= 0:
+            x0, scalars = estimate(x, times(t_next, x))
+            x = heun_update(x_t, x, x0, t, t_next, schedule)
+        yield _report(stage, index + 1, len(pairs), x0, x, t_next, scalars)
+    return x
+
+
 def solve(
     sampler: Sampler,
-    x_T: Float[Tensor, "b c h w"],
+    x_T: Float[Tensor, " b *state"],
     estimate: Estimate,
-    schedule: Schedule,
+    schedule: Levels,
     noise: Noise | BatchNoise,
     *,
     steps: int,
     eta: float = 0.0,
     langevin_steps: int = 0,
     langevin_delta: float = 0.4,
+    start: Level | None = None,
     stage: str = "denoise",
     after: Step | None = None,
 ) -> Run[Tensor]:
@@ -278,31 +231,21 @@ def solve(
     Raises:
         ConfigError: If noise is asked of a sampler that adds none.
     """
+    walk: dict[str, Any] = {"steps": steps, "start": start, "stage": stage, "after": after}
     if sampler == "ddim":
-        return ddim(
-            x_T,
-            estimate,
-            schedule,
-            noise,
-            steps=steps,
-            eta=eta,
-            langevin_steps=langevin_steps,
-            langevin_delta=langevin_delta,
-            stage=stage,
-            after=after,
-        )
+        added = {"eta": eta, "langevin_steps": langevin_steps, "langevin_delta": langevin_delta}
+        return ddim(x_T, estimate, schedule, noise, **added, **walk)
     if eta or langevin_steps:
         raise ConfigError(
             f"Found sampler {sampler} with eta {eta} and {langevin_steps} Langevin steps, expected 0 of both; use ddim."
         )
-    correct = sampler == "unipc"
-    return multistep(
-        x_T, estimate, schedule, steps=steps, correct=correct, stage=stage, after=after
-    )
+    if sampler == "heun":
+        return heun(x_T, estimate, schedule, **walk)
+    return multistep(x_T, estimate, schedule, correct=sampler == "unipc", **walk)
 
 
 def even_times(
-    x: Float[Tensor, "b c h w"],
+    x: Float[Tensor, " b *state"],
     low: int,
     high: int,
     noise: Noise | BatchNoise,
@@ -325,9 +268,9 @@ def falling_time(low: int, high: int, steps: int, index: int) -> int:
 
 @torch.no_grad()
 def renoise_average(
-    x: Float[Tensor, "b c h w"],
+    x: Float[Tensor, " b *state"],
     estimate: Estimate,
-    schedule: Schedule,
+    schedule: Chain,
     noise: Noise | BatchNoise,
     *,
     steps: int,

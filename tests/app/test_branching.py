@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from typing import get_args, get_type_hints
+
 import pytest
 import torch
 
 from app import runs
 from app.branching import Change, branch, pictures
+from app.cards import SAMPLERS
+from app.commands.denoise import Denoise
 from app.inspector import report, tree
 from app.keeping import Keeping
+from app.panel.inspect import SKELETON
 from app.priors import Prior, Priors
 from app.records import Record
 from app.session import Session
 from app.settings import AppSettings
 from engine.config import to_json
+from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError
 from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
 from engine.noise import Noise
@@ -202,3 +209,12 @@ def test_pictures_do_not_guide_what_is_made_of_noise_alone(session, runner):
     (record,) = generate(session, runner)
     with pytest.raises(ConfigError, match="reconstruction"):
         branch(session, runner, record, 0, Change(views=views(session.method)))
+
+
+def test_every_sampler_is_offered_by_the_page_and_the_command_line_and_has_a_name():
+    samplers = set(get_args(Sampler))
+    options = re.search(r'<select name="sampler">(.*?)</select>', SKELETON)[1]
+    assert set(re.findall(r'value="([^"]+)"', options)) == samplers
+    (offered, _) = get_args(get_type_hints(Denoise)["sampler"])
+    assert set(get_args(offered)) == samplers
+    assert SAMPLERS.keys() == samplers

@@ -52,7 +52,7 @@ def goes_on_alike(make_run) -> None:
         assert torch.equal(result, end), place
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "dpm++2m", "unipc"])
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++2m", "unipc", "heun"])
 def test_generation_goes_on_bit_for_bit_from_every_step(vehicles, sampler):
     options = SampleOptions(
         sampler=sampler, steps=4, eta=0.5 if sampler == "ddim" else 0.0, renoise=SHORT
