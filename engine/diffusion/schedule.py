@@ -157,8 +157,8 @@ class Chain(Levels):
         """
         if start is not None and not (0 <= start < self.timesteps and steps <= start + 1):
             raise ConfigError(
-                f"Found {steps} steps from timestep {start} of {self.timesteps}, expected one of them and at most as "
-                "many steps as there are below it and on it."
+                f"Found {steps} steps from timestep {start}, expected at most one step for each timestep from it down, and "
+                f"a start from 0 to {self.timesteps - 1}."
             )
         top = self.timesteps - 1 if start is None else start
         times = torch.arange(top, -1, -(top + 1) / steps).long()[:steps].tolist()
