@@ -40,7 +40,7 @@ class Levels(ABC):
 
     @abstractmethod
     def signal(self, t: Real[Tensor, " b"], ndim: int = 4) -> Float[Tensor, " b *ones"]:
-        """Scale of x0 at each level, with `ndim` dimensions: ready to broadcast over a batch of states."""
+        """Scale of x0 at each level, with `ndim` dimensions (images: 4), ready to broadcast over a batch of states."""
 
     @abstractmethod
     def sigma(self, t: Real[Tensor, " b"], ndim: int = 4) -> Float[Tensor, " b *ones"]:
@@ -267,14 +267,12 @@ class EDMSchedule(Levels):
 
     def sampling_steps(self, steps: int, start: Level | None = None) -> list[tuple[Level, Level]]:
         """Equal steps of sigma^(1 / rho) down to sigma_min, then -1. See `Levels.sampling_steps`."""
-        if start is not None and start <= self.sigma_min:
+        top, root = self.sigma_max if start is None else start, 1 / self.rho
+        if top <= self.sigma_min:
             raise ConfigError(
-                f"Found sigma {start:g} to start from, expected more than sigma_min {self.sigma_min:g}."
+                f"Found sigma {top:g} to start from, expected more than sigma_min {self.sigma_min:g}."
             )
-        high, low = (
-            s ** (1 / self.rho)
-            for s in (self.sigma_max if start is None else start, self.sigma_min)
-        )
+        high, low = top**root, self.sigma_min**root
         levels = [(high + i / max(steps - 1, 1) * (low - high)) ** self.rho for i in range(steps)]
         return list(zip(levels, [*levels[1:], -1], strict=True))
 

@@ -80,9 +80,8 @@ def heun_update(
         t_next: That of `x`, not clean data.
         schedule: Noise levels.
     """
-    begun = ddim_update(
-        x, x0_next, t_next, t, schedule
-    )  # the second estimate's step leads from here to x
+    # where the second estimate's own step to x would begin
+    begun = ddim_update(x, x0_next, t_next, t, schedule)
     return x_t + 0.5 * ((x - x_t) + (x - begun))
 
 
