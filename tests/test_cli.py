@@ -33,7 +33,7 @@ from engine.types import WORLD_PER_SRN
 from tests.signals import ignore_interrupts
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTO = ROOT / "tests/fixtures/photos/model3.png"
+PHOTO = ROOT / "app/examples/studio.jpg"
 RESULT = {"scene.safetensors", "mesh.glb", "turntable.mp4", "sheet.png", "report.json"}
 SRN_INTRINSICS = "131.25 64. 64. 0.\n0. 0. 0.\n1.\n128 128\n"
 
@@ -89,7 +89,7 @@ def test_reconstruct_reports_the_camera_and_the_psnr_on_its_input(tiny_checkpoin
     assert {"guide", "renoise", "finetune"} <= report["seconds"].keys()
     expected = orbit_camera(55.0, 8.0, 1.3).srn_c2w()
     torch.testing.assert_close(torch.tensor(report["camera"][0]["c2w"]), expected)
-    assert Scene.load(tmp_path / "scene.safetensors").provenance["images"] == ["model3.png"]
+    assert Scene.load(tmp_path / "scene.safetensors").provenance["images"] == ["studio.jpg"]
 
 
 def test_one_camera_value_serves_all_pictures_or_there_is_one_for_each(

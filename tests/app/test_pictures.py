@@ -144,14 +144,14 @@ def painted(size: tuple[int, int] = (384, 384)) -> np.ndarray:
 
 
 def test_a_painting_becomes_the_mask(session, pictures):
-    slots = [str(EXAMPLES[0].path), 55.0, 8.0, 1.3, *[None, 0.0, 0.0, 1.3] * 3]
+    slots = [str(EXAMPLES[1].path), 55.0, 8.0, 1.3, *[None, 0.0, 0.0, 1.3] * 3]
     layer = encoded(Image.fromarray(painted()), "PNG")
     problem, framed, *_ = pictures.paint(None, layer, 0, *slots)
     assert problem == ""
     assert "<img" in framed
     brush = session.brushes[0]
-    assert brush[64, 64]
-    assert not brush[8, 64]
+    assert brush[128, 128]
+    assert not brush[16, 128]
     assert abs(brush.mean() - 1 / 8) < 0.01
 
 
@@ -180,7 +180,7 @@ def test_one_session_does_not_take_every_turn(session, pictures, monkeypatch):
             pictures.views(session, 0, path, 55.0, 8.0, 1.3)
         assert pictures.open_brush(None, 0, path) == (None, 0)
     assert len(pictures.views(session, 0, path, 55.0, 8.0, 1.3)) == 1
-    assert pictures.open_brush(None, 0, path)[0].shape == (128, 128, 4)
+    assert pictures.open_brush(None, 0, path)[0].shape == (360, 480, 4)
 
 
 def test_a_doubtful_picture_among_several_is_named_by_its_box(session, pictures, tmp_path):

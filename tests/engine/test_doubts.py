@@ -9,7 +9,7 @@ from app.examples import EXAMPLES
 from engine.errors import CutoutError
 from engine.images import cut_out, matte, open_image, open_mask
 from tests.engine.hostile_pictures import encoded
-from tests.engine.test_images import PHOTO, one_sentence
+from tests.engine.test_images import one_sentence
 
 HEIGHT, WIDTH = 220, 320
 
@@ -122,9 +122,7 @@ def test_cars_on_a_plain_background_are_taken(background, quality):
         assert ((alpha > 0.5) & (truth > 0.5)).sum() / ((alpha > 0.5) | (truth > 0.5)).sum() > 0.93
 
 
-@pytest.mark.parametrize(
-    "path", [PHOTO, *(example.path for example in EXAMPLES)], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", [example.path for example in EXAMPLES], ids=lambda path: path.stem)
 def test_bundled_pictures_are_taken(path):
     assert cut_out(open_image(path)).shape[-1] == 4
 

@@ -7,7 +7,6 @@ import struct
 import warnings
 import zlib
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
+from app.examples import EXAMPLES
 from engine.data.posed import Posed, posed_views
 from engine.data.poses import read_intrinsics, read_pose
 from engine.data.reading import CameraReading
@@ -35,7 +35,7 @@ from engine.ops.cameras import orbit, orbit_camera
 from engine.ops.framing import extreme_points, generic_objects, outline, place, project_frames
 from engine.types import WORLD_PER_SRN
 
-PHOTO = Path(__file__).parents[1] / "fixtures" / "photos" / "model3.png"
+PHOTO = EXAMPLES[0].path
 OBJECTS = generic_objects()
 
 
@@ -440,8 +440,8 @@ def test_the_framing_of_unseen_vehicles_is_recovered(known_vehicles, azimuth, el
     assert np.median(centres) < 0.02
 
 
-def test_a_real_photograph_becomes_a_view():
-    view = prepare_view(PHOTO, 55, 8, 1.3, 128, OBJECTS)
+def test_a_picture_of_a_camera_becomes_a_view():
+    view = prepare_view(PHOTO, 50, 12, 1.3, 128, OBJECTS)
     assert view.images.shape == (1, 128, 128, 3)
     left, top, right, bottom = outline(view.alpha[0, ..., 0].numpy())
     assert 70 < right - left < 115
@@ -452,8 +452,8 @@ def test_a_real_photograph_becomes_a_view():
 
 def test_posed_pictures_keep_their_pixels_and_cameras():
     c2w = orbit(torch.tensor(0.3), torch.tensor(0.2), torch.tensor(1.3))
-    intrinsics = torch.tensor([131.25, 131.25, 64.0, 64.0])
-    view = posed_view(*open_sized(PHOTO), c2w, intrinsics, (128, 128))
+    intrinsics = torch.tensor([600.0, 600.0, 240.0, 180.0])
+    view = posed_view(*open_sized(PHOTO), c2w, intrinsics, (360, 480))
     np.testing.assert_allclose(view.images[0].numpy(), open_image(PHOTO)[..., :3], atol=1e-6)
     torch.testing.assert_close(view.camera.srn_c2w()[0], c2w)
     torch.testing.assert_close(view.camera.intrinsics[0], intrinsics)
@@ -462,11 +462,11 @@ def test_posed_pictures_keep_their_pixels_and_cameras():
 def test_intrinsics_of_another_resolution_are_scaled_and_of_other_proportions_refused():
     c2w = orbit(torch.tensor(0.3), torch.tensor(0.2), torch.tensor(1.3))
     view = posed_view(
-        *open_sized(PHOTO), c2w, torch.tensor([262.5, 262.5, 128.0, 128.0]), (256, 256)
+        *open_sized(PHOTO), c2w, torch.tensor([1200.0, 1200.0, 480.0, 360.0]), (720, 960)
     )
-    torch.testing.assert_close(view.camera.intrinsics[0], torch.tensor([131.25, 131.25, 64, 64]))
-    with pytest.raises(ImageError, match="128 x 128 pixels but its intrinsics") as caught:
-        posed_view(*open_sized(PHOTO), c2w, torch.tensor([262.5, 262.5, 128.0, 64.0]), (128, 256))
+    torch.testing.assert_close(view.camera.intrinsics[0], torch.tensor([600.0, 600, 240, 180]))
+    with pytest.raises(ImageError, match="480 x 360 pixels but its intrinsics") as caught:
+        posed_view(*open_sized(PHOTO), c2w, torch.tensor([600.0, 600.0, 240.0, 240.0]), (480, 480))
     one_sentence(caught.value)
 
 
