@@ -155,12 +155,12 @@ class Chain(Levels):
 
         See `Levels.sampling_steps`; with a `start` its number takes the place of T - 1.
         """
-        if start is not None and not (0 <= start < self.timesteps and steps <= start + 1):
-            raise ConfigError(
-                f"Found {steps} steps from timestep {start}, expected at most one step for each timestep from it down, and "
-                f"a start from 0 to {self.timesteps - 1}."
-            )
         top = self.timesteps - 1 if start is None else start
+        if not (0 <= top < self.timesteps and 1 <= steps <= top + 1):
+            raise ConfigError(
+                f"Found {steps} steps from timestep {top}, expected one to {top + 1} steps, and a start from 0 to "
+                f"{self.timesteps - 1}."
+            )
         times = torch.arange(top, -1, -(top + 1) / steps).long()[:steps].tolist()
         return list(zip(times, [*times[1:], -1], strict=True))
 

@@ -265,3 +265,12 @@ def test_every_cosine_schedule_that_is_allowed_has_finite_levels(timesteps, offs
     assert all(a > b for a, b in itertools.pairwise(ratios))
     assert all(map(math.isfinite, ratios))
     assert min(schedule.betas) > 0
+
+
+@pytest.mark.parametrize("steps", [0, 11])
+def test_a_chain_has_no_more_steps_than_timesteps(steps):
+    """A level that is visited twice would divide by zero."""
+    chain = Schedule(timesteps=10)
+    assert len(chain.sampling_steps(10)) == 10
+    with pytest.raises(ConfigError, match=f"Found {steps} steps from timestep 9, expected one to"):
+        chain.sampling_steps(steps)
