@@ -46,7 +46,7 @@ class Archive:
         self._lock = threading.RLock()
         self._held: dict[str, SessionFiles] = {}
         self._owners: dict[str, Session | None] = {}
-        """Who writes what is held; None while that is being brought back."""
+        """Session that writes to each of `_held`, by token; None while its results are read back."""
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._room = self._tidy()
@@ -65,7 +65,7 @@ class Archive:
         self._thread.start()
 
     def find(self, token: str, priors: Priors) -> Found | None:
-        """What there is of a token's session; None if there is nothing that can be read, or another server has it.
+        """Stored results of a token's session; None if none can be read, or another server holds them.
 
         From then on nobody writes it before it is given to a session, or released.
         """

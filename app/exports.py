@@ -19,7 +19,7 @@ RUN = "run.safetensors"
 LONGEST_NAME = 120
 """Of a title within a file's name, bytes."""
 MOST_BYTES = 512 << 20
-"""Of all exported files of a session; the oldest go."""
+"""Limit on the exported files of one session; beyond it the oldest are deleted."""
 _ONE_AT_A_TIME = threading.Lock()
 
 

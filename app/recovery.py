@@ -16,7 +16,7 @@ def recovery_routes(sessions: Sessions) -> list[BaseRoute]:
     """The routes."""
 
     def alive(request: Request) -> Response:
-        """How many results the page's session holds, what there is to say, and whether Gradio still has a page of it.
+        """JSON for an open page: number of results, a sentence to show, and whether Gradio still has a page of the session.
 
         404 if the session is gone, 429 if it must wait.
         """

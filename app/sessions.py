@@ -180,7 +180,7 @@ class Sessions:
                 session.leave()
 
     def has_page(self, session: Session) -> bool:
-        """Whether a page that is open has a session."""
+        """True while an open page belongs to a session."""
         with self._lock:
             return session in self._by_page.values()
 

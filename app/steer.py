@@ -131,7 +131,7 @@ DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
 
 
 def shown(session: Session) -> Answer:
-    """What the view shows now, in words, and the session's revision, which is no newer."""
+    """Words for what the view shows, and the session's revision, read first so that it is never newer than they are."""
     snapshot = session.snapshot()
     record, index = session.selection()
     return {

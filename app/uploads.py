@@ -22,7 +22,7 @@ KEPT_S = 900.0
 MOST_FILES = 4096
 """Files that are kept, of all addresses together."""
 LEAST_BYTES = 8192
-"""What a file counts, however short: it also takes an entry, and a folder."""
+"""Least size that a file is charged with: it also takes a directory entry and a folder."""
 ABANDONED_S = 1800.0
 """A file that has not grown for so long is not coming any more."""
 
@@ -128,7 +128,7 @@ class Ledger:
             )
 
     def _size(self, path: Path) -> int | None:
-        """What a file that is still there counts, bytes; one that is gone is forgotten."""
+        """Bytes that a file is charged with; None for one that is gone, which is forgotten."""
         try:
             return max(path.stat().st_size, LEAST_BYTES)
         except OSError:

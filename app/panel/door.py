@@ -262,7 +262,7 @@ def _paths(answered: list[Message]) -> list[Path]:
 
 
 def _named(scope: Scope, name: str) -> list[str]:
-    """What a request's address says of a name."""
+    """Values of a parameter in a request's query string."""
     return parse_qs(scope["query_string"].decode("latin-1")).get(name, [])
 
 

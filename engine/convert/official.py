@@ -363,7 +363,7 @@ def load_official(path: Path | str, device: torch.device | str = "cpu") -> SSDNe
 
 
 def is_weight(name: Any, value: Any) -> bool:
-    """Whether an entry of a state dict is a named tensor of finite real numbers."""
+    """True for an entry of a state dict that is a named tensor of finite real numbers."""
     if not isinstance(name, str) or not isinstance(value, Tensor) or value.is_complex():
         return False
     return not value.is_floating_point() or bool(value.isfinite().all())

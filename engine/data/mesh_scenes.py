@@ -22,7 +22,7 @@ from engine.reading import read_json
 MOST_NAME = 120
 """Characters of a scene's name."""
 MOST_BYTES = 16 * MEGABYTE
-"""Of a scene's attributes.json."""
+"""Largest attributes.json of a scene that is read, bytes."""
 MOST_SAID = 20
 """Files that a run's remarks name one by one."""
 
@@ -95,7 +95,7 @@ def _place(path: Path, out: Path | None, names: Iterator[str]) -> Place:
 
 @dataclass(frozen=True)
 class _Source:
-    """What a scene was drawn from: where the mesh lay (`digest_of_place`), and digests of all files by their place."""
+    """Source of a scene: digest of the mesh's place (`digest_of_place`), and digests of all its files by their place."""
 
     place: str
     files: dict[str, str | None]
