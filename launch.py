@@ -25,6 +25,7 @@ def missing_package(error: ModuleNotFoundError) -> str:
 try:
     from app.commands.dataset import Chairs, Meshes, Tables, Vehicles
     from app.commands.denoise import Denoise
+    from app.commands.evaluate import Evaluate, Scoreboard
     from app.commands.export import Export
     from app.commands.generate import Generate
     from app.commands.interpolate import Interpolate
@@ -38,7 +39,6 @@ try:
     from train.arguments import unknown
     from train.ending import ended
     from train.progress import Progress
-    from train.scoreboard import Evaluate, Scoreboard
 except ModuleNotFoundError as error:
     sys.exit(missing_package(error))
 

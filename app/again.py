@@ -13,7 +13,7 @@ from app.records import Record
 from app.session import Session
 from engine.methods.base import GROWTH
 from engine.ops.cameras import orbit_camera
-from engine.render import RenderOptions, render, to_uint8
+from engine.render.frames import RenderOptions, render, to_uint8
 
 SIZE = 256
 """Side of a picture that is taken for Reconstruct, pixels."""
@@ -50,7 +50,7 @@ def standpoint(session: Session) -> tuple[int, int, float]:
 
 def take_picture(session: Session, record: Record) -> tuple[Path, int, int, float]:
     """A cut-out picture of a record's end, and the azimuth, elevation and distance that it was taken from."""
-    from engine.video import save_picture  # looks for ffmpeg when it is imported
+    from engine.output.video import save_picture  # looks for ffmpeg when it is imported
 
     azimuth, elevation, distance = standpoint(session)
     camera = orbit_camera(float(azimuth), float(elevation), distance, SIZE)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from engine.fields.base import Field
-from engine.render import Baked, bake
+from engine.render.frames import Baked, bake
 
 MOST = 8
 """Scenes kept ready."""

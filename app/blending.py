@@ -31,10 +31,10 @@ from engine.explore.interpolate import (
     path_options,
     with_noise,
 )
-from engine.explore.timeline import on_cpu, result_step
+from engine.kernels import compiled
 from engine.methods.base import Method, Mode, SampleOptions, sample_options_of
 from engine.noise import Noise
-from engine.ops import compiled
+from engine.store.timeline import on_cpu, result_step
 
 CORNERS = 4
 LINE, PAD = 9, 5

@@ -17,12 +17,12 @@ from engine.config import from_json, to_json
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError, EngineError, UnsupportedTaskError
 from engine.events import Run, Step
-from engine.explore.keep_metrics import judged
-from engine.explore.timeline import own
-from engine.images import join_views
+from engine.explore.completion import judged
 from engine.methods.base import STAGES, FitOptions, KeepOptions, SampleOptions
 from engine.noise import Noise
+from engine.store.timeline import own
 from engine.types import Views
+from engine.vision.images import join_views
 
 Sampling = TypeVar("Sampling", SampleOptions, FitOptions)
 TASKS = {"blend": "generate"}

@@ -18,8 +18,8 @@ from app import present
 from app.ground import lay_ground, lowest
 from app.pacing import Size
 from app.records import Display
-from engine.ops.region import Region
-from engine.render import Baked, RenderOptions, RenderOutput, render
+from engine.render.frames import Baked, RenderOptions, RenderOutput, render
+from engine.render.region import Region
 from engine.types import WORLD_PER_SRN, Camera, Views
 
 FAR = 160.0

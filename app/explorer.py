@@ -18,7 +18,7 @@ from app.routes import make_routes
 from app.sessions import Sessions
 from app.settings import AppSettings
 from app.viewports import Viewports
-from engine.ops import compiled
+from engine.kernels import compiled
 
 
 @dataclass(frozen=True)

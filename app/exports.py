@@ -105,7 +105,7 @@ def _write(session: Session, record: Record, path: Path) -> None:
     if path.name == RUN:
         runs.save(record, path)
         return
-    from engine.export import export_scene  # trimesh and imageio cost a second to import
+    from engine.output.export import export_scene  # trimesh and imageio cost a second to import
 
     scene = session.scene(record)
     if path.suffix == ".safetensors":

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from engine.render import Baked
+from engine.render.frames import Baked
 from engine.types import WORLD_PER_SRN, Camera
 
 RADIUS, CELL, PIECES = 0.8, 0.1, 16

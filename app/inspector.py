@@ -14,8 +14,8 @@ from app.records import Look, Record
 from app.session import Session
 from engine.diffusion.schedule import Schedule
 from engine.explore.curves import cheap_curves, measure
-from engine.explore.timeline import noisy, step_bytes
-from engine.render import bake
+from engine.render.frames import bake
+from engine.store.timeline import noisy, step_bytes
 
 GAP = 2
 """Pixels between two planes of a sheet."""

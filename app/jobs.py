@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from engine.errors import EngineError, WriteError
 from engine.events import Run, Step
-from engine.ops import compiled
+from engine.kernels import compiled
 
 log = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from app.session import Session
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import Run, Step
-from engine.explore.keep_metrics import KeepFigures, judged
-from engine.explore.timeline import Kept, on_cpu, result_step
+from engine.explore.completion import KeepFigures, judged
 from engine.methods.base import KeepOptions
 from engine.noise import Noise
-from engine.ops.region import Region, surface_points
-from engine.render import bake, render
+from engine.render.frames import bake, render
+from engine.render.region import Region, surface_points
+from engine.store.timeline import Kept, on_cpu, result_step
 from engine.types import WORLD_PER_SRN
 
 MOST = 3

@@ -19,7 +19,7 @@ class Outlines:
 
     def __call__(self) -> np.ndarray:
         """Points, `objects points 3`, SRN units."""
-        from engine.mesh import framing_objects  # skimage and scipy
+        from engine.output.mesh import framing_objects  # skimage and scipy
 
         with self._lock:
             if self._points is None:

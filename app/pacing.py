@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.render import Quality, TimeModel
+from engine.render.frames import Quality, TimeModel
 
 MOVING_S = 0.025
 """What drawing a frame may take while the camera moves; shared by all who look at that time."""

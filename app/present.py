@@ -18,9 +18,9 @@ from torch import Tensor
 from app.jobs import Job
 from app.records import Channel, Pane, Record, Snapshot
 from engine.events import Step
-from engine.explore.timeline import noisy
 from engine.ops.cameras import orbit_camera
-from engine.render import Baked, RenderOptions, RenderOutput, render, to_uint8
+from engine.render.frames import Baked, RenderOptions, RenderOutput, render, to_uint8
+from engine.store.timeline import noisy
 from engine.types import Camera, Views
 
 STAGES = {

@@ -15,14 +15,14 @@ from torch import Tensor
 from app.outlines import Outlines
 from app.settings import AppSettings
 from app.showcase import Showcase
-from engine.checkpoint import FOLDER, find_checkpoint, list_checkpoints, open_checkpoint
 from engine.device import pick_device
 from engine.errors import CheckpointError, plain
 from engine.events import finish
 from engine.methods.base import Method
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
-from engine.render import Baked, bake, warm_up
+from engine.render.frames import Baked, bake, warm_up
+from engine.store.checkpoint import FOLDER, find_checkpoint, list_checkpoints, open_checkpoint
 from engine.types import Views
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from torch import Tensor
 from app.jobs import State
 from engine.events import Step
 from engine.explore.curves import Extent
-from engine.explore.timeline import Kept, of_scene
+from engine.kernels import compiled
 from engine.methods.base import Method
-from engine.ops import compiled
 from engine.ops.cameras import orbit_camera
-from engine.ops.region import Region
+from engine.render.region import Region
+from engine.store.timeline import Kept, of_scene
 from engine.types import Camera, Views
 
 Channel = Literal["colour", "depth", "normals", "opacity"]

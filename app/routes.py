@@ -33,7 +33,7 @@ from app.sessions import Sessions
 from app.steer import read, steer
 from app.viewports import CrowdedError, Viewports
 from engine.errors import EngineError
-from engine.render import to_uint8
+from engine.render.frames import to_uint8
 
 EXPIRED, CROWDED = 4404, 4429
 """Socket close codes: for a token nobody knows, and where too many look."""

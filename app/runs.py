@@ -15,7 +15,6 @@ from torch import Tensor
 from app.plans import OPTIONS
 from app.priors import Prior, Priors
 from app.records import Kind, Record
-from engine.checkpoint import fingerprint
 from engine.config import Bounds, from_json, to_json
 from engine.diffusion.schedule import Schedule
 from engine.errors import (
@@ -27,14 +26,15 @@ from engine.errors import (
     sentence_part,
 )
 from engine.events import Run
-from engine.explore.timeline import MOST_BYTES, Timeline, finite, result_step
+from engine.fields.scene import FORMAT as SCENE_FORMAT
+from engine.fields.scene import Scene
 from engine.fields.triplane import TriplaneField
+from engine.kernels import compiled
 from engine.methods.base import FitOptions, Method, MethodInfo, SampleOptions, TrainingData
 from engine.methods.options import TIMESTEPS, Mode
-from engine.ops import compiled
 from engine.reading import open_tensors
-from engine.scene import FORMAT as SCENE_FORMAT
-from engine.scene import Scene
+from engine.store.checkpoint import fingerprint
+from engine.store.timeline import MOST_BYTES, Timeline, finite, result_step
 
 NOTE = "run"
 """Where in a file's provenance its note stands."""

@@ -25,7 +25,7 @@ from app.guard.keys import network
 from app.preload import limit_arenas, settle
 from app.settings import AppSettings
 from engine.errors import ConfigError
-from engine.ops import compiled
+from engine.kernels import compiled
 
 if TYPE_CHECKING:
     from app.archive import Archive

@@ -36,13 +36,13 @@ from app.records import (
 )
 from app.settings import AppSettings
 from engine.events import Run, Step
-from engine.explore.timeline import on_cpu, result_step, step_bytes
 from engine.fields.base import Field
+from engine.fields.scene import Scene
+from engine.kernels import compiled
 from engine.methods.base import Method
-from engine.ops import compiled
 from engine.ops.metrics import psnr
-from engine.render import Baked, render_views
-from engine.scene import Scene
+from engine.render.frames import Baked, render_views
+from engine.store.timeline import on_cpu, result_step, step_bytes
 from engine.types import Camera, Views
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from app.settings import AppSettings
 from app.state import PRIVATE_FILE, Locked
 from engine.config import from_json, to_json
 from engine.errors import ConfigError, EngineError
-from engine.explore.timeline import step_bytes
 from engine.files import MEGABYTE, regular, write_json
+from engine.store.timeline import step_bytes
 
 log = logging.getLogger(__name__)
 

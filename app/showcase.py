@@ -10,10 +10,10 @@ from app.examples import FOLDER
 from app.records import Record, note_kernels
 from engine.config import to_json
 from engine.events import Step, finish
-from engine.explore.timeline import on_cpu, result_step
+from engine.kernels import compiled
 from engine.methods.base import Method
 from engine.noise import Noise
-from engine.ops import compiled
+from engine.store.timeline import on_cpu, result_step
 
 SEEDS = {
     "vehicles": (5, 9, 6, 23, 18),

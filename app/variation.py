@@ -10,8 +10,8 @@ from app.records import WITHOUT, Record
 from app.session import Session
 from engine.errors import ConfigError
 from engine.events import Step
-from engine.explore.timeline import result_step
 from engine.ops.activations import CLIP
+from engine.store.timeline import result_step
 
 
 class Variation:

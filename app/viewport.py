@@ -28,7 +28,7 @@ from app.pacing import FairSlot, Pace, Size
 from app.records import Snapshot, home
 from app.session import Session
 from app.viewport_server import ViewportServer
-from engine.render import Baked, to_uint8
+from engine.render.frames import Baked, to_uint8
 from engine.types import Camera, Views
 
 log = logging.getLogger(__name__)

@@ -24,13 +24,13 @@ _HOMES = {
     "EngineError": "engine.errors",
     "Noise": "engine.noise",
     "Run": "engine.events",
-    "Scene": "engine.scene",
+    "Scene": "engine.fields.scene",
     "Step": "engine.events",
     "Views": "engine.types",
-    "bake": "engine.render",
+    "bake": "engine.render.frames",
     "finish": "engine.events",
-    "list_checkpoints": "engine.checkpoint",
-    "open_checkpoint": "engine.checkpoint",
+    "list_checkpoints": "engine.store.checkpoint",
+    "open_checkpoint": "engine.store.checkpoint",
 }
 
 

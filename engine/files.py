@@ -362,7 +362,7 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def save_pickle(path: Path | str, content: Any) -> None:
-    """Write what `engine.pickles.load_pickle` reads, whole or not at all; each part has a checksum.
+    """Write what `engine.store.pickles.load_pickle` reads, whole or not at all; each part has a checksum.
 
     Raises:
         WriteError: If it cannot be written.

@@ -42,9 +42,9 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory) -> Path:
     """A checkpoint of untrained networks, small enough for tests: what it draws is a coloured brick."""
-    from engine.checkpoint import save_checkpoint
     from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions, TrainingData
-    from engine.methods.ssdnerf import SSDNeRF
+    from engine.methods.ssdnerf.method import SSDNeRF
+    from engine.store.checkpoint import save_checkpoint
     from train.recipes import RECIPES
 
     torch.manual_seed(0)
@@ -71,6 +71,6 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def vehicles():
     """The bundled prior of vehicles; tests must not change it."""
-    from engine.checkpoint import open_checkpoint
+    from engine.store.checkpoint import open_checkpoint
 
     return open_checkpoint("vehicles")

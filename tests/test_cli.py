@@ -22,13 +22,13 @@ import trimesh
 import launch
 import train.progress as progress_module
 from engine.data.cameras import srn_intrinsics
-from engine.data.procedural import VEHICLES
-from engine.data.shape import render_shape
+from engine.data.procedural.categories import VEHICLES
+from engine.data.procedural.shape import render_shape
 from engine.data.srn import SRNDataset
-from engine.mesh import load_mesh
+from engine.fields.scene import Scene
 from engine.ops.cameras import orbit_camera
-from engine.render import RenderOptions, render_views
-from engine.scene import Scene
+from engine.output.mesh import load_mesh
+from engine.render.frames import RenderOptions, render_views
 from engine.types import WORLD_PER_SRN
 from tests.signals import ignore_interrupts
 
@@ -62,7 +62,7 @@ def test_generate_writes_every_file_and_reports_settings_and_seconds(generated, 
 def test_generating_a_seed_alone_or_among_others_gives_the_same_object(
     generated, tiny_checkpoint, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
     arguments = ["generate", "--checkpoint", str(tiny_checkpoint), "--seed", "2", "--steps", "1"]
     assert launch.main([*arguments, "--count", "2", "--out", str(tmp_path)]) == 0
     again = Scene.load(tmp_path / "seed_0003" / "scene.safetensors").field.triplane
@@ -95,7 +95,7 @@ def test_reconstruct_reports_the_camera_and_the_psnr_on_its_input(tiny_checkpoin
 def test_one_camera_value_serves_all_pictures_or_there_is_one_for_each(
     tiny_checkpoint, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
     camera = ("--azimuth", "-30", "90", "--elevation", "-5", "--distance", "1.3")
     assert reconstruct(tiny_checkpoint, tmp_path, str(PHOTO), str(PHOTO), *camera) == 0
     cameras = json.loads((tmp_path / "report.json").read_text())["camera"]
@@ -119,9 +119,9 @@ def test_a_picture_with_pose_and_intrinsics_is_used_as_it_is(
     tiny_checkpoint, tmp_path, monkeypatch
 ):
     seen = []
-    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
     monkeypatch.setattr(
-        "engine.export.input_psnr", lambda scene, views: seen.append(views) or [1.0]
+        "engine.output.export.input_psnr", lambda scene, views: seen.append(views) or [1.0]
     )
     picture, pose, intrinsics = write_posed_picture(tmp_path)
     arguments = (str(picture), "--pose", str(pose), "--intrinsics", str(intrinsics))
@@ -173,7 +173,7 @@ def posed_vehicle(folder: Path) -> np.ndarray:
 def test_cameras_of_another_convention_are_refused_and_mended_by_the_flag_they_name(
     tiny_checkpoint, tmp_path, monkeypatch, capsys, pose, intrinsics, flags
 ):
-    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
     c2w = posed_vehicle(tmp_path)
     files = [str(tmp_path / f"{name}.txt") for name in (pose, intrinsics)]
     arguments = [str(tmp_path / "a.png"), "--pose", files[0], "--intrinsics", files[1]]
@@ -189,7 +189,7 @@ def test_cameras_of_another_convention_are_refused_and_mended_by_the_flag_they_n
 
 
 def test_poses_go_to_the_pictures_of_their_names(tiny_checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
     expected = [orbit_camera(angle, 15.0).srn_c2w().double().numpy() for angle in (30.0, 200.0)]
     shape = VEHICLES.build(31)
     pictures = render_shape(shape, np.stack(expected), srn_intrinsics(128), 128)

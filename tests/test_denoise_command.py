@@ -12,11 +12,11 @@ from PIL import Image
 
 import launch
 from app import runs
-from engine.checkpoint import open_checkpoint
 from engine.config import from_json
 from engine.events import finish
 from engine.methods.base import SampleOptions
 from engine.noise import Noise
+from engine.store.checkpoint import open_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 import launch
-from engine.checkpoint import open_checkpoint
 from engine.config import to_json
 from engine.events import finish
 from engine.methods.base import SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
+from engine.store.checkpoint import open_checkpoint
 
 TOLD = re.compile(r"\(inverted, returns at (-?[\d.]+) dB, shown at (-?[\d.]+) dB\)")
 

@@ -13,19 +13,18 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTER = ("engine", "train", "app", "launch")
 """Later names may import earlier ones."""
 INNER = (
-    ("types", "events", "errors", "config", "noise", "device", "srgb"),
-    ("files", "reading", "pickles", "content", "decoding", "ffmpeg"),
-    ("ops", "images"),
-    ("diffusion", "nets"),
-    ("fields",),
-    ("scene", "render", "mesh", "pose", "video", "export"),
+    ("types", "events", "errors", "config", "noise", "device"),
+    ("files", "reading", "content"),
+    ("ops",),
+    ("vision", "diffusion"),
+    ("nets", "fields", "kernels", "render"),
+    ("output",),
     ("methods",),
-    ("convert",),
-    ("checkpoint",),
+    ("store",),
     ("explore",),
     ("data",),
     ("training",),
-    ("scoreboard",),
+    ("evaluation",),
 )
 """Inside the engine: later rows may import earlier ones and their own."""
 ONLY_IN = {

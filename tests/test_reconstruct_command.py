@@ -38,7 +38,7 @@ def test_a_doubtful_picture_ends_with_a_sentence_and_code_2(
 
 @pytest.mark.parametrize("accept", [False, True])
 def test_a_mask_or_a_word_takes_it(tiny_checkpoint, two_objects, tmp_path, monkeypatch, accept):
-    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
     picture, mask = two_objects
     word = ["--accept-cutout"] if accept else ["--mask", str(mask)]
     assert reconstruct(tiny_checkpoint, tmp_path / "out", str(picture), *CAMERA, *word) == 0

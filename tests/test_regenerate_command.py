@@ -12,11 +12,11 @@ import torch
 
 import launch
 from app.commands.regenerate import read_box
-from engine.checkpoint import open_checkpoint
 from engine.errors import ConfigError
-from engine.explore.keep_metrics import Looks, keep_figures
+from engine.explore.completion import Looks, keep_figures
+from engine.fields.scene import Scene
 from engine.methods.base import KeepOptions, RenoiseOptions
-from engine.scene import Scene
+from engine.store.checkpoint import open_checkpoint
 from train.ending import USER_ERROR
 
 FRONT = "-0.5,0,-0.5,0.5,0.5,0.5"
@@ -46,7 +46,7 @@ def quick(monkeypatch):
     }
     options = KeepOptions(fit=replace(KeepOptions().fit, **few), cameras=8, size=64)
     monkeypatch.setattr("engine.methods.base.KeepOptions", lambda: options)
-    monkeypatch.setattr("engine.export.export_result", only_the_scene)
+    monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
 
 
 def regenerate(scene: Path, out: Path, *arguments: str) -> int:

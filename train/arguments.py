@@ -86,8 +86,8 @@ def check_seed(seed: int, count: int = 1) -> None:
 
 def open_method(checkpoint: str, device: str) -> Method:
     """A trained method, ready to use."""
-    from engine.checkpoint import open_checkpoint
     from engine.device import pick_device
+    from engine.store.checkpoint import open_checkpoint
 
     return open_checkpoint(checkpoint, pick_device(device))
 

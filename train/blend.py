@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 import tyro
 
-from engine.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
 from engine.errors import CheckpointError
-from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf.method import SSDNeRF
+from engine.store.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
 from train.ending import ended
 
 

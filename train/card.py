@@ -20,28 +20,34 @@ import tyro
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.checkpoint import find_checkpoint, open_checkpoint, read_config
-from engine.data.procedural import Category
+from engine.data.procedural.categories import Category
+from engine.data.procedural.shape import render_shape, scene_seed
 from engine.data.raster import composite_white
-from engine.data.shape import render_shape, scene_seed
+from engine.evaluation.baselines import NUM_TRAINING_SCENES, category_of
+from engine.evaluation.protocol import BoardOptions
+from engine.evaluation.samples import NEIGHBOURS, SIDES, drawn
+from engine.evaluation.tune import (
+    PLAID_DISTANCE,
+    PLAID_SIZE,
+    PLAID_VIEWS,
+    add_metrics,
+    sample_plaid,
+)
 from engine.events import finish
 from engine.fields.base import Field
 from engine.files import replacing
-from engine.mesh import THRESHOLD
-from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf.method import SSDNeRF
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.components import largest_component_share
 from engine.ops.metrics import plaid, psnr_matrix
-from engine.ops.occupancy import cell_points
-from engine.render import RenderOptions, render_views, to_uint8
-from engine.scoreboard.protocol import BoardOptions
-from engine.scoreboard.samples import NEIGHBOURS, SIDES, drawn
-from engine.training.baselines import NUM_TRAINING_SCENES, category_of
+from engine.output.mesh import THRESHOLD
+from engine.output.video import contact_sheet, save_picture
+from engine.render.frames import RenderOptions, render_views, to_uint8
+from engine.render.occupancy import cell_points
+from engine.store.checkpoint import find_checkpoint, open_checkpoint, read_config
 from engine.training.keeping import read_log
-from engine.training.tune import PLAID_DISTANCE, PLAID_SIZE, PLAID_VIEWS, add_metrics, sample_plaid
 from engine.types import Camera
-from engine.video import contact_sheet, save_picture
 from train.ending import ended
 
 matplotlib.use("Agg")

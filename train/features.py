@@ -38,10 +38,10 @@ def _train(command: Features, progress: Progress) -> None:
     import torch
 
     from engine.config import to_json
-    from engine.data.procedural import CATEGORIES
+    from engine.data.procedural.categories import CATEGORIES
+    from engine.evaluation.features import FOLDER, save_features
+    from engine.evaluation.features_training import FeatureRecipe, train_features
     from engine.events import finish
-    from engine.scoreboard.features import FOLDER, save_features
-    from engine.scoreboard.features_training import FeatureRecipe, train_features
 
     torch.set_num_threads(command.threads or os.cpu_count() or 1)
     recipe = FeatureRecipe(scenes=command.scenes, iterations=command.iterations)

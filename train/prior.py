@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from engine.checkpoint import open_checkpoint, save_checkpoint
 from engine.config import to_json
 from engine.data.base import PackedDataset
 from engine.data.pack import pack_dataset, pack_scenes
-from engine.data.procedural import find_category
+from engine.data.procedural.categories import find_category
+from engine.data.procedural.shape import scene_seed
 from engine.data.reading import SRN, CameraReading
-from engine.data.shape import scene_seed
 from engine.data.srn import SRNDataset
 from engine.data.srn_check import check_srn
+from engine.evaluation.tune import settle
 from engine.events import Run
 from engine.files import alone
+from engine.store.checkpoint import open_checkpoint, save_checkpoint
 from engine.training import keeping
 from engine.training.loop import Recipe, TrainState, train
 from engine.training.preview import save_preview
-from engine.training.tune import settle
 
 log = logging.getLogger(__name__)
 

@@ -40,8 +40,8 @@ def _tune(command: Tune, progress: Progress) -> None:
     import torch
 
     from engine.device import pick_device
+    from engine.evaluation.tune import settle
     from engine.events import finish
-    from engine.training.tune import settle
 
     torch.set_num_threads(command.threads or os.cpu_count() or 1)
     run = settle(

@@ -24,9 +24,9 @@ from app.turns import PictureTurns
 from engine.data.posed import Posed, posed_views
 from engine.data.poses import rigid
 from engine.errors import ConfigError, CutoutError, EngineError, ImageError
-from engine.images import join_views, open_image, open_mask, prepare_view
 from engine.methods.base import fit_options_of
 from engine.types import Views
+from engine.vision.images import join_views, open_image, open_mask, prepare_view
 
 MOST_RUNS = 64
 """Runs of a session that can be asked about; older ones are forgotten."""

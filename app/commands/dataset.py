@@ -35,7 +35,7 @@ class Procedural:
 
     def run(self, progress: Progress) -> None:
         """Write the folder."""
-        from engine.data.procedural import find_category
+        from engine.data.procedural.categories import find_category
         from engine.data.write import write_scenes
         from engine.events import finish
 

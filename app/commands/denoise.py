@@ -55,9 +55,9 @@ class Denoise:
         from app.records import Record
         from engine.config import to_json
         from engine.events import finish
-        from engine.explore.timeline import of_scene, on_cpu, result_step
         from engine.files import check_folder, write_json
         from engine.noise import Noise
+        from engine.store.timeline import of_scene, on_cpu, result_step
 
         check_seed(self.seed)
         check_range("--size", self.size, 16, MAX_SIZE)
@@ -107,9 +107,9 @@ class Denoise:
     def _draw(self, method: Method, steps: Sequence[Step]) -> None:
         """Pictures of all steps, and a strip of some."""
         from app.present import heat
-        from engine.explore.timeline import noisy
         from engine.ops.cameras import orbit_camera
-        from engine.video import contact_sheet, frame_renderer, save_picture
+        from engine.output.video import contact_sheet, frame_renderer, save_picture
+        from engine.store.timeline import noisy
 
         distance = method.data.distance
         camera = orbit_camera(self.azimuth, self.elevation, distance, self.size)

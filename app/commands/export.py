@@ -27,9 +27,9 @@ class Export:
         """Write the file."""
         from engine.device import pick_device
         from engine.events import finish
-        from engine.export import check_ending, export_scene
+        from engine.fields.scene import Scene
         from engine.files import check_file
-        from engine.scene import Scene
+        from engine.output.export import check_ending, export_scene
 
         check_ending(self.out)
         check_file(self.out)

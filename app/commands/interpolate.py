@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.events import Run
     from engine.explore.interpolate import Corner
     from engine.methods.base import SampleOptions
-    from engine.methods.ssdnerf import SSDNeRF
+    from engine.methods.ssdnerf.method import SSDNeRF
     from train.progress import Progress
 
 MAX_FRAMES = 1000
@@ -70,7 +70,7 @@ class Interpolate:
         from engine.explore.film import even_points, path_film, path_strip
         from engine.explore.interpolate import filled, path, path_options
         from engine.methods.base import sample_options_of
-        from engine.video import save_picture
+        from engine.output.video import save_picture
 
         self._check()
         method = open_method(self.checkpoint, self.device)
@@ -101,7 +101,7 @@ class Interpolate:
 
     def _check(self) -> None:
         from engine.files import check_file
-        from engine.video import check_film, check_picture
+        from engine.output.video import check_film, check_picture
 
         for seed in (self.seed, seed_of(self.from_), seed_of(self.to)):
             if seed is not None:
@@ -121,7 +121,7 @@ class Interpolate:
     def _corner(self, method: SSDNeRF, end: str, options: SampleOptions) -> Run[Corner]:
         """An end of the path, with its noise where that is wanted."""
         from engine.explore.interpolate import scene_corner, seed_corner, with_noise
-        from engine.scene import Scene
+        from engine.fields.scene import Scene
 
         seed = seed_of(end)
         if seed is not None:

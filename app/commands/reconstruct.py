@@ -128,8 +128,8 @@ class Reconstruct:
         return orbits
 
     def _framed_views(self, method: Method) -> Views:
-        from engine.images import join_views
-        from engine.mesh import framing_objects
+        from engine.output.mesh import framing_objects
+        from engine.vision.images import join_views
 
         objects = framing_objects(method.scene(latent).field for latent in method.gallery)
         masks = self.mask or [None] * len(self.images)
@@ -139,7 +139,7 @@ class Reconstruct:
     def _framed_view(
         self, image: Path, orbit: tuple, mask: Path | None, objects: np.ndarray
     ) -> Views:
-        from engine.images import open_mask, prepare_view
+        from engine.vision.images import open_mask, prepare_view
 
         brush = None if mask is None else open_mask(mask, plain(mask))
         accept = self.accept_cutout
@@ -157,7 +157,7 @@ class Reconstruct:
         from engine.config import to_json
         from engine.data.posed import Posed, posed_views
         from engine.data.poses import pair_poses, read_intrinsics, read_matrix
-        from engine.images import join_views
+        from engine.vision.images import join_views
 
         values, resolution = read_intrinsics(self.intrinsics)
         poses = one_each("--pose", self.pose, len(self.images))

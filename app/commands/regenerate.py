@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.methods.base import Method
-    from engine.ops.region import Region
+    from engine.render.region import Region
     from train.progress import Progress
 
 MAX_PROPOSALS = 64
@@ -55,10 +55,10 @@ class Regenerate:
         from engine.device import pick_device
         from engine.events import finish
         from engine.explore.fitting import scene_latent
+        from engine.fields.scene import Scene
         from engine.files import check_folder
         from engine.methods.base import KeepOptions
         from engine.noise import Noise
-        from engine.scene import Scene
 
         check_range("--proposals", self.proposals, 1, MAX_PROPOSALS)
         check_seed(self.seed, self.proposals)
@@ -101,9 +101,9 @@ class Regenerate:
         seconds: list[float],
     ) -> None:
         """Write the sheet and the report, and say what was reached."""
-        from engine.explore import keep_metrics
+        from engine.explore import completion as keep_metrics
         from engine.files import write_json
-        from engine.video import save_picture
+        from engine.output.video import save_picture
 
         figures, *looks = keep_metrics.judged(method, original, region, proposals)
         save_picture(self.out / "sheet.png", keep_metrics.keep_sheet(*looks))
@@ -143,7 +143,7 @@ def box_region(method: Method, box: list[list[float]]) -> Region:
     """A box in SRN units as a region of the method's field."""
     import torch
 
-    from engine.ops.region import Region
+    from engine.render.region import Region
     from engine.types import WORLD_PER_SRN
 
     aabb = method.scene(method.mean_latent).field.aabb

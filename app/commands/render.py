@@ -39,11 +39,11 @@ class Render:
         """Render and write."""
         from engine.device import pick_device
         from engine.errors import ExportError
+        from engine.fields.scene import Scene
         from engine.files import check_file
         from engine.ops.cameras import orbit_camera
-        from engine.render import RenderOptions, bake, render
-        from engine.scene import Scene
-        from engine.video import save_pass
+        from engine.output.video import save_pass
+        from engine.render.frames import RenderOptions, bake, render
 
         check_range("--size", self.size, 1, MAX_SIZE)
         check_orbit(self.azimuth, self.elevation, self.distance)

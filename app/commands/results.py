@@ -33,8 +33,8 @@ def write_result(
         views: Pictures that the object was made from.
     """
     from engine.events import finish
-    from engine.export import export_result, input_psnr
     from engine.files import write_json
+    from engine.output.export import export_result, input_psnr
 
     scene = method.scene(latent, **{key: value for key, value in about.items() if key != "command"})
     finish(export_result(scene, folder, views), progress)

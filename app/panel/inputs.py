@@ -16,7 +16,7 @@ component_meta.create_or_modify_pyi = lambda *_: None  # it would write a stub b
 
 
 class Picture(gr.Image):
-    """A picture's box that hands on the file that was sent, unopened: `engine.images` opens pictures, and says what is wrong."""
+    """A picture's box that hands on the file that was sent, unopened: `engine.vision.images` opens pictures, and says what is wrong."""
 
     is_template = True
 

@@ -24,10 +24,10 @@ from app.session import Session
 from app.tasks import PICTURE_SIZE
 from app.turns import PictureTurns
 from engine.errors import CutoutError, ImageError
-from engine.images import cut_out, open_image, prepare_view
 from engine.methods.base import TrainingData
-from engine.render import to_uint8
+from engine.render.frames import to_uint8
 from engine.types import Views
+from engine.vision.images import cut_out, open_image, prepare_view
 
 SLOTS = 4
 UNDER_BRUSH = 768

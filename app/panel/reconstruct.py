@@ -24,9 +24,9 @@ from engine.data.posed import Posed
 from engine.data.posed import posed_views as checked_views
 from engine.data.poses import pair_poses, read_intrinsics, read_matrix
 from engine.errors import EngineError, ImageError
-from engine.images import join_views
 from engine.methods.base import Method, fit_options_of
 from engine.types import Views
+from engine.vision.images import join_views
 
 POSE_WANTED = "Poses and intrinsics go together: give one pose file per picture, in their order, and one intrinsics file."
 

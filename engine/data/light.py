@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
 
-from engine.ops.kernel_cache import CACHED
+from engine.kernels.kernel_cache import CACHED
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from engine.content import key_of
 from engine.data.base import PackedDataset, SceneDataset, read_meta
 from engine.data.cameras import SPIRAL_VIEWS, srn_intrinsics
 from engine.data.parallel import in_parallel
-from engine.data.procedural import Category
-from engine.data.shape import soups_key
+from engine.data.procedural.categories import Category
+from engine.data.procedural.shape import soups_key
 from engine.errors import DataError
 from engine.events import Run, Step
 from engine.files import in_turn, write_json, writing

@@ -13,8 +13,8 @@ from engine.data.camera_check import Sight, check_views, refuse, see
 from engine.data.cameras import SRN_DISTANCE
 from engine.data.poses import right_handed
 from engine.data.reading import SRN, CameraReading
-from engine.images import Source, open_sized, posed_view
 from engine.types import Views
+from engine.vision.images import Source, open_sized, posed_view
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Posed:
     """A picture with its camera as files hold it.
 
     Attributes:
-        picture: See `engine.images.open_sized`.
+        picture: See `engine.vision.images.open_sized`.
         matrix: A rigid matrix (`engine.data.poses.read_matrix`).
         values: fx, fy, cx, cy.
         resolution: Height and width that those belong to; None where nobody says.

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from numba import njit
 
 from engine.data.surface import Surface, draw_surface
-from engine.ops.kernel_cache import CACHED
+from engine.kernels.kernel_cache import CACHED
 
 NEAR = 1e-3
 """Nearest visible depth, in the mesh's unit."""

@@ -26,12 +26,12 @@ from engine.data.names import in_order, series_numbers
 from engine.data.parallel import in_parallel
 from engine.data.poses import read_intrinsics, read_pose
 from engine.data.reading import SRN, CameraReading
-from engine.decoding.limits import MOST_BYTES, check_size, png_size
 from engine.errors import DataError, ImageError
 from engine.events import Run, Step
 from engine.files import check_folder, in_turn, regular, writing
 from engine.reading import read_json
 from engine.types import Camera, Views
+from engine.vision.decoding.limits import MOST_BYTES, check_size, png_size
 
 log = logging.getLogger(__name__)
 

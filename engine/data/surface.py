@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numba import njit
 
-from engine.ops.kernel_cache import CACHED
-from engine.srgb import to_linear
+from engine.kernels.kernel_cache import CACHED
+from engine.ops.srgb import to_linear
 
 OPAQUE = 0.995
 """Alpha from which a sample hides what lies behind it."""

@@ -10,9 +10,9 @@ from engine.data.cameras import SPIRAL_VIEWS, spiral_cameras, srn_intrinsics, tr
 from engine.data.mesh_scenes import digest_of_place, find_places, sentences
 from engine.data.meshes import AboutMesh, open_mesh
 from engine.data.pack import GENERATOR
-from engine.data.procedural import Category
+from engine.data.procedural.categories import Category
+from engine.data.procedural.shape import render_shape, scene_seed
 from engine.data.raster import rasterise
-from engine.data.shape import render_shape, scene_seed
 from engine.data.srn import SRNDataset, SRNScene, write_srn
 from engine.errors import DataError, plain
 from engine.events import Run

@@ -16,7 +16,7 @@ from engine.diffusion.schedule import Schedule
 from engine.events import Step
 from engine.fields.base import Field
 from engine.ops.cameras import orbit_camera
-from engine.render import Baked, RenderOptions, bake, render
+from engine.render.frames import Baked, RenderOptions, bake, render
 from engine.types import WORLD_PER_SRN
 
 Curve = list[float | None]

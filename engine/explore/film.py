@@ -12,7 +12,7 @@ from torch import Tensor
 from engine.events import Run
 from engine.methods.base import Method
 from engine.ops.cameras import orbit_camera
-from engine.video import contact_sheet, film, film_size, frame_renderer
+from engine.output.video import contact_sheet, film, film_size, frame_renderer
 
 AZIMUTH, ELEVATION = 40.0, 20.0
 """Of the three-quarter view, degrees."""
@@ -46,7 +46,7 @@ def path_film(
             0 stays, at the three-quarter view.
 
     Raises:
-        ExportError: See `engine.video.film`.
+        ExportError: See `engine.output.video.film`.
     """
     size, count = film_size(size), len(codes)
     pictures = _pictures(method, codes, range(count), size, turn_deg)

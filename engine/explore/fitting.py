@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from engine.errors import SceneError
+from engine.fields.scene import Scene
 from engine.methods.base import Method
-from engine.scene import Scene
 
 
 def scene_latent(method: Method, scene: Scene, title: str) -> Tensor:

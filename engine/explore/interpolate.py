@@ -19,12 +19,12 @@ from engine.config import from_json
 from engine.errors import ConfigError, EngineError
 from engine.events import Run, Step, finish
 from engine.explore.fitting import scene_latent
+from engine.fields.scene import Scene
 from engine.methods.base import Invertible, Method, SampleOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import psnr
-from engine.render import RenderOptions, render_views
-from engine.scene import Scene
+from engine.render.frames import RenderOptions, render_views
 
 Kind = Literal["slerp", "lerp"]
 """Along the great circle, which keeps a noise's length, or straight."""

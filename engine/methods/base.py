@@ -14,14 +14,14 @@ from torch import Tensor
 from engine.config import Bounds
 from engine.errors import ConfigError
 from engine.events import Run, Step
+from engine.fields.scene import Scene
 from engine.methods.options import FitOptions as FitOptions
 from engine.methods.options import KeepOptions as KeepOptions
 from engine.methods.options import Mode as Mode
 from engine.methods.options import RenoiseOptions as RenoiseOptions
 from engine.methods.options import SampleOptions as SampleOptions
 from engine.noise import Noise
-from engine.ops.region import Region
-from engine.scene import Scene
+from engine.render.region import Region
 from engine.types import Views
 
 

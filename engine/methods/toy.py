@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.events import Run, Step
+from engine.fields.scene import Scene
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.methods.base import (
     FitOptions,
@@ -27,7 +28,6 @@ from engine.methods.base import (
 )
 from engine.noise import Noise
 from engine.ops.planes import PLANE_AXES
-from engine.scene import Scene
 from engine.types import Views
 
 RESOLUTION = 56
@@ -263,7 +263,7 @@ class ToyMethod:
             )
 
     def _psnr(self, latent: Tensor, views: Views) -> float:
-        from engine.render import bake, render
+        from engine.render.frames import bake, render
 
         baked = bake(self.scene(latent).field)
         images = torch.stack([render(baked, views.camera[i]).rgb for i in range(len(views))])

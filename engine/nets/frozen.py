@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from engine.kernels import compiled
 from engine.nets.norm import pull_norm, push_norm
 from engine.nets.unet2d import (
     Attention,
@@ -27,7 +28,6 @@ from engine.nets.unet2d import (
     Upsample,
     timestep_embedding,
 )
-from engine.ops import compiled
 
 Pull = Callable[[Tensor], Tensor]
 """From the gradient of a layer's result to the gradient of its input."""

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from engine.device import runs_triton
-from engine.ops import compiled
+from engine.kernels import compiled
 
 Modulation = tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]
 """Scale and shift: normalised values are multiplied by 1 + scale, then shift is added."""
@@ -36,7 +36,7 @@ def group_norm(
         silu: Whether the activation follows.
     """
     if x.is_cuda and runs_triton(norm.weight):
-        from engine.nets import norm_triton
+        from engine.kernels import norm_triton
 
         return norm_triton.group_norm(x, norm, modulation, silu=silu)
     fast = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
@@ -77,7 +77,7 @@ def _rows(x: Tensor):
 @lru_cache
 def _pixels_in_a_row(pixels: int, channels: int) -> int:
     """How many pixels the kernels take at a time: a divisor of their number."""
-    from engine.nets.norm_fast import ROW
+    from engine.kernels.norm_fast import ROW
 
     return max(k for k in range(1, max(1, ROW // channels) + 1) if pixels % k == 0)
 
@@ -86,7 +86,7 @@ def push_norm(
     x: Float[Tensor, "b c h w"], numbers: Numbers, groups: int, eps: float, silu: bool
 ) -> tuple[Float[Tensor, "b c h w"], Float[np.ndarray, "2 b groups"]]:
     """The kernels' result, and the mean and inverse deviation of each group; `x` is channels-last."""
-    from engine.nets.norm_fast import normalise
+    from engine.kernels.norm_fast import normalise
 
     out = torch.empty_like(x, memory_format=torch.channels_last)
     moments = np.empty((2, len(x), groups), np.float32)
@@ -102,7 +102,7 @@ def pull_norm(
     silu: bool,
 ) -> tuple[Float[Tensor, "b c h w"], Float[np.ndarray, "2 b c"]]:
     """Gradients of `x`, and of the factor on the normalised values and of what is added to them."""
-    from engine.nets.norm_fast import normalise_backward
+    from engine.kernels.norm_fast import normalise_backward
 
     gradient = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
     out = torch.empty_like(x, memory_format=torch.channels_last)

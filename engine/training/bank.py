@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from engine.methods.latents import LatentRecords
+from engine.methods.optimise import LatentRecords
 
 
 class SceneBank:

@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from engine.data.base import PackedDataset
-from engine.fields.radiance import on_triton
-from engine.methods.ssdnerf import SSDNeRF, TrainOptions, scheduled
+from engine.methods.ssdnerf.method import SSDNeRF, TrainOptions, scheduled
 from engine.noise import Noise
+from engine.render.radiance import on_triton
 from engine.training.bank import SceneBank
 from engine.types import Camera, SceneBatch
 

@@ -24,9 +24,9 @@ from engine.events import Run, Step
 from engine.fields.triplane import DecoderConfig
 from engine.files import save_pickle, writing
 from engine.methods.base import TrainingData
-from engine.methods.latents import LatentRecords
-from engine.methods.ssdnerf import SSDNeRF, TrainingStage, TrainOptions
-from engine.methods.ssdnerf_model import SSDNeRFConfig
+from engine.methods.optimise import LatentRecords
+from engine.methods.ssdnerf.method import SSDNeRF, TrainingStage, TrainOptions
+from engine.methods.ssdnerf.model import SSDNeRFConfig
 from engine.noise import Noise
 from engine.training.bank import SceneBank
 from engine.training.ema import ema_decay, update_ema

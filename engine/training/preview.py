@@ -12,13 +12,13 @@ from engine.data.base import PackedDataset
 from engine.events import finish
 from engine.fields.triplane import TriplaneField
 from engine.methods.base import RenoiseOptions, SampleOptions
-from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf.method import SSDNeRF
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
-from engine.render import render_views, to_uint8
+from engine.output.video import below, contact_sheet, save_picture
+from engine.render.frames import render_views, to_uint8
 from engine.training.loop import TrainState
 from engine.types import Camera
-from engine.video import below, contact_sheet, save_picture
 
 SCENES, VIEWS = 4, 2
 """Training scenes on the sheet, and views of each."""

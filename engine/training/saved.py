@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from engine.config import Bounds, from_json
 from engine.errors import CheckpointError, ConfigError, plain, sentence_part
-from engine.pickles import load_pickle
 from engine.reading import misfit, parse_json
+from engine.store.pickles import load_pickle
 
 ADAM = ("exp_avg", "exp_avg_sq")
 """What Adam keeps for each parameter, shaped as it is; its `step` is one number."""

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 
 from app.examples import EXAMPLES
+from engine.fields.scene import Scene
 from engine.methods.toy import ToyMethod
 from engine.ops.cameras import orbit_camera
-from engine.render import render_views, to_uint8
-from engine.scene import Scene
+from engine.render.frames import render_views, to_uint8
 from tests.app.programs import Program, RefusedError
 from tests.waiting import until
 

@@ -18,10 +18,10 @@ from app.variation import Variation
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import finish
-from engine.explore.timeline import result_step
 from engine.methods.base import RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
+from engine.store.timeline import result_step
 from tests.app.test_jobs import wait_for_end
 from tests.engine.test_compiled import a_compiler_at_work
 

@@ -22,11 +22,11 @@ from app.settings import AppSettings
 from engine.config import to_json
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError
+from engine.kernels import compiled
 from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
 from engine.noise import Noise
-from engine.ops import compiled
 from engine.ops.cameras import orbit_camera
-from engine.render import render_views
+from engine.render.frames import render_views
 from engine.types import Views
 from tests.app.test_jobs import wait_for_end
 from tests.app.test_session import generate
@@ -83,7 +83,7 @@ def test_a_run_that_began_without_kernels_is_gone_on_with_without_them(
             pass
     assert record.provenance["without_kernels"] == ["frames", "fits"]
     used = []
-    monkeypatch.setattr("engine.nets.norm_fast.normalise", used.append)
+    monkeypatch.setattr("engine.kernels.norm_fast.normalise", used.append)
     same, _ = branch(session, runner, record, 1, Change())
     wait_for_end(session.job)
     assert torch.equal(same.latent(-1), record.latent(-1))

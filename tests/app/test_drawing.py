@@ -16,7 +16,7 @@ from app.drawing import FAR, Pose, draw, reduced, to_camera
 from app.pacing import FairSlot, Size
 from app.records import Display
 from engine.ops.cameras import orbit_camera
-from engine.render import bake
+from engine.render.frames import bake
 from tests.waiting import until
 
 

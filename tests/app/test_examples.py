@@ -4,8 +4,8 @@ import numpy as np
 
 from app.examples import EXAMPLES
 from engine.data.raster import rasterise
-from engine.images import cut_out, open_image
 from engine.ops.cameras import orbit_camera
+from engine.vision.images import cut_out, open_image
 from tests.fixtures.studio import FOCAL, HEIGHT, WIDTH, car, photograph
 
 STUDIO = EXAMPLES[0]

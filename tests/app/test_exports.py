@@ -12,8 +12,8 @@ from app.exports import StorageError, file_name
 from app.present import DOWNLOADS
 from app.records import Record
 from engine.errors import ExportError
-from engine.explore.timeline import result_step
 from engine.methods.toy import ToyMethod
+from engine.store.timeline import result_step
 
 
 def record(title: str) -> Record:

@@ -8,7 +8,7 @@ import torch
 
 from app.ground import lay_ground, lowest
 from engine.ops.cameras import orbit_camera
-from engine.render import bake
+from engine.render.frames import bake
 
 WHITE = (1.0, 1.0, 1.0)
 

@@ -19,11 +19,11 @@ from app.session import Session
 from app.settings import AppSettings
 from app.steer import steer
 from engine.config import to_json
-from engine.explore.timeline import result_step
-from engine.images import prepare_view
 from engine.methods.base import fit_options_for, fit_options_of
 from engine.ops.cameras import orbit_camera
+from engine.store.timeline import result_step
 from engine.types import Views
+from engine.vision.images import prepare_view
 
 
 def add(session: Session, title: str = "Seed 1", steps: int = 1, **changes) -> Record:
@@ -200,7 +200,7 @@ def test_a_picture_taken_from_the_view_is_framed_where_it_stood(small):
     views = prepare_view(str(path), *angles, 128, small.prior.outlines())
     own = orbit_camera(70.0, 25.0, small.method.data.distance, 128)
     assert torch.equal(views.camera.c2w[0], own.c2w)
-    from engine.render import render_views
+    from engine.render.frames import render_views
 
     wanted = render_views(small.scene(record).field, own).cpu()
     error = np.abs((wanted - views.images[0]).numpy()).mean()

@@ -13,7 +13,7 @@ from app.session import Session
 from app.settings import AppSettings
 from engine.errors import ConfigError
 from engine.events import Step
-from engine.explore.timeline import result_step
+from engine.store.timeline import result_step
 from tests.app.test_jobs import wait_for_end
 
 

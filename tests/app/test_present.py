@@ -8,14 +8,14 @@ import torch
 
 from app import present
 from app.records import Pane, Record
-from engine.data.procedural import CATEGORIES
-from engine.data.shape import render_shape
+from engine.data.procedural.categories import CATEGORIES
+from engine.data.procedural.shape import render_shape
 from engine.events import Step
-from engine.explore.timeline import result_step
 from engine.methods.base import TrainingData
 from engine.methods.toy import ToyMethod
 from engine.ops.cameras import orbit_camera
-from engine.render import RenderOptions, RenderOutput, bake, render
+from engine.render.frames import RenderOptions, RenderOutput, bake, render
+from engine.store.timeline import result_step
 from engine.types import Camera, Views
 
 

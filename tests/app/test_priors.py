@@ -16,11 +16,11 @@ from app.panel.pictures import examples_html
 from app.priors import Prior, Priors, title
 from app.session import Session
 from app.settings import AppSettings
-from engine.checkpoint import FOLDER
-from engine.data.procedural import CATEGORIES
+from engine.data.procedural.categories import CATEGORIES
 from engine.errors import CheckpointError
 from engine.methods.base import TrainingData
 from engine.methods.toy import ToyMethod
+from engine.store.checkpoint import FOLDER
 from tests.app.test_session import generate
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.front import asset
 from app.records import Record
-from engine.explore.timeline import result_step
+from engine.store.timeline import result_step
 
 
 def ask(url: str, method: str = "GET") -> tuple[int, dict]:

@@ -17,8 +17,8 @@ from websockets.sync.client import connect
 from app.records import Record
 from app.server import listen
 from engine.errors import ConfigError
-from engine.explore.timeline import result_step
-from engine.scene import Scene
+from engine.fields.scene import Scene
+from engine.store.timeline import result_step
 from tests.waiting import until
 
 

@@ -17,13 +17,13 @@ from app.records import Record
 from app.settings import AppSettings
 from engine.errors import EngineError, UnsupportedTaskError
 from engine.events import finish
-from engine.explore.timeline import Kept, on_cpu, result_step
 from engine.methods.base import FitOptions, SampleOptions, TrainingData
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
-from engine.ops.region import Region
-from engine.render import render_views
+from engine.render.frames import render_views
+from engine.render.region import Region
+from engine.store.timeline import Kept, on_cpu, result_step
 from engine.types import Views
 
 OPTIONS = SampleOptions(mode="paper", steps=4)

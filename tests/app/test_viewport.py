@@ -27,7 +27,7 @@ from app.sessions import Sessions
 from app.settings import AppSettings
 from app.viewport import Viewport
 from app.viewports import CrowdedError, Viewports
-from engine.explore.timeline import result_step
+from engine.store.timeline import result_step
 from engine.types import Camera
 from tests.scripted_viewer import ScriptedViewer, looking, position
 from tests.waiting import until

@@ -11,16 +11,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from engine.checkpoint import find_checkpoint, open_checkpoint
-from engine.data import procedural
 from engine.data.base import PackedDataset
 from engine.data.pack import pack_scenes
-from engine.data.shape import scene_seed
+from engine.data.procedural import categories
+from engine.data.procedural.shape import scene_seed
 from engine.events import finish
 from engine.fields.triplane import TriplaneDecoder
-from engine.methods.latents import LatentRecords
-from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.optimise import LatentRecords
+from engine.methods.ssdnerf.method import SSDNeRF
 from engine.noise import Noise
+from engine.store.checkpoint import find_checkpoint, open_checkpoint
 from engine.training.loop import load_batch
 from engine.types import RayBatch, SceneBatch
 from tests.bench.fields import CHECKPOINT
@@ -85,7 +85,7 @@ def gallery_data(scenes: int) -> PackedDataset:
     seeds = [scene_seed("train", recipe["first_scene"] + index) for index in of_gallery[:scenes]]
     with tempfile.TemporaryDirectory() as folder:
         return finish(
-            pack_scenes(Path(folder) / "data", procedural.VEHICLES, seeds, VIEWS, VEHICLES.size)
+            pack_scenes(Path(folder) / "data", categories.VEHICLES, seeds, VIEWS, VEHICLES.size)
         )
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.ops.march import MarchConfig, march
 from engine.ops.rays import camera_rays
-from engine.render import TIERS, Baked
+from engine.render.frames import TIERS, Baked
+from engine.render.march import MarchConfig, march
 from engine.types import Camera
 
 FIRST_SHARE = 0.125

@@ -19,13 +19,14 @@ from unittest import mock
 
 import torch
 
-from engine.checkpoint import open_checkpoint
-from engine.data import procedural
 from engine.data.pack import pack_scenes
+from engine.data.procedural import categories
 from engine.events import finish
-from engine.fields import frames, radiance
+from engine.kernels import gpu_frames
 from engine.nets.unet2d import UNet2D, UNetConfig
-from engine.render import TIERS, RenderOptions, bake, render
+from engine.render import radiance
+from engine.render.frames import TIERS, RenderOptions, bake, render
+from engine.store.checkpoint import open_checkpoint
 from engine.training.graph import GraphedTraining
 from engine.training.loop import Recipe, TrainState, iterate
 from tests.bench import batches, fields
@@ -57,7 +58,7 @@ def pictures(scenes: int, views: int) -> dict[str, Any]:
     found: dict[str, Any] = {"bake_ms": [], "wall_ms": {}, "device_ms": {}, "psnr": {}}
     for subject in fields.subjects(scenes, "cuda"):
         triton = bake(subject.field)
-        with mock.patch.object(frames, "on_triton", return_value=False):
+        with mock.patch.object(gpu_frames, "on_triton", return_value=False):
             plain = bake(subject.field)
         bakes = {"triton": lambda f=subject.field: bake(f)}
         found["bake_ms"].append(interleaved(bakes, 5)["triton"])
@@ -121,7 +122,7 @@ def iterations(larger: bool) -> dict[str, Any]:
     )
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        data = finish(pack_scenes(Path(folder) / "data", procedural.VEHICLES, range(16), 8, 128))
+        data = finish(pack_scenes(Path(folder) / "data", categories.VEHICLES, range(16), 8, 128))
         for graphed in (True, False):
             possible = GraphedTraining.possible if graphed else lambda *_: False
             with mock.patch.object(GraphedTraining, "possible", staticmethod(possible)):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.checkpoint import open_checkpoint
 from engine.fields.triplane import TriplaneField
-from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf.method import SSDNeRF
 from engine.ops.cameras import orbit_camera
+from engine.store.checkpoint import open_checkpoint
 from engine.types import Camera
 
 CHECKPOINT = "vehicles"

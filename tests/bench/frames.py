@@ -16,7 +16,7 @@ from functools import cached_property
 
 import torch
 
-from engine.render import TIERS, Baked, RenderOptions, bake, render, warm_up
+from engine.render.frames import TIERS, Baked, RenderOptions, bake, render, warm_up
 from tests.bench import counts, fields, peer
 from tests.bench.counts import Needs
 from tests.bench.fields import Subject

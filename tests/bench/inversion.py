@@ -14,11 +14,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from engine.checkpoint import open_checkpoint
 from engine.events import finish
 from engine.explore.interpolate import Corner, corner_return, path_options, with_noise
-from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf.method import SSDNeRF
 from engine.noise import Noise
+from engine.store.checkpoint import open_checkpoint
 from tests.bench.fields import CHECKPOINT
 from tests.bench.reconstruct import vehicle_views
 from tests.bench.report import Results, Row

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from engine.methods.ssdnerf import SSDNeRF, TrainOptions, scheduled
+from engine.methods.ssdnerf.method import SSDNeRF, TrainOptions, scheduled
 from engine.nets.unet2d import Attention, Downsample, ResidualBlock, UNet2D, Upsample
 from engine.noise import Noise
 from engine.types import RayBatch, SceneBatch

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.checkpoint import open_checkpoint
 from engine.data.cameras import spiral_cameras, srn_intrinsics
+from engine.data.procedural.shape import render_shape, scene_seed
+from engine.data.procedural.vehicles import build_vehicle
 from engine.data.raster import composite_white
-from engine.data.shape import render_shape, scene_seed
-from engine.data.vehicles import build_vehicle
 from engine.methods.base import FitOptions
-from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf.method import SSDNeRF
 from engine.noise import Noise
-from engine.render import RenderOptions, render_views
+from engine.render.frames import RenderOptions, render_views
+from engine.store.checkpoint import open_checkpoint
 from engine.types import Camera, Views
 from tests.bench.fields import CHECKPOINT
 from tests.bench.report import Results, Row, key, on

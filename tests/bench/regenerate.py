@@ -1,7 +1,7 @@
 """Keeping a part of an object while the prior draws the rest anew, as the explorer does it.
 
 Objects that the prior drew and some of its training objects; four boxes; three proposals each. The kept part must stay
-and the proposals must differ elsewhere (`engine.explore.keep_metrics` says over which pixels).
+and the proposals must differ elsewhere (`engine.explore.completion` says over which pixels).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from engine.checkpoint import open_checkpoint
 from engine.events import finish
-from engine.explore import keep_metrics
-from engine.explore.keep_metrics import KeepFigures
+from engine.explore import completion as keep_metrics
+from engine.explore.completion import KeepFigures
 from engine.methods.base import KeepOptions
-from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf.method import SSDNeRF
 from engine.noise import Noise
-from engine.ops.region import Region
+from engine.render.region import Region
+from engine.store.checkpoint import open_checkpoint
 from engine.types import WORLD_PER_SRN
 from tests.bench.fields import CHECKPOINT
 from tests.bench.report import Results, Row, key, on

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.methods.ssdnerf import TrainOptions
+from engine.methods.ssdnerf.method import TrainOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
-from engine.ops.march import UNIT_DIAGONAL
-from engine.render import TIERS, RenderOptions, bake, render
+from engine.render.frames import TIERS, RenderOptions, bake, render
+from engine.render.march import UNIT_DIAGONAL
 from tests.bench import batches, counts, peak, peer
 from tests.bench.__main__ import run
 from tests.bench.plain import PlainField

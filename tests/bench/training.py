@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from engine.data.base import PackedDataset
-from engine.methods.latents import LatentRecords
-from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.optimise import LatentRecords
+from engine.methods.ssdnerf.method import SSDNeRF
 from engine.noise import Noise
 from engine.training.ema import ema_decay
 from engine.training.loop import Recipe, TrainState, iterate, load_batch, noise_seed

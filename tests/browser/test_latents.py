@@ -14,7 +14,7 @@ from PIL import Image
 from app.box import HANDLE_SCALE
 from app.server import create_app
 from app.settings import AppSettings
-from engine.checkpoint import open_checkpoint
+from engine.store.checkpoint import open_checkpoint
 from engine.types import WORLD_PER_SRN
 from tests.browser.conftest import Tab, open_pages, serving
 from tests.waiting import until

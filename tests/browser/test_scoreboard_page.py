@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.scoreboard.page import write_page
+from app.report.page import write_page
 
 pytestmark = pytest.mark.browser
 CORNER = """canvas => canvas.getContext('2d').getImageData(0, 0, 1, 1).data.join()"""

@@ -9,10 +9,10 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from engine.data.light import brightness, corner_normals
+from engine.data.procedural.shape import Shape, scene_seed
+from engine.data.procedural.vehicles import build_vehicle
 from engine.data.raster import Soup
-from engine.data.shape import Shape, scene_seed
-from engine.data.vehicles import build_vehicle
-from engine.srgb import to_linear
+from engine.ops.srgb import to_linear
 from tests.data.boxes import Glb
 
 PALETTE = "Textures/palette.png"

@@ -5,9 +5,9 @@ import colorsys
 import numpy as np
 import pytest
 
-from engine.data.augment import augmented, recoloured
 from engine.data.light import DAYLIGHT
-from engine.data.procedural import CATEGORIES
+from engine.data.procedural.augment import augmented, recoloured
+from engine.data.procedural.categories import CATEGORIES
 from engine.types import WORLD_PER_SRN
 
 

@@ -11,7 +11,7 @@ import pytest
 from engine.data.camera_check import SRN, Sight, check_views, hull_cover, refuse, see
 from engine.data.cameras import orbit_cameras, srn_intrinsics, training_cameras
 from engine.data.poses import right_handed
-from engine.data.procedural import CATEGORIES, CHAIRS, VEHICLES
+from engine.data.procedural.categories import CATEGORIES, CHAIRS, VEHICLES
 from engine.data.raster import rasterise
 from engine.data.reading import CameraReading
 from engine.errors import DataError

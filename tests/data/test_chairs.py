@@ -9,10 +9,10 @@ from scipy.spatial import cKDTree
 from scipy.stats.contingency import crosstab, expected_freq
 
 from engine.data.cameras import orbit_cameras, spiral_cameras, srn_intrinsics
-from engine.data.chairs import PARTS, build_chair
-from engine.data.procedural import CHAIRS
+from engine.data.procedural.categories import CHAIRS
+from engine.data.procedural.chairs import PARTS, build_chair
+from engine.data.procedural.shape import render_shape, scene_seed
 from engine.data.raster import Soup, rasterise
-from engine.data.shape import render_shape, scene_seed
 from engine.errors import DataError
 
 SEEDS = range(200)

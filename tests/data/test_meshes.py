@@ -18,7 +18,7 @@ from engine.data.srn_check import check_srn
 from engine.data.write import write_meshes
 from engine.errors import DataError
 from engine.events import finish
-from engine.mesh import Mesh, save_mesh
+from engine.output.mesh import Mesh, save_mesh
 from tests.data.boxes import COLOURS, assert_sides, atlas, atlas_uv, box, draw_sides, textured
 from tests.data.pickup import lit, pickup, write_pickup
 

@@ -17,11 +17,11 @@ from engine import content
 from engine.data.base import PackedDataset
 from engine.data.cameras import spiral_cameras, srn_intrinsics, training_cameras
 from engine.data.pack import pack_dataset, pack_scenes
-from engine.data.procedural import VEHICLES
+from engine.data.procedural.categories import VEHICLES
+from engine.data.procedural.shape import render_shape
+from engine.data.procedural.vehicles import build_vehicle
 from engine.data.raster import composite_white
-from engine.data.shape import render_shape
 from engine.data.srn import SRNDataset
-from engine.data.vehicles import build_vehicle
 from engine.data.write import write_scenes
 from engine.errors import DataError
 from engine.events import finish

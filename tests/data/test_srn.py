@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from engine.data.cameras import orbit_cameras, spiral_cameras, srn_intrinsics, training_cameras
-from engine.data.procedural import VEHICLES
+from engine.data.procedural.categories import VEHICLES
+from engine.data.procedural.shape import render_shape
+from engine.data.procedural.vehicles import build_vehicle
 from engine.data.raster import composite_white
-from engine.data.shape import render_shape
 from engine.data.srn import SRNDataset, SRNScene, write_srn
 from engine.data.srn_check import check_srn
-from engine.data.vehicles import build_vehicle
 from engine.data.write import write_scenes
 from engine.errors import DataError
 from engine.events import finish

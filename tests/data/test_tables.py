@@ -10,9 +10,9 @@ from scipy.spatial import cKDTree
 from scipy.stats import chi2_contingency
 
 from engine.data.cameras import orbit_cameras, spiral_cameras, srn_intrinsics, training_cameras
-from engine.data.procedural import TABLES
-from engine.data.shape import render_shape, scene_seed
-from engine.data.tables import PARTS, build_table
+from engine.data.procedural.categories import TABLES
+from engine.data.procedural.shape import render_shape, scene_seed
+from engine.data.procedural.tables import PARTS, build_table
 from engine.errors import DataError
 
 SEEDS = range(48)

@@ -9,9 +9,9 @@ import pytest
 
 from engine.data.cameras import orbit_cameras, srn_intrinsics, training_cameras
 from engine.data.light import corner_normals
+from engine.data.procedural.shape import SPLITS, render_shape, scene_seed
+from engine.data.procedural.vehicles import PARTS, build_vehicle
 from engine.data.raster import rasterise, rasterise_depth
-from engine.data.shape import SPLITS, render_shape, scene_seed
-from engine.data.vehicles import PARTS, build_vehicle
 from engine.errors import DataError
 
 SEEDS = range(40)

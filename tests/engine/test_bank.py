@@ -2,7 +2,7 @@
 
 import torch
 
-from engine.methods.latents import LatentRecords
+from engine.methods.optimise import LatentRecords
 from engine.training.bank import SceneBank
 
 

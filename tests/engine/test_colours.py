@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from engine.errors import ImageError
-from engine.images import open_image
+from engine.vision.images import open_image
 from tests.engine.hostile_pictures import (
     curve,
     described,

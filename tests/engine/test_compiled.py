@@ -9,12 +9,12 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from engine.fields.radiance import densities
+from engine.kernels import compiled
 from engine.nets.norm import group_norm
-from engine.ops import compiled
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import psnr
-from engine.render import bake, render
+from engine.render.frames import bake, render
+from engine.render.radiance import densities
 from tests.engine.render_fields import soft_car
 
 CAMERA = orbit_camera(40.0, 20.0, 1.4, 48)
@@ -51,10 +51,10 @@ def refuse(*arguments, **options):
 @pytest.fixture
 def blocked_kernels(monkeypatch) -> pytest.MonkeyPatch:
     """Every way into a compiled kernel, blocked."""
-    monkeypatch.setattr("engine.ops.render_fast.trace", refuse)
-    monkeypatch.setattr("engine.ops.occupancy_fast.cell_density", refuse)
-    monkeypatch.setattr("engine.ops.radiance_fast.densities", refuse)
-    monkeypatch.setattr("engine.nets.norm_fast.normalise", refuse)
+    monkeypatch.setattr("engine.kernels.render_fast.trace", refuse)
+    monkeypatch.setattr("engine.kernels.occupancy_fast.cell_density", refuse)
+    monkeypatch.setattr("engine.kernels.radiance_fast.densities", refuse)
+    monkeypatch.setattr("engine.kernels.norm_fast.normalise", refuse)
     return monkeypatch
 
 
@@ -78,7 +78,7 @@ def test_a_field_baked_before_is_drawn_without_kernels_too(blocked_kernels):
     blocked_kernels.undo()
     baked = bake(soft_car())
     truth = render(baked, CAMERA)
-    blocked_kernels.setattr("engine.ops.render_fast.trace", refuse)
+    blocked_kernels.setattr("engine.kernels.render_fast.trace", refuse)
     with a_compiler_at_work():
         assert float(psnr(render(baked, CAMERA).rgb, truth.rgb)) > 45
 

@@ -11,7 +11,7 @@ from engine.diffusion.schedule import Schedule
 from engine.errors import ConfigError
 from engine.fields.triplane import DecoderConfig
 from engine.methods.base import FitOptions, RenoiseOptions
-from engine.methods.ssdnerf_model import SSDNeRFConfig
+from engine.methods.ssdnerf.model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 
 

@@ -6,17 +6,18 @@ from unittest import mock
 import pytest
 import torch
 
-from engine.checkpoint import EXTRAS, open_checkpoint
 from engine.data.pack import pack_scenes
-from engine.data.procedural import VEHICLES
+from engine.data.procedural.categories import VEHICLES
 from engine.events import finish
-from engine.fields import frames, radiance
+from engine.kernels import gpu_frames
 from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
 from engine.nets.norm import group_norm, group_norm_portable
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
-from engine.ops.march import MarchConfig
-from engine.render import TIERS, RenderOptions, bake, render, render_views
+from engine.render import radiance
+from engine.render.frames import TIERS, RenderOptions, bake, render, render_views
+from engine.render.march import MarchConfig
+from engine.store.checkpoint import EXTRAS, open_checkpoint
 from engine.training.graph import WARM_UP, GraphedTraining
 from engine.training.loop import TrainState, finished, iterate
 from engine.types import RayBatch
@@ -198,7 +199,7 @@ def test_a_picture_is_the_one_that_the_cpu_draws(direction, quality):
     seen = (expected.opacity > 0.9) & (found.opacity.cpu() > 0.9)
     assert (found.depth.cpu() - expected.depth)[seen].abs().mean() < 1e-3
     assert render(baked, camera, options, lambda: True) is None
-    with mock.patch.object(frames, "on_triton", return_value=False):
+    with mock.patch.object(gpu_frames, "on_triton", return_value=False):
         torch_path = render(bake(there), camera, options)
     assert float((found.rgb - torch_path.rgb).square().mean()) < 1e-4
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.decoding import Decoders
-from engine.decoding.limits import MOST_SCANS
 from engine.errors import DataError, ImageError
-from engine.images import open_image, open_texture
+from engine.vision.decoding import Decoders
+from engine.vision.decoding.limits import MOST_SCANS
+from engine.vision.images import open_image, open_texture
 from tests.engine.hostile_pictures import encoded, jpeg_of_scans, png_bomb
 from tests.waiting import until
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from app.examples import EXAMPLES
 from engine.errors import CutoutError
-from engine.images import cut_out, matte, open_image, open_mask
+from engine.vision.images import cut_out, matte, open_image, open_mask
 from tests.engine.hostile_pictures import encoded
 from tests.engine.test_images import one_sentence
 

@@ -15,7 +15,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.checkpoint import open_checkpoint, read_metrics
 from engine.errors import (
     CheckpointError,
     DataError,
@@ -25,6 +24,7 @@ from engine.errors import (
     plain,
     shown,
 )
+from engine.fields.scene import Scene
 from engine.files import (
     alone,
     append_line,
@@ -35,8 +35,8 @@ from engine.files import (
     save_pickle,
     write_json,
 )
-from engine.pickles import load_pickle
-from engine.scene import Scene
+from engine.store.checkpoint import open_checkpoint, read_metrics
+from engine.store.pickles import load_pickle
 from tests.full_disk import files_of_at_most
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from engine.data.pack import pack_scenes
-from engine.data.procedural import VEHICLES
+from engine.data.procedural.categories import VEHICLES
 from engine.events import finish
 from engine.noise import Noise
 from engine.training.graph import AHEAD, Draws, Tape

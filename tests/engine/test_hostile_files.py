@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from app import runs
-from engine.checkpoint import open_checkpoint, read_metrics
 from engine.config import from_json
-from engine.convert.official import load_official
 from engine.errors import CheckpointError, ConfigError, EngineError, SceneError, TimelineError
-from engine.explore.timeline import Timeline
+from engine.fields.scene import Scene
 from engine.methods import METHODS
 from engine.methods.base import SampleOptions
-from engine.methods.ssdnerf import SSDNeRF
-from engine.methods.ssdnerf_model import SSDNeRFConfig
-from engine.pickles import load_pickle
+from engine.methods.ssdnerf.method import SSDNeRF
+from engine.methods.ssdnerf.model import SSDNeRFConfig
 from engine.reading import open_tensors, parse_json, read_json
-from engine.scene import Scene
+from engine.store.checkpoint import open_checkpoint, read_metrics
+from engine.store.official import load_official
+from engine.store.pickles import load_pickle
+from engine.store.timeline import Timeline
 from tests.bench.hostile import files, mutations
 from tests.fixtures.saved.make import FOLDER, tiny_method
 
@@ -46,7 +46,7 @@ FUZZED = settings(
 def fewer_operations():
     """Tests check the types of every call, so that counting to the true bound takes long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.pickles.MOST_OPERATIONS", 30_000)
+        patch.setattr("engine.store.pickles.MOST_OPERATIONS", 30_000)
         yield
 
 
@@ -404,7 +404,7 @@ def test_a_header_is_not_read_beyond_its_bound(tmp_path):
 
 def test_the_tiny_method_of_the_fixtures_is_sound(tmp_path):
     """What the fixtures were made with still goes through every check."""
-    from engine.checkpoint import save_checkpoint
+    from engine.store.checkpoint import save_checkpoint
 
     folder = save_checkpoint(tmp_path / "tiny", tiny_method(), provenance={})
     assert open_checkpoint(folder).config == tiny_method().config

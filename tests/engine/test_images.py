@@ -17,11 +17,14 @@ from PIL import ExifTags, Image
 from app.examples import EXAMPLES
 from engine.data.posed import Posed, posed_views
 from engine.data.poses import read_intrinsics, read_pose
+from engine.data.procedural.shape import render_shape, scene_seed
+from engine.data.procedural.vehicles import build_vehicle
 from engine.data.reading import CameraReading
-from engine.data.shape import render_shape, scene_seed
-from engine.data.vehicles import build_vehicle
 from engine.errors import DataError, ImageError
-from engine.images import (
+from engine.ops.cameras import orbit, orbit_camera
+from engine.types import WORLD_PER_SRN
+from engine.vision.framing import extreme_points, generic_objects, outline, place, project_frames
+from engine.vision.images import (
     cut_out,
     frame_view,
     join_views,
@@ -31,9 +34,6 @@ from engine.images import (
     posed_view,
     prepare_view,
 )
-from engine.ops.cameras import orbit, orbit_camera
-from engine.ops.framing import extreme_points, generic_objects, outline, place, project_frames
-from engine.types import WORLD_PER_SRN
 
 PHOTO = EXAMPLES[0].path
 OBJECTS = generic_objects()

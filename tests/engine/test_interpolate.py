@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from engine.checkpoint import open_checkpoint
 from engine.config import to_json
 from engine.errors import ConfigError, SceneError
 from engine.events import finish
@@ -30,7 +29,8 @@ from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import psnr
-from engine.render import RenderOptions, bake, render
+from engine.render.frames import RenderOptions, bake, render
+from engine.store.checkpoint import open_checkpoint
 
 PAPER = SampleOptions(mode="paper", steps=4)
 A, B, C, D = Noise(0).normal((4, 2, 3, 5), "corners")

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from engine.checkpoint import open_checkpoint
 from engine.diffusion.invert import invert_ddim
 from engine.diffusion.sample import ddim, ddim_update, times
 from engine.diffusion.schedule import Schedule
@@ -14,6 +13,7 @@ from engine.events import finish
 from engine.methods.base import Invertible, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
+from engine.store.checkpoint import open_checkpoint
 
 SCHEDULE = Schedule()
 

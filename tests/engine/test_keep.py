@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch.nn.functional import max_pool2d
 
-from engine.checkpoint import open_checkpoint
 from engine.errors import ConfigError, EngineError, RegionError
 from engine.events import finish
 from engine.methods.base import KeepOptions, Regenerative, RenoiseOptions
-from engine.methods.ssdnerf_keep import held_texels, keep_cameras, kept_views, proposed_views
+from engine.methods.ssdnerf.complete import held_texels, keep_cameras, kept_views, proposed_views
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.metrics import psnr
-from engine.ops.region import Region
-from engine.render import bake, render_views
+from engine.render.frames import bake, render_views
+from engine.render.region import Region
+from engine.store.checkpoint import open_checkpoint
 from tests.engine.test_branching import goes_on_alike
 
 FRONT = torch.tensor([[-9.0, 0.0, -9.0], [9.0, 9.0, 9.0]])

@@ -8,8 +8,8 @@ from pathlib import Path
 import numba
 import pytest
 
-from engine.ops import kernel_cache
-from engine.ops.kernel_cache import drop_stale, find_place
+from engine.kernels import kernel_cache
+from engine.kernels.kernel_cache import drop_stale, find_place
 
 
 def test_compiled_kernels_go_when_a_source_changes_and_stay_otherwise(tmp_path):

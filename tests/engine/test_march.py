@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from engine.ops.cameras import orbit_camera
-from engine.ops.march import MarchConfig, cell_of, march
 from engine.ops.rays import camera_rays
+from engine.render.march import MarchConfig, cell_of, march
 
 BOX = torch.tensor([[-0.5, -1.0, -0.25], [0.5, 1.0, 0.75]])
 SHAPE = (5, 12, 7)

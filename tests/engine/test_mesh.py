@@ -9,7 +9,7 @@ import torch
 
 from engine.errors import ExportError
 from engine.events import finish
-from engine.mesh import FORMATS, Mesh, extract_mesh, framing_objects, load_mesh, save_mesh
+from engine.output.mesh import FORMATS, Mesh, extract_mesh, framing_objects, load_mesh, save_mesh
 
 
 class Balls:

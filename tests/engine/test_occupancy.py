@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from engine.ops.march import cell_of
-from engine.ops.occupancy import cell_points, occupied_cells, update_grid
+from engine.render.march import cell_of
+from engine.render.occupancy import cell_points, occupied_cells, update_grid
 
 BOX = torch.tensor([[-0.5, -1.0, -0.25], [0.5, 1.0, 0.75]])
 SHAPE = (3, 5, 4)

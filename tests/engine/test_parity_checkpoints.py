@@ -6,9 +6,15 @@ import pickle
 import pytest
 import torch
 
-from engine.checkpoint import open_checkpoint
-from engine.convert.morton import pack_bits, to_morton
-from engine.convert.official import (
+from engine.errors import CheckpointError, SceneError
+from engine.fields.triplane import DecoderConfig
+from engine.methods.ssdnerf.method import SSDNeRF
+from engine.methods.ssdnerf.model import SSDNeRFConfig
+from engine.nets.unet2d import UNetConfig
+from engine.ops.activations import TanhLatent
+from engine.store.checkpoint import open_checkpoint
+from engine.store.morton import pack_bits, to_morton
+from engine.store.official import (
     decoder_name,
     from_official,
     import_official,
@@ -20,13 +26,7 @@ from engine.convert.official import (
     to_official,
     unet_name,
 )
-from engine.convert.official_scenes import OfficialScene, load_scene, save_scene
-from engine.errors import CheckpointError, SceneError
-from engine.fields.triplane import DecoderConfig
-from engine.methods.ssdnerf import SSDNeRF
-from engine.methods.ssdnerf_model import SSDNeRFConfig
-from engine.nets.unet2d import UNetConfig
-from engine.ops.activations import TanhLatent
+from engine.store.official_scenes import OfficialScene, load_scene, save_scene
 from tests.engine.vectors import TINY, key_list
 
 PAPER = SSDNeRFConfig()

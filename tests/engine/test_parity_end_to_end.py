@@ -5,17 +5,17 @@ import dataclasses
 import pytest
 import torch
 
-from engine.convert.official import decoder_name, unet_name
 from engine.events import finish
-from engine.fields import radiance
 from engine.methods.base import FitOptions, SampleOptions
-from engine.methods.latents import LatentRecords
-from engine.methods.ssdnerf import TrainOptions
-from engine.methods.ssdnerf_fit import finetune
-from engine.ops.march import march
-from engine.ops.occupancy import occupied_cells
-from engine.ops.pixels import gather_rays
-from engine.ops.volume import composite
+from engine.methods.optimise import LatentRecords
+from engine.methods.ssdnerf.fit import finetune
+from engine.methods.ssdnerf.method import TrainOptions
+from engine.render import radiance
+from engine.render.march import march
+from engine.render.occupancy import occupied_cells
+from engine.render.pixels import gather_rays
+from engine.render.volume import composite
+from engine.store.official import decoder_name, unet_name
 from engine.types import Camera, SceneBatch
 from tests.engine.vectors import (
     TINY,

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from engine.convert.morton import (
+from engine.fields.triplane import UNIT_BOX
+from engine.ops.rays import intersect_box
+from engine.render.march import MarchConfig, march
+from engine.render.occupancy import occupied_cells
+from engine.render.volume import composite
+from engine.store.morton import (
     from_morton,
     morton_decode,
     morton_encode,
@@ -11,11 +16,6 @@ from engine.convert.morton import (
     to_morton,
     unpack_bits,
 )
-from engine.fields.triplane import UNIT_BOX
-from engine.ops.march import MarchConfig, march
-from engine.ops.occupancy import occupied_cells
-from engine.ops.rays import intersect_box
-from engine.ops.volume import composite
 from tests.engine.vectors import arrays, close, under
 
 BOX = torch.tensor(UNIT_BOX)

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from engine.convert.official import decoder_name, infer_config, unet_name
 from engine.diffusion.schedule import Schedule
-from engine.fields.merged import direction_terms, merged_heads, merged_planes
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder
+from engine.kernels.merged import direction_terms, merged_heads, merged_planes
+from engine.kernels.radiance_fast import Lattice, render_rays
 from engine.nets.unet2d import UNet2D, UNetConfig
 from engine.ops.activations import NormalizedTanhLatent, TanhLatent
 from engine.ops.harmonics import spherical_harmonics
-from engine.ops.radiance_fast import Lattice, render_rays
+from engine.store.official import decoder_name, infer_config, unet_name
 from tests.engine.vectors import arrays, close, settings, under
 
 

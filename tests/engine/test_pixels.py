@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from engine.ops import pixels as picked
 from engine.ops.cameras import orbit_camera
+from engine.render import pixels as picked
 from engine.types import SceneBatch
 
 

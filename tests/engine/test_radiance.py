@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.fields import radiance
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder
 from engine.ops.cameras import orbit_camera
-from engine.ops.march import MarchConfig
 from engine.ops.rays import camera_rays
+from engine.render import radiance
+from engine.render.march import MarchConfig
 from engine.types import RayBatch
 
 BOX = ((-0.5, -0.95, -0.49), (0.5, 0.95, 0.49))

@@ -8,8 +8,8 @@ import torch
 from engine.fields.triplane import UNIT_BOX
 from engine.ops.cameras import orbit_camera
 from engine.ops.planes import PLANE_AXES
-from engine.ops.region import Region, surface_points, texel_shares
-from engine.render import EMPTY_DEPTH, RenderOptions, bake, render
+from engine.render.frames import EMPTY_DEPTH, RenderOptions, bake, render
+from engine.render.region import Region, surface_points, texel_shares
 from tests.engine.render_fields import constant_box, soft_car
 
 AABB = torch.tensor([[-0.5, -1.0, -0.4], [0.5, 0.8, 0.6]])

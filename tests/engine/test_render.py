@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from engine.kernels.occupancy_fast import extent, leap_grid
+from engine.kernels.trace_fast import trace_tiles
 from engine.ops.cameras import orbit_camera
-from engine.ops.occupancy_fast import extent, leap_grid
-from engine.ops.trace_fast import trace_tiles
-from engine.render import (
+from engine.render.frames import (
     EMPTY_DEPTH,
     GRID,
     TIERS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.render import TimeModel
+from engine.render.frames import TimeModel
 
 
 def test_a_line_is_recovered_from_its_frames():

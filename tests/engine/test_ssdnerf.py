@@ -9,14 +9,14 @@ from engine.errors import EngineError, UnsupportedTaskError
 from engine.events import finish
 from engine.fields.triplane import DecoderConfig
 from engine.methods.base import FitOptions, Method, RenoiseOptions, SampleOptions
-from engine.methods.latents import LatentRecords
-from engine.methods.ssdnerf import SSDNeRF, TrainOptions, scheduled
-from engine.methods.ssdnerf_model import SSDNeRFConfig
+from engine.methods.optimise import LatentRecords
+from engine.methods.ssdnerf.method import SSDNeRF, TrainOptions, scheduled
+from engine.methods.ssdnerf.model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.losses import total_variation
-from engine.ops.march import MarchConfig
+from engine.render.march import MarchConfig
 from engine.types import Camera, SceneBatch, Views
 from tests.engine.vectors import FileNoise
 

@@ -17,12 +17,12 @@ from engine.diffusion.schedule import Schedule
 from engine.errors import TimelineError
 from engine.events import Step, finish
 from engine.explore.curves import changes, curves, log_snr, measure, solid_diagonal, to_csv
-from engine.explore.timeline import Timeline, of_scene, on_cpu, own, result_step, step_bytes
 from engine.methods.base import RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
-from engine.render import bake, render_views
+from engine.render.frames import bake, render_views
+from engine.store.timeline import Timeline, of_scene, on_cpu, own, result_step, step_bytes
 from engine.types import Views
 from tests.engine.test_branching import same, steps_of
 

@@ -12,7 +12,7 @@ from engine.methods.base import SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
-from engine.render import render_views
+from engine.render.frames import render_views
 from engine.types import Views
 
 

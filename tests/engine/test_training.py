@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
 from engine.data.pack import pack_scenes
-from engine.data.procedural import CHAIRS, VEHICLES
+from engine.data.procedural.categories import CHAIRS, VEHICLES
 from engine.errors import CheckpointError, EngineError, WriteError
 from engine.events import finish
 from engine.methods.base import SampleOptions
 from engine.noise import Noise
+from engine.store.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
 from engine.training.ema import ema_decay, update_ema
 from engine.training.keeping import load_state, read_log, trim_log
 from engine.training.loop import (
@@ -420,7 +420,7 @@ def test_warm_start_keeps_weights_and_fits_latents_anew_from_the_mean(data, tmp_
 
 
 def test_large_checkpoints_are_sharded_at_16_mib(tmp_path, monkeypatch, data):
-    monkeypatch.setattr("engine.checkpoint.SHARD_BYTES", 2**18)
+    monkeypatch.setattr("engine.store.checkpoint.SHARD_BYTES", 2**18)
     state = TrainState.fresh(SMOKE, len(data))
     iterate(state, data)
     method = finished(state)

@@ -12,11 +12,9 @@ from PIL import Image
 
 from engine.errors import ExportError, WriteError
 from engine.events import finish
-from engine.ffmpeg import whole
 from engine.ops.cameras import orbit_camera, pose_angles
-from engine.render import EMPTY_DEPTH, RenderOutput, bake, render
-from engine.types import Camera
-from engine.video import (
+from engine.output.ffmpeg import whole
+from engine.output.video import (
     contact_sheet,
     film,
     frame_renderer,
@@ -25,6 +23,8 @@ from engine.video import (
     scene_sheet,
     turntable,
 )
+from engine.render.frames import EMPTY_DEPTH, RenderOutput, bake, render
+from engine.types import Camera
 from tests.full_disk import files_of_at_most
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from engine.ops.march import Samples
-from engine.ops.volume import composite
+from engine.render.march import Samples
+from engine.render.volume import composite
 
 
 def samples_of(dt: list[list[float]], start: float = 1.0, dtype=torch.float32) -> Samples:

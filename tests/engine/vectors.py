@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.convert.morton import from_morton, unpack_bits
-from engine.convert.official import import_official
-from engine.methods.ssdnerf import SSDNeRF
-from engine.methods.ssdnerf_model import SSDNeRFConfig
+from engine.methods.ssdnerf.method import SSDNeRF
+from engine.methods.ssdnerf.model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
 from engine.noise import Noise
-from engine.ops.march import MarchConfig
+from engine.render.march import MarchConfig
+from engine.store.morton import from_morton, unpack_bits
+from engine.store.official import import_official
 from engine.types import Camera, SceneBatch
 
 FOLDER = Path(__file__).resolve().parent.parent / "fixtures" / "vectors"

@@ -8,27 +8,28 @@ import numpy as np
 import pytest
 import torch
 
-from engine.data.procedural import CHAIRS, VEHICLES
+from app.report.page import write_page
+from engine.data.procedural.categories import CHAIRS, VEHICLES
 from engine.errors import ConfigError
+from engine.evaluation import board as board_module
+from engine.evaluation import entries as entries_module
+from engine.evaluation import kept as kept_module
+from engine.evaluation import measure as measure_module
+from engine.evaluation import samples as samples_module
+from engine.evaluation.baselines import TrainingScenes
+from engine.evaluation.board import Instruments, Players, scoreboard
+from engine.evaluation.entries import Contender, Nearest, fitting_entries
+from engine.evaluation.kept import Ranks
+from engine.evaluation.measure import Task, measure
+from engine.evaluation.protocol import SHAPED_SCENES, SHOWN_PLACES, BoardOptions, given_views
+from engine.evaluation.rows import BASELINES, planned
+from engine.evaluation.scenes import Answer, TestScene
 from engine.events import finish
 from engine.methods.base import FitOptions
-from engine.methods.ssdnerf_model import SSDNeRFConfig
+from engine.methods.ssdnerf.model import SSDNeRFConfig
 from engine.methods.toy import ToyMethod, toy_car
 from engine.noise import Noise
-from engine.render import RenderOptions, render_views
-from engine.scoreboard import board as board_module
-from engine.scoreboard import entries as entries_module
-from engine.scoreboard import kept as kept_module
-from engine.scoreboard import measure as measure_module
-from engine.scoreboard import samples as samples_module
-from engine.scoreboard.board import Instruments, Players, scoreboard
-from engine.scoreboard.entries import Contender, Nearest, fitting_entries
-from engine.scoreboard.kept import Ranks
-from engine.scoreboard.measure import Task, measure
-from engine.scoreboard.protocol import SHAPED_SCENES, SHOWN_PLACES, BoardOptions, given_views
-from engine.scoreboard.rows import BASELINES, planned
-from engine.scoreboard.scenes import Answer, TestScene
-from engine.training.baselines import TrainingScenes
+from engine.render.frames import RenderOptions, render_views
 
 SIZE = 16
 FEW_SCENES = BoardOptions(
@@ -191,7 +192,7 @@ def test_the_board_holds_every_part_with_intervals(tmp_path):
     small, method = CountingMethod(), CountingMethod()
     results = run(tmp_path, method=method, one_stage=small, two_stage=CountingMethod())
     assert json.loads((tmp_path / "scoreboard.json").read_text()) == results
-    assert (tmp_path / "scoreboard.html").stat().st_size > 1000
+    assert write_page(tmp_path, results).stat().st_size > 1000
     assert list(results["baselines"]) == list(BASELINES)
     rows = [
         *results["ours"].values(),

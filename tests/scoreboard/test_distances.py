@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from engine.errors import DataError
-from engine.scoreboard.distances import frechet, kernel
+from engine.evaluation.distances import frechet, kernel
 
 
 def exactly(mean, covariance, count, seed=0):

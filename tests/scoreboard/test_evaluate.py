@@ -7,23 +7,16 @@ import shutil
 import pytest
 import torch
 
-from engine.checkpoint import digest, fingerprint, known_rate, open_checkpoint
 from engine.data.cameras import spiral_cameras, srn_intrinsics
-from engine.data.procedural import VEHICLES, Category
+from engine.data.procedural.categories import VEHICLES, Category
+from engine.data.procedural.shape import render_shape, scene_seed
+from engine.data.procedural.vehicles import build_vehicle
 from engine.data.raster import composite_white
-from engine.data.shape import render_shape, scene_seed
-from engine.data.vehicles import build_vehicle
 from engine.errors import DataError
-from engine.events import finish
-from engine.methods.base import FitOptions, TrainingData
-from engine.methods.ssdnerf_model import SSDNeRFConfig
-from engine.methods.toy import ToyMethod, toy_car
-from engine.noise import Noise
-from engine.render import RenderOptions, render_views
-from engine.scoreboard.evaluate import EvaluateOptions, _known, data_spread, evaluate
-from engine.training import baselines
-from engine.training.baselines import NO_PRIOR, TrainingScenes, category_of, choose_rate
-from engine.training.tune import (
+from engine.evaluation import baselines
+from engine.evaluation.baselines import NO_PRIOR, TrainingScenes, category_of, choose_rate
+from engine.evaluation.evaluate import EvaluateOptions, _known, data_spread, evaluate
+from engine.evaluation.tune import (
     Tuning,
     add_metrics,
     batch_of,
@@ -33,6 +26,13 @@ from engine.training.tune import (
     tune_sampling,
     with_option,
 )
+from engine.events import finish
+from engine.methods.base import FitOptions, TrainingData
+from engine.methods.ssdnerf.model import SSDNeRFConfig
+from engine.methods.toy import ToyMethod, toy_car
+from engine.noise import Noise
+from engine.render.frames import RenderOptions, render_views
+from engine.store.checkpoint import digest, fingerprint, known_rate, open_checkpoint
 from engine.types import Camera, Views
 
 SIZE = 32

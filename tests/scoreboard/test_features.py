@@ -8,25 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine.checkpoint import list_checkpoints
-from engine.data.procedural import CATEGORIES
-from engine.data.shape import scene_seed
+from engine.data.procedural.categories import CATEGORIES
+from engine.data.procedural.shape import scene_seed
 from engine.errors import CheckpointError
+from engine.evaluation.distances import frechet, kernel
+from engine.evaluation.features import FOLDER, FeatureNet, features, load_features, save_features
+from engine.evaluation.features_training import FeatureRecipe, blurred, corrupted, train_features
 from engine.events import finish
-from engine.scoreboard.distances import frechet, kernel
-from engine.scoreboard.features import (
-    FOLDER,
-    FeatureNet,
-    features,
-    load_features,
-    save_features,
-)
-from engine.scoreboard.features_training import (
-    FeatureRecipe,
-    blurred,
-    corrupted,
-    train_features,
-)
+from engine.store.checkpoint import list_checkpoints
 from train.features import main
 
 SCENES, VIEWS = 40, 3
@@ -103,7 +92,7 @@ def test_features_do_not_depend_on_the_batch(net, pictures, monkeypatch):
     images = pictures["vehicles"][:7]
     whole = features(net, images)
     assert whole.dtype == np.float64
-    monkeypatch.setattr("engine.scoreboard.features.BATCH", 3)
+    monkeypatch.setattr("engine.evaluation.features.BATCH", 3)
     np.testing.assert_allclose(features(net, images), whole, atol=1e-4)
 
 
@@ -164,7 +153,9 @@ def test_a_missing_or_damaged_network_says_what_to_do(tmp_path):
 
 
 def test_the_command_writes_a_network_and_says_how_good_it_is(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("engine.data.procedural.CATEGORIES", {"vehicles": CATEGORIES["vehicles"]})
+    monkeypatch.setattr(
+        "engine.data.procedural.categories.CATEGORIES", {"vehicles": CATEGORIES["vehicles"]}
+    )
     words = ["--scenes", "2", "--iterations", "2", "--threads", "1", "--out", str(tmp_path)]
     assert main(words) == 0
     assert "kind_accuracy" in capsys.readouterr().err

@@ -9,11 +9,11 @@ import trimesh
 
 from engine.data.cameras import orbit_cameras
 from engine.data.light import corner_normals
-from engine.data.shape import Shape
-from engine.data.vehicles import build_vehicle
+from engine.data.procedural.shape import Shape
+from engine.data.procedural.vehicles import build_vehicle
 from engine.errors import DataError, ExportError
-from engine.scoreboard import geometry
-from engine.scoreboard.geometry import (
+from engine.evaluation import geometry
+from engine.evaluation.geometry import (
     _solid,
     chamfer,
     cloud_distance,

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from engine.errors import ConfigError, DataError
+from engine.evaluation import kept as module
+from engine.evaluation.kept import Ranks, kept
 from engine.events import finish
-from engine.scoreboard import kept as module
-from engine.scoreboard.kept import Ranks, kept
 
 
 class Computed:

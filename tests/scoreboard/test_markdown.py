@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.scoreboard.markdown import markdown, table
-from engine.scoreboard.protocol import PUBLISHED
+from app.report.markdown import markdown, table
+from engine.evaluation.protocol import PUBLISHED
 
 
 def interval(mean, half=0.0):

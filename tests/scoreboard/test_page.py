@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.report import page
+from app.report.charts import Difference, Series, axis, curve_chart, difference_chart
+from app.report.gallery import read_gallery
+from app.report.page import write_page
 from engine.errors import DataError
-from engine.scoreboard import page
-from engine.scoreboard.charts import Difference, Series, axis, curve_chart, difference_chart
-from engine.scoreboard.gallery import read_gallery
-from engine.scoreboard.intervals import Interval
-from engine.scoreboard.page import write_page
-from engine.scoreboard.protocol import PUBLISHED
+from engine.evaluation.intervals import Interval
+from engine.evaluation.protocol import PUBLISHED
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

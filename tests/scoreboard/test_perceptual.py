@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from engine.errors import DataError
-from engine.scoreboard import perceptual
-from engine.scoreboard.perceptual import inception_metric, lpips_metric
+from engine.evaluation import perceptual
+from engine.evaluation.perceptual import inception_metric, lpips_metric
 
 
 class Backbone(nn.Module):

@@ -6,11 +6,11 @@ import pytest
 from scipy import stats
 
 from engine.errors import ConfigError
+from engine.evaluation.intervals import Interval, interval, paired
+from engine.evaluation.protocol import FEW, MANY, PLACES, BoardOptions, given_views, published
 from engine.methods.base import GROWTH, FitOptions, fit_options_for, for_views
-from engine.methods.ssdnerf import PAPER_FIT
+from engine.methods.ssdnerf.method import PAPER_FIT
 from engine.methods.toy import ToyMethod
-from engine.scoreboard.intervals import Interval, interval, paired
-from engine.scoreboard.protocol import FEW, MANY, PLACES, BoardOptions, given_views, published
 
 
 def test_the_given_views_are_the_papers():

@@ -6,9 +6,9 @@ import json
 import pytest
 import torch
 
-from engine.checkpoint import open_checkpoint, save_checkpoint
 from engine.errors import CheckpointError
-from engine.methods.ssdnerf import SSDNeRF
+from engine.methods.ssdnerf.method import SSDNeRF
+from engine.store.checkpoint import open_checkpoint, save_checkpoint
 from train.blend import blend, main
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.checkpoint import open_checkpoint
-from engine.data.procedural import VEHICLES
+from engine.data.procedural.categories import VEHICLES
+from engine.store.checkpoint import open_checkpoint
 from train.card import draw_samples, main, occupied, trained_scenes, true_looks
 
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine.checkpoint import open_checkpoint
-from engine.data.procedural import VEHICLES
+from engine.data.procedural.categories import VEHICLES
 from engine.data.write import write_scenes
 from engine.events import finish
 from engine.files import alone
+from engine.store.checkpoint import open_checkpoint
 from tests.bench.hostile import kills
 from tests.signals import ignore_interrupts
 from train.__main__ import Interrupt, main

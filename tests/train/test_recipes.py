@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.data.procedural import CATEGORIES, find_category
-from engine.data.shape import scene_seed
+from engine.data.procedural.categories import CATEGORIES, find_category
+from engine.data.procedural.shape import scene_seed
 from engine.types import WORLD_PER_SRN
 from train.recipes import RECIPES
 

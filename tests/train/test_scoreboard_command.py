@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from engine.checkpoint import open_checkpoint, read_metrics
+from app.commands.evaluate import Scoreboard
 from engine.errors import ConfigError
+from engine.evaluation import kept
+from engine.evaluation.kept import Ranks
+from engine.evaluation.protocol import BoardOptions
 from engine.events import finish
-from engine.scoreboard import kept
-from engine.scoreboard.kept import Ranks
-from engine.scoreboard.protocol import BoardOptions
+from engine.store.checkpoint import open_checkpoint, read_metrics
 from train.recipes import RECIPES
-from train.scoreboard import Scoreboard
 
 TINY = dataclasses.replace(
     RECIPES["smoke"], iterations=2, scenes=4, views=4, size=32, log_every=1, tune_scenes=1
@@ -33,7 +33,7 @@ def command(tmp_path, monkeypatch):
 
 
 def settled(folder):
-    from engine.training.tune import add_metrics
+    from engine.evaluation.tune import add_metrics
 
     add_metrics(folder, settled=True)
     yield from ()

@@ -7,8 +7,8 @@ decoder that gives the planes their meaning comes along. From scratch, chairs ha
 
 import dataclasses
 
-from engine.data import procedural
-from engine.data.procedural import Category
+from engine.data.procedural import categories
+from engine.data.procedural.categories import Category
 from engine.training.loop import Recipe
 from train.recipes.vehicles import VEHICLES
 
@@ -46,8 +46,8 @@ def furniture(category: Category, rays: int, iterations: int) -> Recipe:
     )
 
 
-CHAIRS = furniture(procedural.CHAIRS, rays=2048, iterations=18_000)
+CHAIRS = furniture(categories.CHAIRS, rays=2048, iterations=18_000)
 """From SRN's distance of 2.0 an object fills a quarter of the picture: twice the rays."""
 
-TABLES = furniture(procedural.TABLES, rays=1024, iterations=15_000)
+TABLES = furniture(categories.TABLES, rays=1024, iterations=15_000)
 """An hour of one core."""

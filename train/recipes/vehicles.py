@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from engine.data import procedural
+from engine.data.procedural import categories
 from engine.fields.triplane import DecoderConfig
-from engine.methods.ssdnerf import TrainOptions
-from engine.methods.ssdnerf_model import SSDNeRFConfig
+from engine.methods.ssdnerf.method import TrainOptions
+from engine.methods.ssdnerf.model import SSDNeRFConfig
 from engine.nets.unet2d import UNetConfig
-from engine.ops.march import MarchConfig
+from engine.render.march import MarchConfig
 from engine.training.loop import Recipe
 
 VEHICLES = Recipe(
@@ -16,7 +16,7 @@ VEHICLES = Recipe(
         rows=40,
         cols=40,
         decoder=DecoderConfig(
-            base_widths=(32,), direction="none", density_bias=1.0, aabb=procedural.VEHICLES.box
+            base_widths=(32,), direction="none", density_bias=1.0, aabb=categories.VEHICLES.box
         ),
         unet=UNetConfig(base=32, multipliers=(1, 2, 4), blocks=1, attention_factors=(4,), groups=8),
         march=MarchConfig(max_steps=128),
@@ -105,7 +105,7 @@ SMOKE = Recipe(
             base_widths=(24,),
             direction="none",
             density_bias=1.0,
-            aabb=procedural.VEHICLES.box,
+            aabb=categories.VEHICLES.box,
         ),
         unet=UNetConfig(
             channels=12, base=16, multipliers=(1, 2), blocks=1, attention_factors=(2,), groups=4

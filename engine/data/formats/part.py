@@ -9,8 +9,8 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from engine import srgb
 from engine.errors import DataError
+from engine.ops import srgb
 
 MOST_FACES = 4_000_000
 """Triangles that a mesh may have, instances and all."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from engine.errors import DataError, ImageError
-from engine.images import open_texture
+from engine.vision.images import open_texture
 
 MOST_PIXELS = 96 * 2**20
 """Pixels of all textures of a mesh together."""

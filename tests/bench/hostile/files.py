@@ -26,10 +26,10 @@ PATIENCE_S = 30.0
 def originals(folder: Path) -> Path:
     """Valid files of every kind, small, in a folder of this name."""
     from app import runs
-    from engine.checkpoint import save_checkpoint
-    from engine.convert.official import save_official
-    from engine.convert.official_scenes import OfficialScene, save_scene
     from engine.files import write_json
+    from engine.store.checkpoint import save_checkpoint
+    from engine.store.official import save_official
+    from engine.store.official_scenes import OfficialScene, save_scene
     from tests.fixtures.saved.make import reconstruction, tiny_method
 
     method = tiny_method()
@@ -50,7 +50,7 @@ def official_method() -> Any:
     """A method of untrained networks with the groups that official files have."""
     import dataclasses
 
-    from engine.methods.ssdnerf import SSDNeRF
+    from engine.methods.ssdnerf.method import SSDNeRF
     from tests.fixtures.saved.make import tiny_method
 
     config = tiny_method().config
@@ -132,7 +132,7 @@ def _page(path: Path) -> None:
     from app import cards, runs
     from engine.explore.curves import curves
     from engine.ops.cameras import orbit_camera
-    from engine.render import render_views
+    from engine.render.frames import render_views
 
     timeline, note = runs.load(path)
     record = runs.opened(timeline, note, None, "cpu")
@@ -145,14 +145,14 @@ def _page(path: Path) -> None:
 
 
 def _scene(path: Path) -> None:
-    from engine.scene import Scene
+    from engine.fields.scene import Scene
 
     Scene.load(path)
     _page(path)
 
 
 def _checkpoint(folder: Path) -> None:
-    from engine.checkpoint import known_rate, open_checkpoint, read_metrics
+    from engine.store.checkpoint import known_rate, open_checkpoint, read_metrics
 
     method = open_checkpoint(folder)
     read_metrics(folder)
@@ -160,14 +160,14 @@ def _checkpoint(folder: Path) -> None:
 
 
 def _official_scene(path: Path) -> None:
-    from engine.convert.official_scenes import load_scene
     from engine.ops.activations import TanhLatent
+    from engine.store.official_scenes import load_scene
 
     load_scene(path, TanhLatent())
 
 
 def _official(path: Path) -> None:
-    from engine.checkpoint import open_checkpoint
+    from engine.store.checkpoint import open_checkpoint
 
     open_checkpoint(path)
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from engine.decoding.pool import decoders
 from engine.errors import EngineError
-from engine.images import open_image, prepare_view
-from engine.ops.framing import generic_objects
+from engine.vision.decoding.pool import decoders
+from engine.vision.framing import generic_objects
+from engine.vision.images import open_image, prepare_view
 from tests.bench.hostile.outcome import Outcome
 from tests.engine.hostile_pictures import encoded, jpeg_of_scans, png_bomb, png_chunk, with_chunks
 

@@ -1,0 +1,1 @@
+"""Objects built from seeds: vehicles, chairs and tables."""

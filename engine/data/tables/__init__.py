@@ -1,4 +1,0 @@
-"""Procedural tables: a scene is a pure function of its seed."""
-
-from engine.data.tables.labels import PARTS as PARTS
-from engine.data.tables.table import build_table as build_table

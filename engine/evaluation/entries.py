@@ -1,0 +1,229 @@
+"""Who takes part: our settings, the paper's, baselines, and the paper's ablation.
+
+An entry answers a scene, of which it is given some views; its `settings` are all that the answer depends on beside
+the scene. What several entries or scenes share (training scenes, their mean pictures, learning rates) is made once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from engine.config import to_json
+from engine.evaluation.baselines import TrainingScenes, no_prior_options
+from engine.evaluation.protocol import BoardOptions
+from engine.evaluation.scenes import Answer, Scene, TestScene, look
+from engine.events import Run, Step, finish
+from engine.methods.base import FitOptions, Method, fit_options_for
+from engine.noise import Noise
+from engine.render.frames import Quality
+from engine.store.checkpoint import digest, fingerprint, model_key
+
+
+@runtime_checkable
+class Entry(Protocol):
+    """One row of the scoreboard."""
+
+    name: str
+    """Key in files."""
+    title: str
+    """Name for people."""
+
+    def settings(self, num_views: int) -> dict[str, Any]:
+        """Everything the answer depends on beside the scene; plain JSON values."""
+        ...
+
+    def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
+        """The scene as it looks from everywhere, made of its pictures from some places."""
+        ...
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A method with the digest of its weights, and the key of how they are used."""
+
+    method: Method
+    weights: str
+    model: str
+
+    @classmethod
+    def of(cls, method: Method) -> Contender:
+        """A method that takes part."""
+        return cls(method, fingerprint(method), model_key(method))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A method that fits the given views."""
+
+    name: str
+    title: str
+    contender: Contender
+    options: Callable[[int], FitOptions]
+    """Settings for a number of views."""
+    seed: int
+    quality: Quality
+
+    def settings(self, num_views: int) -> dict[str, Any]:
+        """Weights and test-time settings."""
+        return {
+            "weights": self.contender.weights,
+            "model": self.contender.model,
+            "fit": to_json(self.options(num_views)),
+            "seed": self.seed,
+            "quality": self.quality,
+        }
+
+    def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
+        """Reconstruct and draw."""
+        method, begun = self.contender.method, time.process_time()
+        run = method.reconstruct(scene.given(places), self.options(len(places)), Noise(self.seed))
+        latent = finish(run)[0]
+        seconds = time.process_time() - begun
+        field = method.scene(latent).field
+        return Answer(look(field, scene, self.quality), field, seconds)
+
+
+class MeanCode:
+    """The mean of the training latents, whatever the views."""
+
+    name, title = "mean_code", "mean code"
+
+    def __init__(self, contender: Contender, quality: Quality):
+        self.contender, self.quality = contender, quality
+        self._seen: tuple[str, Tensor] | None = None
+
+    def settings(self, num_views: int) -> dict[str, Any]:
+        """The weights."""
+        contender = self.contender
+        return {"weights": contender.weights, "model": contender.model, "quality": self.quality}
+
+    def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
+        """The same pictures from the same places."""
+        method = self.contender.method
+        field = method.scene(method.mean_latent).field
+        camera = scene.views.camera
+        places_seen = digest(camera.c2w, camera.intrinsics)
+        if self._seen is None or self._seen[0] != places_seen:
+            self._seen = places_seen, look(field, scene, self.quality)
+        return Answer(self._seen[1], field, 0.0)
+
+
+class MeanImage:
+    """The mean picture of the training scenes from the same place."""
+
+    name, title = "mean_image", "mean training image"
+
+    def __init__(self, data: str, images: UInt8[Tensor, "places height width 3"]):
+        self.data, self._images = data, images
+
+    def settings(self, num_views: int) -> dict[str, Any]:
+        """The training scenes."""
+        return {"data": self.data}
+
+    def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
+        """Always the same pictures."""
+        return Answer(self._images.float() / 255, None, 0.0)
+
+
+class Nearest:
+    """The training scene whose pictures differ least from the given ones."""
+
+    name, title = "nearest_training_scene", "nearest training scene"
+
+    def __init__(self, training: TrainingScenes, data: str):
+        self.training, self.data = training, data
+
+    def settings(self, num_views: int) -> dict[str, Any]:
+        """The training scenes."""
+        return {"data": self.data}
+
+    def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
+        """Find and draw it."""
+        begun = time.process_time()
+        index = self.training.nearest(scene.given(places))
+        seconds = time.process_time() - begun
+        images = self.training.draw(index, scene.views.camera)
+        return Answer(images, self.training.shape(index), seconds)
+
+
+def fitting_entries(
+    contender: Contender, options: BoardOptions, rates: dict[int, float]
+) -> list[Entry]:
+    """Everything that a prior's own weights can do, ours first.
+
+    Args:
+        contender: The prior.
+        options: Mode, seed and quality.
+        rates: Learning rate of the fit without prior for every number of views.
+    """
+    method = contender.method
+
+    def ours(count: int) -> FitOptions:
+        return fit_options_for(method, options.mode, count)
+
+    def paper(count: int) -> FitOptions:
+        return fit_options_for(method, "paper", count)
+
+    def alone(count: int) -> FitOptions:
+        return no_prior_options(method, rates[count], count)
+
+    def without(base: Callable[[int], FitOptions], **parts: Any) -> Callable[[int], FitOptions]:
+        return lambda count: replace(base(count), **parts)
+
+    kinds: tuple[tuple[str, str, Callable[[int], FitOptions]], ...] = (
+        ("ours", f"SSDNeRF, mode {options.mode}", ours),
+        ("paper", "SSDNeRF, mode paper", paper),
+        (
+            "rendering_only",
+            "finetuned by rendering only",
+            without(ours, prior_weight=0.0, finetune_mix=0.0),
+        ),
+        ("guidance_only", "not finetuned", without(ours, finetune_steps=0)),
+        ("no_prior", "fit without prior", alone),
+        ("A2", "finetuned by rendering only", without(paper, prior_weight=0.0)),
+        ("A3", "not finetuned", without(paper, finetune_steps=0)),
+    )
+    return [
+        Fit(name, title, contender, settings, options.seed, options.quality)
+        for name, title, settings in kinds
+    ]
+
+
+def equal_entries(
+    one_stage: Contender, two_stage: Contender, options: BoardOptions
+) -> tuple[Fit, Fit]:
+    """The paper's procedure on two priors that took equal compute."""
+    pairs = (("A0_equal", "one stage", one_stage), ("A1_equal", "two stages", two_stage))
+
+    def paper(contender: Contender) -> Callable[[int], FitOptions]:
+        return lambda count: fit_options_for(contender.method, "paper", count)
+
+    first, second = (
+        Fit(
+            name,
+            f"{title}, equal compute",
+            contender,
+            paper(contender),
+            options.seed,
+            options.quality,
+        )
+        for name, title, contender in pairs
+    )
+    return first, second
+
+
+def mean_pictures(training: TrainingScenes, size: int) -> Run[UInt8[Tensor, "places h w 3"]]:
+    """Mean picture of the training scenes from every place on the test path."""
+    camera = TestScene(training.category, 0, size).views.camera
+    total = torch.zeros(len(camera), size, size, 3)
+    for index in range(len(training)):
+        total += training.draw(index, camera)
+        yield Step(stage="mean training image", index=index + 1, total=len(training))
+    return (total / len(training) * 255).round().to(torch.uint8)

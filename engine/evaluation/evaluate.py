@@ -1,0 +1,282 @@
+"""Held-out reconstruction of a folder: some views of a scene in, all others compared with the truth.
+
+Protocol (spec section 5.5): renders at the data's size, clamped, rounded to 8-bit levels, PSNR and SSIM of each
+picture averaged over the scene's pictures, then over scenes. Results are kept in the output file scene by scene, so
+that an interrupted evaluation goes on where it stopped; what has changed since (settings, weights, a scene's pictures,
+poses or intrinsics) is said and measured anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.config import from_json, to_json
+from engine.data.base import SceneDataset
+from engine.errors import ConfigError, DataError, plain
+from engine.evaluation.baselines import TrainingScenes, category_of, choose_rate, no_prior_options
+from engine.evaluation.entries import Contender, Entry, Fit, MeanCode, Nearest
+from engine.evaluation.intervals import DIGITS
+from engine.evaluation.measure import compare
+from engine.evaluation.scenes import Scene
+from engine.events import Run, Step
+from engine.files import MEGABYTE, write_json
+from engine.methods.base import FitOptions, Method, Mode, fit_options_for
+from engine.ops.metrics import mean_pairwise_psnr
+from engine.reading import read_json
+from engine.render.frames import Quality
+from engine.store.checkpoint import fingerprint, model_key
+from engine.types import Views
+
+log = logging.getLogger(__name__)
+
+PROTOCOL = 2
+"""Raised whenever what is measured changes; results of another number are measured anew."""
+BASELINES = ("nearest_training_scene", "mean_code", "no_prior")
+MOST_BYTES = 64 * MEGABYTE
+SPREAD_SCENES = 50
+"""Scenes whose mean pairwise PSNR is the data set's spread."""
+SPREAD_VIEW = 64
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What to evaluate."""
+
+    views: tuple[int, ...] = (64,)
+    """Views of each scene that are given; all others are compared."""
+    limit: int | None = None
+    """How many scenes, from the first; None takes all."""
+    mode: Mode = "ours"
+    """Which of the method's tuned settings reconstructs."""
+    baselines: bool = False
+    """Whether the yardsticks are measured too."""
+    rate: float | None = None
+    """Learning rate of the fit without prior; None chooses it on validation scenes."""
+    seed: int = 0
+    """Randomness of the fits."""
+    quality: Quality = "high"
+    """How the results are rendered."""
+
+
+def evaluate(
+    method: Method,
+    dataset: SceneDataset,
+    out: Path | str,
+    options: EvaluateOptions = EvaluateOptions(),
+) -> Run[dict[str, Any]]:
+    """Reconstruct scenes from some of their views and compare all others.
+
+    Args:
+        method: What reconstructs.
+        dataset: Scenes with posed pictures.
+        out: JSON file of the results; one that an interrupted evaluation of the same settings left is continued.
+        options: What to evaluate.
+
+    Returns:
+        `psnr`, `ssim`, `scenes`, `views`, `per_scene`, `settings`, `spread` and, where asked for, `baselines`.
+
+    Raises:
+        DataError: If the data lack the views, or `out` holds something else.
+    """
+    out = Path(out)
+    ids = dataset.ids[: options.limit]
+    if not ids:
+        raise DataError("Found no scene to evaluate, expected at least one; raise --limit.")
+    training = TrainingScenes(category_of(method)) if options.baselines else None
+    settings = _settings(method, options, training)
+    known = _known(out, settings)
+    keys = {name: dataset.key(index) for index, name in enumerate(ids)}
+    kept = _unchanged(out, known.get("per_scene", {}), keys, options.baselines)
+    others = {name: entry for name, entry in known.get("per_scene", {}).items() if name not in keys}
+    rate = None
+    if training is not None:
+        rate = known.get("settings", {}).get("no_prior_rate", options.rate)
+        if rate is None:
+            size = dataset.views(0, [0]).images.shape[1]
+            rate = yield from choose_rate(method, options.views, size=size, seed=options.seed)
+        settings["no_prior_rate"] = rate
+    entries = _entries(method, options, rate, training)
+    per_scene: dict[str, Any] = {}
+    for index, name in enumerate(ids):
+        entry = kept.get(name)
+        if entry is None:
+            entry = _evaluate_scene(entries, _views(dataset, index, options.views), options.views)
+            entry["key"] = keys[name]
+            per_scene[name] = entry
+            write_json(out, _written(_summary(per_scene, options, settings), others | kept))
+        per_scene[name] = entry
+        results = _summary(per_scene, options, settings)
+        scalars = {"psnr": results["psnr"], "ssim": results["ssim"], "scene_psnr": entry["psnr"]}
+        yield Step(stage="evaluate", index=index + 1, total=len(ids), scalars=scalars, item=name)
+    results["spread"] = data_spread(dataset)
+    write_json(out, _written(results, others))
+    return results
+
+
+def data_spread(dataset: SceneDataset) -> dict[str, Any]:
+    """How much the scenes differ: mean pairwise PSNR of up to 50 scenes seen from one place."""
+    count = min(len(dataset), SPREAD_SCENES)
+    view = min(SPREAD_VIEW, len(dataset.views(0)) - 1)
+    images = torch.cat([dataset.views(index, [view]).images for index in range(count)])
+    value = round(mean_pairwise_psnr(images), DIGITS) if count > 1 else None
+    return {"mean_pairwise_psnr": value, "scenes": count, "view": view}
+
+
+def _settings(
+    method: Method, options: EvaluateOptions, training: TrainingScenes | None
+) -> dict[str, Any]:
+    """Everything a result depends on, apart from the scenes themselves."""
+    return {
+        "protocol": PROTOCOL,
+        "method": method.info.name,
+        "checkpoint": method.checkpoint,
+        "weights": fingerprint(method),
+        "model": model_key(method),
+        "views": list(options.views),
+        "mode": options.mode,
+        "fit": to_json(fit_options_for(method, options.mode, len(options.views))),
+        "seed": options.seed,
+        "quality": options.quality,
+        "baselines": options.baselines,
+        "training_scenes": training and training.fingerprint,
+    }
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What an entry of an evaluation's file must hold to be gone on with."""
+
+    psnr: float
+    ssim: float
+
+
+_Tables = dict[str, dict[str, Any]]
+
+
+def _known(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What an earlier evaluation of the same settings left in `out`; empty where there is nothing to go on from."""
+    if not out.exists():
+        return {}
+    try:
+        found = read_json(out, dict[str, Any], DataError, "an evaluation", most_bytes=MOST_BYTES)
+        from_json(dict[str, Any], found.get("settings"), "settings")
+        for name, entry in from_json(_Tables, found.get("per_scene"), "per_scene").items():
+            for scores in (entry, *from_json(_Tables, entry.get("baselines", {}), name).values()):
+                from_json(_Scores, {k: v for k, v in scores.items() if k in ("psnr", "ssim")}, name)
+    except (ConfigError, DataError) as error:
+        raise DataError(
+            f"{plain(out)}: holds something other than an evaluation; choose another --out."
+        ) from error
+    other = [name for name, value in settings.items() if found["settings"].get(name) != value]
+    if other:
+        log.info("%s: measured anew, for %s changed since it was written", out, ", ".join(other))
+    return {} if other else found
+
+
+def _unchanged(
+    out: Path, per_scene: Mapping[str, Any], keys: Mapping[str, str], baselines: bool
+) -> dict[str, dict[str, Any]]:
+    """Whole entries of scenes that hold what they held when they were measured; says where others do not."""
+    known = {name: per_scene[name] for name in keys if name in per_scene}
+    kept = {name: entry for name, entry in known.items() if entry.get("key") == keys[name]}
+    changed = [name for name in known if name not in kept]
+    if changed:
+        log.info(
+            "%s: pictures, poses or intrinsics of %d of %d scenes changed since they were measured (first: %s); "
+            "measuring these anew",
+            out,
+            len(changed),
+            len(known),
+            changed[0],
+        )
+    return {
+        name: entry
+        for name, entry in kept.items()
+        if not baselines or set(BASELINES) <= entry.get("baselines", {}).keys()
+    }
+
+
+def _views(dataset: SceneDataset, index: int, given: tuple[int, ...]) -> Views:
+    """A scene's pictures, among which are the given ones."""
+    views = dataset.views(index)
+    if max(given) >= len(views):
+        raise DataError(
+            f"{dataset.ids[index]}: has no view {max(given)}, its views are 0 to {len(views) - 1}; choose other --views."
+        )
+    return views
+
+
+def _entries(
+    method: Method,
+    options: EvaluateOptions,
+    rate: float | None,
+    training: TrainingScenes | None,
+) -> list[Entry]:
+    """The method, and the yardsticks where training scenes and a rate for the fit without prior are there."""
+    contender = Contender.of(method)
+
+    def fit(name: str, options_for: Callable[[int], FitOptions]) -> Fit:
+        return Fit(name, name, contender, options_for, options.seed, options.quality)
+
+    ours = fit("ours", lambda count: fit_options_for(method, options.mode, count))
+    if rate is None or training is None:
+        return [ours]
+    return [
+        ours,
+        Nearest(training, training.fingerprint),
+        MeanCode(contender, options.quality),
+        fit("no_prior", lambda count: no_prior_options(method, rate, count)),
+    ]
+
+
+def _evaluate_scene(entries: list[Entry], views: Views, given: tuple[int, ...]) -> dict[str, Any]:
+    """One scene's entry of `per_scene`."""
+    if len(views) == len(given):
+        raise DataError("Found no view to compare, expected more views than are given; drop some.")
+    scene = Scene(views)
+    found = {
+        entry.name: compare(entry.answer(scene, given).images, views, given) for entry in entries
+    }
+    ours = found.pop("ours")
+    if found:
+        ours["baselines"] = {
+            name: {key: scores[key] for key in ("psnr", "ssim")} for name, scores in found.items()
+        }
+    return ours
+
+
+def _summary(
+    per_scene: Mapping[str, Any], options: EvaluateOptions, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The output file's content."""
+    entries = list(per_scene.values())
+    summary: dict[str, Any] = {
+        **_means(entries),
+        "scenes": len(entries),
+        "views": list(options.views),
+        "per_scene": dict(per_scene),
+        "settings": dict(settings),
+    }
+    if options.baselines:
+        summary["baselines"] = {
+            name: _means([entry["baselines"][name] for entry in entries]) for name in BASELINES
+        }
+    return summary
+
+
+def _written(summary: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The output file's content: a summary, and beside its scenes those measured before that it does not speak of."""
+    return {**summary, "per_scene": {**kept, **summary["per_scene"]}}
+
+
+def _means(entries: list[Mapping[str, float]]) -> dict[str, float]:
+    return {
+        key: round(sum(entry[key] for entry in entries) / len(entries), DIGITS)
+        for key in ("psnr", "ssim")
+    }

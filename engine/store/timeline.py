@@ -1,0 +1,414 @@
+"""A run kept whole: every step with what it takes to see it again and to go on from it, as one file.
+
+A timeline costs what its codes cost, never renders: `step_bytes` says how much.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from engine.config import Bounds, from_json, to_json
+from engine.errors import ConfigError, TimelineError, plain, sentence_part, shown
+from engine.events import Step
+from engine.fields.scene import Scene
+from engine.fields.triplane import (
+    DecoderConfig,
+    Side,
+    TriplaneDecoder,
+    TriplaneField,
+    decoder_shapes,
+)
+from engine.files import MEGABYTE, replacing
+from engine.methods.base import STAGES
+from engine.reading import MOST_AXES, TensorFile, open_tensors, parse_json
+from engine.render.region import CELLS, Region
+from engine.types import Camera, Views
+
+FORMAT = "ssdnerf-explorer-timeline/1"
+MOST_BYTES = 1024 * MEGABYTE
+"""Size of a run's file."""
+MOST_STEPS = 8192
+KNOWN_STAGES = (*STAGES, "path", "result")
+"""Of the steps that a file may hold."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a run that draws an object anew was to keep of it.
+
+    Attributes:
+        latent: The object, `*latent_shape`.
+        region: The part, over the box of its field.
+    """
+
+    latent: Tensor
+    region: Region
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A run of one object.
+
+    Attributes:
+        steps: Its steps in order, each with one row (`1 *latent_shape`); the last one is its result.
+        decoder: Turns their codes into fields.
+        provenance: Where it came from, as JSON values: method, checkpoint, seed, settings, cameras (SRN units).
+        views: Input pictures, or None.
+        noise: What it started from where that was not its seed's, `*latent_shape`, or None.
+        kept: What it was to keep of another object, or None.
+    """
+
+    steps: Sequence[Step]
+    decoder: TriplaneDecoder
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    views: Views | None = None
+    noise: Tensor | None = None
+    kept: Kept | None = None
+
+    def scene(self, place: int = -1) -> Scene:
+        """What step `place` predicted."""
+        return Scene(TriplaneField(self.decoder, self.steps[place].latent[0]), self.provenance)
+
+    def save(self, path: Path | str) -> Path:
+        """Write a self-contained `.safetensors` file, whole or not at all; numbers keep all their bits.
+
+        Raises:
+            WriteError: If it cannot be written.
+        """
+        shelf = _Shelf()
+        weights = self.decoder.state_dict()
+        for name, value in weights.items():
+            shelf.put(f"decoder.{name}", value)
+        header = {
+            "format": FORMAT,
+            "decoder": json.dumps(to_json(self.decoder.config)),
+            "shapes": json.dumps({name: list(value.shape) for name, value in weights.items()}),
+            "provenance": json.dumps(dict(self.provenance)),
+            "views": json.dumps(self._put_views(shelf)),
+            "noise": json.dumps(None if self.noise is None else shelf.put("noise", self.noise)),
+            "kept": json.dumps(self._put_kept(shelf)),
+            "steps": json.dumps([_packed(step, k, shelf) for k, step in enumerate(self.steps)]),
+        }
+        with replacing(path) as temporary:
+            temporary.write_bytes(save(shelf.tensors, metadata=header))
+        return Path(path)
+
+    def _put_views(self, shelf: _Shelf) -> dict[str, Any] | None:
+        if self.views is None:
+            return None
+        camera = self.views.camera
+        parts = {"images": self.views.images, "c2w": camera.c2w, "intrinsics": camera.intrinsics}
+        if self.views.alpha is not None:
+            parts["alpha"] = self.views.alpha
+        return {name: shelf.put(f"views.{name}", value) for name, value in parts.items()}
+
+    def _put_kept(self, shelf: _Shelf) -> dict[str, Any] | None:
+        if self.kept is None:
+            return None
+        region = self.kept.region
+        parts = {"latent": self.kept.latent, "cells": region.cells, "aabb": region.aabb}
+        return {name: shelf.put(f"kept.{name}", value) for name, value in parts.items()}
+
+    @classmethod
+    def load(cls, path: Path | str, *, name: str | None = None) -> Timeline:
+        """Read what `save` wrote; messages call the file `name`, or by its own name.
+
+        Raises:
+            TimelineError: If the file is missing, damaged or something else.
+        """
+        expected, name = "a run saved as .safetensors", name or Path(path).name
+        with open_tensors(path, TimelineError, expected, MOST_BYTES, name=name) as file:
+            if file.header.get("format") != FORMAT:
+                raise TimelineError(
+                    f"{file.called}: found format {shown(file.header.get('format'))}, expected {FORMAT!r}; choose a "
+                    "file that was saved as a run."
+                )
+            try:
+                return _unpacked(file)
+            except ConfigError as error:
+                raise TimelineError(
+                    f"{file.called}: the run's file is damaged ({sentence_part(error)}); save it again."
+                ) from error
+
+
+def of_scene(step: Step, scene: int) -> Step:
+    """The same step of one scene of its batch."""
+    row = _each(step, lambda value: value[scene : scene + 1])
+    return replace(row, t=int(row.state["t"][0])) if "t" in row.state else row
+
+
+def own(step: Step) -> Step:
+    """The same step with memory of its own, which keeps no batch alive; what its parts share they still share."""
+    return _each(step, _once(Tensor.clone))
+
+
+def on_cpu(step: Step) -> Step:
+    """The same step with its tensors in the machine's memory; what they share they still share."""
+    return _each(step, _once(lambda value: value.detach().cpu()))
+
+
+def _each(step: Step, change: Callable[[Tensor], Tensor]) -> Step:
+    """The same step with each of its tensors changed."""
+
+    def changed(value: Any) -> Any:
+        return change(value) if isinstance(value, Tensor) else value
+
+    state = {name: changed(value) for name, value in step.state.items()}
+    return replace(step, latent=changed(step.latent), x_t=changed(step.x_t), state=state)
+
+
+def _once(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A change that is made once for all tensors that are the same memory."""
+    made: dict[tuple[int, int], Tensor] = {}
+
+    def changed(value: Tensor) -> Tensor:
+        key = value.data_ptr(), value.nbytes
+        if key not in made:
+            made[key] = change(value)
+        return made[key].view_as(value)
+
+    return changed
+
+
+def noisy(step: Step) -> bool:
+    """Whether a step has a noisy state beside what it predicted."""
+    return step.x_t is not None and step.stage not in ("finetune", "result")
+
+
+def result_step(latents: Tensor) -> Step:
+    """The step of what a run returned."""
+    latents = latents.detach().cpu().float()
+    return Step(stage="result", index=1, total=1, latent=latents)
+
+
+def step_bytes(steps: Sequence[Step]) -> int:
+    """Memory that the codes of steps take; what several of them share is counted once."""
+    tensors = [t for step in steps for t in (step.latent, step.x_t, *step.state.values())]
+    found = (tensor for tensor in tensors if isinstance(tensor, Tensor))
+    return sum({(t.data_ptr(), t.nbytes): t.nbytes for t in found}.values())
+
+
+class _Shelf:
+    """Tensors by name; what lies there already, in whatever shape, is not stored again."""
+
+    def __init__(self):
+        self.tensors: dict[str, Tensor] = {}
+        self._known: dict[tuple[int, int, torch.dtype], str] = {}
+        self._held: list[Tensor] = []
+
+    def put(self, name: str, tensor: Tensor) -> dict[str, Any]:
+        """Where a tensor lies, as JSON."""
+        flat = tensor.detach().cpu().contiguous().flatten()
+        key = (flat.data_ptr(), flat.numel(), flat.dtype)
+        if key not in self._known:
+            self._known[key] = name
+            self._held.append(flat)  # its address must not be another's while this shelf is filled
+            self.tensors[name] = flat.clone()
+        return {"name": self._known[key], "shape": list(tensor.shape)}
+
+
+def finite(figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures that are finite: JSON has no others, and the PSNR of equal pictures is infinite."""
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
+def _packed(step: Step, place: int, shelf: _Shelf) -> dict[str, Any]:
+    """A step as JSON, its tensors on the shelf."""
+    parts = {"latent": step.latent, "x_t": step.x_t}
+    parts |= {f"state.{name}": value for name, value in step.state.items()}
+    tensors = {name: value for name, value in parts.items() if isinstance(value, Tensor)}
+    return {
+        "stage": step.stage,
+        "index": step.index,
+        "total": step.total,
+        "t": step.t,
+        "scalars": finite(step.scalars),
+        "numbers": {k: v for k, v in step.state.items() if not isinstance(v, Tensor)},
+        "tensors": {
+            name: shelf.put(f"steps.{place:05d}.{name}", value) for name, value in tensors.items()
+        },
+    }
+
+
+# ------------------------------------------------------------------------------------- reading
+
+_Count = Annotated[int, Bounds(0, 1_000_000)]
+_Numbers = Literal["step", "correction", "steps", "evaluations"]
+"""Whole numbers that a step's state may have."""
+_Codes = ("corrected", "earlier", "raw", "first_moment", "second_moment", "proposal")
+"""Tensors of a state that have a number for each of the code's; the others have one row."""
+_Tensors = Literal["latent", "x_t", *(f"state.{n}" for n in (*_Codes, "t", "steps", "grid"))]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor lies in the file, and its shape: tensors lie flat there."""
+
+    name: str
+    shape: Annotated[tuple[Annotated[int, Bounds(1, 2**31)], ...], Bounds(0, MOST_AXES)]
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A step as the header holds it."""
+
+    stage: Literal[KNOWN_STAGES]
+    index: _Count
+    total: _Count
+    t: Annotated[int, Bounds(-1, 1_000_000)] | None
+    scalars: dict[str, float]
+    numbers: dict[_Numbers, _Count]
+    tensors: dict[_Tensors, _Place]
+
+    def check(self) -> None:
+        """Refuse a step without a code, or beyond the end of its stage."""
+        if "latent" not in self.tensors or self.index > self.total:
+            raise ConfigError(f"found {self.stage} step {self.index} of {self.total}, or no code")
+
+
+@dataclass(frozen=True)
+class _ViewPlaces:
+    images: _Place
+    c2w: _Place
+    intrinsics: _Place
+    alpha: _Place | None = None
+
+
+@dataclass(frozen=True)
+class _KeptPlaces:
+    latent: _Place
+    cells: _Place
+    aabb: _Place
+
+
+_Steps = Annotated[tuple[_Packed, ...], Bounds(1, MOST_STEPS)]
+_Pictures = tuple[
+    Annotated[int, Bounds(1, 64)], Annotated[int, Bounds(1, 4096)], Annotated[int, Bounds(1, 4096)]
+]
+"""How many, rows, columns."""
+
+
+class _Parts:
+    """The tensors of a file under the shapes that its header gives them; each is read once."""
+
+    def __init__(self, file: TensorFile):
+        self.file = file
+        self._read: dict[str, Tensor] = {}
+
+    def at(self, place: _Place, shape: tuple[int, ...] | None = None, kind: str = "F32") -> Tensor:
+        """A tensor of a kind of numbers and, where one is wanted, a shape.
+
+        Raises:
+            ConfigError: If it is another or missing.
+        """
+        entry = self.file.entries.get(place.name)
+        if entry is None:
+            raise ConfigError(f"found no {plain(place.name)}")
+        wanted = place.shape if shape is None else tuple(shape)
+        if (
+            place.shape != wanted
+            or math.prod(entry.shape) != math.prod(wanted)
+            or entry.kind != kind
+        ):
+            raise ConfigError(
+                f"found {plain(place.name)} of {entry.kind} and shape {shown(place.shape)}, expected {kind} and {wanted}"
+            )
+        if place.name not in self._read:
+            self._read[place.name] = self.file.read(place.name)
+        return self._read[place.name].reshape(wanted)
+
+
+def _unpacked(file: TensorFile) -> Timeline:
+    """A timeline from an open file, once all that it says of itself is sound."""
+
+    def told(part: str, kind: Any, default: str = "") -> Any:
+        return parse_json(file.header.get(part, default), kind, part)
+
+    parts = _Parts(file)
+    decoder = _decoder(told("decoder", DecoderConfig), told("shapes", dict[str, Any]), parts)
+    packed = told("steps", _Steps)
+    sides = from_json(tuple[Side, Side], packed[0].tensors["latent"].shape[3:], "planes")
+    shape = (1, 3, decoder.config.channels, *sides)
+    steps = tuple(_step(step, parts, shape) for step in packed)
+    views = _views(told("views", _ViewPlaces | None), parts)
+    provenance = told("provenance", dict[str, Any])
+    start = told("noise", _Place | None, "null")
+    noise = None if start is None else parts.at(start, shape[1:])
+    kept = _kept(told("kept", _KeptPlaces | None, "null"), parts, shape[1:], decoder.aabb)
+    return Timeline(steps, decoder, provenance, views, noise, kept)
+
+
+def _decoder(config: DecoderConfig, told: dict[str, Any], parts: _Parts) -> TriplaneDecoder:
+    wanted = decoder_shapes(config)
+    shapes = {name: _Place(f"decoder.{name}", shape) for name, shape in wanted.items()}
+    if {name: list(shape) for name, shape in wanted.items()} != told:
+        raise ConfigError("its decoder's weights do not fit their description")
+    decoder = TriplaneDecoder(config)
+    decoder.load_state_dict({name: parts.at(place) for name, place in shapes.items()})
+    return decoder.eval().requires_grad_(False)
+
+
+def _step(packed: _Packed, parts: _Parts, shape: tuple[int, ...]) -> Step:
+    """The inverse of `_packed`."""
+    places = packed.tensors
+    state = {
+        name.removeprefix("state."): _state(name.removeprefix("state."), place, parts, shape)
+        for name, place in places.items()
+        if name.startswith("state.")
+    }
+    return Step(
+        stage=packed.stage,
+        index=packed.index,
+        total=packed.total,
+        t=packed.t,
+        scalars=packed.scalars,
+        state={**state, **packed.numbers},
+        latent=parts.at(places["latent"], shape),
+        x_t=parts.at(places["x_t"], shape) if "x_t" in places else None,
+    )
+
+
+def _state(name: str, place: _Place, parts: _Parts, shape: tuple[int, ...]) -> Tensor:
+    if name in ("t", "steps"):
+        return parts.at(place, (1,), "I64")
+    if place.shape[:1] != (1,) or (name in _Codes and math.prod(place.shape) != math.prod(shape)):
+        raise ConfigError(f"found a {name} of shape {shown(place.shape)} beside codes of {shape}")
+    return parts.at(place)
+
+
+def _kept(
+    places: _KeptPlaces | None, parts: _Parts, shape: tuple[int, ...], box: Tensor
+) -> Kept | None:
+    if places is None:
+        return None
+    aabb = parts.at(places.aabb, (2, 3))
+    if not torch.equal(aabb, box):
+        raise ConfigError("what it keeps is marked in another box than its field's")
+    cells = parts.at(places.cells, (CELLS,) * 3, "BOOL")
+    return Kept(parts.at(places.latent, shape), Region(cells, aabb))
+
+
+def _views(places: _ViewPlaces | None, parts: _Parts) -> Views | None:
+    if places is None:
+        return None
+    count, height, width = from_json(_Pictures, places.images.shape[:3], "views")
+    images = parts.at(places.images, (count, height, width, 3))
+    c2w = parts.at(places.c2w, (count, 4, 4))
+    intrinsics = parts.at(places.intrinsics, (count, 4))
+    rotation = c2w[:, :3, :3]
+    error = (rotation @ rotation.mT - torch.eye(3)).abs().max()
+    if error > 0.05 or not bool((intrinsics[:, :2] > 0).all()):
+        raise ConfigError("its pictures have poses or focal lengths that no camera has")
+    alpha = None
+    if places.alpha is not None:
+        alpha = parts.at(places.alpha, (count, height, width, 1))
+    return Views(images, Camera(c2w, intrinsics, height, width), alpha)
