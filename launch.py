@@ -89,7 +89,7 @@ def parse(arguments: Sequence[str]):
 
 def open_explorer(settings: AppSettings) -> None:
     """Serve the page until interrupted."""
-    from app.preload import preload
+    from app.startup.preload import preload
 
     preload()
     from app.server import serve

@@ -11,13 +11,13 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from app.api.routes import Api
-from app.jobs import JobRunner
-from app.priors import Priors
-from app.recovery import recovery_routes
-from app.routes import make_routes
-from app.sessions import Sessions
+from app.page.recovery import recovery_routes
+from app.page.routes import make_routes
+from app.session.jobs import JobRunner
+from app.session.priors import Priors
+from app.session.sessions import Sessions
 from app.settings import AppSettings
-from app.viewports import Viewports
+from app.view.viewports import Viewports
 from engine.kernels import compiled
 
 
@@ -53,7 +53,7 @@ class Explorer:
 
     def panel(self) -> Starlette:
         """The panel as an application. Its start-up and shutdown events are the caller's to run."""
-        from app.panel.mount import mount_panel  # gradio costs a second to import
+        from app.page.mount import mount_panel  # gradio costs a second to import
 
         return mount_panel(self.sessions, self.runner, self.settings)
 

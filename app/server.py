@@ -18,18 +18,18 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from app.front import Front
 from app.guard.connections import PatientProtocol
 from app.guard.hosts import WILDCARDS, is_loopback, split
 from app.guard.keys import network
-from app.preload import limit_arenas, settle
 from app.settings import AppSettings
+from app.startup.front import Front
+from app.startup.preload import limit_arenas, settle
 from engine.errors import ConfigError
 from engine.kernels import compiled
 
 if TYPE_CHECKING:
-    from app.archive import Archive
     from app.explorer import Explorer
+    from app.session.archive import Archive
     from engine.methods.base import Method
 
 log = logging.getLogger(__name__)
@@ -133,8 +133,8 @@ class Loading:
 
     def open_engine(self) -> None:
         """Load what draws."""
-        from app.priors import Priors
-        from app.sessions import Sessions
+        from app.session.priors import Priors
+        from app.session.sessions import Sessions
 
         priors = Priors(self._settings, self._method)
         archive = self._archive()
@@ -147,8 +147,8 @@ class Loading:
         self.front.engine.set(self.explorer.routes(self.front.panel))
 
     def _archive(self) -> Archive | None:
-        from app.archive import Archive
-        from app.state import StateFolder
+        from app.session.archive import Archive
+        from app.session.state import StateFolder
 
         settings = self._settings
         if settings.state_dir == "none":

@@ -18,7 +18,7 @@ import zstandard
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app.drawing import field_of_view
+from app.view.drawing import field_of_view
 from engine.ops.cameras import orbit_camera
 from engine.types import Camera
 from tests.waiting import until

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import launch
-from app import runs
+from app.session import runs
 from engine.config import from_json
 from engine.events import finish
 from engine.methods.base import SampleOptions

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from app import history, runs, tasks
 from app.api import schema
 from app.api.files import Files
-from app.blending import Blend
-from app.branching import Change, branch
-from app.jobs import Job, JobRunner, progress
-from app.keeping import Keeping
-from app.present import DOWNLOADS
-from app.priors import Priors
-from app.records import Record
-from app.session import Session
-from app.turns import PictureTurns
+from app.page.present import DOWNLOADS
+from app.session import runs, tasks
+from app.session.jobs import Job, JobRunner, progress
+from app.session.priors import Priors
+from app.session.records import Record
+from app.session.session import Session
+from app.session.turns import PictureTurns
+from app.tabs.complete.keeping import Keeping
+from app.tabs.history import history
+from app.tabs.inspect.branching import Change, branch
+from app.tabs.interpolate.blending import Blend
 from engine.data.posed import Posed, posed_views
 from engine.data.poses import rigid
 from engine.errors import ConfigError, CutoutError, EngineError, ImageError

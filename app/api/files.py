@@ -7,8 +7,8 @@ import re
 from collections.abc import AsyncIterable
 from pathlib import Path
 
-from app.exports import kept_here
-from app.session import Session
+from app.session.exports import kept_here
+from app.session.session import Session
 from engine.errors import ConfigError
 
 MOST_FILES = 16

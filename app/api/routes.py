@@ -19,12 +19,12 @@ from app.api import deeds, schema
 from app.api.deeds import Desk, Runs, UnknownError
 from app.api.files import Files, TooLargeError
 from app.api.openapi import describe
-from app.exports import StorageError
-from app.jobs import Job, JobRunner, QueueFullError
-from app.session import Session
-from app.sessions import Sessions, SessionsFullError
+from app.session.exports import StorageError
+from app.session.jobs import Job, JobRunner, QueueFullError
+from app.session.session import Session
+from app.session.sessions import Sessions, SessionsFullError
+from app.session.uploads import StorageFullError
 from app.settings import AppSettings
-from app.uploads import StorageFullError
 from engine.errors import EngineError
 
 LONGEST_WAIT_S = 30.0

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from app.keeping import MOST as MOST_PROPOSALS
-from app.tasks import LARGEST_SEED, MOST_OBJECTS
+from app.session.tasks import LARGEST_SEED, MOST_OBJECTS
+from app.tabs.complete.keeping import MOST as MOST_PROPOSALS
 from engine.diffusion.sample import Sampler
 from engine.methods.options import TIMESTEPS, Mode
 

@@ -51,8 +51,8 @@ class Denoise:
 
     def run(self, progress: Progress) -> None:
         """Draw and write."""
-        from app import runs
-        from app.records import Record
+        from app.session import runs
+        from app.session.records import Record
         from engine.config import to_json
         from engine.events import finish
         from engine.files import check_folder, write_json
@@ -106,7 +106,7 @@ class Denoise:
 
     def _draw(self, method: Method, steps: Sequence[Step]) -> None:
         """Pictures of all steps, and a strip of some."""
-        from app.present import heat
+        from app.page.present import heat
         from engine.ops.cameras import orbit_camera
         from engine.output.video import contact_sheet, frame_renderer, save_picture
         from engine.store.timeline import noisy

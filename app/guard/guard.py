@@ -26,7 +26,7 @@ PAINTINGS, PAINTING_BYTES = "/gradio_api/component_server", 5 << 20
 """Where painted masks are sent to, and their longest body."""
 LONGEST_PATH, LONGEST_PART, LONGEST_QUERY = 2048, 255, 4096
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-LOCKED = Path(__file__).resolve().parent.parent / "assets" / "locked.html"
+LOCKED = Path(__file__).resolve().parents[1] / "page" / "assets" / "locked.html"
 HOP = "<!doctype html><meta charset='utf-8'><title>…</title><meta http-equiv='refresh' content='0;url={}'>"
 """A page that goes on to another: a browser sends strict cookies after it, and not after a redirect from elsewhere."""
 

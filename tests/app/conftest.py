@@ -11,10 +11,10 @@ import pytest
 import uvicorn
 
 from app.explorer import Explorer
-from app.jobs import JobRunner
-from app.priors import Prior
 from app.server import configured, create_app
-from app.session import Session
+from app.session.jobs import JobRunner
+from app.session.priors import Prior
+from app.session.session import Session
 from app.settings import AppSettings
 from engine.methods.toy import ToyConfig, ToyMethod
 

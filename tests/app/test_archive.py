@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from app import archive as archive_module
-from app.archive import Archive
-from app.jobs import Job, JobRunner
-from app.priors import Priors
-from app.records import Record
-from app.sessions import Sessions
+from app.session import archive as archive_module
+from app.session.archive import Archive
+from app.session.jobs import Job, JobRunner
+from app.session.priors import Priors
+from app.session.records import Record
+from app.session.sessions import Sessions
+from app.session.state import Locked, StateFolder
+from app.session.tasks import generate
+from app.session.tokens import Tokens
 from app.settings import AppSettings
-from app.state import Locked, StateFolder
-from app.tasks import generate
-from app.tokens import Tokens
 from engine.errors import ConfigError
 from engine.methods.toy import ToyMethod
 from tests.waiting import until
@@ -160,7 +160,7 @@ def test_results_of_a_prior_that_changed_are_shown_and_that_is_said(tmp_path, mo
     record = made(before, session, 1)
     token = session.token
     before.end()
-    monkeypatch.setattr("app.runs.fingerprint", lambda method: "other weights")
+    monkeypatch.setattr("app.session.runs.fingerprint", lambda method: "other weights")
     after = Server(tmp_path)
     assert after.sessions.recover(token).said == (
         "The explorer was restarted; 1 result is back, but not the prior of 1 result, which can only be looked at."
@@ -242,7 +242,7 @@ def test_where_the_disk_is_full_the_page_is_told_and_all_goes_on(server, monkeyp
         raise OSError(28, "No space left on device")
 
     session = server.sessions.open()
-    monkeypatch.setattr("app.session_files.runs.save", full)
+    monkeypatch.setattr("app.session.session_files.runs.save", full)
     record = made(server, session, 1)
     server.archive.write(session)
     assert session.unkept == (
@@ -287,7 +287,7 @@ def test_what_somebody_has_damaged_is_told_and_harms_nothing(tmp_path, damage):
 HOLD = """
 import sys, time
 from pathlib import Path
-from app.state import Locked, StateFolder
+from app.session.state import Locked, StateFolder
 
 state = StateFolder.open(sys.argv[1])
 (state.own / "left").write_text("x")

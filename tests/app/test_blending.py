@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app import blending, runs
-from app.blending import Blend, own_noise
-from app.branching import Change, branch
-from app.panel.interpolate import do, settled
-from app.priors import Prior, Priors
-from app.records import Record
-from app.session import Session
+from app.page.steer import steer
+from app.session import runs
+from app.session.priors import Prior, Priors
+from app.session.records import Record
+from app.session.session import Session
 from app.settings import AppSettings
-from app.steer import steer
-from app.variation import Variation
+from app.tabs.inspect.branching import Change, branch
+from app.tabs.interpolate import blending
+from app.tabs.interpolate.blending import Blend, own_noise
+from app.tabs.interpolate.tab import do, settled
+from app.tabs.interpolate.variation import Variation
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import finish

@@ -8,17 +8,17 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
-from app import runs
-from app.branching import Change, branch, pictures
-from app.cards import SAMPLERS
 from app.commands.denoise import Denoise
-from app.inspector import report, tree
-from app.keeping import Keeping
-from app.panel.inspect import SKELETON
-from app.priors import Prior, Priors
-from app.records import Record
-from app.session import Session
+from app.session import runs
+from app.session.priors import Prior, Priors
+from app.session.records import Record
+from app.session.session import Session
 from app.settings import AppSettings
+from app.tabs.complete.keeping import Keeping
+from app.tabs.history.cards import SAMPLERS
+from app.tabs.inspect.branching import Change, branch, pictures
+from app.tabs.inspect.inspector import report, tree
+from app.tabs.inspect.tab import SKELETON
 from engine.config import to_json
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError

@@ -17,11 +17,11 @@ import gradio.routes
 import pytest
 from gradio.data_classes import DataWithFiles
 
-from app import uploads
-from app.panel.blocks import without_paths
-from app.panel.door import DEEPEST, NotUnderstoodError, decoded
-from app.panel.inputs import Brush
-from app.panel.mount import MOST_SENT, MOST_UPLOADS
+from app.page.blocks import without_paths
+from app.page.door import DEEPEST, NotUnderstoodError, decoded
+from app.page.inputs import Brush
+from app.page.mount import MOST_SENT, MOST_UPLOADS
+from app.session import uploads
 from tests.waiting import until
 
 CANARY = "canary-2f1d7c"

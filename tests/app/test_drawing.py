@@ -12,9 +12,9 @@ import pytest
 import torch
 import viser.transforms
 
-from app.drawing import FAR, Pose, draw, reduced, to_camera
-from app.pacing import FairSlot, Size
-from app.records import Display
+from app.session.records import Display
+from app.view.drawing import FAR, Pose, draw, reduced, to_camera
+from app.view.pacing import FairSlot, Size
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import bake
 from tests.waiting import until

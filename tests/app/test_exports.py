@@ -7,10 +7,10 @@ import urllib.request
 
 import pytest
 
-from app import exports
-from app.exports import StorageError, file_name
-from app.present import DOWNLOADS
-from app.records import Record
+from app.page.present import DOWNLOADS
+from app.session import exports
+from app.session.exports import StorageError, file_name
+from app.session.records import Record
 from engine.errors import ExportError
 from engine.methods.toy import ToyMethod
 from engine.store.timeline import result_step
@@ -54,7 +54,7 @@ def test_only_a_server_that_cannot_write_says_that_it_cannot(served, monkeypatch
     def refuse(*_):
         raise error
 
-    monkeypatch.setattr("app.routes.export", refuse)
+    monkeypatch.setattr("app.page.routes.export", refuse)
     session = served.explorer.sessions.open()
     made = record("One")
     session.add(made)

@@ -19,11 +19,11 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 
-from app.front import Front
-from app.priors import Priors
-from app.sessions import SessionGoneError, Sessions
+from app.session.priors import Priors
+from app.session.sessions import SessionGoneError, Sessions
+from app.session.tokens import MOST_WAITING, MOST_WAITING_EACH, Tokens
 from app.settings import AppSettings
-from app.tokens import MOST_WAITING, MOST_WAITING_EACH, Tokens
+from app.startup.front import Front
 from engine.methods.toy import ToyMethod
 from tests.waiting import until
 
@@ -163,11 +163,11 @@ def test_a_flood_of_page_loads_costs_no_other_address_its_tokens():
 
 FIRST_FRAME = """
 import sys
-from app import present
-from app.records import home
+from app.page import present
+from app.session.records import home
 from app.server import Loading
 from app.settings import AppSettings
-from engine.ops import compiled
+from engine.kernels import compiled
 
 compiled.postpone()
 loading = Loading(AppSettings())

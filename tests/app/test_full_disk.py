@@ -7,9 +7,9 @@ import urllib.request
 
 import pytest
 
-from app.again import take_picture
-from app.exports import StorageError, export
-from app.jobs import Job
+from app.session.exports import StorageError, export
+from app.session.jobs import Job
+from app.tabs.history.again import take_picture
 from engine.events import Step
 from engine.files import write_json
 from tests.app.programs import Program, RefusedError

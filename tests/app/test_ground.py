@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.ground import lay_ground, lowest
+from app.view.ground import lay_ground, lowest
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import bake
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from app import again, cards
-from app.history import Shelf, pin, remove, rename, whole
-from app.priors import Prior
-from app.records import Record
-from app.runs import LONGEST_TITLE
-from app.session import Session
+from app.page.steer import steer
+from app.session.priors import Prior
+from app.session.records import Record
+from app.session.runs import LONGEST_TITLE
+from app.session.session import Session
 from app.settings import AppSettings
-from app.steer import steer
+from app.tabs.history import again, cards
+from app.tabs.history.history import Shelf, pin, remove, rename, whole
 from engine.config import to_json
 from engine.methods.base import fit_options_for, fit_options_of
 from engine.ops.cameras import orbit_camera

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from app.jobs import Job, JobRunner, Owner, QueueFullError, progress
+from app.session.jobs import Job, JobRunner, Owner, QueueFullError, progress
 from engine.errors import ImageError
 from engine.events import Step
 from tests.waiting import until

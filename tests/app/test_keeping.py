@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.keeping import Keeping
-from app.panel.complete import mark
-from app.priors import Prior
-from app.records import Record
-from app.session import Session
+from app.session.priors import Prior
+from app.session.records import Record
+from app.session.session import Session
 from app.settings import AppSettings
+from app.tabs.complete.keeping import Keeping
+from app.tabs.complete.tab import mark
 from engine.errors import ConfigError
 from engine.events import Step
 from engine.store.timeline import result_step

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.jobs import Job
-from app.panel.watch import MOST_FOLLOWERS, Followers, follow
-from app.priors import Priors
-from app.sessions import IDLE_S, Sessions, SessionsFullError
+from app.page.watch import MOST_FOLLOWERS, Followers, follow
+from app.session.jobs import Job
+from app.session.priors import Priors
+from app.session.sessions import IDLE_S, Sessions, SessionsFullError
+from app.session.tokens import Tokens
 from app.settings import AppSettings
-from app.tokens import Tokens
-from app.viewports import Viewports
+from app.view.viewports import Viewports
 from engine.events import Run, Step
 from engine.methods.toy import ToyMethod
 from tests.waiting import until

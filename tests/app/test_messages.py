@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from viser import _messages
 
-from app.messages import checked
+from app.view.messages import checked
 from tests.scripted_viewer import ScriptedViewer, answer
 
 CAMERA = msgspec.msgpack.decode(ScriptedViewer("", "")._camera(3))

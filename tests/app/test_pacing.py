@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from app import pacing
-from app.pacing import FairSlot, Pace, Size
+from app.view import pacing
+from app.view.pacing import FairSlot, Pace, Size
 from tests.waiting import until
 
 ASPECT = 1.5

@@ -14,16 +14,16 @@ from gradio.data_classes import FileData
 from PIL import Image
 
 from app.examples import EXAMPLES
-from app.pacing import FairSlot
-from app.panel.inputs import Brush, Picture
-from app.panel.pictures import Pictures
-from app.panel.reconstruct import ReconstructTab
-from app.panel.stage import press_tool
-from app.priors import Prior
-from app.session import Session
+from app.page.inputs import Brush, Picture
+from app.page.stage import press_tool
+from app.session.priors import Prior
+from app.session.session import Session
+from app.session.turns import AT_ONCE, PictureTurns
 from app.settings import AppSettings
-from app.turns import AT_ONCE, PictureTurns
-from app.viewport import Viewport
+from app.tabs.reconstruct.pictures import Pictures
+from app.tabs.reconstruct.tab import ReconstructTab
+from app.view.pacing import FairSlot
+from app.view.viewport import Viewport
 from engine.errors import ImageError
 from engine.ops.cameras import orbit_camera
 from engine.types import Camera, Views
@@ -171,7 +171,7 @@ def test_a_hostile_painting_is_one_sentence(session, pictures, layer, words):
 
 
 def test_one_session_does_not_take_every_turn(session, pictures, monkeypatch):
-    monkeypatch.setattr("app.turns.PATIENCE_S", 0.05)
+    monkeypatch.setattr("app.session.turns.PATIENCE_S", 0.05)
     path = str(EXAMPLES[0].path)
     with contextlib.ExitStack() as stack:
         for _ in range(AT_ONCE):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from app import present
-from app.records import Pane, Record
+from app.page import present
+from app.session.records import Pane, Record
 from engine.data.procedural.categories import CATEGORIES
 from engine.data.procedural.shape import render_shape
 from engine.events import Step

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from app.examples import EXAMPLES
-from app.jobs import JobRunner
-from app.panel.pictures import examples_html
-from app.priors import Prior, Priors, title
-from app.session import Session
+from app.session.jobs import JobRunner
+from app.session.priors import Prior, Priors, title
+from app.session.session import Session
 from app.settings import AppSettings
+from app.tabs.reconstruct.pictures import examples_html
 from engine.data.procedural.categories import CATEGORIES
 from engine.errors import CheckpointError
 from engine.methods.base import TrainingData

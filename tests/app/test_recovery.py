@@ -11,8 +11,8 @@ import urllib.request
 
 import pytest
 
-from app.front import asset
-from app.records import Record
+from app.session.records import Record
+from app.startup.front import asset
 from engine.store.timeline import result_step
 
 

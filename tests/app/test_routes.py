@@ -14,8 +14,8 @@ import viser
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from app.records import Record
 from app.server import listen
+from app.session.records import Record
 from engine.errors import ConfigError
 from engine.fields.scene import Scene
 from engine.store.timeline import result_step

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from app import runs
-from app.branching import Change, branch
-from app.priors import Prior, Priors
-from app.records import Record
+from app.session import runs
+from app.session.priors import Prior, Priors
+from app.session.records import Record
 from app.settings import AppSettings
+from app.tabs.inspect.branching import Change, branch
 from engine.errors import EngineError, UnsupportedTaskError
 from engine.events import finish
 from engine.methods.base import FitOptions, SampleOptions, TrainingData

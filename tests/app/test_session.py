@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from app.api import deeds, schema
-from app.jobs import Job, JobRunner
-from app.panel import watch
-from app.priors import Prior, Priors
-from app.records import Record
-from app.session import Session
-from app.sessions import Sessions
+from app.page import watch
+from app.session.jobs import Job, JobRunner
+from app.session.priors import Prior, Priors
+from app.session.records import Record
+from app.session.session import Session
+from app.session.sessions import Sessions
 from app.settings import AppSettings
 from engine.config import to_json
 from engine.events import Step

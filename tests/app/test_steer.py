@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from app import inspector
-from app.panel import watch
-from app.steer import steer
+from app.page import watch
+from app.page.steer import steer
+from app.tabs.inspect import inspector
 from tests.app.test_routes import get, status
 from tests.app.test_session import generate
 from tests.waiting import until

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app import uploads
-from app.uploads import Ledger, StorageFullError
+from app.session import uploads
+from app.session.uploads import Ledger, StorageFullError
 
 MB = 1 << 20
 
@@ -104,7 +104,7 @@ def test_the_folder_is_private_and_what_never_arrived_is_removed():
 
 
 def test_a_killed_servers_folder_goes_at_the_next_start(tmp_path):
-    program = "import os; from app import uploads; print(uploads.folder(), flush=True); os.kill(os.getpid(), 9)"
+    program = "import os; from app.session import uploads; print(uploads.folder(), flush=True); os.kill(os.getpid(), 9)"
     environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
     folders = []
     for _ in range(2):

@@ -16,17 +16,18 @@ import torch
 import viser
 from websockets.sync.client import connect
 
-from app import bakes, pacing, viewport
-from app.drawing import Drawn
-from app.jobs import JobRunner
-from app.pacing import FairSlot, Size
-from app.priors import Prior, Priors
-from app.records import Record
-from app.session import Session
-from app.sessions import Sessions
+from app.session import bakes
+from app.session.jobs import JobRunner
+from app.session.priors import Prior, Priors
+from app.session.records import Record
+from app.session.session import Session
+from app.session.sessions import Sessions
 from app.settings import AppSettings
-from app.viewport import Viewport
-from app.viewports import CrowdedError, Viewports
+from app.view import pacing, viewport
+from app.view.drawing import Drawn
+from app.view.pacing import FairSlot, Size
+from app.view.viewport import Viewport
+from app.view.viewports import CrowdedError, Viewports
 from engine.store.timeline import result_step
 from engine.types import Camera
 from tests.scripted_viewer import ScriptedViewer, looking, position

@@ -23,9 +23,9 @@ from typing import Any
 
 import uvicorn
 
-from app import pacing
 from app.server import create_app
 from app.settings import AppSettings
+from app.view import pacing
 from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
 from tests.scripted_viewer import ScriptedViewer, count_together
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from app.box import HANDLE_SCALE
 from app.server import create_app
 from app.settings import AppSettings
+from app.view.box import HANDLE_SCALE
 from engine.store.checkpoint import open_checkpoint
 from engine.types import WORLD_PER_SRN
 from tests.browser.conftest import Tab, open_pages, serving

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from app import runs
+from app.session import runs
 from engine.config import from_json
 from engine.errors import CheckpointError, ConfigError, EngineError, SceneError, TimelineError
 from engine.fields.scene import Scene

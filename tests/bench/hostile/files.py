@@ -25,7 +25,7 @@ PATIENCE_S = 30.0
 
 def originals(folder: Path) -> Path:
     """Valid files of every kind, small, in a folder of this name."""
-    from app import runs
+    from app.session import runs
     from engine.files import write_json
     from engine.store.checkpoint import save_checkpoint
     from engine.store.official import save_official
@@ -129,7 +129,8 @@ def _page(path: Path) -> None:
     """As the page opens a run or a scene: read, listed, described and drawn."""
     import torch
 
-    from app import cards, runs
+    from app.session import runs
+    from app.tabs.history import cards
     from engine.explore.curves import curves
     from engine.ops.cameras import orbit_camera
     from engine.render.frames import render_views

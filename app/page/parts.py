@@ -1,0 +1,73 @@
+"""Small pieces that the tabs share."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import gradio as gr
+
+from app.session.tasks import LARGEST_SEED
+
+ASSETS = Path(__file__).resolve().parent / "assets"
+
+
+def script(name: str) -> str:
+    """A script of app/page/assets."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def clickable(elem_id: str, value: str = "", name: str = "click.js") -> gr.HTML:
+    """HTML whose elements with `data-pick` trigger `select` with that value when clicked."""
+    return gr.HTML(value, elem_id=elem_id, js_on_load=script(name), apply_default_css=False)
+
+
+def reason(button: str, name: str | None = None) -> gr.HTML:
+    """The line that says why a button cannot work yet, beside it; a script of app/page/assets fills it."""
+    return gr.HTML(
+        f'<p class="why" id="{button}-why"></p>',
+        elem_classes="reason",
+        js_on_load=script(name) if name else None,
+        apply_default_css=False,
+    )
+
+
+def reveal(selector: str) -> str:
+    """A script that brings an element of an HTML component into sight whenever the component's value changes."""
+    return (
+        f"watch('value', () => element.querySelector('{selector}')"
+        "?.scrollIntoView({block: 'nearest', behavior: explorer.motion()}))"
+    )
+
+
+def seed_row(elem_id: str, value: int = 0) -> tuple[gr.Number, gr.Button]:
+    """A seed with a die."""
+    with gr.Row(elem_classes="seed"):
+        seed = gr.Number(
+            value,
+            label="Seed",
+            info="The same seed and settings give the same object.",
+            precision=0,
+            minimum=0,
+            maximum=LARGEST_SEED,
+            elem_id=elem_id,
+        )
+        dice = gr.Button(
+            "", icon=str(ASSETS / "dice.svg"), elem_id=f"{elem_id}-dice", elem_classes="dice"
+        )
+    dice.click(
+        lambda: random.randrange(10_000), outputs=seed, queue=False, api_visibility="private"
+    )
+    return seed, dice
+
+
+def mode_choice(elem_id: str) -> gr.Radio:
+    """The paper's procedure or ours."""
+    return gr.Radio(
+        [("Ours", "ours"), ("Paper", "paper")],
+        value="ours",
+        label="Procedure",
+        info="Paper is the published procedure; ours adds renoise-averaging, which smooths the panels.",
+        elem_id=elem_id,
+        elem_classes="segmented",
+    )

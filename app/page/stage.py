@@ -1,0 +1,147 @@
+"""The right side of the page: toolbar, viewport, filmstrip; and what every tab may do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app.page import watch
+from app.page.blocks import picked, picked_number
+from app.page.parts import clickable
+from app.session.jobs import JobRunner
+from app.session.priors import Priors
+from app.session.records import home
+from app.session.session import Session
+from app.session.sessions import Sessions
+from engine.methods.base import Method
+
+CHANNELS = ("colour", "depth", "normals", "opacity")
+TOGGLES = {
+    "cameras": ("Cameras", "Show where your pictures were taken"),
+    "overlay": (
+        "Overlay",
+        "Stand at the first picture's camera and lay the picture over the render",
+    ),
+    "ground": ("Ground", "Show the ground grid; a cell is a tenth of the object's diagonal"),
+}
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the tabs share: the explorer's parts, the choice of the prior, and the components on the right.
+
+    `shown` is the name of the prior whose usual values the tabs show: the chosen one's, once it is there; for a program,
+    which gets the tabs' first values for what it leaves out, the first one's.
+    """
+
+    sessions: Sessions
+    runner: JobRunner
+    prior: gr.Dropdown
+    shown: gr.State
+    toolbar: gr.HTML
+    timeline: gr.HTML
+
+    @property
+    def priors(self) -> Priors:
+        """What there is to choose from."""
+        return self.sessions.priors
+
+    def usual(
+        self, shown: str, values: Values, session: Session, of: Callable[[Method], Values]
+    ) -> Values:
+        """Values from the tabs; those that are usual for the shown prior become those usual for the session's.
+
+        Args:
+            shown: The prior for which they were shown.
+            values: What the tabs said.
+            session: Whose prior is used.
+            of: A method's usual values.
+        """
+        before, after = of(self.priors.open(shown).result().method), of(session.method)
+        return {key: after[key] if value == before[key] else value for key, value in values.items()}
+
+    def session(self, request: gr.Request, checkpoint: str | None = None) -> Session:
+        """The session of a request, with the prior that the request names, if it names one.
+
+        Raises:
+            CheckpointError: If that cannot be opened.
+            SessionGoneError: If the page has not told its token.
+        """
+        session = self.sessions.of_page(request.session_hash)
+        if checkpoint is not None:
+            session.use(self.priors.open(checkpoint).result())
+        return session
+
+    def cancel(self, request: gr.Request) -> str:
+        """Stop the session's run within a step."""
+        session = self.session(request)
+        session.stop(self.runner)
+        return watch.timeline(session, self.runner)
+
+
+def build_stage() -> tuple[gr.HTML, gr.HTML]:
+    """Toolbar and filmstrip, and between them room for the view, which the page had before them."""
+    toolbar = clickable("toolbar")
+    gr.HTML("", elem_id="viewport", apply_default_css=False, js_on_load=None)
+    timeline = clickable("timeline", name="filmstrip.js")
+    return toolbar, timeline
+
+
+def wire_stage(page: Page, history: gr.HTML) -> None:
+    """Toolbar and filmstrip, and the gallery's clicks."""
+
+    def press(event: gr.EventData, request: gr.Request) -> str:
+        session = page.session(request)
+        press_tool(session, picked(event))
+        return toolbar_html(session)
+
+    def bring_back(event: gr.EventData, request: gr.Request) -> tuple[str, str]:
+        session = page.session(request)
+        session.select(picked_number(event))
+        return watch.timeline(session, page.runner), watch.history(session)
+
+    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    page.toolbar.select(press, outputs=page.toolbar, **quiet)
+    history.select(bring_back, outputs=[page.timeline, history], **quiet)
+
+
+def press_tool(session: Session, tool: str) -> None:
+    """One press of a toolbar button: a channel, a toggle, or `home`."""
+    display = session.snapshot().display
+    if tool in CHANNELS:
+        session.show(channel=tool)
+    elif tool in TOGGLES:
+        session.show(**{tool: not getattr(display, tool)})
+        slots = session.snapshot().slots
+        if tool == "overlay" and not display.overlay and slots:
+            session.fly(next(iter(slots.values())).camera[0])
+    elif tool == "home":
+        session.show(overlay=False)
+        session.fly(home())
+
+
+def toolbar_html(session: Session) -> str:
+    """The buttons above the viewport in the session's state."""
+    display = session.snapshot().display
+    channels = "".join(
+        _button(name, name.capitalize(), f"Show {name}", display.channel == name)
+        for name in CHANNELS
+    )
+    toggles = "".join(
+        _button(name, label, hint, getattr(display, name))
+        for name, (label, hint) in TOGGLES.items()
+    )
+    home = _button("home", "Reset view", "Return to the first view", False)
+    return f'<div class="tools"><div class="seg">{channels}</div><div class="togs">{toggles}{home}</div></div>'
+
+
+def _button(value: str, label: str, hint: str, pressed: bool) -> str:
+    return (
+        f'<button type="button" data-pick="{value}" title="{hint}" '
+        f'aria-pressed="{str(pressed).lower()}">{label}</button>'
+    )

@@ -1,0 +1,255 @@
+"""Runs as files: a record becomes a timeline, and a timeline a record that shows the same and, with its prior, goes on."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from app.session.plans import OPTIONS
+from app.session.priors import Prior, Priors
+from app.session.records import Kind, Record
+from engine.config import Bounds, from_json, to_json
+from engine.diffusion.schedule import Schedule
+from engine.errors import (
+    ConfigError,
+    EngineError,
+    TimelineError,
+    UnsupportedTaskError,
+    plain,
+    sentence_part,
+)
+from engine.events import Run
+from engine.fields.scene import FORMAT as SCENE_FORMAT
+from engine.fields.scene import Scene
+from engine.fields.triplane import TriplaneField
+from engine.kernels import compiled
+from engine.methods.base import FitOptions, Method, MethodInfo, SampleOptions, TrainingData
+from engine.methods.options import TIMESTEPS, Mode
+from engine.reading import open_tensors
+from engine.store.checkpoint import fingerprint
+from engine.store.timeline import MOST_BYTES, Timeline, finite, result_step
+
+NOTE = "run"
+"""Where in a file's provenance its note stands."""
+LONGEST_TITLE = 80
+END_OF_CALENDARS = 2.5e11
+"""Seconds since 1970 in the year 9892: nobody can show a later day."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a run's file says beside its steps and its provenance.
+
+    Attributes:
+        kind: How it was made.
+        title: Name for people.
+        made: When, seconds since 1970; 0 if nobody knows.
+        psnrs: PSNR of the end on each input, dB.
+        figures: Numbers about it, by name.
+        method: Key and name of the method that made it.
+        weights: Fingerprint of that method's weights; empty if nobody knows.
+        data: What it was trained on.
+        schedule: Of its noise.
+    """
+
+    kind: Kind = "file"
+    title: str = ""
+    made: Annotated[float, Bounds(0.0, END_OF_CALENDARS)] = 0.0
+    psnrs: Annotated[tuple[float, ...], Bounds(0, 64)] = ()
+    figures: Annotated[dict[str, float], Bounds(0, 100)] = field(default_factory=dict)
+    method: tuple[str, str] = ("file", "An opened file")
+    weights: str = ""
+    data: TrainingData = field(default_factory=TrainingData)
+    schedule: Schedule = field(default_factory=Schedule)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a file's provenance must say in this way if it says it at all."""
+
+    checkpoint: Annotated[str, Bounds(0, 300)] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    without_kernels: tuple[compiled.Kind, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The same of its settings, whatever they are of."""
+
+    mode: Mode = "ours"
+    steps: Annotated[int, Bounds(0, TIMESTEPS)] = 0
+
+
+def save(record: Record, path: Path) -> Path:
+    """Write all steps of a record that still have their codes, with all that it takes to see and to go on from them."""
+    method = record.method
+    note = Note(
+        record.kind,
+        record.title,
+        record.made,
+        record.psnrs if all(map(math.isfinite, record.psnrs)) else (),
+        finite(record.figures),
+        (method.info.name, method.info.title),
+        getattr(method, "weights", None) or fingerprint(method),
+        method.data,
+        getattr(method, "schedule", Schedule()),
+    )
+    provenance = {"checkpoint": method.checkpoint, **record.provenance, NOTE: to_json(note)}
+    decoder = method.scene(record.latent(-1)).field.decoder
+    timeline = Timeline(
+        record.steps(),
+        decoder,
+        provenance,
+        views=record.views,
+        noise=record.noise,
+        kept=record.kept,
+    )
+    return timeline.save(path)
+
+
+def load(path: Path | str) -> tuple[Timeline, Note]:
+    """A run's file, or a scene's as a run of one step.
+
+    Raises:
+        TimelineError: If it is no such file, or damaged.
+        SceneError: If it is a damaged scene's file.
+    """
+    path = Path(path)
+    expected = "a run or a scene saved as .safetensors"
+    with open_tensors(path, TimelineError, expected, MOST_BYTES, name=path.name) as file:
+        kind = file.header.get("format")
+    timeline = _of_scene_file(path) if kind == SCENE_FORMAT else Timeline.load(path)
+    try:
+        return timeline, _checked(timeline, path.stem)
+    except ConfigError as error:
+        raise TimelineError(
+            f"{plain(path.name)}: the run's file is damaged ({sentence_part(error)}); save it again."
+        ) from error
+
+
+def maker(timeline: Timeline, priors: Priors) -> Future[Prior] | None:
+    """The prior that may have made a run, by its name, once it is opened; None if there is no such here."""
+    wanted, first = timeline.provenance.get("checkpoint"), priors.first
+    if wanted == first.method.checkpoint:
+        return priors.open(first.name)
+    return priors.open(wanted) if wanted in (name for _, name in priors.choices) else None
+
+
+def opened(timeline: Timeline, note: Note, prior: Future[Prior] | None, device: str) -> Record:
+    """A run as a record of this session.
+
+    Args:
+        timeline: The run.
+        note: What else its file says.
+        prior: What `maker` found; used if its weights are those that the run was made with.
+        device: Where a decoder from the file draws.
+    """
+    method = None if prior is None else _same(timeline, note, prior)
+    frames = list(timeline.steps)
+    return Record(
+        note.kind,
+        note.title,
+        {key: value for key, value in timeline.provenance.items() if key != NOTE},
+        frames,
+        method or Viewer(timeline, note, device),
+        views=timeline.views,
+        state="done" if frames[-1].stage == "result" else "cancelled",
+        psnrs=note.psnrs,
+        made=note.made or time.time(),
+        noise=timeline.noise,
+        figures=note.figures,
+        kept=timeline.kept,
+    )
+
+
+class Viewer:
+    """A `Method` that shows what a file holds, and says why it can do no more.
+
+    Attributes:
+        weights: Fingerprint of the weights that the file's run was made with.
+    """
+
+    def __init__(self, timeline: Timeline, note: Note, device: str):
+        name, title = note.method
+        shape = tuple(timeline.steps[-1].latent.shape[1:])
+        self.info = MethodInfo(name, title, "none", frozenset(), shape)
+        self.sample_options = self.paper_sample_options = SampleOptions()
+        self.fit_options = self.paper_fit_options = FitOptions()
+        self.data = note.data
+        self.schedule = note.schedule
+        self.weights = note.weights
+        self.checkpoint: str | None = timeline.provenance.get("checkpoint")
+        self.mean_latent = torch.zeros(shape, device=device)
+        self.directions = self.gallery = torch.zeros(0, *shape, device=device)
+        self._decoder = timeline.decoder.to(device)
+
+    def scene(self, latent: Tensor, /, **provenance) -> Scene:
+        """Wrap one latent with the file's decoder."""
+        planes = latent.float().to(self.mean_latent.device)
+        return Scene(TriplaneField(self._decoder, planes), {"method": self.info.name, **provenance})
+
+    def generate(self, *_: Any, **__: Any) -> Run[Tensor]:
+        """Refused, as everything that needs the prior is."""
+        raise UnsupportedTaskError(missing(self))
+
+    reconstruct = starting_noise = invert = regenerate = generate
+
+
+def missing(method: Method) -> str:
+    """One sentence about why an opened run cannot be gone on with."""
+    name = method.checkpoint or method.info.title
+    return (
+        f"The prior that made this run ({name}) is not here with the same weights, so it can be looked at but not gone "
+        "on with; put its checkpoint into checkpoints/, start again and open the file anew."
+    )
+
+
+def _of_scene_file(path: Path) -> Timeline:
+    scene = Scene.load(path, name=path.name)
+    steps = [result_step(scene.field.triplane[None])]
+    return Timeline(steps, scene.field.decoder, scene.provenance)
+
+
+def _checked(timeline: Timeline, name: str) -> Note:
+    """A file's note, if what others rely on is as it should be.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    provenance = timeline.provenance
+    if taken := {"self", "latent"} & set(provenance):
+        raise ConfigError(f"found {', '.join(taken)} in its provenance")
+    known = {f.name: provenance[f.name] for f in fields(_Known) if f.name in provenance}
+    from_json(_Known, known, "provenance")
+    mode = {k: v for k, v in provenance.get("settings", {}).items() if k in ("mode", "steps")}
+    from_json(_Shown, mode, "settings")
+    note = from_json(Note, provenance.get(NOTE, {}), "note")
+    if note.kind in OPTIONS and "settings" in provenance:
+        from_json(OPTIONS[note.kind], provenance["settings"], "settings")
+        if "seed" not in provenance:
+            raise ConfigError("found settings without a seed")
+    late = next((s for s in timeline.steps if (s.t or 0) >= note.schedule.timesteps), None)
+    if late is not None:
+        raise ConfigError(
+            f"found {late.stage} {late.index} at timestep {late.t} of {note.schedule.timesteps}"
+        )
+    title = plain(note.title, LONGEST_TITLE) or plain(name.replace("_", " "), LONGEST_TITLE)
+    return replace(note, title=title)
+
+
+def _same(timeline: Timeline, note: Note, prior: Future[Prior]) -> Method | None:
+    """The method of a prior, if a run was made with it."""
+    try:
+        method = prior.result().method
+    except EngineError:
+        return None
+    fits = tuple(timeline.steps[-1].latent.shape[1:]) == tuple(method.mean_latent.shape)
+    return method if fits and note.weights == fingerprint(method) else None

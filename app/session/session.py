@@ -1,0 +1,479 @@
+"""One browser tab's state: pictures, runs, what is shown. No gradio and no viser.
+
+Whoever changes something does so under `cv`, raises `revision` and wakes the others; the viewport draws from
+immutable snapshots. Everything here returns in milliseconds except `baked`, which prepares a scene for rendering, and
+`prepared`, which waits for that as long as it is told to.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from app.session.bakes import Bakes
+from app.session.jobs import Job, JobRunner, Owner, Plan, State
+from app.session.priors import Prior
+from app.session.records import (
+    Display,
+    Flight,
+    Look,
+    Marked,
+    Pane,
+    Record,
+    Snapshot,
+    home,
+    note_kernels,
+)
+from app.settings import AppSettings
+from engine.events import Run, Step
+from engine.fields.base import Field
+from engine.fields.scene import Scene
+from engine.kernels import compiled
+from engine.methods.base import Method
+from engine.ops.metrics import psnr
+from engine.render.frames import Baked, render_views
+from engine.store.timeline import on_cpu, result_step, step_bytes
+from engine.types import Camera, Views
+
+T = TypeVar("T")
+Choice = tuple[int, int | None]
+"""A record's number and a frame; None follows the newest."""
+MOST_PANES = 4
+
+
+class Session:
+    """The state of one tab."""
+
+    def __init__(
+        self,
+        prior: Prior,
+        settings: AppSettings,
+        token: str = "",
+        display: Display | None = None,
+        address: str = "",
+        folder: Path | None = None,
+    ):
+        """`token` opens the session's view; `address` is its client's; its own files lie in a folder below `folder`."""
+        self.token = token
+        self.address = address
+        self.prior = prior
+        self.settings = settings
+        self.cv = threading.Condition()
+        self._starting = threading.RLock()
+        self.revision = 0
+        self.last_seen = time.monotonic()
+        self.left: float | None = None
+        """When its page was closed; None while it is open."""
+        self.job: Job | None = None
+        self.history: list[Record] = []
+        self.closed = False
+        self.unkept = ""
+        """One sentence if results would not survive a restart."""
+        self.brushes: dict[int, np.ndarray] = {}
+        """Painted masks by slot, `height width` bool at the picture's size."""
+        self.pictures: dict[int, tuple[str, float, float, float]] = {}
+        """Files in the slots with their cameras' azimuths, elevations and distances, for a page that is loaded again."""
+        self._records: OrderedDict[int, Record] = OrderedDict()
+        self._forgotten: set[int] = set()
+        self._slots: dict[int, Views] = {}
+        self._waiting = False
+        """Whether pictures were framed after the shown object was chosen."""
+        self._display = display or Display()
+        self._flight = Flight(0, home())
+        self._marked: Marked | None = None
+        self.camera: Camera | None = None
+        """From where the view was drawn last."""
+        self._bakes = Bakes(self.refresh)
+        self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-", dir=folder)
+        self._parts: dict[Any, Any] = {}
+        self._selected: Choice
+        self._beside: tuple[Choice, ...] = ()
+        self._greet()
+
+    @property
+    def method(self) -> Method:
+        """What generates and reconstructs now."""
+        return self.prior.method
+
+    def use(self, prior: Prior) -> None:
+        """Go on with another prior and show one of its objects; what the others made stays."""
+        with self.cv:
+            if prior is not self.prior:
+                self.prior, self._marked = prior, None
+                self._greet()
+                self._forget()
+                self._changed()
+
+    def _greet(self) -> None:
+        """Show the prior's first object."""
+        frames = [result_step(self.prior.first_latent[None])]
+        record = Record("prior", "From the training set", {}, frames, self.method, state="done")
+        record.listed = False
+        self._records[record.id] = record
+        self._bakes.adopt(Pane(record, 0).key, self.prior.greeting)
+        self._selected, self._beside = (record.id, None), ()
+
+    def part(self, kind: Callable[[Session], T]) -> T:
+        """The one `kind` of this session (what a tab of the panel keeps for it); made when first asked for."""
+        with self.cv:
+            if kind not in self._parts:
+                self._parts[kind] = kind(self)
+            return self._parts[kind]
+
+    # -- what is shown ---------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What the viewport should draw now."""
+        with self.cv:
+            panes, difference = self._panes()
+            slots = dict(sorted((self._slots if self._waiting else self._inputs()).items()))
+            state = (self._display, self._flight, self._marked)
+            return Snapshot(self.revision, panes, difference, slots, *state)
+
+    def _inputs(self) -> Mapping[int, Views]:
+        shown = self._resolve(self._selected)
+        return {} if shown is None else shown[0].inputs
+
+    def _panes(self) -> tuple[tuple[Pane, ...], bool]:
+        look, chosen = self._display.look, [self._selected, *self._beside]
+        shown = [found for choice in chosen if (found := self._resolve(choice)) is not None]
+        if look != "difference":
+            return tuple(Pane(record, index, look) for record, index in shown), False
+        if len(shown) > 1:  # two objects differ from each other
+            return tuple(Pane(record, index) for record, index in shown[:2]), True
+        return (Pane(*shown[0], "x0"), Pane(*shown[0], "x_t")), True
+
+    def _resolve(self, choice: Choice) -> tuple[Record, int] | None:
+        number, index = choice
+        record = self._records.get(number)
+        if record is None or not record.frames:
+            return None
+        last = len(record.frames) - 1
+        return record, last if index is None else min(index, last)
+
+    def selection(self) -> tuple[Record, int]:
+        """The record and the frame that are shown (the newest frame while nobody chose one)."""
+        with self.cv:
+            return self._resolve(self._selected)
+
+    def beside(self) -> list[tuple[Record, int]]:
+        """Records and frames that are shown beside the selection."""
+        with self.cv:
+            found = (self._resolve(choice) for choice in self._beside)
+            return [pair for pair in found if pair is not None]
+
+    def record(self, number: int) -> Record | None:
+        """A record by its number, if it is still kept."""
+        with self.cv:
+            return self._records.get(number)
+
+    def forgot(self, number: int) -> bool:
+        """Whether there was a record with that number that is not kept any more."""
+        with self.cv:
+            return number in self._forgotten and number not in self._records
+
+    def select(self, number: int, index: int | None = None) -> None:
+        """Show frame `index` of a record, and what stands beside it; None, or the last frame, follows the newest."""
+        with self.cv:
+            record = self._records.get(number)
+            if record is None or not record.frames:
+                return
+            if index is not None and index >= len(record.frames) - 1:
+                index = None
+            self._choose(number, None if index is None else max(index, 0))
+            self._beside = tuple(choice for choice in self._beside if choice[0] != number)
+            self._changed()
+
+    def compare(self, others: Sequence[Choice]) -> None:
+        """Show up to three others beside the selection; none ends the comparison."""
+        with self.cv:
+            known = [choice for choice in others if self._resolve(choice) is not None]
+            self._beside = tuple(known[: MOST_PANES - 1])
+            self._changed()
+
+    def show(self, **changes) -> None:
+        """Change the display, e.g. `show(channel="depth")`."""
+        with self.cv:
+            display = replace(self._display, **changes)
+            if display != self._display:
+                self._display = display
+                self._changed()
+
+    def fly(self, camera: Camera) -> None:
+        """Ask the viewport's camera to go to `camera`."""
+        with self.cv:
+            self._flight = Flight(self._flight.number + 1, camera)
+            self._changed()
+
+    def mark(self, marked: Marked | None) -> None:
+        """Tint a part of what is shown, or nothing."""
+        with self.cv:
+            self._marked = marked
+            self._changed()
+
+    def set_slot(self, slot: int, views: Views | None) -> None:
+        """Put a framed input picture into a slot, or empty it."""
+        with self.cv:
+            if views is None:
+                self._slots.pop(slot, None)
+                self.pictures.pop(slot, None)
+            else:
+                self._slots[slot], self._waiting = views, True
+            self._changed()
+
+    def slots(self) -> dict[int, Views]:
+        """The framed input pictures by slot, in order."""
+        with self.cv:
+            return dict(sorted(self._slots.items()))
+
+    def refresh(self) -> None:
+        """Let what is shown be drawn again."""
+        with self.cv:
+            self._changed()
+
+    def touch(self) -> None:
+        """Note a sign of life."""
+        self.last_seen = time.monotonic()
+
+    def leave(self) -> None:
+        """Note that the page was closed: the session goes unless a page comes back to it."""
+        self.left = time.monotonic()
+
+    def come_back(self) -> None:
+        """Note that a page has the session (again)."""
+        self.left = None
+        self.touch()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run of it goes on or waits."""
+        return self.job is not None and not self.job.ended
+
+    def scene(self, record: Record, index: int = -1, look: Look = "x0") -> Scene:
+        """A frame as a scene with the record's provenance."""
+        latent = record.latent(index, look)
+        if latent is None:
+            latent = record.latent(-1)
+        latent = latent.to(record.method.mean_latent.device)
+        return record.method.scene(latent, **record.provenance)
+
+    def baked(self, record: Record, index: int, look: Look = "x0") -> Baked:
+        """A frame made ready for rendering; the latest few are kept."""
+        pane = Pane(record, index, look)
+        return self._bakes.get(pane.key, lambda: self._field(pane)).result()
+
+    def glance(self, record: Record, index: int, look: Look = "x0") -> Baked:
+        """The same for one small picture."""
+        pane = Pane(record, index, look)
+        return self._bakes.glance(pane.key, lambda: self._field(pane))
+
+    def prepared(self, pane: Pane, patience_s: float) -> Baked | None:
+        """The same without waiting long for it: None if it is not there by then, and a change when it is."""
+        return self._bakes.prepared(pane.key, lambda: self._field(pane), patience_s)
+
+    def _field(self, pane: Pane) -> Field:
+        return self.scene(pane.record, pane.index, pane.look).field
+
+    def folder(self, record: Record) -> Path:
+        """Where a record's exported files are kept."""
+        folder = self.folder_of(record.id)
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def folder_of(self, number: int) -> Path:
+        """The same by the record's number, also when it is not kept any more; it may not exist."""
+        return Path(self._folder.name) / str(number)
+
+    def exported(self) -> list[Path]:
+        """All exported files that there are."""
+        folders = [path for path in Path(self._folder.name).glob("*") if path.name.isdigit()]
+        return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+    # -- records ---------------------------------------------------------------------------------
+
+    def add(self, *records: Record, select: bool = True) -> None:
+        """Keep records, the first one shown; those that are listed come first in the history."""
+        with self.cv:
+            self._records.update({record.id: record for record in records})
+            self.history = [*(r for r in records if r.listed), *self.history]
+            if select:
+                self.select(records[0].id)
+            self._forget()
+            self._changed()
+
+    def restore(self, records: Sequence[Record], shown: int, frame: int | None) -> None:
+        """Take records of an earlier life, newest first, and show one of them; the newest if it is none of them."""
+        self.add(*records, select=False)
+        with self.cv:
+            numbers = [record.id for record in self.history]
+            if numbers:
+                self.select(*((shown, frame) if shown in numbers else (numbers[0],)))
+
+    def remove(self, record: Record) -> None:
+        """Drop a record from the history."""
+        with self.cv:
+            self.history = [other for other in self.history if other is not record]
+            record.listed = record.pinned = False
+            shutil.rmtree(self.folder_of(record.id), ignore_errors=True)
+            self._forget()
+            self._changed()
+
+    def change(self, record: Record, **changes) -> None:
+        """Change a record: its title, whether it is pinned, the frames of one that is steered."""
+        with self.cv:
+            for name, value in changes.items():
+                setattr(record, name, value)
+            if "frames" in changes:
+                record.version += 1
+                record.extents = {}
+            self._changed()
+
+    def bytes(self) -> int:
+        """Memory of all codes that are kept."""
+        with self.cv:
+            frames = {id(step): step for r in self._records.values() for step in r.frames}
+        return step_bytes(list(frames.values()))
+
+    # -- runs ------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        runner: JobRunner,
+        make_run: Callable[[], Run[Tensor]],
+        records: list[Record],
+        plan: Plan,
+        on_end: Callable[[Job, State], None] = lambda job, state: None,
+        without: Collection[compiled.Kind] | None = None,
+    ) -> Job:
+        """Queue a run whose batch is `records`; a run of this session that still goes on is cancelled first.
+
+        Records of a branch hold the frames of its trunk already; `without` are the kernels that it goes without. `on_end`
+        is called when all else has been done.
+
+        Raises:
+            QueueFullError: If too many runs wait already.
+        """
+        follow = threading.Event()
+
+        def on_step(step: Step) -> None:
+            for record in records:
+                note_kernels(record.provenance)
+            self._add_frame(records, on_cpu(step), follow)
+
+        def ended(job: Job, state: State) -> None:
+            if state == "done":
+                self._add_frame(records, result_step(job.result), follow)
+            if records[0].views is not None and records[0].frames:
+                self._judge(records[0])
+            with self.cv:
+                for record in records:
+                    record.state, record.error = state, job.error
+                    record.provenance["seconds"] = {k: round(v, 2) for k, v in job.seconds.items()}
+                if not records[0].frames:
+                    self.history = [r for r in self.history if r not in records]
+                self._forget()
+                self._changed()
+            on_end(job, state)
+
+        job = Job(make_run, plan=plan, on_step=on_step, on_end=ended, without=without)
+        with self._starting:  # or of two that start at once neither is cancelled
+            self.stop(runner)
+            with self.cv:
+                self.submit(runner, job)
+                for record in records:
+                    record.job = job.id
+                self.add(*records, select=False)
+        return job
+
+    def submit(self, runner: JobRunner, job: Job) -> Job:
+        """Queue a job as this session's.
+
+        Raises:
+            QueueFullError: If too many runs wait already.
+        """
+        with self.cv:
+            self.job = runner.submit(job, Owner(self.token, self.address))
+        return job
+
+    def stop(self, runner: JobRunner) -> None:
+        """Cancel the run that goes on, if there is one."""
+        if self.busy:
+            runner.cancel(self.job)
+
+    def close(self) -> None:
+        """Let go of everything; the session draws nothing any more."""
+        with self.cv:
+            self.closed = True
+            self._changed()
+            self.job, self.history, self._beside = None, [], ()
+            self._parts.clear()
+            self._forget()  # all but what is shown, for whoever is still looking
+        self._bakes.close()
+        self._folder.cleanup()
+
+    def _judge(self, record: Record) -> None:
+        """Compare the newest frame with the inputs."""
+        baked = self.baked(record, len(record.frames) - 1)
+        rendered = render_views(baked, record.views.camera).cpu()
+        record.psnrs = tuple(psnr(rendered, record.views.images.cpu()).tolist())
+
+    def _add_frame(self, records: list[Record], frame: Step, follow: threading.Event) -> None:
+        with self.cv:
+            records[0].frames.append(frame)
+            for record in records:
+                record.state = "running"
+            if not follow.is_set():
+                self._choose(records[0].id)
+                follow.set()
+            self._changed()
+
+    def _choose(self, number: int, index: int | None = None) -> None:
+        self._waiting = self._waiting and number == self._selected[0]
+        self._selected = (number, index)
+
+    def _changed(self) -> None:
+        self.revision += 1
+        self.cv.notify_all()
+
+    def _forget(self) -> None:
+        """Drop the oldest results beyond the limit, and the steps of old runs beyond the memory limit; never pinned ones."""
+        pinned = sum(record.pinned for record in self.history)
+        spare = max(self.settings.max_history - pinned, 1)  # what is newest is kept in any case
+        kept: list[Record] = []
+        for record in self.history:
+            if not record.pinned:
+                spare -= 1
+            if record.pinned or spare >= 0:
+                kept.append(record)
+        self.history = kept
+        keep = {self._selected[0], *(number for number, _ in self._beside)}
+        keep |= {record.id for record in self.history}
+        for number in [n for n in self._records if n not in keep]:
+            if self._records.pop(number).listed:  # others may be looked at by what made them
+                shutil.rmtree(self.folder_of(number), ignore_errors=True)
+            self._forgotten.add(number)
+        self._thin_out()
+
+    def _thin_out(self) -> None:
+        room = self.settings.max_latent_mb * 2**20
+        seen: set[int] = set()
+        pinned = {id(step) for r in self.history if r.pinned for step in r.frames}
+        for record in sorted(self.history, key=lambda record: not record.pinned):
+            fresh = [step for step in record.frames if id(step) not in seen]
+            seen |= {id(step) for step in fresh}
+            room -= step_bytes(fresh)
+            if room < 0 and not record.pinned:
+                record.frames[:-1] = [
+                    step if id(step) in pinned else replace(step, latent=None, x_t=None, state={})
+                    for step in record.frames[:-1]
+                ]

@@ -1,0 +1,71 @@
+"""Objects that are drawn before anybody asks: a visitor's first click shows one at once, with all its steps."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from app.examples import FOLDER
+from app.session.records import Record, note_kernels
+from engine.config import to_json
+from engine.events import Step, finish
+from engine.kernels import compiled
+from engine.methods.base import Method
+from engine.noise import Noise
+from engine.store.timeline import on_cpu, result_step
+
+SEEDS = {
+    "vehicles": (5, 9, 6, 23, 18),
+    "chairs": (18, 3, 6, 10, 4),
+    "tables": (4, 8, 14, 20, 10),
+}
+"""Of the objects that are ready, by the prior's name."""
+
+
+class Showcase:
+    """The ready runs of one prior."""
+
+    def __init__(self, name: str, method: Method):
+        self.seeds = SEEDS.get(name, ())
+        self._name = name
+        self._method = method
+        self._runs: dict[int, tuple[list[Step], dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Draw all that are not there yet."""
+        for seed in self.seeds:
+            self._drawn(seed)
+
+    def _drawn(self, seed: int) -> tuple[list[Step], dict[str, Any]]:
+        """The whole run of a seed with the checkpoint's own settings, and what its provenance says of kernels.
+
+        It is drawn when first asked for, and kept.
+        """
+        with self._lock:
+            if seed not in self._runs:
+                steps: list[Step] = []
+                run = self._method.generate(1, self._method.sample_options, Noise(seed))
+                with compiled.without(compiled.unusable()):
+                    latents = finish(run, lambda step: steps.append(on_cpu(step)))
+                    told: dict[str, Any] = {}
+                    note_kernels(told)
+                self._runs[seed] = [*steps, result_step(latents)], told
+            return self._runs[seed]
+
+    def record(self, seed: int) -> Record:
+        """A seed's object as a finished run of a session: what `generate` with the usual settings would give."""
+        steps, told = self._drawn(seed)
+        about = {
+            "task": "generate",
+            "settings": to_json(self._method.sample_options),
+            "checkpoint": self._method.checkpoint,
+            "seed": seed,
+            **told,
+        }
+        return Record("generate", f"Seed {seed}", about, list(steps), self._method, state="done")
+
+    def picture(self, seed: int) -> Path:
+        """A small picture of a seed's object."""
+        return FOLDER / "seeds" / f"{self._name}-{seed}.jpg"

@@ -1,0 +1,306 @@
+"""Keep and regenerate: what is marked of an object, and proposals of the rest. No gradio."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.session.jobs import Job, JobRunner, State
+from app.session.plans import plan
+from app.session.records import Marked, Record, note_kernels
+from app.session.session import Session
+from engine.config import to_json
+from engine.errors import ConfigError
+from engine.events import Run, Step
+from engine.explore.completion import KeepFigures, judged
+from engine.methods.base import KeepOptions
+from engine.noise import Noise
+from engine.render.frames import bake, render
+from engine.render.region import Region, surface_points
+from engine.store.timeline import Kept, on_cpu, result_step
+from engine.types import WORLD_PER_SRN
+
+MOST = 3
+"""Proposals of one run: with the original they fill the view."""
+BRUSH_ROWS = 240
+"""Rows of the picture that a stroke is projected with."""
+LEAST_EDGE = 0.02
+"""Of a box that is dragged, SRN units."""
+BRUSH_DEPTH = 0.08
+"""Half the thickness of what a stroke marks, engine units."""
+Box = tuple[float, float, float, float, float, float]
+HALVES = {
+    "front": (1, 0),
+    "back": (1, 1),
+    "top": (2, 0),
+    "bottom": (2, 1),
+    "left": (0, 1),
+    "right": (0, 0),
+}
+"""Of an object's space: along which axis, and which end is at the object's middle (0 the lower). It looks along +y."""
+
+
+class Keeping:
+    """What one session keeps."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.original: Record | None = None
+        self.box: Box | None = None
+        self.region: Region | None = None
+        """What is marked, with a box or without."""
+        self.figures: KeepFigures | None = None
+        self.proposals: list[Record] = []
+        self._drawn: Counter[int] = Counter()
+        """Proposals so far, by the number of their original."""
+
+    # -- marking ---------------------------------------------------------------------------------
+
+    def begin(self, record: Record | None = None) -> Record:
+        """Take a record, or what the view shows, as the object of which something is kept (a proposal's original stays).
+
+        Raises:
+            ConfigError: If its prior cannot do that, or it is not finished.
+        """
+        if record is None:
+            record = self.session.selection()[0]
+            record = self.original if record in self.proposals else record
+        if record is self.original:
+            return record
+        if "regenerate" not in record.method.info.tasks:
+            raise ConfigError(
+                f"{record.method.info.title} cannot draw a part anew; choose another prior."
+            )
+        if record.state != "done" or record.latent(-1) is None:
+            raise ConfigError(f"{record.title} is not finished; wait for it, or take another.")
+        self.original, self.proposals, self.figures = record, [], None
+        self.box = self.region = None
+        return record
+
+    def half(self, name: str) -> None:
+        """Mark a half of the object with a box, and with it the empty space beside: it is to stay empty.
+
+        Raises:
+            ConfigError: If there is no such half.
+        """
+        if name not in HALVES:
+            raise ConfigError(f"Found the half {name!r}, expected one of {', '.join(HALVES)}.")
+        axis, end = HALVES[name]
+        box = (self._field().aabb / WORLD_PER_SRN).cpu().clone()
+        box[end, axis] = self._middle()[axis]
+        self.mark_box(box.flatten().tolist())
+
+    def mark_box(self, box: Sequence[float]) -> None:
+        """Mark what lies in a box: two corners, SRN units.
+
+        Raises:
+            ConfigError: If these are no six numbers.
+        """
+        if len(box) != 6 or not all(np.isfinite(box)):
+            raise ConfigError("Found no box, expected six numbers: x, y, z of two corners.")
+        corners = torch.tensor(box, dtype=torch.float32).reshape(2, 3).sort(dim=0).values
+        box = tuple(round(value, 4) for value in corners.flatten().tolist())
+        self._mark(Region.from_box(corners * WORLD_PER_SRN, self._field().aabb.cpu()), box)
+
+    def drag(self, corner: int, position: Sequence[float]) -> None:
+        """Move one corner of the box (0 the lower one), never past the other."""
+        if self.box is None:
+            return
+        values = list(self.box)
+        for axis, value in enumerate(position):
+            other = values[3 * (1 - corner) + axis]
+            limit = other - LEAST_EDGE if corner == 0 else other + LEAST_EDGE
+            values[3 * corner + axis] = min(value, limit) if corner == 0 else max(value, limit)
+        self.mark_box(values)
+
+    def brush(self, points: Sequence[Sequence[float]], width: float) -> None:
+        """Mark the surface under a stroke over the view as it is seen now.
+
+        Args:
+            points: Of the stroke, from 0 0 at the view's upper left to 1 1.
+            width: Of the stroke, as a share of the view's height.
+
+        Raises:
+            ConfigError: If nothing is seen.
+        """
+        camera = self.session.camera
+        if camera is None or not points:
+            raise ConfigError("There is no stroke; draw over the object in the view.")
+        camera = camera.resized(BRUSH_ROWS, round(camera.width * BRUSH_ROWS / camera.height))
+        field = self._field()
+        seen = render(bake(field), camera)
+        stroke = np.zeros((camera.height, camera.width), np.uint8)
+        scaled = np.array(points, np.float64) * (camera.width, camera.height)
+        thickness = max(round(width * camera.height), 1)
+        line = scaled.round().astype(np.int32).reshape(-1, 1, 2)
+        cv2.polylines(stroke, [line], False, 1, thickness)
+        hit = torch.from_numpy(stroke).bool() & (seen.opacity.cpu() > 0.5)
+        if not hit.any():
+            raise ConfigError("The stroke misses the object; draw over the object in the view.")
+        surface = surface_points(seen.depth.cpu(), camera)[hit]
+        stroked = Region.from_surface(surface, BRUSH_DEPTH, field.aabb.cpu())
+        brushed = self.region is not None and self.box is None
+        self._mark(self.region | stroked if brushed else stroked)
+
+    def clear(self) -> None:
+        """Mark nothing."""
+        self._mark(None)
+
+    def show(self) -> None:
+        """Show the mark again, on its object alone; of another object that is shown nothing is marked yet."""
+        try:
+            self.begin()
+        except ConfigError:
+            self.original = self.box = self.region = self.figures = None
+            self.proposals = []
+        if self.region is not None:
+            self._show()
+
+    def face(self) -> None:
+        """Show the object alone, for somebody who wants to paint on it."""
+        self._stand()
+        self.session.compare([])
+
+    def hide(self) -> None:
+        """Show no mark any more; what is marked stays so."""
+        self.session.mark(None)
+
+    def _mark(self, region: Region | None, box: Box | None = None) -> None:
+        """Mark something else: what was measured was of the old mark."""
+        self.region, self.box, self.figures = region, box, None
+        self._show()
+
+    def _field(self):
+        return self.session.scene(self.original).field
+
+    def _middle(self) -> Tensor:
+        """The middle of the box around what is solid, SRN units."""
+        baked = bake(self._field())
+        low, high = baked.field.aabb.cpu()
+        cells = (baked.cell_density.cpu() > 5.0).nonzero()
+        if not len(cells):
+            raise ConfigError(f"{self.original.title} is empty; choose another object.")
+        edges = (high - low) / torch.tensor(baked.cell_density.shape)
+        first, last = cells.amin(0), cells.amax(0) + 1
+        return (low + (first + last) / 2 * edges) / WORLD_PER_SRN
+
+    def _show(self) -> None:
+        if self.region is None:
+            self.session.mark(None)
+            return
+        with self.session.cv:
+            self.session.mark(Marked(self.region, self.box, self.drag))
+            self.face()
+
+    def _stand(self) -> None:
+        """Show the original, also where the history has let go of it."""
+        if self.session.record(self.original.id) is None:
+            self.original.listed = False
+            self.session.add(self.original)
+        self.session.select(self.original.id)
+
+    # -- proposals -------------------------------------------------------------------------------
+
+    def propose(self, runner: JobRunner, count: int, seed: int) -> Job:
+        """Queue some proposals of the rest; they stand beside the original as they form.
+
+        Raises:
+            ConfigError: If nothing is marked.
+            QueueFullError: If too many runs wait already.
+        """
+        region = self.region
+        if region is None:
+            raise ConfigError(
+                "Nothing is marked yet; choose a half, drag the box, or brush over what is to stay."
+            )
+        self.session.stop(runner)
+        method, options, original = self.original.method, KeepOptions(), self.original
+        kept = Kept(original.latent(-1).clone(), region)  # a view would keep its whole batch
+        latent = kept.latent.to(method.mean_latent.device)
+        seeds = [seed + k for k in range(min(max(count, 1), MOST))]
+        self.proposals, self.figures = [], None
+        made = self.proposals
+
+        def begin(own: int) -> Record:
+            about = {"task": "regenerate", "seed": own, "settings": to_json(options)}
+            about |= {"checkpoint": method.checkpoint, "of": original.title, "box": self.box}
+            note_kernels(about)
+            self._drawn[original.id] += 1
+            title = f"Proposal {self._drawn[original.id]} of {original.title}"
+            made.append(Record("regenerate", title, about, [], method, kept=kept))
+            return made[-1]
+
+        def run() -> Run[list[Tensor]]:
+            results = []
+            for own in seeds:
+                begin(own)
+                results.append((yield from method.regenerate(latent, region, options, Noise(own))))
+                self._finish(made[-1], results[-1])
+            found, *_ = judged(method, latent, region, [one[0] for one in results])
+            for record, value in zip(made, found.kept_psnr, strict=False):
+                record.figures["kept"] = value
+            if self.proposals is made and self.region is region:
+                self.figures = found
+            return results
+
+        def on_step(step: Step) -> None:
+            record = made[-1]
+            with self.session.cv:
+                record.frames.append(on_cpu(step))
+                record.state = "running"
+                if len(record.frames) == 1:
+                    self._place(record, made, original, job)
+
+        def on_end(job: Job, state: State) -> None:
+            with self.session.cv:
+                for record in made:
+                    record.state = (
+                        "done"
+                        if record.frames[-1:] and record.frames[-1].stage == "result"
+                        else state
+                    )
+                    record.error = job.error
+                self.session.refresh()
+
+        stages = tuple((stage, len(seeds) * n) for stage, n in plan(options))
+        job = Job(run, plan=stages, on_step=on_step, on_end=on_end)
+        self.session.mark(None)
+        with self.session.cv:
+            self.session.submit(runner, job)
+        return job
+
+    def _place(self, record: Record, made: list[Record], original: Record, job: Job) -> None:
+        """Stand a proposal that begins beside the original and those before it, unless another object has been taken."""
+        record.job = job.id
+        self.session.add(record, select=False)
+        if self.proposals is made and self.original is original:
+            self._stand()
+            self.session.compare([(one.id, None) for one in made])
+
+    def _finish(self, record: Record, latents: Tensor) -> None:
+        with self.session.cv:
+            record.frames.append(result_step(latents))
+            record.state = "done"
+            self.session.refresh()
+
+    def report(self) -> Mapping[str, Any]:
+        """What is marked and what came out, for the page."""
+        region = self.region
+        told = {
+            "able": "regenerate" in self.session.selection()[0].method.info.tasks,
+            "original": None if self.original is None else self.original.title,
+            "box": self.box,
+            "brushed": region is not None and self.box is None,
+            "share": None if region is None else float(region.cells.float().mean()),
+            "proposals": [record.id for record in self.proposals],
+        }
+        if self.figures is not None:
+            told["kept"] = self.figures.kept_psnr
+            told["between"] = self.figures.between_psnr
+        return told

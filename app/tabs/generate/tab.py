@@ -1,0 +1,153 @@
+"""The Generate tab: draw objects from the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from app.page import present, watch
+from app.page.blocks import picked_number
+from app.page.parts import clickable, mode_choice, seed_row
+from app.page.stage import Page
+from app.session import tasks
+from app.session.session import Session
+from app.session.showcase import Showcase
+from app.session.tasks import LARGEST_SEED, MOST_OBJECTS
+from engine.errors import EngineError
+from engine.methods.base import Method, sample_options_of
+from engine.methods.options import TIMESTEPS
+
+
+@dataclass(frozen=True)
+class GenerateTab:
+    """Components that others need."""
+
+    history: gr.HTML
+    stop: gr.Button
+    mode: gr.Radio
+    seed: gr.Number
+    steps: gr.Slider
+    examples: gr.HTML
+
+    def follow(self, session: Session, mode: str) -> dict[Any, Any]:
+        """What changes with the session's prior."""
+        steps = _usual(mode, session.method)["steps"]
+        return {self.steps: steps, self.examples: examples_html(session.prior.showcase)}
+
+
+def build(page: Page) -> GenerateTab:
+    """Lay the tab out and wire it."""
+    options = page.priors.first.method.sample_options
+    gr.HTML(
+        '<p class="lead">Noise becomes an object. Every step appears below the view and can be turned.</p>'
+    )
+    showcase = page.priors.first.showcase
+    examples = clickable("ready", examples_html(showcase))
+    mode = mode_choice("generate-mode")
+    seed, _ = seed_row("generate-seed", showcase.seeds[0] if showcase.seeds else 0)
+    with gr.Row():
+        count = gr.Slider(
+            1,
+            MOST_OBJECTS,
+            1,
+            step=1,
+            label="Objects",
+            info="How many are drawn at once, from consecutive seeds.",
+            elem_id="count",
+            buttons=[],
+        )
+        steps = gr.Slider(
+            1, 100, options.steps, step=1, label="Denoising steps",
+            info="Steps from noise to object.", elem_id="generate-steps", buttons=[],
+        )  # fmt: skip
+    problem = gr.HTML("", elem_id="generate-problem")
+    gr.HTML('<h2 class="section">Results of this tab</h2>')
+    history = clickable("history")
+    with gr.Row(elem_classes="actions"):
+        go = gr.Button("Generate", variant="primary", elem_id="generate")
+        stop = gr.Button("Cancel", elem_id="generate-cancel", interactive=False)
+
+    def generate(
+        request: gr.Request,
+        seed: int,
+        steps: int,
+        count: int,
+        mode: str,
+        checkpoint: str,
+        shown: str,
+    ) -> Iterator[dict[Any, Any]]:
+        """Draw `count` objects and follow the run."""
+        seed, count = _whole(seed, 0, LARGEST_SEED), _whole(count, 1, MOST_OBJECTS)
+        try:
+            session = page.session(request, checkpoint)
+            given = page.usual(shown, {"steps": steps}, session, partial(_usual, mode))
+            tasks.generate(
+                session, page.runner, seed, count, _whole(given["steps"], 1, TIMESTEPS), mode
+            )
+        except EngineError as error:
+            yield {problem: present.error_html(str(error))}
+            return
+        for _ in watch.follow(session):
+            ended = session.job.ended
+            yield {
+                page.timeline: watch.timeline(session, page.runner),
+                history: watch.history(session),
+                problem: present.error_html(session.job.error or ""),
+                stop: gr.Button(interactive=not ended),
+            }
+
+    go.click(
+        generate,
+        [seed, steps, count, mode, page.prior, page.shown],
+        [page.timeline, history, problem, stop],
+        api_visibility="private",
+        concurrency_limit=None,
+        show_progress="hidden",
+    )
+
+    def take(event: gr.EventData, request: gr.Request) -> tuple[int, str, str]:
+        session = page.session(request)
+        chosen = picked_number(event)
+        if chosen in session.prior.showcase.seeds:
+            session.stop(page.runner)
+            session.add(session.prior.showcase.record(chosen))
+        return chosen, watch.timeline(session, page.runner), watch.history(session)
+
+    examples.select(
+        take,
+        outputs=[seed, page.timeline, history],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+    def usual(request: gr.Request, mode: str) -> int:
+        return _usual(mode, page.session(request).method)["steps"]
+
+    mode.input(
+        usual, mode, steps, queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+    return GenerateTab(history, stop, mode, seed, steps, examples)
+
+
+def _usual(mode: str, method: Method) -> dict[str, int]:
+    """The tab's values as the checkpoint has them."""
+    return {"steps": sample_options_of(method, mode).steps}
+
+
+def _whole(value: float | None, low: int, high: int) -> int:
+    return min(max(int(value or 0), low), high)
+
+
+def examples_html(showcase: Showcase) -> str:
+    """Objects that are ready, as pictures to click on."""
+    buttons = "".join(
+        f'<button type="button" data-pick="{seed}" title="Show seed {seed} and how it formed, at once">'
+        f'<img src="{present.file_uri(showcase.picture(seed))}" alt="Seed {seed}"></button>'
+        for seed in showcase.seeds
+        if showcase.picture(seed).is_file()
+    )
+    return f'<div class="examples"><span>Try one</span>{buttons}</div>' if buttons else ""

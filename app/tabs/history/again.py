@@ -1,0 +1,67 @@
+"""A result put to use again: its settings for the tabs, and its picture, with its camera, for Reconstruct."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from app.session.exports import bound, kept_here
+from app.session.records import Record
+from app.session.session import Session
+from engine.methods.base import GROWTH
+from engine.ops.cameras import orbit_camera
+from engine.render.frames import RenderOptions, render, to_uint8
+
+SIZE = 256
+"""Side of a picture that is taken for Reconstruct, pixels."""
+
+
+def fit_settings(record: Record) -> dict[str, Any]:
+    """A reconstruction's settings as they were for one picture: the tab multiplies them by what more pictures take."""
+    settings = dict(record.provenance.get("settings", {}))
+    views = 1 if record.views is None else len(record.views)
+    rows = GROWTH.get(settings.get("mode"))
+    if rows is None:
+        return settings
+    growth = rows[max(count for count in rows if count <= views)]
+    for name, factor in (("finetune_steps", growth.outer), ("learning_rate", growth.rate)):
+        if name in settings:
+            settings[name] /= factor
+    settings["finetune_steps"] = round(settings.get("finetune_steps", 0))
+    return settings
+
+
+def standpoint(session: Session) -> tuple[int, int, float]:
+    """From where a picture is taken: the direction of the view's camera in whole degrees, at the prior's own distance.
+
+    The view looks through a longer lens than the prior's training cameras, so its distance would mean something else.
+    """
+    distance = session.method.data.distance
+    if session.camera is None:
+        return 40, 18, distance
+    x, y, z = session.camera.c2w[:3, 3].tolist()
+    azimuth = round(math.degrees(math.atan2(-x, y))) % 360
+    elevation = round(math.degrees(math.atan2(z, math.hypot(x, y))))
+    return azimuth, min(max(elevation, -10), 90), distance
+
+
+def take_picture(session: Session, record: Record) -> tuple[Path, int, int, float]:
+    """A cut-out picture of a record's end, and the azimuth, elevation and distance that it was taken from."""
+    from engine.output.video import save_picture  # looks for ffmpeg when it is imported
+
+    azimuth, elevation, distance = standpoint(session)
+    camera = orbit_camera(float(azimuth), float(elevation), distance, SIZE)
+    baked = session.baked(record, len(record.frames) - 1)
+    output = render(baked, camera, RenderOptions(quality="high", background=(0.0, 0.0, 0.0)))
+    opacity = output.opacity[..., None]
+    colour = (output.rgb / opacity.clamp_min(1e-3)).clamp(0, 1)
+    rgba = to_uint8(torch.cat([colour, opacity], -1)).cpu().numpy()
+    name = f"{azimuth}-{elevation}-{len(record.frames)}-{record.version}.png"
+    path = session.folder_of(record.id) / name
+    with kept_here(path):
+        save_picture(path, rgba)
+    bound(session, path)
+    return path, azimuth, elevation, distance

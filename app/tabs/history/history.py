@@ -1,0 +1,99 @@
+"""What can be done with the cards of the history: named anew, pinned, let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.session.jobs import ENDED
+from app.session.records import Record
+from app.session.runs import LONGEST_TITLE
+from app.session.session import Session
+
+Wish = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """How full a session's history is.
+
+    Attributes:
+        kept: Results in it.
+        most: Results that it has places for.
+        pinned: Results that stay whatever comes.
+        mb: Memory that the kept codes take.
+        most_mb: Memory for them, beyond which old runs keep nothing but their results.
+    """
+
+    kept: int
+    most: int
+    pinned: int
+    mb: float
+    most_mb: int
+
+    @classmethod
+    def of(cls, session: Session) -> Shelf:
+        """A session's."""
+        settings, records = session.settings, list(session.history)
+        pinned = sum(record.pinned for record in records)
+        size = session.bytes() / 2**20
+        return cls(len(records), settings.max_history, pinned, size, settings.max_latent_mb)
+
+
+def rename(session: Session, wish: Wish) -> Answer:
+    """Give a record another title."""
+    title = " ".join(str(wish["title"]).split())[:LONGEST_TITLE]
+    if title:
+        session.change(_record(session, wish), title=title)
+    return {}
+
+
+def pin(session: Session, wish: Wish) -> Answer:
+    """Pin a record, or let go of its pin; one place stays free for what comes."""
+    record = _record(session, wish)
+    shelf = Shelf.of(session)
+    if not record.pinned and shelf.pinned >= shelf.most - 1:
+        return {
+            "problem": f"{shelf.pinned} of {shelf.most} places are pinned already and one must stay free; unpin another first."
+        }
+    session.change(record, pinned=not record.pinned)
+    return {}
+
+
+def remove(session: Session, wish: Wish) -> Answer:
+    """Let a record go; if it was shown, its neighbour is shown instead."""
+    record = _record(session, wish)
+    if record.state not in ENDED:
+        return {"problem": f"{record.title} is still being made; cancel it first."}
+    with session.cv:
+        place = session.history.index(record)
+        shown = session.selection()[0] is record
+        others = [one for one in session.history if one is not record and one.frames]
+        if shown and others:
+            session.select(others[min(place, len(others) - 1)].id)
+        beside = [(one.id, index) for one, index in session.beside() if one is not record]
+        session.compare(beside)
+        session.remove(record)
+    return {}
+
+
+DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
+    "rename": rename,
+    "pin": pin,
+    "remove": remove,
+}
+
+
+def whole(record: Record) -> bool:
+    """Whether all its steps still have their codes."""
+    return all(frame.latent is not None for frame in record.frames)
+
+
+def _record(session: Session, wish: Wish) -> Record:
+    number = int(wish["record"])
+    found = next((record for record in session.history if record.id == number), None)
+    if found is None:
+        raise ValueError(f"found no result {number} in this tab's history")
+    return found

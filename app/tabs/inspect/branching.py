@@ -1,0 +1,205 @@
+"""Going on from a step of a run with something changed: what a branch is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from app.session.jobs import Job, JobRunner, Plan, State
+from app.session.plans import OPTIONS, Options, plan
+from app.session.records import WITHOUT, Record
+from app.session.runs import missing
+from app.session.session import Session
+from engine.config import from_json, to_json
+from engine.diffusion.sample import Sampler
+from engine.errors import ConfigError, EngineError, UnsupportedTaskError
+from engine.events import Run, Step
+from engine.explore.completion import judged
+from engine.methods.base import STAGES, FitOptions, KeepOptions, SampleOptions
+from engine.noise import Noise
+from engine.store.timeline import own
+from engine.types import Views
+from engine.vision.images import join_views
+
+Sampling = TypeVar("Sampling", SampleOptions, FitOptions)
+TASKS = {"blend": "generate"}
+"""What a method must be able to do for one, where that is not called as the kind is."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a branch does differently; None leaves a setting as it was.
+
+    Attributes:
+        seed: Of all draws after the step.
+        sampler: How the remaining noise levels are walked.
+        guidance_gain: How hard the remaining steps are pulled towards the pictures.
+        snr_power: SNR exponent of their guidance.
+        views: Other pictures to be guided by.
+    """
+
+    seed: int | None = None
+    sampler: Sampler | None = None
+    guidance_gain: float | None = None
+    snr_power: float | None = None
+    views: Views | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """The changed settings by name."""
+        names = ("sampler", "guidance_gain", "snr_power")
+        found = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def branch(
+    session: Session, runner: JobRunner, record: Record, place: int, change: Change
+) -> tuple[Record, Job]:
+    """Go on from frame `place` of a record with something changed, as a record of its own; that, and its job.
+
+    With nothing changed it takes the same steps as the record did, bit for bit.
+
+    Raises:
+        ConfigError: If there is nothing to go on from, or the change does not fit the run.
+        UnsupportedTaskError: If the prior that made the run is not here.
+        QueueFullError: If too many runs wait already.
+    """
+    step = first_of(record, place)
+    options = _options(record, change)
+    seed = record.provenance["seed"] if change.seed is None else change.seed
+    views = change.views or record.views
+    where = f"{step.stage} {step.index}"
+    provenance = {
+        **record.provenance,
+        "seed": seed,
+        "settings": to_json(options),
+        "trunk": {"title": record.title, "after": where},
+    }
+    if views is not None:
+        provenance["cameras"] = views.camera.srn_c2w().tolist()
+    made = Record(
+        record.kind,
+        f"{record.title.split(' · ')[0]} · {where}",
+        provenance,
+        _trunk(record, place),
+        record.method,
+        views=views,
+        trunk=(record.id, place),
+        noise=record.noise,
+        kept=record.kept,
+    )
+
+    def judge(job: Job, state: State) -> None:
+        if state == "done" and made.kept is not None:
+            found, *_ = judged(made.method, made.kept.latent, made.kept.region, [made.latent(-1)])
+            session.change(made, figures=dict(zip(["kept"], found.kept_psnr, strict=False)))
+
+    stages = _plan(options, made.frames)
+    without = record.provenance.get(WITHOUT, ())
+    job = session.start(runner, _run(made, options, seed, step), [made], stages, judge, without)
+    return made, job
+
+
+def first_of(record: Record, place: int) -> Step:
+    """The step after which a branch at frame `place` goes on.
+
+    Raises:
+        ConfigError: If none can.
+        UnsupportedTaskError: If the prior that made the run is not here.
+    """
+    step = record.step(place)
+    alone = len(record.frames) == 1 and step is not None and step.stage == "result"
+    drawn = step is None or step.stage in (*STAGES, "result")
+    if record.kind not in OPTIONS or "settings" not in record.provenance or not drawn:
+        raise ConfigError(
+            "There is no step to branch from, for no sampler drew this object; choose a generated or reconstructed one, or "
+            "a proposal."
+        )
+    if alone:
+        raise ConfigError(
+            f"{record.title} has its end alone and no steps, so there is none to branch from; choose an object whose "
+            "run was kept."
+        )
+    if record.kind == "regenerate" and record.kept is None:
+        raise ConfigError(
+            f"{record.title} does not say what it was to keep, so there is nothing to go on with; draw it anew in Complete."
+        )
+    if step is None:
+        raise ConfigError(
+            "The codes of this step were dropped to make room, so there is no step to branch from; pin runs that are to "
+            "be kept whole."
+        )
+    if step.stage == "result":
+        raise ConfigError("Nothing follows the result; choose an earlier step to branch from.")
+    if TASKS.get(record.kind, record.kind) not in record.method.info.tasks:
+        raise UnsupportedTaskError(missing(record.method))
+    return step
+
+
+def obstacle(record: Record, place: int) -> str | None:
+    """One sentence about why frame `place` cannot be branched from; None if it can."""
+    try:
+        first_of(record, place)
+    except EngineError as error:
+        return str(error)
+    return None
+
+
+def pictures(session: Session) -> Views:
+    """The pictures that lie in Reconstruct now.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    slots = list(session.slots().values())
+    if not slots:
+        raise ConfigError("There is no picture in Reconstruct; drop one there first.")
+    return join_views(slots)
+
+
+def _options(record: Record, change: Change) -> Options:
+    options = from_json(OPTIONS[record.kind], record.provenance["settings"], "settings")
+    if change.views is not None and record.kind != "reconstruct":
+        raise ConfigError(
+            "Other pictures change nothing where none guide; branch from a reconstruction's step instead."
+        )
+    if isinstance(options, KeepOptions):
+        return replace(options, fit=_changed(options.fit, change.settings()))
+    return _changed(options, change.settings())
+
+
+def _changed(options: Sampling, changes: Mapping[str, Any]) -> Sampling:
+    known = {field.name for field in fields(options)}  # runs without pictures have no guidance
+    changed = replace(options, **{name: v for name, v in changes.items() if name in known})
+    if getattr(changed, "langevin_steps", 0) and changed.sampler != "ddim":
+        raise ConfigError(
+            f"Found sampler {changed.sampler} for a run with Langevin corrections, expected ddim, which alone takes them; "
+            "leave the sampler as it was."
+        )
+    return changed
+
+
+def _trunk(record: Record, place: int) -> list[Step]:
+    """The steps that a branch has in common with its trunk: the same where that has no others beside it."""
+    if record.scene == 0 and all(f.latent is None or len(f.latent) == 1 for f in record.frames):
+        return record.frames[: place + 1]
+    steps = (record.step(k) for k in range(place + 1))
+    return [record.frames[k] if step is None else own(step) for k, step in enumerate(steps)]
+
+
+def _run(record: Record, options: Options, seed: int, step: Step) -> Callable[[], Run[Tensor]]:
+    method, noise = record.method, Noise(seed)
+    if isinstance(options, KeepOptions):
+        kept = record.kept
+        return lambda: method.regenerate(kept.latent, kept.region, options, noise, after=step)
+    if isinstance(options, FitOptions):
+        return lambda: method.reconstruct(record.views, options, noise, after=step)
+    x_T = None if record.noise is None else record.noise[None]
+    return lambda: method.generate(1, options, noise, x_T=x_T, after=step)
+
+
+def _plan(options: Options, frames: list[Step]) -> Plan:
+    taken = [frame.stage for frame in frames]
+    return tuple((stage, count - taken.count(stage)) for stage, count in plan(options))

@@ -1,0 +1,409 @@
+"""Between objects: corners, the keyframes that span them, and the object at the point that somebody drags. No gradio."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from app.session.jobs import Job, JobRunner, State
+from app.session.records import Record, note_kernels
+from app.session.session import Session
+from app.tabs.interpolate.variation import keep
+from engine.config import to_json
+from engine.errors import ConfigError
+from engine.events import Run, Step
+from engine.explore.interpolate import (
+    Corner,
+    Kind,
+    Space,
+    between,
+    blend,
+    grid_points,
+    likeness,
+    path,
+    path_options,
+    with_noise,
+)
+from engine.kernels import compiled
+from engine.methods.base import Method, Mode, SampleOptions, sample_options_of
+from engine.noise import Noise
+from engine.store.timeline import on_cpu, result_step
+
+CORNERS = 4
+LINE, PAD = 9, 5
+"""Keyframes of a path between two, and along each side of a pad."""
+FILM_FRAMES, FILM_SIZE = 49, 320
+"""Pictures of a film, and their side in pixels."""
+INVERSION = 100
+"""Noise levels of an inversion."""
+Way = Literal["slerp", "lerp", "code"]
+WAYS: dict[str, tuple[Space, Kind]] = {
+    "slerp": ("noise", "slerp"),
+    "lerp": ("noise", "lerp"),
+    "code": ("code", "lerp"),
+}
+"""From noise to noise along the great circle or straight, each point then drawn by the prior; or from code to code."""
+
+
+@dataclass
+class Placed:
+    """A corner of the pad.
+
+    Attributes:
+        record: The object.
+        corner: Its code, and its noise once that is known.
+        own: Whether that noise is what it was drawn from.
+        back: How like the object is what the path shows there, dB; None while unknown.
+    """
+
+    record: Record
+    corner: Corner
+    own: bool
+    back: float | None = None
+
+
+@dataclass(frozen=True)
+class Keyframes:
+    """Objects that span a path or a pad.
+
+    Attributes:
+        steps: Of the run that drew them.
+        codes: `rows cols *latent_shape`.
+        backs: How like each corner's object is what they show there, dB.
+    """
+
+    steps: Sequence[Step]
+    codes: Tensor
+    backs: Sequence[float]
+
+
+class Blend:
+    """What one session interpolates."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.placed: list[Placed] = []
+        self.way: Way = "slerp"
+        self.mode: Mode = "ours"
+        self.point = (0.5, 0.5)
+        self.codes: Tensor | None = None
+        """Codes of the keyframes, `rows cols *latent_shape`, once they are all there."""
+        self.record: Record | None = None
+        """The object at `point`; its frames are the keyframes and then that object."""
+        self._steps: list[Step] = []
+        """Of the run that drew that object; none where it lies between the keyframes or the codes."""
+        self._about: dict[str, Any] = {}
+        self._drawn: dict[tuple[Way, Mode], Keyframes] = {}
+        """Of these corners: people go to and fro between the ways."""
+        self._moves = itertools.count(1)
+        self._move = self._count = 0
+
+    # -- corners ---------------------------------------------------------------------------------
+
+    def add(self, record: Record) -> None:
+        """Put an object into the next free corner.
+
+        Raises:
+            ConfigError: If there is no room, the object is not finished, or another prior made it.
+        """
+        self.check_room(record.method)
+        if record.state != "done" or record.latent(-1) is None:
+            raise ConfigError(f"{record.title} is not finished; wait for it, or take another.")
+        latent, noise = record.latent(-1).to(record.method.mean_latent.device), own_noise(record)
+        corner = Corner(latent, noise, record.title)
+        self.placed.append(Placed(record, corner, noise is not None))
+        self._drawn = {}
+        self._outdate()
+
+    def check_room(self, method: Method) -> None:
+        """Refuse one more object of a method where there is no place for it.
+
+        Raises:
+            ConfigError: With the reason.
+        """
+        if len(self.placed) == CORNERS:
+            raise ConfigError("All four corners are taken; remove one first.")
+        if self.placed and method is not self.method:
+            raise ConfigError(
+                f"That is of another prior than {self.placed[0].record.title}, and their codes have nothing in common; "
+                "choose objects of one prior."
+            )
+        if "interpolate" not in method.info.tasks:
+            raise ConfigError(
+                f"{method.info.title} has no noise to go through; choose another prior."
+            )
+
+    def remove(self, place: int) -> None:
+        """Take an object out of its corner; those after it move up."""
+        if 0 <= place < len(self.placed):
+            del self.placed[place]
+            self._drawn = {}
+            self._outdate()
+
+    def choose(self, way: str, mode: str) -> None:
+        """Go another way.
+
+        Raises:
+            ConfigError: If there is no such way or mode.
+        """
+        if way not in WAYS or mode not in ("ours", "paper"):
+            raise ConfigError(
+                f"Found way {way!r} and mode {mode!r}, expected slerp, lerp or code, and ours or paper."
+            )
+        self.way, self.mode = way, mode
+        self._outdate()
+
+    @property
+    def method(self) -> Method:
+        """What made the corners."""
+        return self.placed[0].record.method
+
+    @property
+    def options(self) -> SampleOptions:
+        """How each point is drawn."""
+        usual = sample_options_of(self.method, self.mode)
+        return path_options(usual, [placed.corner for placed in self.placed])
+
+    @property
+    def seed(self) -> int:
+        """Of the draws that all points share: the first corner's, which is then exact if it was drawn so."""
+        return int(self.placed[0].record.provenance.get("seed", 0))
+
+    def _outdate(self) -> None:
+        self.codes = None
+        for placed in self.placed:
+            placed.back = None
+
+    # -- keyframes -------------------------------------------------------------------------------
+
+    def prepare(self, runner: JobRunner) -> Job | None:
+        """Queue the drawing of the keyframes; None where there are fewer than two corners.
+
+        Raises:
+            QueueFullError: If too many runs wait already.
+        """
+        self.session.stop(runner)
+        with self.session.cv:  # what is being drawn at a point of the old path comes too late
+            self.codes, self.record, self._steps = None, None, []
+            self._move = next(self._moves)
+        if len(self.placed) < 2:
+            return None
+        placed, way, mode, seed = list(self.placed), self.way, self.mode, self.seed
+        drawn = self._drawn
+        usual = sample_options_of(self.method, self.mode)
+        grid = (1, LINE) if len(placed) == 2 else (PAD, PAD)
+        title = " to ".join(placed.record.title for placed in self.placed[:2])
+        about = {"task": "interpolate", "way": way, "settings": to_json(usual)}
+        about |= {"checkpoint": self.method.checkpoint, "seed": seed}
+        record = Record("blend", title, dict(about), [], self.method, listed=False)
+        self.record, self._about = record, about
+
+        def run() -> Run[Tensor]:
+            if (way, mode) in drawn:
+                yield from drawn[way, mode].steps
+            else:
+                drawn[way, mode] = yield from self._draw(placed, way, grid, usual, seed)
+            for one, back in zip(placed, drawn[way, mode].backs, strict=True):
+                one.back = back
+            return drawn[way, mode].codes
+
+        def on_step(step: Step) -> None:
+            if step.stage != "path":
+                return
+            with self.session.cv:
+                record.frames.append(on_cpu(step))
+                record.state = "running"
+                if len(record.frames) == 1:
+                    self.session.add(record)
+                self.session.refresh()
+
+        def on_end(job: Job, state: State) -> None:
+            record.state, record.error = state, job.error
+            if state == "done" and self.record is record:
+                self.codes = job.result
+                self.move(*self.point)
+
+        missing = sum(one.corner.x_T is None for one in placed)
+        inverting = (("invert", INVERSION * missing), ("denoise", INVERSION * missing))
+        drawing = (("path", grid[0] * grid[1]),)
+        plan = (*(inverting if missing and way != "code" else ()), *drawing)
+        job = Job(run, plan=plan, on_step=on_step, on_end=on_end)
+        with self.session.cv:
+            self.session.submit(runner, job)
+            record.job = job.id
+        return job
+
+    def _draw(
+        self,
+        all_placed: list[Placed],
+        way: Way,
+        grid: tuple[int, int],
+        usual: SampleOptions,
+        seed: int,
+    ) -> Run[Keyframes]:
+        """Noise for the corners that have none, then the keyframes; what is changed meanwhile is another run's."""
+        method, (space, kind) = all_placed[0].record.method, WAYS[way]
+        if space == "noise":
+            for placed in all_placed:
+                placed.corner = yield from with_noise(method, placed.corner, INVERSION)
+        corners = [placed.corner for placed in all_placed]
+        options = path_options(usual, corners)
+        run = path(
+            method, corners, grid_points(*grid), options=options, seed=seed, space=space, kind=kind
+        )
+        steps: list[Step] = []
+        codes = (yield from _noted(run, steps)).unflatten(0, grid)
+        ends = [codes[0, 0], codes[0, -1], codes[-1, 0], codes[-1, -1]]
+        backs = [
+            likeness(method, end, corner.latent) for corner, end in zip(corners, ends, strict=False)
+        ]
+        return Keyframes(steps, codes, backs)
+
+    # -- the object at the point -------------------------------------------------------------------
+
+    def newest(self, count: int) -> bool:
+        """Whether no later wish than this one has arrived; the page counts them."""
+        late = 0 < count < self._count
+        self._count = max(self._count, count)
+        return not late
+
+    def move(self, u: float, v: float) -> None:
+        """Show what lies between the keyframes there: near enough while somebody drags, and nothing while they form."""
+        with self.session.cv:
+            if self.record is None:
+                raise ValueError("there is no path")
+            if self.codes is None:
+                return
+            self.point, self._move = (u, v), next(self._moves)
+            self._show(between(self.codes, u, v))
+
+    def settle(self, u: float, v: float) -> None:
+        """Show the object there as the prior draws it, unless somebody moves on meanwhile."""
+        with self.session.cv:
+            self.move(u, v)
+            if self.codes is None:
+                return
+            mine, (space, kind) = self._move, WAYS[self.way]
+            corners = [placed.corner for placed in self.placed]
+            if space == "code":
+                self._show(blend(torch.stack([one.latent for one in corners]), u, v, "lerp"))
+                return
+            method, options, seed = self.method, self.options, self.seed
+        x_T = blend(torch.stack([one.x_T for one in corners]), u, v, kind)
+        run, steps = method.generate(1, options, Noise(seed), x_T=x_T[None]), []
+        told = {"settings": to_json(options), "seed": seed}
+        with compiled.without(compiled.unusable()):
+            note_kernels(told)
+            while self._move == mine:
+                try:
+                    steps.append(on_cpu(next(run)))
+                except StopIteration as end:
+                    with self.session.cv:
+                        if self._move == mine:
+                            self._show(end.value[0], steps, x_T.cpu(), told)
+                    return
+        run.close()
+
+    def finish(self) -> None:
+        """Show the object at the point as the prior draws it where it is only near enough as yet."""
+        if not self._steps:
+            self.settle(*self.point)
+
+    def keep(self, title: str) -> Record:
+        """The object at the point for the history, with all steps of the run that drew it if one did."""
+        with self.session.cv:
+            return keep(self.session, self.record, title, self._steps)
+
+    def _show(
+        self,
+        code: Tensor,
+        steps: Sequence[Step] = (),
+        noise: Tensor | None = None,
+        told: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Show an object at the point, with what there is of the run that drew it."""
+        record = self.record
+        record.noise, record.provenance = noise, {**self._about, **told}
+        self._steps = list(steps)
+        keys = [step for step in record.frames if step.stage == "path"]
+        self.session.change(record, frames=[*keys, result_step(code[None])])
+        if self.session.record(record.id) is None:
+            self.session.add(record)
+        elif self.session.selection() != (record, len(keys)):
+            self.session.select(record.id)
+
+    # -- what others need ----------------------------------------------------------------------------
+
+    def film(self, file: Path) -> Run[Path]:
+        """Write the path from A to B as MP4 or GIF."""
+        # the film's module looks for ffmpeg when it is imported
+        from engine.explore.film import even_points, path_film
+
+        space, kind = WAYS[self.way]
+        corners = [placed.corner for placed in self.placed[:2]]
+        codes = yield from path(
+            self.method,
+            corners,
+            even_points(FILM_FRAMES),
+            options=self.options,
+            seed=self.seed,
+            space=space,
+            kind=kind,
+        )
+        fps = 20 if file.suffix == ".gif" else 24
+        return (yield from path_film(self.method, codes, file, size=FILM_SIZE, fps=fps))
+
+    def report(self) -> Mapping[str, Any]:
+        """Corners and settings for the page."""
+        return {
+            "corners": [
+                {
+                    "record": placed.record.id,
+                    "title": placed.record.title,
+                    "own": placed.own,
+                    "returned": _finite(placed.corner.returned),
+                    "back": _finite(placed.back),
+                }
+                for placed in self.placed
+            ],
+            "way": self.way,
+            "mode": self.mode,
+            "point": self.point,
+            "ready": self.codes is not None,
+            "record": None if self.record is None else self.record.id,
+            "version": 0 if self.record is None else self.record.version,
+        }
+
+
+def own_noise(record: Record) -> Tensor | None:
+    """The noise that an object was drawn from, `*latent_shape`; None where nobody drew it from one alone."""
+    if record.trunk is not None or "trunk" in record.provenance:
+        return None
+    if record.noise is not None:
+        return record.noise
+    if record.kind != "generate" or not isinstance(record.provenance.get("seed"), int):
+        return None
+    return record.method.starting_noise(1, Noise(record.provenance["seed"]))[0]
+
+
+def _noted(run: Run[Tensor], steps: list[Step]) -> Run[Tensor]:
+    """The same run, its steps added to `steps`."""
+    while True:
+        try:
+            step = next(run)
+        except StopIteration as end:
+            return end.value
+        steps.append(on_cpu(step))
+        yield step
+
+
+def _finite(decibels: float | None) -> float | None:
+    """Decibels as JSON knows them: equal pictures have 99."""
+    return None if decibels is None else min(decibels, 99.0)

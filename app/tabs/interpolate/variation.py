@@ -1,0 +1,69 @@
+"""An object moved along the main directions of the training codes, and copies of what is steered. No gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from app.session.records import WITHOUT, Record
+from app.session.session import Session
+from engine.errors import ConfigError
+from engine.events import Step
+from engine.ops.activations import CLIP
+from engine.store.timeline import result_step
+
+
+class Variation:
+    """An object moved along the main directions of the training codes."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.base: Record | None = None
+        self.record: Record | None = None
+
+    def vary(self, base: Record, amounts: list[float]) -> Record:
+        """Show `base` moved by so many standard deviations along each direction.
+
+        Raises:
+            ConfigError: If its prior knows no directions.
+        """
+        directions = base.method.directions
+        if not len(directions) or base.latent(-1) is None:
+            raise ConfigError(
+                f"{base.method.info.title} knows no directions; choose another prior."
+            )
+        if self.base is not base:
+            known = {k: v for k, v in base.provenance.items() if k not in ("settings", WITHOUT)}
+            about = {**known, "task": "vary", "of": base.title}
+            self.base = base
+            self.record = Record(
+                "blend", f"{base.title}, varied", about, [], base.method, state="done", listed=False
+            )
+        amounts = [*amounts, *([0.0] * len(directions))][: len(directions)]
+        shares = torch.tensor(amounts, dtype=torch.float32)
+        code = base.latent(-1) + torch.einsum("k,k...->...", shares, directions.cpu().float())
+        self.record.provenance["directions"] = amounts
+        with self.session.cv:
+            self.session.change(self.record, frames=[result_step(code.clamp(-CLIP, CLIP)[None])])
+            if self.session.record(self.record.id) is None:
+                self.session.add(self.record)
+            elif self.session.selection()[0] is not self.record:
+                self.session.select(self.record.id)
+        return self.record
+
+
+def keep(session: Session, record: Record, title: str, steps: Sequence[Step] = ()) -> Record:
+    """A copy of what a steered record shows, for the history, after the steps of its run."""
+    end = result_step(record.latent(-1)[None].clone())
+    made = Record(
+        "blend",
+        title,
+        dict(record.provenance),
+        [*steps, end],
+        record.method,
+        state="done",
+        noise=record.noise,
+    )
+    session.add(made)
+    return made

@@ -1,0 +1,227 @@
+"""The Reconstruct tab: one to four pictures become an object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.page import present, watch
+from app.page.fields import SETTINGS, setting_controls, with_settings
+from app.page.parts import mode_choice, reason, reveal, seed_row
+from app.page.stage import Page, toolbar_html
+from app.session import tasks
+from app.session.jobs import Job
+from app.session.records import Record
+from app.session.session import Session
+from app.session.tasks import LARGEST_SEED
+from app.tabs.generate.tab import GenerateTab
+from app.tabs.reconstruct.pictures import SLOTS, Pictures
+from engine.data.posed import Posed
+from engine.data.posed import posed_views as checked_views
+from engine.data.poses import pair_poses, read_intrinsics, read_matrix
+from engine.errors import EngineError, ImageError
+from engine.methods.base import Method, fit_options_of
+from engine.types import Views
+from engine.vision.images import join_views
+
+POSE_WANTED = "Poses and intrinsics go together: give one pose file per picture, in their order, and one intrinsics file."
+
+
+def build(page: Page, generate: GenerateTab) -> ReconstructTab:
+    """Lay the tab out and wire it; its results appear in `generate`'s gallery too."""
+    tab = ReconstructTab(page, generate)
+    tab.layout()
+    tab.wire()
+    return tab
+
+
+class ReconstructTab:
+    """The tab's components and handlers."""
+
+    def __init__(self, page: Page, generate: GenerateTab):
+        self.page = page
+        self.generate = generate
+        self.pictures = Pictures(page)
+
+    # -- layout -----------------------------------------------------------------------------------
+
+    def layout(self) -> None:
+        """Its components, from top to bottom."""
+        self.pictures.layout()
+        self.result = gr.HTML(
+            "", elem_id="result", js_on_load=reveal(".compare"), apply_default_css=False
+        )
+        self.mode = mode_choice("reconstruct-mode")
+        self.seed, _ = seed_row("reconstruct-seed")
+        with gr.Accordion("Settings", open=False, elem_id="settings"):
+            self.settings = setting_controls(self.page.priors.first.method.fit_options)
+        self.pictures.layout_brush()
+        self._known_cameras()
+        with gr.Row(elem_classes="actions"):
+            reason("reconstruct", "reconstruct.js")
+            self.go = gr.Button("Reconstruct", variant="primary", elem_id="reconstruct")
+            self.stop = gr.Button("Cancel", elem_id="cancel", interactive=False)
+
+    def _known_cameras(self) -> None:
+        with gr.Accordion("Known camera (files)", open=False, elem_id="known"):
+            gr.HTML(
+                '<p class="hint">With pose and intrinsics files the pixels are used as they are and the '
+                "sliders rest. Poses: 4x4 camera-to-world, OpenCV axes, SRN units.</p>"
+            )
+            with gr.Row():
+                self.poses = gr.File(
+                    label="Poses", file_count="multiple", height=90, elem_id="poses"
+                )
+                self.intrinsics = gr.File(label="Intrinsics", height=90, elem_id="intrinsics")
+
+    # -- wiring -----------------------------------------------------------------------------------
+
+    def wire(self) -> None:
+        """What happens when they change or are pressed."""
+        page, pictures = self.page, self.pictures
+        pictures.wire()
+        quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        gr.on(pictures.changes, lambda: "", outputs=self.result, **quiet)
+        self.mode.input(self.defaults, self.mode, self.settings, **quiet)
+        self.go.click(
+            self.reconstruct,
+            [*pictures.inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings, page.prior, page.shown],
+            [page.timeline, self.result, pictures.problem, self.stop, self.generate.history, page.toolbar],
+            api_visibility="private",
+            concurrency_limit=None,
+            show_progress="hidden",
+        )  # fmt: skip
+        gr.on(
+            [self.stop.click, self.generate.stop.click],
+            page.cancel,
+            outputs=page.timeline,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    # -- handlers ---------------------------------------------------------------------------------
+
+    def defaults(self, request: gr.Request, mode: str) -> list[Any]:
+        """The settings of a procedure as the checkpoint has them."""
+        method = self.page.session(request).method
+        return list(_usual(mode, method).values())
+
+    def follow(self, session: Session, mode: str) -> dict[Any, Any]:
+        """What changes with the session's prior."""
+        usual = zip(self.settings, _usual(mode, session.method).values(), strict=True)
+        return {**dict(usual), **self.pictures.follow(session)}
+
+    def reconstruct(self, request: gr.Request, *told: Any) -> Iterator[dict[Any, Any]]:
+        """Fit an object to one to four pictures and follow the run; `told` are the tab's values, as `wire` lists them."""
+        rows, told = told[: 4 * SLOTS], told[4 * SLOTS :]
+        pictures = [rows[4 * place : 4 * place + 4] for place in range(SLOTS)]
+        poses, intrinsics, mode, seed, *settings, checkpoint, shown = told
+        seed = min(max(int(seed or 0), 0), LARGEST_SEED)
+        values = {row.name: value for row, value in zip(SETTINGS, settings, strict=True)}
+        try:
+            session = self.page.session(request, checkpoint)
+            values = self.page.usual(shown, values, session, partial(_usual, mode))
+            for_one = with_settings(fit_options_of(session.method, mode), values)
+            views, doubts = self._all_views(session, pictures, poses, intrinsics, shown)
+            begun = tasks.reconstruct(session, self.page.runner, views, for_one, seed, doubts)
+        except EngineError as error:
+            yield {self.pictures.problem: present.error_html(str(error))}
+            return
+        yield {self.pictures.problem: "", self.result: "", self.page.toolbar: toolbar_html(session)}
+        yield from self._stream(session, *begun)
+
+    def _stream(self, session: Session, record: Record, job: Job) -> Iterator[dict[Any, Any]]:
+        page = self.page
+        for _ in watch.follow(session):
+            update = {
+                page.timeline: watch.timeline(session, page.runner),
+                self.stop: gr.Button(interactive=not job.ended),
+                self.pictures.problem: present.error_html(
+                    job.error or " ".join(record.provenance.get("doubts", ()))
+                ),
+                self.generate.history: watch.history(session),
+            }
+            if job.ended:
+                update[self.result] = present.result_html(session.token, record)
+            yield update
+
+    def _all_views(
+        self,
+        session: Session,
+        pictures: Sequence[tuple],
+        poses: list[str] | None,
+        intrinsics: str | None,
+        shown: str,
+    ) -> tuple[Views, list[str]]:
+        """The pictures as the prior's views, and what is doubtful about them; the session's frusta follow."""
+        given = [(place, row) for place, row in enumerate(pictures) if row[0] is not None]
+        if not given:
+            raise ImageError("There is no picture yet; drop one to four, or click an example.")
+        doubts: list[str] = []
+        if poses or intrinsics:
+            usual = session.method.data.distance
+            views, doubts = posed_views([row[0] for _, row in given], poses, intrinsics, usual)
+        else:
+            views = [
+                self._view(session, place, *angles, self._distance(session, shown, far))
+                for place, (*angles, far) in given
+            ]
+        joined = join_views(views)
+        for (place, _), one in zip(given, views, strict=True):
+            session.set_slot(place, one)
+        return joined, doubts
+
+    def _view(self, session: Session, place: int, path: str, *angles: float) -> Views:
+        try:
+            return self.pictures.views(session, place, path, *angles)
+        except ImageError as error:
+            raise ImageError(f"Picture {place + 1}: {error}") from None
+
+    def _distance(self, session: Session, shown: str, distance: float) -> float:
+        """A camera's distance: the usual one of the prior where nobody chose another."""
+        return self.page.usual(shown, {"distance": distance}, session, _usual_camera)["distance"]
+
+
+def _usual(mode: str, method: Method) -> dict[str, float]:
+    """A procedure's settings as the checkpoint has them, in the table's order."""
+    options = fit_options_of(method, mode)
+    return {setting.name: getattr(options, setting.name) for setting in SETTINGS}
+
+
+def _usual_camera(method: Method) -> dict[str, float]:
+    """Where the pictures were taken from that it was trained on."""
+    return {"distance": method.data.distance}
+
+
+def posed_views(
+    paths: Sequence[str], poses: Sequence[str] | None, intrinsics: str | None, distance: float
+) -> tuple[list[Views], list[str]]:
+    """Pictures with cameras from files, paired by name where their names say so, and what is doubtful about them.
+
+    Raises:
+        ImageError: If pictures, poses and intrinsics do not belong together.
+        DataError: If a file cannot be read, or the cameras do not fit the pictures.
+    """
+    if not poses or not intrinsics or len(poses) != len(paths):
+        raise ImageError(f"Found {len(paths)} pictures, {len(poses or [])} poses. {POSE_WANTED}")
+    values, resolution = read_intrinsics(intrinsics, Path(intrinsics).name)
+    pictures = [Path(path) for path in paths]
+    given = [
+        Posed(
+            picture,
+            read_matrix(pose, pose.name),
+            values.double().numpy(),
+            resolution,
+            pose.name,
+            picture.name,
+        )
+        for picture, pose in zip(
+            pictures, pair_poses(pictures, [Path(pose) for pose in poses]), strict=True
+        )
+    ]
+    return checked_views(given, distance=distance)
