@@ -22,11 +22,12 @@ class Step:
         stage: What is being done: "guide", "denoise", "renoise", "finetune", "render", "train", "dataset", ...
         index: Steps of this stage finished, this one included (1 .. total).
         total: Steps this stage will have.
-        latent: Activated scene latent(s) as predicted now, `scenes 3 channels rows cols` (x0); what `method.scene`
-            takes. Detached.
-        x_t: Noisy state after the step, shaped like `latent`; in stage "renoise", where the state after the step is
-            `latent` itself, what that was renoised to before it.
-        t: Level of `x_t` (a timestep, or EDM's sigma; -1 is clean data), or None.
+        latent: What is rendered: scene latents as predicted now, `scenes *latent_shape`; what `method.scene` takes.
+            Detached.
+        noisy_latent: x_t after the step, shaped like `latent` (a noisy state of another shape belongs to `state`); in stage
+            "renoise", where the state after the step is `latent` itself, what that was renoised to before it.
+        t: Level of x_t in the method's own count (a timestep, or EDM's sigma; -1 is clean data), or None.
+        log_snr: Log signal-to-noise ratio of x_t, natural logarithm; None for clean data and where there is no noise.
         state: What else a run needs to go on from here, as a run given this step does: tensors, one row per scene, and
             whole numbers. Detached.
         scalars: Numbers worth plotting, by name.
@@ -37,8 +38,9 @@ class Step:
     index: int
     total: int
     latent: Any = None
-    x_t: Any = None
+    noisy_latent: Any = None
     t: int | float | None = None
+    log_snr: float | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
     scalars: Mapping[str, float] = field(default_factory=dict)
     item: Any = None

@@ -117,7 +117,9 @@ class Denoise:
         for step in steps:
             seen = frame_renderer(method.scene(step.latent[0]).field)(camera)
             clean = not noisy(step)
-            noise = seen if clean else frame_renderer(method.scene(step.x_t[0]).field)(camera)
+            noise = (
+                seen if clean else frame_renderer(method.scene(step.noisy_latent[0]).field)(camera)
+            )
             for look, picture in zip(
                 LOOKS, (seen, noise, heat(seen, noise, (1, 1, 1))), strict=True
             ):
@@ -137,8 +139,6 @@ class Denoise:
         from engine.explore.curves import curves, to_csv
         from engine.files import replacing
 
-        found = curves(
-            steps, method.schedule, lambda latent: method.scene(latent).field, method.data.distance
-        )
+        found = curves(steps, lambda latent: method.scene(latent).field, method.data.distance)
         with replacing(self.out / "curves.csv") as temporary:
             temporary.write_text(to_csv(steps, found), encoding="utf-8")

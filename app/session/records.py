@@ -111,7 +111,9 @@ class Record:
     def latent(self, index: int, look: Look = "x0") -> Tensor | None:
         """A code of frame `index`, `*latent_shape`; None if it was dropped. What has no noisy state is clean."""
         frame = self.frames[index]
-        batch = frame.x_t if look == "x_t" and frame.x_t is not None else frame.latent
+        batch = (
+            frame.noisy_latent if look == "x_t" and frame.noisy_latent is not None else frame.latent
+        )
         return None if batch is None else batch[self.scene].float()
 
     @property

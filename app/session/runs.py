@@ -25,10 +25,9 @@ from engine.errors import (
     plain,
     sentence_part,
 )
-from engine.events import Run
-from engine.fields.scene import FORMAT as SCENE_FORMAT
+from engine.events import Run, Step
+from engine.fields import stored
 from engine.fields.scene import Scene
-from engine.fields.triplane import TriplaneField
 from engine.kernels import compiled
 from engine.methods.base import FitOptions, Method, MethodInfo, SampleOptions, TrainingData
 from engine.methods.options import TIMESTEPS, Mode
@@ -56,7 +55,7 @@ class Note:
         method: Key and name of the method that made it.
         weights: Fingerprint of that method's weights; empty if nobody knows.
         data: What it was trained on.
-        schedule: Of its noise.
+        schedule: Of the noise in a file of format 1, whose steps know their timestep alone.
     """
 
     kind: Kind = "file"
@@ -100,13 +99,11 @@ def save(record: Record, path: Path) -> Path:
         (method.info.name, method.info.title),
         getattr(method, "weights", None) or fingerprint(method),
         method.data,
-        getattr(method, "schedule", Schedule()),
     )
     provenance = {"checkpoint": method.checkpoint, **record.provenance, NOTE: to_json(note)}
-    decoder = method.scene(record.latent(-1)).field.decoder
     timeline = Timeline(
         record.steps(),
-        decoder,
+        method.scene(record.latent(-1)).field,
         provenance,
         views=record.views,
         noise=record.noise,
@@ -125,10 +122,11 @@ def load(path: Path | str) -> tuple[Timeline, Note]:
     path = Path(path)
     expected = "a run or a scene saved as .safetensors"
     with open_tensors(path, TimelineError, expected, MOST_BYTES, name=path.name) as file:
-        kind = file.header.get("format")
-    timeline = _of_scene_file(path) if kind == SCENE_FORMAT else Timeline.load(path)
+        holds, old = stored.content(file)
+    timeline = _of_scene_file(path) if holds == "scene" else Timeline.load(path)
     try:
-        return timeline, _checked(timeline, path.stem)
+        note = _checked(timeline, path.stem)
+        return _with_levels(timeline, note.schedule) if old else timeline, note
     except ConfigError as error:
         raise TimelineError(
             f"{plain(path.name)}: the run's file is damaged ({sentence_part(error)}); save it again."
@@ -184,17 +182,18 @@ class Viewer:
         self.sample_options = self.paper_sample_options = SampleOptions()
         self.fit_options = self.paper_fit_options = FitOptions()
         self.data = note.data
-        self.schedule = note.schedule
         self.weights = note.weights
         self.checkpoint: str | None = timeline.provenance.get("checkpoint")
         self.mean_latent = torch.zeros(shape, device=device)
         self.directions = self.gallery = torch.zeros(0, *shape, device=device)
-        self._decoder = timeline.decoder.to(device)
+        latent = timeline.field.latent.to(device)
+        self._field = type(timeline.field).build(
+            timeline.field.config, timeline.field.weights(), latent
+        )
 
     def scene(self, latent: Tensor, /, **provenance) -> Scene:
-        """Wrap one latent with the file's decoder."""
-        planes = latent.float().to(self.mean_latent.device)
-        return Scene(TriplaneField(self._decoder, planes), {"method": self.info.name, **provenance})
+        """Wrap one latent with the file's weights."""
+        return Scene(self._field.with_latent(latent), {"method": self.info.name, **provenance})
 
     def generate(self, *_: Any, **__: Any) -> Run[Tensor]:
         """Refused, as everything that needs the prior is."""
@@ -214,8 +213,31 @@ def missing(method: Method) -> str:
 
 def _of_scene_file(path: Path) -> Timeline:
     scene = Scene.load(path, name=path.name)
-    steps = [result_step(scene.field.triplane[None])]
-    return Timeline(steps, scene.field.decoder, scene.provenance)
+    return Timeline([result_step(scene.field.latent[None])], scene.field, scene.provenance)
+
+
+def _with_levels(timeline: Timeline, schedule: Schedule) -> Timeline:
+    """A timeline of format 1 whose steps say their log-SNR too.
+
+    Raises:
+        ConfigError: If a step is at a timestep that the schedule has not.
+    """
+    late = next((s for s in timeline.steps if (s.t or 0) >= schedule.timesteps), None)
+    if late is not None:
+        raise ConfigError(
+            f"found {late.stage} {late.index} at timestep {late.t} of {schedule.timesteps}"
+        )
+
+    def with_level(step: Step) -> Step:
+        if step.t is None or step.t < 0:
+            return step
+        level = 2 * schedule.half_log_snr(step.t)
+        state = dict(step.state)
+        if "t" in state:
+            state["log_snr"] = torch.tensor([level])
+        return replace(step, log_snr=level, state=state)
+
+    return replace(timeline, steps=tuple(map(with_level, timeline.steps)))
 
 
 def _checked(timeline: Timeline, name: str) -> Note:
@@ -236,11 +258,6 @@ def _checked(timeline: Timeline, name: str) -> Note:
         from_json(OPTIONS[note.kind], provenance["settings"], "settings")
         if "seed" not in provenance:
             raise ConfigError("found settings without a seed")
-    late = next((s for s in timeline.steps if (s.t or 0) >= note.schedule.timesteps), None)
-    if late is not None:
-        raise ConfigError(
-            f"found {late.stage} {late.index} at timestep {late.t} of {note.schedule.timesteps}"
-        )
     title = plain(note.title, LONGEST_TITLE) or plain(name.replace("_", " "), LONGEST_TITLE)
     return replace(note, title=title)
 

@@ -474,6 +474,8 @@ class Session:
             room -= step_bytes(fresh)
             if room < 0 and not record.pinned:
                 record.frames[:-1] = [
-                    step if id(step) in pinned else replace(step, latent=None, x_t=None, state={})
+                    step
+                    if id(step) in pinned
+                    else replace(step, latent=None, noisy_latent=None, state={})
                     for step in record.frames[:-1]
                 ]

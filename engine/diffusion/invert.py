@@ -71,8 +71,9 @@ def invert_ddim(
             index=index,
             total=steps,
             latent=x0_t,
-            x_t=x,
+            noisy_latent=x,
             t=t,
+            log_snr=2 * schedule.half_log_snr(t),
             scalars={} if change is None else {"change": change},
         )
     return x

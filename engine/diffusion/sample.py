@@ -69,7 +69,9 @@ def ddim(
     Returns:
         The clean sample.
     """
-    x, first, corrected = (x_T, 0, None) if after is None else (after.x_t, *_reached(after, steps))
+    x, first, corrected = (
+        (x_T, 0, None) if after is None else (after.noisy_latent, *_reached(after, steps))
+    )
     pairs = schedule.sampling_steps(steps, start)
     corrections = langevin_steps * sum(t_next > 0 for _, t_next in pairs)
     for index, (t, t_next) in enumerate(pairs[first:], first):
@@ -77,14 +79,16 @@ def ddim(
             x0, scalars = estimate(x, times(t, x))
             z = noise.normal(x.shape, f"{stage}/eta", index, device=x.device) if eta else None
             x = ddim_update(x, x0, t, t_next, schedule, eta=eta, z=z)
-            yield _report(stage, index + 1, len(pairs), x0, x, t_next, scalars)
+            yield _report(stage, index + 1, len(pairs), x0, x, t_next, schedule, scalars)
         for k in range(corrected or 0, langevin_steps if t_next > 0 else 0):
             x0, scalars = estimate(x, times(t_next, x))
             number = index * langevin_steps + k
             z = noise.normal(x.shape, f"{stage}/langevin", number, device=x.device)
             x = langevin_update(x, x0, t_next, langevin_delta, z, schedule)
             state = {"step": index, "correction": k + 1, "steps": len(pairs)}
-            yield _report("langevin", number + 1, corrections, x0, x, t_next, scalars, state)
+            yield _report(
+                "langevin", number + 1, corrections, x0, x, t_next, schedule, scalars, state
+            )
         corrected = None
     return x
 
@@ -108,6 +112,7 @@ def _report(
     x0: Tensor,
     x_t: Tensor,
     t: Level,
+    schedule: Levels,
     scalars: Mapping[str, float],
     state: Mapping[str, Any] | None = None,
 ) -> Step:
@@ -117,8 +122,9 @@ def _report(
         index=index,
         total=total,
         latent=x0.detach(),
-        x_t=x_t.detach(),
+        noisy_latent=x_t.detach(),
         t=t,
+        log_snr=2 * float(schedule.half_log_snr(t)) if t >= 0 else None,
         scalars=dict(scalars),
         state=state or {},
     )
@@ -156,7 +162,7 @@ def multistep(
     ts: list[Level] = []
     pairs = schedule.sampling_steps(steps, start)
     if after is not None:
-        x_t, first = after.x_t, _reached(after, steps)[0] + 1
+        x_t, first = after.noisy_latent, _reached(after, steps)[0] + 1
         if "corrected" in after.state:
             x, x0s, ts = after.state["corrected"], [after.latent], [pairs[first - 1][0]]
         if "earlier" in after.state:
@@ -169,7 +175,7 @@ def multistep(
         state = {"corrected": x.detach()}
         if len(x0s) == 2:
             state["earlier"] = x0s[0].detach()
-        yield _report(stage, index + 1, len(pairs), x0, x_t, t_next, scalars, state)
+        yield _report(stage, index + 1, len(pairs), x0, x_t, t_next, schedule, scalars, state)
     return x_t
 
 
@@ -198,7 +204,7 @@ def heun(
     Returns:
         The clean sample.
     """
-    x, first = (x_T, 0) if after is None else (after.x_t, _reached(after, steps)[0] + 1)
+    x, first = (x_T, 0) if after is None else (after.noisy_latent, _reached(after, steps)[0] + 1)
     pairs = schedule.sampling_steps(steps, start)
     for index, (t, t_next) in enumerate(pairs[first:], first):
         x_t = x
@@ -207,7 +213,7 @@ def heun(
         if t_next >= 0:
             x0, scalars = estimate(x, times(t_next, x))
             x = heun_update(x_t, x, x0, t, t_next, schedule)
-        yield _report(stage, index + 1, len(pairs), x0, x, t_next, scalars)
+        yield _report(stage, index + 1, len(pairs), x0, x, t_next, schedule, scalars)
     return x
 
 
@@ -296,5 +302,7 @@ def renoise_average(
         x_t = schedule.diffuse(x, eps, t)
         x0, scalars = estimate(x_t, t)
         x = torch.lerp(x, x0, mix)
-        yield _report(stage, index + 1, steps, x, x_t, int(t[0]), scalars, {"t": t.detach()})
+        levels = [2 * schedule.half_log_snr(level) for level in t.tolist()]
+        state = {"t": t.detach(), "log_snr": torch.tensor(levels)}
+        yield _report(stage, index + 1, steps, x, x_t, int(t[0]), schedule, scalars, state)
     return x

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.diffusion.schedule import Schedule
 from engine.events import Step
 from engine.fields.base import Field
 from engine.ops.cameras import orbit_camera
@@ -64,7 +63,6 @@ def solid_diagonal(cell_density: Float[Tensor, "gx gy gz"], aabb: Float[Tensor, 
 
 def curves(
     steps: Sequence[Step],
-    schedule: Schedule,
     field_of: Callable[[Tensor], Field],
     distance: float = 1.3,
 ) -> dict[str, Curve]:
@@ -72,7 +70,6 @@ def curves(
 
     Args:
         steps: Steps of one object.
-        schedule: Noise levels of its timesteps.
         field_of: From a latent (`*latent_shape`) to what is rendered.
         distance: From which opacity is measured, SRN units.
 
@@ -81,28 +78,21 @@ def curves(
     """
     extents = [measure(bake(field_of(step.latent[0])), distance) for step in steps]
     return {
-        **cheap_curves(steps, schedule),
+        **cheap_curves(steps),
         "opacity": [extent.opacity for extent in extents],
         "extent": [extent.size for extent in extents],
     }
 
 
-def cheap_curves(steps: Sequence[Step], schedule: Schedule, whole: bool = True) -> dict[str, Curve]:
-    """The curves that nothing need be rendered for; `whole` says whether all steps still have their codes."""
+def cheap_curves(steps: Sequence[Step], whole: bool = True) -> dict[str, Curve]:
+    """The curves that need no rendering; `whole` is True where all steps still have their latents."""
     found: dict[str, Curve] = {
-        "log_snr": [log_snr(step, schedule) for step in steps],
+        "log_snr": [step.log_snr for step in steps],
         "change": changes(steps) if whole else [None] * len(steps),
     }
     for name in ("guidance_norm", "psnr"):
         found[name] = [step.scalars.get(name) for step in steps]
     return found
-
-
-def log_snr(step: Step, schedule: Schedule) -> float | None:
-    """ln(alpha_bar / (1 - alpha_bar)) of a step's timestep; None for clean data."""
-    if step.t is None or not 0 <= step.t < schedule.timesteps:
-        return None
-    return 2 * schedule.half_log_snr(step.t)
 
 
 def changes(steps: Sequence[Step]) -> Curve:

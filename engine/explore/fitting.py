@@ -21,14 +21,13 @@ def scene_latent(method: Method, scene: Scene, title: str) -> Tensor:
     Raises:
         SceneError: If the method cannot decode the scene: another shape, or another prior's decoder.
     """
-    latent = scene.field.triplane.to(method.mean_latent.device)
+    latent = scene.field.latent.to(method.mean_latent.device)
     if tuple(latent.shape) != tuple(method.info.latent_shape):
         raise SceneError(
             f"{title}: found codes of shape {tuple(latent.shape)}, expected {tuple(method.info.latent_shape)} "
             f"as the prior {method.checkpoint} has them; name the prior that made the scene."
         )
-    own = method.scene(latent).field.decoder.state_dict()
-    theirs = scene.field.decoder.state_dict()
+    own, theirs = method.scene(latent).field.weights(), scene.field.weights()
     same = own.keys() == theirs.keys() and all(
         torch.equal(own[name].cpu(), theirs[name].cpu()) for name in own
     )

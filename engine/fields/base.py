@@ -1,8 +1,9 @@
-"""What a radiance field is to the rest of the engine: points and directions to density and colour."""
+"""The contract of radiance fields: points and directions to density and colour, and what a file needs to hold one."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,13 +11,36 @@ from torch import Tensor
 
 @runtime_checkable
 class Field(Protocol):
-    """Density and colour inside a box.
+    """Density and colour of one object inside a box; differentiable in its tensors, points and directions.
+
+    A field is made of the object's own `latent` and of weights that all objects of a model share, so that a run of many
+    steps is kept as one set of weights and many latents.
 
     Attributes:
+        kind: Key in `engine.fields.kinds.FIELDS`.
+        config_type: Frozen dataclass of everything but the numbers.
+        config: One of those.
+        latent: The object's own tensor; any shape.
         aabb: Lower and upper corner of the box, engine units. There is nothing outside.
     """
 
-    aabb: Float[Tensor, "2 3"]
+    kind: ClassVar[str]
+    config_type: ClassVar[type]
+
+    @property
+    def config(self) -> Any:
+        """Everything but the numbers."""
+        ...
+
+    @property
+    def latent(self) -> Tensor:
+        """The object's own tensor."""
+        ...
+
+    @property
+    def aabb(self) -> Float[Tensor, "2 3"]:
+        """Lower and upper corner of the box, engine units."""
+        ...
 
     def density(self, xyz: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
         """Extinction per engine unit, >= 0. Points outside the box are the caller's mistake."""
@@ -26,4 +50,35 @@ class Field(Protocol):
         self, xyz: Float[Tensor, "n 3"], dirs: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
         """Density and colour (about [0, 1]) of points seen along unit directions."""
+        ...
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The tensors that all objects of a model share, by name."""
+        ...
+
+    def with_latent(self, latent: Tensor) -> Field:
+        """The field of another object of the same model, on the same device."""
+        ...
+
+    @classmethod
+    def weight_shapes(cls, config: Any) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of `weights`; nothing is allocated.
+
+        Raises:
+            ConfigError: If there is no such field.
+        """
+        ...
+
+    @classmethod
+    def check_latent(cls, config: Any, shape: tuple[int, ...]) -> None:
+        """Refuse latents of a shape that fields of this config do not have.
+
+        Raises:
+            ConfigError: If it is another.
+        """
+        ...
+
+    @classmethod
+    def build(cls, config: Any, weights: Mapping[str, Tensor], latent: Tensor) -> Field:
+        """A field from what a file holds, on the latent's device; shapes were checked before."""
         ...

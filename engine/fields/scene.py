@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 
-from engine.config import from_json, to_json
 from engine.errors import ConfigError, SceneError, sentence_part, shown
-from engine.fields.triplane import (
-    DecoderConfig,
-    Side,
-    TriplaneDecoder,
-    TriplaneField,
-    decoder_shapes,
-)
-from engine.files import MEGABYTE, replacing
+from engine.fields import stored
+from engine.fields.base import Field
+from engine.files import MEGABYTE
 from engine.reading import TensorFile, open_tensors, parse_json
 
-FORMAT = "ssdnerf-explorer-scene/1"
 MOST_BYTES = 256 * MEGABYTE
 """Size of a scene's file."""
 
@@ -37,24 +28,19 @@ class Scene:
         provenance: Where it came from, as JSON values: method, checkpoint, seed, settings, camera (SRN units).
     """
 
-    field: TriplaneField
+    field: Field
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path | str) -> Path:
-        """Write a self-contained `.safetensors` file (planes, decoder, provenance), whole or not at all."""
-        path = Path(path)
-        decoder = self.field.decoder
-        tensors = {"triplane": self.field.triplane.detach().float().contiguous().cpu()}
-        for name, value in decoder.state_dict().items():
-            tensors[f"decoder.{name}"] = value.detach().contiguous().cpu()
+        """Write a self-contained `.safetensors` file (latent, weights, provenance), whole or not at all."""
+        parts = {f"field.{name}": value for name, value in self.field.weights().items()}
+        parts["latent"] = self.field.latent.float()
         header = {
-            "format": FORMAT,
-            "decoder": json.dumps(to_json(decoder.config)),
-            "provenance": json.dumps(dict(self.provenance)),
+            "field": stored.field_header(self.field),
+            "provenance": dict(self.provenance),
         }
-        with replacing(path) as temporary:
-            temporary.write_bytes(save(tensors, metadata=header))
-        return path
+        ready = {name: value.detach().contiguous().cpu() for name, value in parts.items()}
+        return stored.write(path, "scene", header, ready)
 
     @classmethod
     def load(
@@ -72,32 +58,29 @@ class Scene:
         """
         expected = "a scene saved as .safetensors"
         with open_tensors(path, SceneError, expected, MOST_BYTES, name=name, device=device) as file:
-            if file.header.get("format") != FORMAT:
+            if stored.content(file)[0] != "scene":
                 raise SceneError(
-                    f"{file.called}: found format {shown(file.header.get('format'))}, expected {FORMAT!r}; "
-                    "a checkpoint is opened with --checkpoint, a scene file with render or export."
+                    f"{file.called}: found format {shown(file.header.get('format'))}, expected {stored.FORMAT!r} of a "
+                    "scene; a checkpoint is opened with --checkpoint, a scene file with render or export."
                 )
             try:
-                return _unpacked(file, device)
+                return _unpacked(file)
             except ConfigError as error:
                 raise SceneError(
                     f"{file.called}: the scene file is damaged ({sentence_part(error)}); save it again."
                 ) from error
 
 
-def _unpacked(file: TensorFile, device: torch.device | str) -> Scene:
+def _unpacked(file: TensorFile) -> Scene:
     """A scene from an open file, once all that it says of itself is sound."""
-    config = parse_json(file.header.get("decoder", ""), DecoderConfig, "decoder")
+    kind, config, weights = stored.field_of(file)
     provenance = parse_json(file.header.get("provenance", ""), dict[str, Any], "provenance")
-    planes = file.entries["triplane"].shape if "triplane" in file.entries else ()
-    sides = planes[2:] if len(planes) == 4 else (2, 2)  # any will do where it is refused below
-    rows, cols = from_json(tuple[Side, Side], sides, "planes")
-    wanted = {f"decoder.{name}": shape for name, shape in decoder_shapes(config).items()}
-    wanted["triplane"] = (3, config.channels, rows, cols)
-    if problem := file.problem(wanted):
+    latent = "triplane" if stored.content(file)[1] else "latent"
+    entry = file.entries.get(latent)
+    if entry is None:
+        raise ConfigError(f"found no {latent}")
+    kind.check_latent(config, entry.shape)
+    if problem := file.problem({latent: entry.shape, **dict(weights.values())}):
         raise ConfigError(problem)
-    decoder = TriplaneDecoder(config)
-    weights = (name for name in wanted if name != "triplane")
-    decoder.load_state_dict({n.removeprefix("decoder."): file.read(n) for n in weights})
-    decoder = decoder.to(device).eval().requires_grad_(False)
-    return Scene(TriplaneField(decoder, file.read("triplane").float()), provenance)
+    values = {name: file.read(stored) for name, (stored, _) in weights.items()}
+    return Scene(kind.build(config, values, file.read(latent).float()), provenance)

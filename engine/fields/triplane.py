@@ -7,16 +7,17 @@ Source: SSDNeRF (2304.06714) section 3.1 and the official `TriPlaneDecoder`; par
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from engine.config import Bounds
+from engine.config import Bounds, from_json
 from engine.errors import ConfigError
 from engine.nets.shapes import shapes_of, unbuilt
 from engine.ops.harmonics import spherical_harmonics
@@ -212,17 +213,58 @@ class TriplaneDecoder(nn.Module):
         return density, rgb
 
 
-def decoder_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a decoder's weights; none is allocated."""
-    return shapes_of(unbuilt(lambda: TriplaneDecoder(config)))
-
-
 @dataclass(frozen=True)
 class TriplaneField:
     """One scene's planes with the decoder that reads them: a `Field`."""
 
     decoder: TriplaneDecoder
     triplane: Float[Tensor, "3 channels rows cols"]
+    kind: ClassVar[str] = "triplane"
+    config_type: ClassVar[type] = DecoderConfig
+
+    @property
+    def config(self) -> DecoderConfig:
+        """Shape of the decoder."""
+        return self.decoder.config
+
+    @property
+    def latent(self) -> Float[Tensor, "3 channels rows cols"]:
+        """The planes."""
+        return self.triplane
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """Those of the decoder."""
+        return self.decoder.state_dict()
+
+    def with_latent(self, latent: Float[Tensor, "3 channels rows cols"]) -> TriplaneField:
+        """Other planes read by the same decoder."""
+        return TriplaneField(self.decoder, latent.float().to(self.triplane.device))
+
+    @classmethod
+    def weight_shapes(cls, config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the decoder's weights."""
+        return shapes_of(unbuilt(lambda: TriplaneDecoder(config)))
+
+    @classmethod
+    def check_latent(cls, config: DecoderConfig, shape: tuple[int, ...]) -> None:
+        """Refuse anything but three planes of the decoder's channels."""
+        sides = from_json(tuple[Side, Side], shape[2:] if len(shape) == 4 else (), "planes")
+        if tuple(shape) != (3, config.channels, *sides):
+            raise ConfigError(
+                f"found planes of shape {tuple(shape)}, expected 3, {config.channels}, rows, columns"
+            )
+
+    @classmethod
+    def build(
+        cls,
+        config: DecoderConfig,
+        weights: Mapping[str, Tensor],
+        latent: Float[Tensor, "3 channels rows cols"],
+    ) -> TriplaneField:
+        """A decoder with these weights over these planes."""
+        decoder = TriplaneDecoder(config)
+        decoder.load_state_dict(dict(weights))
+        return cls(decoder.to(latent.device).eval().requires_grad_(False), latent.float())
 
     @property
     def aabb(self) -> Float[Tensor, "2 3"]:

@@ -183,7 +183,7 @@ def before(step: Step | None, stage: str) -> bool:
 
 def reached(step: Step) -> Tensor:
     """The state that a run which goes on from `step` starts from."""
-    return step.latent if step.stage == "renoise" else step.x_t
+    return step.latent if step.stage == "renoise" else step.noisy_latent
 
 
 def taken(step: Step | None, stage: str) -> int:

@@ -238,7 +238,9 @@ class ToyMethod:
             x0 = self.mean_latent + done * (target - self.mean_latent) + 0.35 * (1 - done) * eps
             t = round((1 - index / steps) * (TIMESTEPS - 1))
             x_t = (1 - t / TIMESTEPS) * target + t / TIMESTEPS * eps
-            yield Step(stage=stage, index=index, total=steps, latent=x0.clamp(-1, 1), x_t=x_t, t=t)
+            yield Step(
+                stage=stage, index=index, total=steps, latent=x0.clamp(-1, 1), noisy_latent=x_t, t=t
+            )
 
     def _settle(
         self,
@@ -257,7 +259,7 @@ class ToyMethod:
                 index=index,
                 total=steps,
                 latent=target,
-                x_t=target,
+                noisy_latent=target,
                 t=0,
                 scalars=scalars,
             )

@@ -1,39 +1,32 @@
 """A run kept whole: every step with what it takes to see it again and to go on from it, as one file.
 
-A timeline costs what its codes cost, never renders: `step_bytes` says how much.
+A timeline costs what its latents cost, never renders: `step_bytes` says how much.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
-from engine.config import Bounds, from_json, to_json
+from engine.config import Bounds, from_json
 from engine.errors import ConfigError, TimelineError, plain, sentence_part, shown
 from engine.events import Step
+from engine.fields import stored
+from engine.fields.base import Field
 from engine.fields.scene import Scene
-from engine.fields.triplane import (
-    DecoderConfig,
-    Side,
-    TriplaneDecoder,
-    TriplaneField,
-    decoder_shapes,
-)
-from engine.files import MEGABYTE, replacing
+from engine.files import MEGABYTE
 from engine.methods.base import STAGES
 from engine.reading import MOST_AXES, TensorFile, open_tensors, parse_json
 from engine.render.region import CELLS, Region
 from engine.types import Camera, Views
 
-FORMAT = "ssdnerf-explorer-timeline/1"
 MOST_BYTES = 1024 * MEGABYTE
 """Size of a run's file."""
 MOST_STEPS = 8192
@@ -60,7 +53,7 @@ class Timeline:
 
     Attributes:
         steps: Its steps in order, each with one row (`1 *latent_shape`); the last one is its result.
-        decoder: Turns their codes into fields.
+        field: Of any of its steps: the others differ from it by their latent alone.
         provenance: Where it came from, as JSON values: method, checkpoint, seed, settings, cameras (SRN units).
         views: Input pictures, or None.
         noise: What it started from where that was not its seed's, `*latent_shape`, or None.
@@ -68,15 +61,15 @@ class Timeline:
     """
 
     steps: Sequence[Step]
-    decoder: TriplaneDecoder
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    field: Field
+    provenance: Mapping[str, Any] = dataclass_field(default_factory=dict)
     views: Views | None = None
     noise: Tensor | None = None
     kept: Kept | None = None
 
     def scene(self, place: int = -1) -> Scene:
         """What step `place` predicted."""
-        return Scene(TriplaneField(self.decoder, self.steps[place].latent[0]), self.provenance)
+        return Scene(self.field.with_latent(self.steps[place].latent[0]), self.provenance)
 
     def save(self, path: Path | str) -> Path:
         """Write a self-contained `.safetensors` file, whole or not at all; numbers keep all their bits.
@@ -85,22 +78,18 @@ class Timeline:
             WriteError: If it cannot be written.
         """
         shelf = _Shelf()
-        weights = self.decoder.state_dict()
+        weights = self.field.weights()
         for name, value in weights.items():
-            shelf.put(f"decoder.{name}", value)
+            shelf.put(f"field.{name}", value)
         header = {
-            "format": FORMAT,
-            "decoder": json.dumps(to_json(self.decoder.config)),
-            "shapes": json.dumps({name: list(value.shape) for name, value in weights.items()}),
-            "provenance": json.dumps(dict(self.provenance)),
-            "views": json.dumps(self._put_views(shelf)),
-            "noise": json.dumps(None if self.noise is None else shelf.put("noise", self.noise)),
-            "kept": json.dumps(self._put_kept(shelf)),
-            "steps": json.dumps([_packed(step, k, shelf) for k, step in enumerate(self.steps)]),
+            "field": stored.field_header(self.field),
+            "provenance": dict(self.provenance),
+            "views": self._put_views(shelf),
+            "noise": None if self.noise is None else shelf.put("noise", self.noise),
+            "kept": self._put_kept(shelf),
+            "steps": [_packed(step, k, shelf) for k, step in enumerate(self.steps)],
         }
-        with replacing(path) as temporary:
-            temporary.write_bytes(save(shelf.tensors, metadata=header))
-        return Path(path)
+        return stored.write(path, "run", header, shelf.tensors)
 
     def _put_views(self, shelf: _Shelf) -> dict[str, Any] | None:
         if self.views is None:
@@ -127,10 +116,10 @@ class Timeline:
         """
         expected, name = "a run saved as .safetensors", name or Path(path).name
         with open_tensors(path, TimelineError, expected, MOST_BYTES, name=name) as file:
-            if file.header.get("format") != FORMAT:
+            if stored.content(file)[0] != "run":
                 raise TimelineError(
-                    f"{file.called}: found format {shown(file.header.get('format'))}, expected {FORMAT!r}; choose a "
-                    "file that was saved as a run."
+                    f"{file.called}: found format {shown(file.header.get('format'))}, expected {stored.FORMAT!r} of a run; "
+                    "choose a file that was saved as a run."
                 )
             try:
                 return _unpacked(file)
@@ -143,7 +132,9 @@ class Timeline:
 def of_scene(step: Step, scene: int) -> Step:
     """The same step of one scene of its batch."""
     row = _each(step, lambda value: value[scene : scene + 1])
-    return replace(row, t=int(row.state["t"][0])) if "t" in row.state else row
+    if "t" not in row.state:
+        return row
+    return replace(row, t=int(row.state["t"][0]), log_snr=float(row.state["log_snr"][0]))
 
 
 def own(step: Step) -> Step:
@@ -163,7 +154,9 @@ def _each(step: Step, change: Callable[[Tensor], Tensor]) -> Step:
         return change(value) if isinstance(value, Tensor) else value
 
     state = {name: changed(value) for name, value in step.state.items()}
-    return replace(step, latent=changed(step.latent), x_t=changed(step.x_t), state=state)
+    return replace(
+        step, latent=changed(step.latent), noisy_latent=changed(step.noisy_latent), state=state
+    )
 
 
 def _once(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -181,7 +174,7 @@ def _once(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 def noisy(step: Step) -> bool:
     """Whether a step has a noisy state beside what it predicted."""
-    return step.x_t is not None and step.stage not in ("finetune", "result")
+    return step.noisy_latent is not None and step.stage not in ("finetune", "result")
 
 
 def result_step(latents: Tensor) -> Step:
@@ -192,7 +185,7 @@ def result_step(latents: Tensor) -> Step:
 
 def step_bytes(steps: Sequence[Step]) -> int:
     """Memory that the codes of steps take; what several of them share is counted once."""
-    tensors = [t for step in steps for t in (step.latent, step.x_t, *step.state.values())]
+    tensors = [t for step in steps for t in (step.latent, step.noisy_latent, *step.state.values())]
     found = (tensor for tensor in tensors if isinstance(tensor, Tensor))
     return sum({(t.data_ptr(), t.nbytes): t.nbytes for t in found}.values())
 
@@ -223,7 +216,7 @@ def finite(figures: Mapping[str, float]) -> dict[str, float]:
 
 def _packed(step: Step, place: int, shelf: _Shelf) -> dict[str, Any]:
     """A step as JSON, its tensors on the shelf."""
-    parts = {"latent": step.latent, "x_t": step.x_t}
+    parts = {"latent": step.latent, "noisy_latent": step.noisy_latent}
     parts |= {f"state.{name}": value for name, value in step.state.items()}
     tensors = {name: value for name, value in parts.items() if isinstance(value, Tensor)}
     return {
@@ -231,6 +224,7 @@ def _packed(step: Step, place: int, shelf: _Shelf) -> dict[str, Any]:
         "index": step.index,
         "total": step.total,
         "t": step.t,
+        "log_snr": step.log_snr,
         "scalars": finite(step.scalars),
         "numbers": {k: v for k, v in step.state.items() if not isinstance(v, Tensor)},
         "tensors": {
@@ -242,11 +236,10 @@ def _packed(step: Step, place: int, shelf: _Shelf) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------- reading
 
 _Count = Annotated[int, Bounds(0, 1_000_000)]
-_Numbers = Literal["step", "correction", "steps", "evaluations"]
-"""Whole numbers that a step's state may have."""
-_Codes = ("corrected", "earlier", "raw", "first_moment", "second_moment", "proposal")
-"""Tensors of a state that have a number for each of the code's; the others have one row."""
-_Tensors = Literal["latent", "x_t", *(f"state.{n}" for n in (*_Codes, "t", "steps", "grid"))]
+_Name = Annotated[str, Bounds(1, 100)]
+_LogSNR = Annotated[float, Bounds(-200.0, 200.0)]
+MOST_NUMBERS = 2**28
+"""In one tensor of a step's state."""
 
 
 @dataclass(frozen=True)
@@ -264,15 +257,18 @@ class _Packed:
     stage: Literal[KNOWN_STAGES]
     index: _Count
     total: _Count
-    t: Annotated[int, Bounds(-1, 1_000_000)] | None
+    t: Annotated[int, Bounds(-1, 1_000_000)] | Annotated[float, Bounds(-1.0, 1e6)] | None
     scalars: dict[str, float]
-    numbers: dict[_Numbers, _Count]
-    tensors: dict[_Tensors, _Place]
+    numbers: dict[_Name, _Count]
+    tensors: Annotated[dict[_Name, _Place], Bounds(0, 100)]
+    log_snr: _LogSNR | None = None
 
     def check(self) -> None:
-        """Refuse a step without a code, or beyond the end of its stage."""
+        """Refuse a step without a latent, or beyond the end of its stage."""
         if "latent" not in self.tensors or self.index > self.total:
-            raise ConfigError(f"found {self.stage} step {self.index} of {self.total}, or no code")
+            raise ConfigError(f"found {self.stage} step {self.index} of {self.total}, or no latent")
+        if {"t", "log_snr"} & set(self.numbers):
+            raise ConfigError("found one noise level for a step that has one for each scene")
 
 
 @dataclass(frozen=True)
@@ -333,56 +329,60 @@ def _unpacked(file: TensorFile) -> Timeline:
     def told(part: str, kind: Any, default: str = "") -> Any:
         return parse_json(file.header.get(part, default), kind, part)
 
-    parts = _Parts(file)
-    decoder = _decoder(told("decoder", DecoderConfig), told("shapes", dict[str, Any]), parts)
+    parts, old = _Parts(file), stored.content(file)[1]
     packed = told("steps", _Steps)
-    sides = from_json(tuple[Side, Side], packed[0].tensors["latent"].shape[3:], "planes")
-    shape = (1, 3, decoder.config.channels, *sides)
-    steps = tuple(_step(step, parts, shape) for step in packed)
+    kind, config, weights = stored.field_of(file)
+    shape = packed[0].tensors["latent"].shape
+    kind.check_latent(config, shape[1:])
+    steps = tuple(_step(step, parts, (1, *shape[1:]), old) for step in packed)
+    values = {
+        name: parts.at(_Place(stored_as, wanted)) for name, (stored_as, wanted) in weights.items()
+    }
+    field = kind.build(config, values, steps[-1].latent[0])
     views = _views(told("views", _ViewPlaces | None), parts)
     provenance = told("provenance", dict[str, Any])
     start = told("noise", _Place | None, "null")
     noise = None if start is None else parts.at(start, shape[1:])
-    kept = _kept(told("kept", _KeptPlaces | None, "null"), parts, shape[1:], decoder.aabb)
-    return Timeline(steps, decoder, provenance, views, noise, kept)
+    kept = _kept(told("kept", _KeptPlaces | None, "null"), parts, shape[1:], field.aabb)
+    return Timeline(steps, field, provenance, views, noise, kept)
 
 
-def _decoder(config: DecoderConfig, told: dict[str, Any], parts: _Parts) -> TriplaneDecoder:
-    wanted = decoder_shapes(config)
-    shapes = {name: _Place(f"decoder.{name}", shape) for name, shape in wanted.items()}
-    if {name: list(shape) for name, shape in wanted.items()} != told:
-        raise ConfigError("its decoder's weights do not fit their description")
-    decoder = TriplaneDecoder(config)
-    decoder.load_state_dict({name: parts.at(place) for name, place in shapes.items()})
-    return decoder.eval().requires_grad_(False)
-
-
-def _step(packed: _Packed, parts: _Parts, shape: tuple[int, ...]) -> Step:
-    """The inverse of `_packed`."""
-    places = packed.tensors
+def _step(packed: _Packed, parts: _Parts, shape: tuple[int, ...], old: bool) -> Step:
+    """The inverse of `_packed`; files of format 1 call the noisy latent `x_t`."""
+    places = dict(packed.tensors)
+    latent = parts.at(places.pop("latent"), shape)
+    noisy = places.pop("x_t" if old else "noisy_latent", None)
+    if strange := [name for name in places if not name.startswith("state.")]:
+        raise ConfigError(f"found a step with an unknown tensor {shown(strange[0])}")
     state = {
-        name.removeprefix("state."): _state(name.removeprefix("state."), place, parts, shape)
+        name.removeprefix("state."): _state(name.removeprefix("state."), place, parts)
         for name, place in places.items()
-        if name.startswith("state.")
     }
+    if not old and ("t" in state) != ("log_snr" in state):
+        raise ConfigError("found a timestep without its log-SNR, or the other way round")
     return Step(
         stage=packed.stage,
         index=packed.index,
         total=packed.total,
         t=packed.t,
+        log_snr=packed.log_snr,
         scalars=packed.scalars,
         state={**state, **packed.numbers},
-        latent=parts.at(places["latent"], shape),
-        x_t=parts.at(places["x_t"], shape) if "x_t" in places else None,
+        latent=latent,
+        noisy_latent=None if noisy is None else parts.at(noisy, shape),
     )
 
 
-def _state(name: str, place: _Place, parts: _Parts, shape: tuple[int, ...]) -> Tensor:
-    if name in ("t", "steps"):
-        return parts.at(place, (1,), "I64")
-    if place.shape[:1] != (1,) or (name in _Codes and math.prod(place.shape) != math.prod(shape)):
-        raise ConfigError(f"found a {name} of shape {shown(place.shape)} beside codes of {shape}")
-    return parts.at(place)
+def _state(name: str, place: _Place, parts: _Parts) -> Tensor:
+    """A tensor of a step's state, of one row; the rest of its shape is checked by the method that goes on with it."""
+    if name in ("t", "log_snr"):
+        return parts.at(place, (1,), "I64" if name == "t" else "F32")
+    if place.shape[:1] != (1,) or math.prod(place.shape) > MOST_NUMBERS:
+        raise ConfigError(
+            f"found {plain(place.name)} of shape {shown(place.shape)} in a step's state, expected one row"
+        )
+    entry = parts.file.entries.get(place.name)
+    return parts.at(place, kind="I64" if entry is not None and entry.kind == "I64" else "F32")
 
 
 def _kept(

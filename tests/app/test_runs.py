@@ -156,7 +156,7 @@ def test_a_run_opens_where_its_prior_cannot(method, priors, tmp_path):
 
 def test_what_was_dropped_of_a_run_is_left_out(method, priors, tmp_path):
     record = made(method)
-    record.frames[1] = replace(record.frames[1], latent=None, x_t=None, state={})
+    record.frames[1] = replace(record.frames[1], latent=None, noisy_latent=None, state={})
     back = reopened(record, priors, tmp_path / "run.safetensors")
     assert [step.index for step in back.frames] == [1, 3, 4, 1]
 

@@ -197,7 +197,7 @@ def test_the_difference_is_of_what_was_predicted_and_its_noisy_state(session, ru
     session.show(look="x_t")
     (pane,) = session.snapshot().panes
     assert (pane.index, pane.look) == (1, "x_t")
-    assert torch.equal(record.latent(1, "x_t"), record.frames[1].x_t[0])
+    assert torch.equal(record.latent(1, "x_t"), record.frames[1].noisy_latent[0])
     session.show(look="difference")
     snapshot = session.snapshot()
     assert snapshot.difference

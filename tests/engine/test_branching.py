@@ -34,7 +34,7 @@ def same(a, b) -> bool:
     numbers = (a.stage, a.index, a.total, a.t, dict(a.scalars)) == (
         b.stage, b.index, b.total, b.t, dict(b.scalars),
     )  # fmt: skip
-    tensors = torch.equal(a.latent, b.latent) and torch.equal(a.x_t, b.x_t)
+    tensors = torch.equal(a.latent, b.latent) and torch.equal(a.noisy_latent, b.noisy_latent)
     state = all(
         torch.equal(value, b.state[name]) if torch.is_tensor(value) else value == b.state[name]
         for name, value in a.state.items()
@@ -92,7 +92,7 @@ def test_a_change_shows_only_after_the_step_that_it_is_made_at(vehicles):
     steps, end = steps_of(vehicles.generate(1, options, Noise(0)))
     again, other = steps_of(vehicles.generate(1, options, Noise(9), after=steps[1]))
     assert torch.equal(again[0].latent, steps[2].latent), "the next estimate sees no new draw yet"
-    assert not torch.equal(again[0].x_t, steps[2].x_t)
+    assert not torch.equal(again[0].noisy_latent, steps[2].noisy_latent)
     assert (other - end).abs().mean() > 1e-3
 
 

@@ -155,7 +155,7 @@ def test_the_sampler_reports_every_step_and_corrects_all_but_the_last():
     corrections = [(s.index, s.total, s.t) for s in steps if s.stage == "langevin"]
     assert corrections == [(k + 1, 6, (749, 499, 249)[k // 2]) for k in range(6)]
     assert [s.stage for s in steps[:4]] == ["denoise", "langevin", "langevin", "denoise"]
-    assert torch.equal(steps[-1].x_t, result)
+    assert torch.equal(steps[-1].noisy_latent, result)
     assert [s.scalars["t"] for s in steps[:3]] == [999.0, 749.0, 749.0]
 
 
@@ -230,7 +230,7 @@ def error_at(sampler: str, steps: int, t: int) -> float:
     x_T = torch.linspace(-3, 3, 16).reshape(1, 1, 4, 4)
     seen = []
     finish(solve(sampler, x_T, known(), SCHEDULE, Noise(0), steps=steps), seen.append)
-    (x_t,) = [step.x_t for step in seen if step.t == t]
+    (x_t,) = [step.noisy_latent for step in seen if step.t == t]
     return float((x_t - exact(x_T, t)).abs().max())
 
 

@@ -114,7 +114,7 @@ def test_a_run_of_before_opens_with_all_its_steps():
         ("finetune", 1),
         ("result", 1),
     ]
-    assert torch.equal(timeline.steps[0].x_t.flatten(), numbers["steps.00000.x_t"])
+    assert torch.equal(timeline.steps[0].noisy_latent.flatten(), numbers["steps.00000.x_t"])
     assert timeline.steps[1].state["correction"] == 1
     assert timeline.steps[4].state["steps"].tolist() == [4]
     assert torch.equal(timeline.views.images.flatten(), numbers["views.images"])
@@ -185,7 +185,7 @@ def test_a_step_whose_state_is_another_is_refused(tmp_path):
         texts["steps"] = json.dumps(steps)
 
     path = edited(FOLDER / "run.safetensors", tmp_path / "run.safetensors", change)
-    with pytest.raises(TimelineError, match="found 't', expected one of 'step'"):
+    with pytest.raises(TimelineError, match="one noise level for a step"):
         Timeline.load(path)
 
 

@@ -58,7 +58,7 @@ def test_every_level_is_a_step_and_solves_the_samplers_own_update():
     assert [(s.stage, s.index, s.total, s.t) for s in steps] == [
         ("back", k + 1, 8, t) for k, (t, _) in enumerate(pairs)
     ]
-    states = [x0, *(step.x_t for step in steps)]
+    states = [x0, *(step.noisy_latent for step in steps)]
     for (t, t_next), x, x_t in zip(pairs, states, states[1:], strict=False):
         estimate, _ = normal(x_t, times(t, x_t))
         found = ddim_update(x_t, estimate, t, t_next, SCHEDULE)
@@ -98,7 +98,7 @@ def test_the_priors_own_objects_come_back_and_with_them_their_noise(vehicles):
     objects = finish(vehicles.generate(2, options, Noise(0)))
     steps = []
     x_T = finish(vehicles.invert(objects, steps=20), steps.append)
-    assert x_T.shape == steps[3].latent.shape == steps[3].x_t.shape == objects.shape
+    assert x_T.shape == steps[3].latent.shape == steps[3].noisy_latent.shape == objects.shape
     assert len(steps) == 20
     back = finish(vehicles.generate(2, options, Noise(0), x_T=x_T))
     lost = (back - objects).square().mean((1, 2, 3, 4)) / objects.square().mean((1, 2, 3, 4))

@@ -72,11 +72,11 @@ def walked(sampler: str, kind: str, shape: tuple[int, ...], steps: int, start: f
     seen = []
     run = solve(sampler, x_T, known(kind), levels, Noise(0), steps=steps, start=start)
     end = finish(run, seen.append)
-    assert end.shape == seen[0].x_t.shape == seen[0].latent.shape == shape
+    assert end.shape == seen[0].noisy_latent.shape == seen[0].latent.shape == shape
     near = seen[-2] if kind == "edm" else next((step for step in seen if step.t == 199), seen[-2])
     errors = [
         (x - exact(kind, x_T, top, t)).abs().max().item()
-        for x, t in [(near.x_t, near.t), (end, -1)]
+        for x, t in [(near.noisy_latent, near.t), (end, -1)]
     ]
     return x_T, end, *errors
 

@@ -147,7 +147,7 @@ def test_unconditional_sampling_is_the_official_ddim(tiny, method):
     steps, latents = steps_and_result(method.generate(2, SampleOptions("paper", steps=4), noise))
     assert [999, *[step.t for step in steps[:-1]]] == tiny["out::uncond::t"][:, 0].tolist()
     for k, step in enumerate(steps):
-        close(method.to_images(step.x_t), tiny["out::uncond::x"][k])
+        close(method.to_images(step.noisy_latent), tiny["out::uncond::x"][k])
         close(method.to_images(step.latent), tiny["out::uncond::x0"][k])
     close(latents, tiny["out::uncond::code"])
 
@@ -199,7 +199,7 @@ def test_guided_sampling_is_the_official_one(tiny, method):
     noise = FileNoise(normals={("x_T", 0): tiny["in::test::noise"]})
     steps, latents = steps_and_result(method.reconstruct(toy_batch(tiny, 1), GUIDE, noise))
     for k, step in enumerate(steps[:-1]):
-        close(method.to_images(step.x_t), tiny["out::guide::x"][k])
+        close(method.to_images(step.noisy_latent), tiny["out::guide::x"][k])
         close(method.to_images(step.latent), tiny["out::guide::x0"][k])
     error = (latents - tiny["out::guide::code"]).abs()
     assert error.max() < 1e-3

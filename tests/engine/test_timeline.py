@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from engine.diffusion.schedule import Schedule
 from engine.errors import TimelineError
 from engine.events import Step, finish
-from engine.explore.curves import changes, curves, log_snr, measure, solid_diagonal, to_csv
+from engine.explore.curves import changes, curves, measure, solid_diagonal, to_csv
 from engine.methods.base import RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
@@ -34,7 +34,9 @@ def run(vehicles):
     """A run of two objects, and the second one's timeline."""
     steps, end = steps_of(vehicles.generate(2, OPTIONS, Noise(3)))
     own = [of_scene(on_cpu(step), 1) for step in steps]
-    timeline = Timeline([*own, result_step(end[1:])], vehicles.decoder, {"seed": 4, "title": "ü"})
+    timeline = Timeline(
+        [*own, result_step(end[1:])], vehicles.scene(end[1]).field, {"seed": 4, "title": "ü"}
+    )
     return timeline, end
 
 
@@ -62,7 +64,9 @@ def test_pictures_and_their_cameras_come_back(vehicles, tmp_path):
     camera = orbit_camera(torch.tensor([10.0, 80.0]), 10.0, 1.3, 16)
     views = Views(torch.rand(2, 16, 16, 3), camera, torch.rand(2, 16, 16, 1))
     steps = [result_step(vehicles.gallery[:1])]
-    path = Timeline(steps, vehicles.decoder, {}, views).save(tmp_path / "run.safetensors")
+    path = Timeline(steps, vehicles.scene(vehicles.mean_latent).field, {}, views).save(
+        tmp_path / "run.safetensors"
+    )
     loaded = Timeline.load(path).views
     assert torch.equal(loaded.images, views.images)
     assert torch.equal(loaded.alpha, views.alpha)
@@ -81,7 +85,12 @@ def test_a_file_costs_what_its_codes_cost(run, tmp_path):
 
 
 HURT = {
-    "decoder": '{"base_widths": []}',
+    "field": [
+        '{"kind": "triplane", "config": {"base_widths": []}}',
+        '{"kind": "spheres", "config": {}}',
+        '{"kind": "triplane", "config": {}}',
+        "[]",
+    ],
     "steps": [
         ("tensors", []),
         ("scalars", []),
@@ -91,8 +100,7 @@ HURT = {
     ],
     "views": "[1]",
     "provenance": "[]",
-    "noise": '{"name": "decoder.base.0.bias", "shape": [-1]}',
-    "shapes": "{}",
+    "noise": '{"name": "field.base.0.bias", "shape": [-1]}',
 }
 """What somebody may have written into a file's header, by its part."""
 
@@ -178,13 +186,13 @@ def test_a_half_written_file_never_replaces_a_whole_one(run, tmp_path, monkeypat
 # -- curves ----------------------------------------------------------------------------------------
 
 
-def test_log_snr_is_that_of_the_schedule():
-    schedule = Schedule()
-    step = Step(stage="denoise", index=1, total=2, latent=torch.zeros(1), t=400)
-    kept = float(schedule.alpha_bar[400])
-    assert log_snr(step, schedule) == pytest.approx(math.log(kept / (1 - kept)))
-    assert log_snr(replace(step, t=-1), schedule) is None
-    assert log_snr(replace(step, t=None), schedule) is None
+def test_log_snr_is_that_of_the_schedule(vehicles):
+    options = replace(OPTIONS, mode="paper")
+    *noisy, last = steps_of(vehicles.generate(1, options, Noise(3)))[0]
+    kept = [float(Schedule().alpha_bar[step.t]) for step in noisy]
+    expected = [math.log(part / (1 - part)) for part in kept]
+    assert [step.log_snr for step in noisy] == pytest.approx(expected)
+    assert (last.t, last.log_snr) == (-1, None)
 
 
 def test_change_is_the_root_mean_square_difference():
@@ -206,7 +214,7 @@ def test_extent_is_the_diagonal_of_what_is_solid():
 def test_a_run_of_the_toy_has_every_curve():
     toy = ToyMethod()
     steps = [of_scene(s, 0) for s in steps_of(toy.generate(1, toy.sample_options, Noise(0)))[0]]
-    found = curves(steps, Schedule(), lambda latent: toy.scene(latent).field)
+    found = curves(steps, lambda latent: toy.scene(latent).field)
     assert all(len(values) == len(steps) for values in found.values())
     assert found["opacity"][-1] == pytest.approx(
         measure(bake(toy.scene(steps[-1].latent[0]).field)).opacity

@@ -12,7 +12,6 @@ from torch import Tensor
 from app.session.records import Look, Record
 from app.session.session import Session
 from app.tabs.inspect.branching import obstacle
-from engine.diffusion.schedule import Schedule
 from engine.explore.curves import cheap_curves, measure
 from engine.render.frames import bake
 from engine.store.timeline import noisy, step_bytes
@@ -29,7 +28,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
     frames = list(record.frames)
     found = [record.step(place) for place in range(len(frames))]
     whole = all(step is not None for step in found)
-    numbers = cheap_curves(found if whole else frames, _schedule(record), whole)
+    numbers = cheap_curves(found if whole else frames, whole)
     extents = [record.extents.get(place) for place in range(len(frames))]
     missing = [place for place, extent in enumerate(extents) if extent is None and found[place]]
     if missing:
@@ -136,10 +135,6 @@ def _settings(record: Record) -> dict[str, Any]:
     names = ("sampler", "guidance_gain", "snr_power")
     known = {name: record.sampling.get(name) for name in names}
     return {"seed": record.provenance.get("seed"), **known}
-
-
-def _schedule(record: Record) -> Schedule:
-    return getattr(record.method, "schedule", Schedule())
 
 
 def _measure(session: Session, record: Record, places: list[int]) -> None:

@@ -168,22 +168,50 @@ def in_latents(method: SSDNeRFModel, run: Run[Tensor], guide: Guide | None = Non
             step = next(run)
         except StopIteration as stop:
             return stop.value
-        latent, x_t = method.from_images(step.latent), method.from_images(step.x_t)
+        latent, x_t = method.from_images(step.latent), method.from_images(step.noisy_latent)
         state = {**step.state, **(guide.state() if guide else {})}
-        yield finite(replace(step, latent=latent, x_t=x_t, state=state))
+        yield finite(replace(step, latent=latent, noisy_latent=x_t, state=state))
 
 
 def in_images(method: SSDNeRFModel, step: Step | None) -> Step | None:
     """The inverse of that: a step to go on from, as samplers know it, on the method's device."""
     if step is None:
         return None
+    _check_state(method, step)
     device = method.device
-    latent, x_t = (method.to_images(value.to(device)) for value in (step.latent, step.x_t))
+    latent, x_t = (method.to_images(value.to(device)) for value in (step.latent, step.noisy_latent))
     state = {
         name: value.to(device) if isinstance(value, Tensor) else value
         for name, value in step.state.items()
     }
-    return replace(step, latent=latent, x_t=x_t, state=state)
+    return replace(step, latent=latent, noisy_latent=x_t, state=state)
+
+
+def _check_state(method: SSDNeRFModel, step: Step) -> None:
+    """Refuse a step, of which a file may have told anything, whose state is not shaped like its latent.
+
+    Raises:
+        EngineError: If it is not.
+    """
+    scenes, size = len(step.latent), step.latent.numel()
+    if tuple(step.latent.shape[1:]) != method.latent_shape or step.noisy_latent is None:
+        raise EngineError(
+            f"{step.stage} step {step.index}: found a latent of shape {tuple(step.latent.shape[1:])}, expected "
+            f"{method.latent_shape} with its noisy state; choose a run of this model."
+        )
+    shaped = {"grid": (scenes, *method.config.grid_shape)}
+    shaped |= dict.fromkeys(("t", "log_snr", "steps"), (scenes,))
+    for name, value in step.state.items():
+        if not isinstance(value, Tensor):
+            fits = name in ("step", "correction", "steps", "evaluations")
+        elif name in shaped:
+            fits = tuple(value.shape) == shaped[name]
+        else:
+            fits = value.shape[0] == scenes and value.numel() == size
+        if not fits:
+            raise EngineError(
+                f"{step.stage} step {step.index}: found a {name} that its latent has no use for; choose another step."
+            )
 
 
 @torch.no_grad()
@@ -216,7 +244,7 @@ def finetune(
             index=outer + 1,
             total=options.finetune_steps,
             latent=latents,
-            x_t=latents,
+            noisy_latent=latents,
             state=_state(records, hold),
             scalars={"psnr": float(mean_psnr(mse))},
         )

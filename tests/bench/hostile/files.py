@@ -142,7 +142,7 @@ def _page(path: Path) -> None:
     with torch.no_grad():
         render_views(field, orbit_camera(30.0, 10.0, 1.3, 8))
     if len(record.frames) < 20:
-        curves(record.steps(), note.schedule, lambda latent: record.method.scene(latent).field)
+        curves(record.steps(), lambda latent: record.method.scene(latent).field)
 
 
 def _scene(path: Path) -> None:

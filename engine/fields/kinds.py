@@ -1,0 +1,9 @@
+"""The kinds of fields that files may hold."""
+
+from __future__ import annotations
+
+from engine.fields.base import Field
+from engine.fields.triplane import TriplaneField
+
+FIELDS: dict[str, type[Field]] = {field.kind: field for field in (TriplaneField,)}
+"""Class of a field by its kind."""
