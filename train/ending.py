@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from engine.errors import EngineError, plain
+from engine.threads import sharing_cores
 
 USER_ERROR = 2
 """Exit code of a user's error; whoever is stopped by a signal ends with 128 and its number, as shells have it."""
@@ -66,7 +67,7 @@ def ended(work: Callable[[], object], close: Callable[[], object] = lambda: None
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with stoppable():
+        with stoppable(), sharing_cores():
             work()
             sys.stdout.flush()
         return 0
