@@ -3,7 +3,7 @@
     from engine import Noise, finish, open_checkpoint
 
     method = open_checkpoint("vehicles")
-    latents = finish(method.generate(1, method.sample_options, Noise(seed=1)))
+    latents = finish(method.generate(1, method.presets["generate"]["ours"], Noise(seed=1)))
     method.scene(latents[0]).save("scene.safetensors")
 
 Slow work is a `Run`: a generator that yields `Step`s and returns its result; `finish` pulls one to its end. Cameras,

@@ -46,6 +46,17 @@ class Step:
     item: Any = None
 
 
+STAGES = {
+    "denoise": "Denoising",
+    "guide": "Guided denoising",
+    "langevin": "Langevin correction",
+    "renoise": "Renoise-averaging",
+    "fit": "Fitting",
+    "finetune": "Finetuning",
+}
+"""Stages of the runs that make objects, in their order in time, with their names for people; Langevin corrections come
+between the steps that they correct."""
+
 Run = Generator[Step, None, T]
 """Yields `Step`s, returns a `T`; compose with `yield from`."""
 

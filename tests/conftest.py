@@ -42,8 +42,9 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory) -> Path:
     """A checkpoint of untrained networks, small enough for tests: what it draws is a coloured brick."""
-    from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions, TrainingData
+    from engine.methods.base import TrainingData
     from engine.methods.ssdnerf.method import SSDNeRF
+    from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions
     from engine.store.checkpoint import save_checkpoint
     from train.recipes import RECIPES
 
@@ -52,13 +53,11 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
     fit = FitOptions(steps=2, renoise=renoise, finetune_steps=1, inner_steps=2, rays=256)
     config = RECIPES["smoke"].model
     solid = dataclasses.replace(config.decoder, density_bias=6.0)
-    method = SSDNeRF(
-        dataclasses.replace(config, decoder=solid),
-        sample_options=SampleOptions(steps=2, renoise=renoise),
-        fit_options=fit,
-    )
-    method.paper_sample_options = SampleOptions(mode="paper", steps=2)
-    method.paper_fit_options = FitOptions(
+    method = SSDNeRF(dataclasses.replace(config, decoder=solid))
+    method.presets["generate"]["ours"] = SampleOptions(steps=2, renoise=renoise)
+    method.presets["reconstruct"]["ours"] = fit
+    method.presets["generate"]["paper"] = SampleOptions(mode="paper", steps=2)
+    method.presets["reconstruct"]["paper"] = FitOptions(
         mode="paper", steps=2, finetune_steps=1, inner_steps=2, rays=256, rate_decay="exponential"
     )
     method.data = TrainingData("vehicles")

@@ -14,7 +14,7 @@ import launch
 from app.session import runs
 from engine.config import from_json
 from engine.events import finish
-from engine.methods.base import SampleOptions
+from engine.methods.ssdnerf.options import SampleOptions
 from engine.noise import Noise
 from engine.store.checkpoint import open_checkpoint
 

@@ -14,7 +14,7 @@ from PIL import Image
 import launch
 from engine.config import to_json
 from engine.events import finish
-from engine.methods.base import SampleOptions
+from engine.methods.ssdnerf.options import SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.store.checkpoint import open_checkpoint

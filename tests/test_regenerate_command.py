@@ -15,7 +15,7 @@ from app.commands.regenerate import read_box
 from engine.errors import ConfigError
 from engine.explore.completion import Looks, keep_figures
 from engine.fields.scene import Scene
-from engine.methods.base import KeepOptions, RenoiseOptions
+from engine.methods.ssdnerf.options import KeepOptions, RenoiseOptions
 from engine.store.checkpoint import open_checkpoint
 from train.ending import USER_ERROR
 

@@ -114,8 +114,8 @@ def measure_samples(method: SSDNeRF, options: CardOptions, folder: Path) -> dict
     renders = torch.stack([render_views(field, cameras) for field in fields])
     draw_samples(renders, folder / "samples.png")
 
-    ours = sample_plaid(method, method.sample_options, options.samples, options.seed)
-    paper = sample_plaid(method, method.paper_sample_options, options.samples, options.seed)
+    ours = sample_plaid(method, method.presets["generate"]["ours"], options.samples, options.seed)
+    paper = sample_plaid(method, method.presets["generate"]["paper"], options.samples, options.seed)
     truth = plaid(*true_looks(category, options.samples))
     box = method.decoder.aabb
     shares = [largest_component_share(occupied(field, box)) for field in fields]
@@ -212,7 +212,9 @@ def draw_reconstructions(method: SSDNeRF, count: int, folder: Path) -> None:
     pictures: list[Tensor] = []
     for index in range(count):
         views = category_of(method).views("test", index, which=SHOWN)
-        latent = finish(method.reconstruct(views[[0]], method.fit_options, Noise(0)))[0]
+        latent = finish(
+            method.reconstruct(views[[0]], method.presets["reconstruct"]["ours"], Noise(0))
+        )[0]
         renders = render_views(method.scene(latent).field, views.camera, RenderOptions("high"))
         row = [views.images[0], renders[0]]
         for k in range(1, len(views)):

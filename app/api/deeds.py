@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from app.api.files import Files
 from app.page.present import DOWNLOADS
 from app.session import runs, tasks
 from app.session.jobs import Job, JobRunner, progress
+from app.session.plans import options_type
 from app.session.priors import Priors
 from app.session.records import Record
 from app.session.session import Session
@@ -22,10 +24,12 @@ from app.tabs.complete.keeping import Keeping
 from app.tabs.history import history
 from app.tabs.inspect.branching import Change, branch
 from app.tabs.interpolate.blending import Blend
+from engine.config import from_json
 from engine.data.posed import Posed, posed_views
 from engine.data.poses import rigid
-from engine.errors import ConfigError, CutoutError, EngineError, ImageError
-from engine.methods.base import fit_options_of
+from engine.errors import ConfigError, CutoutError, EngineError, ImageError, plain
+from engine.methods.base import Method, Task, options_of
+from engine.methods.options import branch_controls, controls_of, with_settings
 from engine.types import Views
 from engine.vision.images import join_views, open_image, open_mask, prepare_view
 
@@ -81,21 +85,17 @@ class Desk:
 def generate(desk: Desk, asked: schema.Generating) -> Job:
     """Draw objects."""
     use(desk, asked.prior)
-    return tasks.generate(
-        desk.session, desk.runner, asked.seed, asked.count, asked.steps, asked.mode
-    )
+    told = {**asked.settings, **({} if asked.steps is None else {"steps": asked.steps})}
+    settings = checked_settings(desk.session.method, "generate", told)
+    return tasks.generate(desk.session, desk.runner, asked.seed, asked.count, settings, asked.mode)
 
 
 def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
     """Fit an object to pictures."""
     session = desk.session
     use(desk, asked.prior)
-    given = {
-        name: value
-        for name in schema.FitSettings.__struct_fields__
-        if (value := getattr(asked.settings, name)) is not None
-    }
-    options = replace(fit_options_of(session.method, asked.mode), **given)
+    given = checked_settings(session.method, "reconstruct", asked.settings)
+    options = with_settings(options_of(session.method, "reconstruct", asked.mode), given)
     posed, doubts = posed_pictures(session, asked.pictures)
     found = iter(posed)
     views = join_views(
@@ -106,6 +106,37 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
     )
     _, job = tasks.reconstruct(session, desk.runner, views, options, asked.seed, doubts)
     return job
+
+
+def checked_settings(method: Method, task: Task, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a task by name, as a program told them.
+
+    Raises:
+        ConfigError: If the method has no such setting, or a value is out of bounds.
+    """
+    options = options_of(method, task)
+    known = controls_of(type(options))
+    if strange := [name for name in told if name not in known]:
+        raise ConfigError(
+            f"Found the setting {plain(strange[0], 40)}, expected one of {', '.join(known) or 'none'}."
+        )
+    read = from_json(type(options), dict(told), "settings")
+    return {name: getattr(read, name) for name in told}
+
+
+def branch_settings(trunk: Record, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that a branch changes.
+
+    Raises:
+        ConfigError: If branches of its method change no such setting, or a value is out of bounds.
+    """
+    kind = options_type(trunk.method, trunk.kind)
+    known = {} if kind is None else branch_controls(kind)
+    if strange := [name for name in told if name not in known]:
+        raise ConfigError(
+            f"Found the setting {plain(strange[0], 40)}, expected one of {', '.join(known) or 'none'}."
+        )
+    return dict(told)
 
 
 def posed_pictures(
@@ -195,7 +226,8 @@ def go_on(desk: Desk, asked: schema.Branching) -> Job:
         raise ConfigError(
             f"Found step {asked.step} of a record with {len(trunk.frames)}; they are counted from 0."
         )
-    change = Change(asked.seed, asked.sampler, asked.guidance_gain, asked.snr_power)
+    settings = branch_settings(trunk, asked.settings)
+    change = Change(asked.seed, settings)
     _, job = branch(desk.session, desk.runner, trunk, asked.step, change)
     return job
 

@@ -9,8 +9,7 @@ from msgspec import Meta, Struct
 
 from app.session.tasks import LARGEST_SEED, MOST_OBJECTS
 from app.tabs.complete.keeping import MOST as MOST_PROPOSALS
-from engine.diffusion.sample import Sampler
-from engine.methods.options import TIMESTEPS, Mode
+from engine.methods.options import Mode
 
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED, description="Randomness.")]
 Number = Annotated[int, Meta(ge=1, le=2**53, description="A record of this session.")]
@@ -42,24 +41,23 @@ class Opening(Asked):
 
 
 class Generating(Asked):
-    """Objects drawn from the prior."""
+    """Objects drawn from the model; `steps` is short for that one of its settings."""
 
     seed: Seed = 0
     count: Annotated[int, Meta(ge=1, le=MOST_OBJECTS, description="From consecutive seeds.")] = 1
-    steps: Annotated[int, Meta(ge=1, le=TIMESTEPS)] | None = None
+    steps: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    settings: Settings = {}
     mode: Mode = "ours"
     prior: PriorName = None
 
 
-class FitSettings(Asked):
-    """Settings of a reconstruction from one picture; what is left out is the prior's own."""
-
-    steps: Annotated[int, Meta(ge=0, le=100)] | None = None
-    guidance_gain: Annotated[float, Meta(ge=0, le=1e7)] | None = None
-    snr_power: Share | None = None
-    langevin_steps: Annotated[int, Meta(ge=0, le=8)] | None = None
-    finetune_steps: Annotated[int, Meta(ge=0, le=60)] | None = None
-    learning_rate: Share | None = None
+Settings = Annotated[
+    dict[Name, float | str],
+    Meta(
+        max_length=100,
+        description="Settings of the model by name, those of its page; what is left out is its own.",
+    ),
+]
 
 
 class Picture(Asked):
@@ -87,7 +85,7 @@ class Reconstructing(Asked):
     pictures: Annotated[list[Picture], Meta(min_length=1, max_length=4)]
     seed: Seed = 0
     mode: Mode = "ours"
-    settings: FitSettings = FitSettings()
+    settings: Settings = {}
     prior: PriorName = None
 
 
@@ -112,9 +110,7 @@ class Branching(Asked):
     record: Number
     step: Annotated[int, Meta(ge=0, le=10**6, description="Counted from 0.")]
     seed: Seed | None = None
-    sampler: Sampler | None = None
-    guidance_gain: Annotated[float, Meta(ge=0, le=1e12)] | None = None
-    snr_power: Annotated[float, Meta(ge=-10, le=10)] | None = None
+    settings: Settings = {}
 
 
 class Regenerating(Asked):

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from train.arguments import MAX_SIZE, Mode, check_range, check_seed, open_method
 
 if TYPE_CHECKING:
     from engine.events import Step
-    from engine.methods.base import Method, SampleOptions
+    from engine.methods.base import Method
     from train.progress import Progress
 
 STRIP_FRAMES = 12
@@ -93,10 +93,10 @@ class Denoise:
             file=sys.stderr,
         )
 
-    def _options(self, method: Method) -> SampleOptions:
-        from engine.methods.base import sample_options_of
+    def _options(self, method: Method) -> Any:
+        from engine.methods.base import options_of
 
-        options = sample_options_of(method, self.mode)
+        options = options_of(method, "generate", self.mode)
         if self.steps is not None:
             check_range("--steps", self.steps, 1, 1000)
             options = dataclasses.replace(options, steps=self.steps)

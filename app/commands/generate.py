@@ -39,13 +39,13 @@ class Generate:
     def run(self, progress: Progress) -> None:
         """Draw and write."""
         from engine.files import check_folder
-        from engine.methods.base import sample_options_of
+        from engine.methods.base import options_of
 
         check_range("--count", self.count, 1, MAX_COUNT)
         check_seed(self.seed, self.count)
         check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
-        options = sample_options_of(method, self.mode)
+        options = options_of(method, "generate", self.mode)
         if self.steps is not None:
             check_range("--steps", self.steps, 1, 1000)
             options = dataclasses.replace(options, steps=self.steps)

@@ -7,7 +7,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from engine.events import Run
     from engine.explore.interpolate import Corner
-    from engine.methods.base import SampleOptions
     from engine.methods.ssdnerf.method import SSDNeRF
     from train.progress import Progress
 
@@ -69,18 +68,18 @@ class Interpolate:
         from engine.events import finish
         from engine.explore.film import even_points, path_film, path_strip
         from engine.explore.interpolate import filled, path, path_options
-        from engine.methods.base import sample_options_of
+        from engine.methods.base import options_of
         from engine.output.video import save_picture
 
         self._check()
         method = open_method(self.checkpoint, self.device)
-        options = sample_options_of(method, self.mode)
+        options = options_of(method, "generate", self.mode)
         progress.restart()
         ends = [
             finish(self._corner(method, end, options), progress) for end in (self.from_, self.to)
         ]
         seed = self.seed if self.seed is not None else (seed_of(self.from_) or 0)
-        options, points = path_options(options, ends), even_points(self._drawn())
+        options, points = path_options(method, options, ends), even_points(self._drawn())
         way = {"options": options, "seed": seed, "space": self.space, "kind": self.kind}
         codes = filled(finish(path(method, ends, points, **way), progress), self.frames)
         look = {"size": self.size, "turn_deg": self.turn}
@@ -118,7 +117,7 @@ class Interpolate:
             check_picture(self.strip)
             check_file(self.strip)
 
-    def _corner(self, method: SSDNeRF, end: str, options: SampleOptions) -> Run[Corner]:
+    def _corner(self, method: SSDNeRF, end: str, options: Any) -> Run[Corner]:
         """An end of the path, with its noise where that is wanted."""
         from engine.explore.interpolate import scene_corner, seed_corner, with_noise
         from engine.fields.scene import Scene

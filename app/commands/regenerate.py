@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from app.commands.results import write_result
-from engine.errors import ConfigError, UnsupportedTaskError
+from engine.errors import ConfigError
 from train.arguments import check_range, check_seed, open_method
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Regenerate:
         from engine.explore.fitting import scene_latent
         from engine.fields.scene import Scene
         from engine.files import check_folder
-        from engine.methods.base import KeepOptions
+        from engine.methods.base import options_of
         from engine.noise import Noise
 
         check_range("--proposals", self.proposals, 1, MAX_PROPOSALS)
@@ -67,17 +67,13 @@ class Regenerate:
         scene = Scene.load(self.scene, pick_device(self.device))
         checkpoint = self.checkpoint or scene.provenance.get("checkpoint") or "vehicles"
         method = open_method(checkpoint, self.device)
-        if "regenerate" not in method.info.tasks:
-            raise UnsupportedTaskError(
-                f"Found the method {method.info.title}, which keeps no parts; take another checkpoint."
-            )
         original = scene_latent(method, scene, str(self.scene))
         region = box_region(method, box)
-        options, results, seconds = KeepOptions(), [], []
+        options, results, seconds = options_of(method, "complete"), [], []
         for number in range(1, self.proposals + 1):
             progress.restart()
             seed = self.seed + number - 1
-            latent = finish(method.regenerate(original, region, options, Noise(seed)), progress)[0]
+            latent = finish(method.complete(original, region, options, Noise(seed)), progress)[0]
             results.append(latent)
             seconds.append(round(sum(progress.seconds.values()), 3))
             about = {

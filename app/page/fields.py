@@ -1,100 +1,102 @@
-"""The settings of a reconstruction as the page shows them: one table, one control for each row."""
+"""The settings of a task as the page shows them: a control for each field of a method's options that has a `Control`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gradio as gr
 
-from engine.methods.base import FitOptions
+from engine.methods import METHODS
+from engine.methods.base import Method, Mode, Task, can, options_of
+from engine.methods.options import Control, controls_of
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One number of `FitOptions`.
+class Settings:
+    """Controls of one task for every method that the page may show; those of the session's method are visible.
 
     Attributes:
-        name: The field.
-        label: Name for people, with the paper's symbol.
-        info: What it does, in one sentence.
-        low: Least value.
-        high: Largest value.
-        step: Grain; whole numbers have 1.
-        kind: Shown as a slider or as a box to type into.
+        groups: What holds a method's controls, by its options dataclass.
+        controls: The controls by options dataclass and field.
     """
 
-    name: str
-    label: str
-    info: str
-    low: float
-    high: float
-    step: float
-    kind: Literal["slider", "number"] = "slider"
+    def __init__(self, task: Task, first: Method):
+        """`first` is what the page shows when it opens."""
+        self.task = task
+        self._kinds = {
+            kind: name
+            for name, (method, _) in METHODS.items()
+            if (kind := method.OPTIONS.get(task))
+        }
+        if can(first, task):
+            self._kinds.setdefault(type(options_of(first, task)), first.info.name)
+        self._first = first
+        self.groups: dict[type, gr.Column] = {}
+        self.controls: dict[type, dict[str, gr.components.Component]] = {}
+
+    def layout(self) -> None:
+        """All groups, one of them visible."""
+        shown = self._kind(self._first)
+        for kind, name in self._kinds.items():
+            with gr.Column(visible=kind is shown) as self.groups[kind]:
+                values = options_of(self._first, self.task) if kind is shown else kind()
+                self.controls[kind] = {
+                    field: _control(
+                        f"{name}-{self.task}-{field}", control, kind, field, getattr(values, field)
+                    )
+                    for field, control in controls_of(kind).items()
+                }
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """All controls of all methods."""
+        return [control for fields in self.controls.values() for control in fields.values()]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `follow` may change."""
+        return [*self.groups.values(), *self.inputs]
+
+    def values(self, method: Method, told: Sequence[Any]) -> dict[str, Any]:
+        """A method's settings by field, of the values of `inputs`; empty boxes are left out."""
+        names = [(kind, field) for kind, fields in self.controls.items() for field in fields]
+        wanted = self._kind(method)
+        pairs = zip(names, told, strict=True)
+        return {field: v for (kind, field), v in pairs if kind is wanted and v is not None}
+
+    def usual(self, mode: Mode, method: Method) -> dict[str, Any]:
+        """A method's settings by field as its checkpoint has them."""
+        if not can(method, self.task):
+            return {}
+        options = options_of(method, self.task, mode)
+        return {field: getattr(options, field) for field in controls_of(type(options))}
+
+    def shown(self, method: Method, values: Mapping[str, Any]) -> dict[Any, Any]:
+        """What puts values into a method's controls; fields without a value stay."""
+        return {
+            c: values[f]
+            for f, c in self.controls.get(self._kind(method), {}).items()
+            if f in values
+        }
+
+    def follow(self, method: Method, mode: Mode) -> dict[Any, Any]:
+        """What changes with the session's method: its own controls, as its checkpoint has them."""
+        kind = self._kind(method)
+        groups = {group: gr.Column(visible=of is kind) for of, group in self.groups.items()}
+        return {**groups, **self.shown(method, self.usual(mode, method))}
+
+    def _kind(self, method: Method) -> type | None:
+        return type(options_of(method, self.task)) if can(method, self.task) else None
 
 
-SETTINGS = (
-    Setting("steps", "Denoising steps", "Guided steps from noise to object.", 0, 100, 1),
-    Setting(
-        "guidance_gain",
-        "Guidance gain λ",
-        "How hard each step is pulled towards your pictures (λ_gd in the paper).",
-        0,
-        1e7,
-        1,
-        "number",
-    ),
-    Setting(
-        "snr_power",
-        "SNR exponent ω",
-        "Shifts the guidance from noisy steps (small ω) to clean ones (large ω).",
-        0,
-        1,
-        0.05,
-    ),
-    Setting(
-        "langevin_steps",
-        "Langevin steps",
-        "Corrections of size δ after each step, which re-draw details that guidance spoilt.",
-        0,
-        8,
-        1,
-    ),
-    Setting(
-        "finetune_steps",
-        "Finetune steps",
-        "Rounds of fitting to one picture after sampling, held together by the prior; several pictures take more.",
-        0,
-        60,
-        1,
-    ),
-    Setting(
-        "learning_rate",
-        "Finetune rate",
-        "Adam's step size on the object's code while finetuning one picture; the paper's mode raises it with more.",
-        0,
-        1,
-        0.001,
-        "number",
-    ),
-)
-
-
-def setting_controls(options: FitOptions) -> list[gr.components.Component]:
-    """A control for each setting, in the table's order."""
-    return [_control(setting, getattr(options, setting.name)) for setting in SETTINGS]
-
-
-def _control(setting: Setting, value: float) -> gr.components.Component:
-    common = {"label": setting.label, "info": setting.info, "elem_id": setting.name, "value": value}
-    if setting.kind == "number":
-        return gr.Number(minimum=setting.low, maximum=setting.high, **common)
-    return gr.Slider(setting.low, setting.high, step=setting.step, buttons=[], **common)
-
-
-def with_settings(options: FitOptions, values: Mapping[str, float | None]) -> FitOptions:
-    """`options` with the page's values; whole numbers become whole again, empty boxes change nothing."""
-    whole = {s.name for s in SETTINGS if s.step == 1 and s.kind == "slider"}
-    given = {name: value for name, value in values.items() if value is not None}
-    return replace(options, **{k: int(v) if k in whole else float(v) for k, v in given.items()})
+def _control(
+    name: str, control: Control, kind: type, field: str, value: Any
+) -> gr.components.Component:
+    common = {"label": control.title, "info": control.info, "elem_id": name, "value": value}
+    hint = typing.get_args(typing.get_type_hints(kind, include_extras=True)[field])[0]
+    if typing.get_origin(hint) is typing.Literal:
+        return gr.Dropdown(list(typing.get_args(hint)), filterable=False, **common)
+    if control.step is None:
+        return gr.Number(minimum=control.low, maximum=control.high, **common)
+    return gr.Slider(control.low, control.high, step=control.step, buttons=[], **common)

@@ -17,20 +17,12 @@ from torch import Tensor
 
 from app.session.jobs import Job
 from app.session.records import Channel, Pane, Record, Snapshot
-from engine.events import Step
+from engine.events import STAGES, Step
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import Baked, RenderOptions, RenderOutput, render, to_uint8
 from engine.store.timeline import noisy
 from engine.types import Camera, Views
 
-STAGES = {
-    "denoise": "Denoising",
-    "guide": "Guided denoising",
-    "langevin": "Langevin correction",
-    "renoise": "Renoise-averaging",
-    "finetune": "Finetuning",
-    "result": "Result",
-}
 HAZE = 0.15
 """Opacity that is not shown over dark paper."""
 FAIR_DB, BAD_DB = 26.0, 20.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,14 @@ import gradio as gr
 
 from app.page import watch
 from app.page.blocks import picked, picked_number
+from app.page.fields import Settings
 from app.page.parts import clickable
 from app.session.jobs import JobRunner
 from app.session.priors import Priors
 from app.session.records import home
 from app.session.session import Session
 from app.session.sessions import Sessions
-from engine.methods.base import Method
+from engine.methods.base import Method, Mode
 
 CHANNELS = ("colour", "depth", "normals", "opacity")
 TOGGLES = {
@@ -64,6 +65,23 @@ class Page:
         """
         before, after = of(self.priors.open(shown).result().method), of(session.method)
         return {key: after[key] if value == before[key] else value for key, value in values.items()}
+
+    def settings(
+        self, shown: str, controls: Settings, told: Sequence[Any], session: Session, mode: Mode
+    ) -> Values:
+        """Settings from a tab for the session's method; those that are usual for the shown prior become its own usual ones.
+
+        Args:
+            shown: The prior for which they were shown.
+            controls: Where they were shown.
+            told: What they said, as `controls.inputs` lists them.
+            session: Whose prior is used.
+            mode: The procedure.
+        """
+        before, after = self.priors.open(shown).result().method, session.method
+        given, usual = controls.values(before, told), controls.usual(mode, before)
+        changed = {name: value for name, value in given.items() if value != usual.get(name)}
+        return controls.usual(mode, after) | changed
 
     def session(self, request: gr.Request, checkpoint: str | None = None) -> Session:
         """The session of a request, with the prior that the request names, if it names one.

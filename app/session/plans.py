@@ -1,29 +1,29 @@
-"""What runs are made with, by their kind; and which stages a run will have: for progress and time left."""
+"""Runs by the kind of the record that they make: the task of a method, and where its settings stand."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from app.session.jobs import Plan
-from engine.methods.base import FitOptions, KeepOptions, SampleOptions
+from engine.methods import METHODS
+from engine.methods.base import Method, Task, can, options_of
 
-Options = SampleOptions | FitOptions | KeepOptions
-OPTIONS: Mapping[str, type[Options]] = {
-    "generate": SampleOptions,
-    "reconstruct": FitOptions,
-    "regenerate": KeepOptions,
-    "blend": SampleOptions,
+TASKS: Mapping[str, Task] = {
+    "generate": "generate",
+    "reconstruct": "reconstruct",
+    "regenerate": "complete",
+    "blend": "generate",
 }
-"""Of the runs that can be gone on with, by the kind of their record."""
+"""The task behind each kind of record that can be gone on with."""
 
 
-def plan(options: Options) -> Plan:
-    """Stages of a sampling run, a reconstruction, or one proposal, with their numbers of steps."""
-    if isinstance(options, KeepOptions):
-        options = options.fit
-    renoise = (("renoise", options.renoise.steps),) if options.mode == "ours" else ()
-    if isinstance(options, SampleOptions):
-        return (("denoise", options.steps), *renoise)
-    corrections = max(options.steps - 1, 0) * options.langevin_steps
-    langevin = (("langevin", corrections),) if corrections else ()
-    return (("guide", options.steps), *langevin, *renoise, ("finetune", options.finetune_steps))
+def options_type(method: Method, kind: str) -> type | None:
+    """The options dataclass that a method makes records of a kind with; None where it makes none."""
+    task = TASKS.get(kind)
+    return type(options_of(method, task)) if task and can(method, task) else None
+
+
+def known_type(method: str, kind: str) -> type[Any] | None:
+    """The same for a method by its name in METHODS; None where there is no such method here."""
+    known = METHODS.get(method)
+    return None if known is None else known[0].OPTIONS.get(TASKS.get(kind, ""))

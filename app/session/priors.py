@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from app.settings import AppSettings
 from engine.device import pick_device
 from engine.errors import CheckpointError, plain
 from engine.events import finish
-from engine.methods.base import Method
+from engine.methods.base import Method, can, options_of
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import Baked, bake, warm_up
@@ -71,10 +70,11 @@ class Prior:
 
     def prepare_fits(self) -> None:
         """Compile what reconstructs: a reconstruction of nothing needs every kernel of a real one."""
+        if not can(self.method, "reconstruct"):
+            return
         camera = orbit_camera(torch.zeros(1), 0.0, self.method.data.distance, 8)
         views = Views(torch.ones(1, 8, 8, 3), camera)
-        once = {"mode": "paper", "steps": 1, "finetune_steps": 1, "inner_steps": 1}
-        options = replace(self.method.fit_options, **once)
+        options = options_of(self.method, "reconstruct").least()
         finish(self.method.reconstruct(views, options, Noise(0)))
 
     def _field(self):

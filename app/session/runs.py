@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from app.session.plans import OPTIONS
+from app.session.plans import TASKS, known_type, options_type
 from app.session.priors import Prior, Priors
 from app.session.records import Kind, Record
 from engine.config import Bounds, from_json, to_json
@@ -29,8 +29,8 @@ from engine.events import Run, Step
 from engine.fields import stored
 from engine.fields.scene import Scene
 from engine.kernels import compiled
-from engine.methods.base import FitOptions, Method, MethodInfo, SampleOptions, TrainingData
-from engine.methods.options import TIMESTEPS, Mode
+from engine.methods.base import Method, MethodInfo, TrainingData
+from engine.methods.options import Mode
 from engine.reading import open_tensors
 from engine.store.checkpoint import fingerprint
 from engine.store.timeline import MOST_BYTES, Timeline, finite, result_step
@@ -84,7 +84,7 @@ class _Shown:
     """The same of its settings, whatever they are of."""
 
     mode: Mode = "ours"
-    steps: Annotated[int, Bounds(0, TIMESTEPS)] = 0
+    steps: Annotated[int, Bounds(0, 100_000)] = 0
 
 
 def save(record: Record, path: Path) -> Path:
@@ -148,9 +148,15 @@ def opened(timeline: Timeline, note: Note, prior: Future[Prior] | None, device: 
         timeline: The run.
         note: What else its file says.
         prior: What `maker` found; used if its weights are those that the run was made with.
-        device: Where a decoder from the file draws.
+        device: Where a field from the file is rendered.
+
+    Raises:
+        ConfigError: If its settings are none of the model's.
     """
     method = None if prior is None else _same(timeline, note, prior)
+    kind = None if method is None else options_type(method, note.kind)
+    if kind is not None and "settings" in timeline.provenance:
+        from_json(kind, timeline.provenance["settings"], "settings")
     frames = list(timeline.steps)
     return Record(
         note.kind,
@@ -178,9 +184,8 @@ class Viewer:
     def __init__(self, timeline: Timeline, note: Note, device: str):
         name, title = note.method
         shape = tuple(timeline.steps[-1].latent.shape[1:])
-        self.info = MethodInfo(name, title, "none", frozenset(), shape)
-        self.sample_options = self.paper_sample_options = SampleOptions()
-        self.fit_options = self.paper_fit_options = FitOptions()
+        self.info = MethodInfo(name, title, "none", shape)
+        self.presets: dict[str, dict[str, Any]] = {}
         self.data = note.data
         self.weights = note.weights
         self.checkpoint: str | None = timeline.provenance.get("checkpoint")
@@ -199,7 +204,7 @@ class Viewer:
         """Refused, as everything that needs the prior is."""
         raise UnsupportedTaskError(missing(self))
 
-    reconstruct = starting_noise = invert = regenerate = generate
+    reconstruct = starting_noise = complete = for_views = generate
 
 
 def missing(method: Method) -> str:
@@ -254,8 +259,10 @@ def _checked(timeline: Timeline, name: str) -> Note:
     mode = {k: v for k, v in provenance.get("settings", {}).items() if k in ("mode", "steps")}
     from_json(_Shown, mode, "settings")
     note = from_json(Note, provenance.get(NOTE, {}), "note")
-    if note.kind in OPTIONS and "settings" in provenance:
-        from_json(OPTIONS[note.kind], provenance["settings"], "settings")
+    kind = known_type(note.method[0], note.kind)
+    if note.kind in TASKS and "settings" in provenance:
+        if kind is not None:
+            from_json(kind, provenance["settings"], "settings")
         if "seed" not in provenance:
             raise ConfigError("found settings without a seed")
     title = plain(note.title, LONGEST_TITLE) or plain(name.replace("_", " "), LONGEST_TITLE)

@@ -254,7 +254,7 @@ def restore(session: Session, found: Found, priors: Priors) -> None:
 def told(found: Found, session: Session, *, restarted: bool) -> str:
     """One sentence about what is back and what is not; empty if there is nothing to tell."""
     index, records = found.index, found.records.values()
-    foreign = sum(not record.method.info.tasks and record.kind != "file" for record in records)
+    foreign = sum(not record.method.presets and record.kind != "file" for record in records)
     lean = sum(entry.lean for entry in index.entries)
     lost = [
         f"the run under way ({', '.join(index.running)})" if index.running else "",

@@ -46,7 +46,9 @@ class Showcase:
         with self._lock:
             if seed not in self._runs:
                 steps: list[Step] = []
-                run = self._method.generate(1, self._method.sample_options, Noise(seed))
+                run = self._method.generate(
+                    1, self._method.presets["generate"]["ours"], Noise(seed)
+                )
                 with compiled.without(compiled.unusable()):
                     latents = finish(run, lambda step: steps.append(on_cpu(step)))
                     told: dict[str, Any] = {}
@@ -59,7 +61,7 @@ class Showcase:
         steps, told = self._drawn(seed)
         about = {
             "task": "generate",
-            "settings": to_json(self._method.sample_options),
+            "settings": to_json(self._method.presets["generate"]["ours"]),
             "checkpoint": self._method.checkpoint,
             "seed": seed,
             **told,

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.session.jobs import Job, JobRunner
-from app.session.plans import plan
 from app.session.records import Record
 from app.session.session import Session
 from engine.config import to_json
-from engine.methods.base import (
-    FitOptions,
-    Method,
-    Mode,
-    SampleOptions,
-    for_views,
-    sample_options_of,
-)
+from engine.methods.base import Method, Mode, check_task, options_of
+from engine.methods.options import with_settings
 from engine.noise import Noise
 from engine.types import Views
 
@@ -29,7 +22,12 @@ MOST_OBJECTS = 8
 
 
 def generate(
-    session: Session, runner: JobRunner, seed: int, count: int, steps: int | None, mode: Mode
+    session: Session,
+    runner: JobRunner,
+    seed: int,
+    count: int,
+    settings: Mapping[str, Any],
+    mode: Mode,
 ) -> Job:
     """Queue a run that draws `count` objects from consecutive seeds; its job.
 
@@ -38,7 +36,7 @@ def generate(
         runner: The worker.
         seed: Of the first object.
         count: Objects, 1 to `MOST_OBJECTS`.
-        steps: Denoising steps; None takes the checkpoint's.
+        settings: By name, what is not as the checkpoint has it.
         mode: `paper` or `ours`.
 
     Raises:
@@ -46,16 +44,14 @@ def generate(
         ConfigError: If the settings make no run.
     """
     method = session.method
-    options = sample_options_of(method, mode)
-    if steps is not None:
-        options = replace(options, steps=steps)
+    options = with_settings(options_of(method, "generate", mode), settings)
     records = generated(method, options, seed, count)
     return session.start(
-        runner, lambda: method.generate(count, options, Noise(seed)), records, plan(options)
+        runner, lambda: method.generate(count, options, Noise(seed)), records, options.stages()
     )
 
 
-def generated(method: Method, options: SampleOptions, seed: int, count: int) -> list[Record]:
+def generated(method: Method, options: Any, seed: int, count: int) -> list[Record]:
     """Records of a run that draws objects from consecutive seeds, one for each."""
     frames: list = []
     common = {"task": "generate", "settings": to_json(options), "checkpoint": method.checkpoint}
@@ -76,7 +72,7 @@ def reconstruct(
     session: Session,
     runner: JobRunner,
     views: Views,
-    for_one: FitOptions,
+    for_one: Any,
     seed: int,
     doubts: Sequence[str] = (),
 ) -> tuple[Record, Job]:
@@ -86,18 +82,21 @@ def reconstruct(
         session: Whose.
         runner: The worker.
         views: The pictures with their cameras.
-        for_one: Settings for one picture; several pictures take more (`for_views`).
+        for_one: Settings for one picture; several pictures take more (`Method.for_views`).
         seed: Randomness.
         doubts: What may be wrong about the pictures' cameras.
 
     Raises:
         QueueFullError: If too many runs wait already.
     """
-    method, options = session.method, for_views(for_one, len(views))
+    method = session.method
+    check_task(method, "reconstruct", len(views))
+    options = method.for_views(for_one, len(views))
     provenance = {
         "task": "reconstruct",
         "seed": seed,
         "settings": to_json(options),
+        "for_one": to_json(for_one),
         "checkpoint": method.checkpoint,
         "cameras": views.camera.srn_c2w().tolist(),
         "doubts": list(doubts),
@@ -105,6 +104,6 @@ def reconstruct(
     pictures = f"{len(views)} pictures" if len(views) > 1 else "1 picture"
     record = Record("reconstruct", f"From {pictures}", provenance, [], method, views=views)
     job = session.start(
-        runner, lambda: method.reconstruct(views, options, Noise(seed)), [record], plan(options)
+        runner, lambda: method.reconstruct(views, options, Noise(seed)), [record], options.stages()
     )
     return record, job

@@ -8,8 +8,7 @@ where it is when the training set grows.
 
 from __future__ import annotations
 
-import dataclasses
-import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,7 +19,7 @@ from engine.data.procedural.shape import Shape, scene_seed, soups_key
 from engine.data.raster import composite_white, rasterise
 from engine.errors import DataError
 from engine.events import Run, Step, finish
-from engine.methods.base import FitOptions, Method, fit_options_for
+from engine.methods.base import Method, fit_options_for
 from engine.noise import Noise
 from engine.ops.metrics import evaluation_psnr
 from engine.render.frames import RenderOptions, render_views
@@ -36,16 +35,6 @@ NUM_RATE_SCENES = 8
 """Validation scenes that decide the rate."""
 RATE_STRIDE = 10
 """Every how many views of a validation scene are compared."""
-
-NO_PRIOR = FitOptions(
-    mode="paper",
-    steps=0,
-    finetune_steps=25,
-    inner_steps=4,
-    prior_weight=0.0,
-    rate_decay="exponential",
-)
-"""Fit from the mean latent by the rendering loss alone; the learning rate is chosen."""
 
 
 def category_of(method: Method) -> Category:
@@ -119,12 +108,14 @@ def without_prior(method: Method, inputs: Views, rate: float, seed: int) -> Tens
     return finish(method.reconstruct(inputs, options, Noise(seed)))
 
 
-def no_prior_options(method: Method, rate: float, num_views: int) -> FitOptions:
+def has_prior(method: Method) -> bool:
+    """Whether a method can fit without its prior, for comparison."""
+    return hasattr(method, "without_prior")
+
+
+def no_prior_options(method: Method, rate: float, num_views: int) -> Any:
     """Settings of the fit without prior: never fewer steps, nor other rays, than our fit of as many views has."""
-    ours = fit_options_for(method, "ours", num_views)
-    steps = math.ceil(ours.finetune_steps * ours.inner_steps / NO_PRIOR.inner_steps)
-    steps = max(steps, NO_PRIOR.finetune_steps)
-    return dataclasses.replace(NO_PRIOR, learning_rate=rate, finetune_steps=steps, rays=ours.rays)
+    return method.without_prior(fit_options_for(method, "ours", num_views), rate)
 
 
 def choose_rate(

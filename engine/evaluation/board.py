@@ -27,6 +27,7 @@ from engine.evaluation.entries import (
     equal_entries,
     fitting_entries,
     mean_pictures,
+    own_entries,
 )
 from engine.evaluation.kept import Ranks, kept
 from engine.evaluation.measure import Perceptual, Task, measure
@@ -36,7 +37,7 @@ from engine.evaluation.samples import Features, Gauge, measure_samples
 from engine.evaluation.scenes import TestScene
 from engine.events import Run, Step
 from engine.files import replacing, write_json
-from engine.methods.base import Method, fit_options_for, sample_options_of
+from engine.methods.base import Method, can, fit_options_for, options_of
 from engine.store.checkpoint import fingerprint, model_key
 
 SEEN = re.compile(r"(\d+)-(\d+)-(\d+)-(\w+)\.png")
@@ -124,7 +125,7 @@ def scoreboard(
         "category": category.name,
         "checkpoint": players.prior.checkpoint,
         "settings": work.settings(),
-        **board(table, options, players.equal),
+        **board(table, options, players.equal, work.own),
         "samples": samples,
         "published": published(category.name),
     }
@@ -182,7 +183,8 @@ class _Work:
         self.training = TrainingScenes(category, options.training_scenes)
         self.data = self.training.fingerprint
         self.scene: TestScene | None = None
-        self.tasks = planned(options, players.equal)
+        self.own = own_entries(players.prior)
+        self.tasks = planned(options, players.equal, self.own)
 
     def settings(self) -> dict[str, Any]:
         """What `scoreboard.json` says about the run."""
@@ -195,14 +197,16 @@ class _Work:
                 mode: {str(n): to_json(fit_options_for(method, mode, n)) for n in counts}
                 for mode in modes
             },
-            "sample": to_json(sample_options_of(method, self.options.mode)),
+            "sample": to_json(options_of(method, "generate", self.options.mode))
+            if can(method, "generate")
+            else None,
         }
 
     # -- shared by all entries ---------------------------------------------------------------------
 
     def entries(self) -> Run[dict[str, Entry]]:
         """Everybody who takes part, by name."""
-        counts = sorted({task.num_views for task in self.tasks})
+        counts = sorted({task.num_views for task in self.tasks if "no_prior" in self.own})
         rates: dict[int, float] = {}
         for mine in (True, False):  # own ones first, so that nobody waits for what nobody has begun
             for position, count in enumerate(reversed(counts)):
@@ -315,7 +319,7 @@ class _Work:
     def samples(self) -> Run[dict[str, Any]]:
         """Unconditional samples, measured by the last process."""
         small = self.players.small
-        if not self.options.samples:
+        if not self.options.samples or not can(self.players.prior, "generate"):
             return {}
 
         def compute() -> Run[dict[str, Any]]:

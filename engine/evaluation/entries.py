@@ -7,7 +7,7 @@ the scene. What several entries or scenes share (training scenes, their mean pic
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,11 +16,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from engine.config import to_json
-from engine.evaluation.baselines import TrainingScenes, no_prior_options
+from engine.evaluation.baselines import TrainingScenes, has_prior, no_prior_options
 from engine.evaluation.protocol import BoardOptions
 from engine.evaluation.scenes import Answer, Scene, TestScene, look
 from engine.events import Run, Step, finish
-from engine.methods.base import FitOptions, Method, fit_options_for
+from engine.methods.base import Method, Mode, fit_options_for
 from engine.noise import Noise
 from engine.render.frames import Quality
 from engine.store.checkpoint import digest, fingerprint, model_key
@@ -65,7 +65,7 @@ class Fit:
     name: str
     title: str
     contender: Contender
-    options: Callable[[int], FitOptions]
+    options: Callable[[int], Any]
     """Settings for a number of views."""
     seed: int
     quality: Quality
@@ -153,6 +153,16 @@ class Nearest:
         return Answer(images, self.training.shape(index), seconds)
 
 
+def own_entries(method: Method) -> tuple[str, ...]:
+    """Names of what a method's own weights can do: see `fitting_entries`."""
+    return (
+        "ours",
+        "paper",
+        *(["no_prior"] if has_prior(method) else []),
+        *getattr(method, "ABLATION", {}),
+    )
+
+
 def fitting_entries(
     contender: Contender, options: BoardOptions, rates: dict[int, float]
 ) -> list[Entry]:
@@ -165,34 +175,30 @@ def fitting_entries(
     """
     method = contender.method
 
-    def ours(count: int) -> FitOptions:
-        return fit_options_for(method, options.mode, count)
+    def tuned(mode: Mode) -> Callable[[int], Any]:
+        return lambda count: fit_options_for(method, mode, count)
 
-    def paper(count: int) -> FitOptions:
-        return fit_options_for(method, "paper", count)
+    def changed(mode: Mode, parts: Mapping[str, Any]) -> Callable[[int], Any]:
+        return lambda count: replace(fit_options_for(method, mode, count), **parts)
 
-    def alone(count: int) -> FitOptions:
-        return no_prior_options(method, rates[count], count)
-
-    def without(base: Callable[[int], FitOptions], **parts: Any) -> Callable[[int], FitOptions]:
-        return lambda count: replace(base(count), **parts)
-
-    kinds: tuple[tuple[str, str, Callable[[int], FitOptions]], ...] = (
-        ("ours", f"SSDNeRF, mode {options.mode}", ours),
-        ("paper", "SSDNeRF, mode paper", paper),
-        (
-            "rendering_only",
-            "finetuned by rendering only",
-            without(ours, prior_weight=0.0, finetune_mix=0.0),
-        ),
-        ("guidance_only", "not finetuned", without(ours, finetune_steps=0)),
-        ("no_prior", "fit without prior", alone),
-        ("A2", "finetuned by rendering only", without(paper, prior_weight=0.0)),
-        ("A3", "not finetuned", without(paper, finetune_steps=0)),
-    )
+    title = method.info.title
+    kinds: list[tuple[str, str, Callable[[int], Any]]] = [
+        ("ours", f"{title}, mode {options.mode}", tuned(options.mode)),
+        ("paper", f"{title}, mode paper", tuned("paper")),
+    ]
+    if has_prior(method):
+        kinds.append(
+            (
+                "no_prior",
+                "fit without prior",
+                lambda count: no_prior_options(method, rates[count], count),
+            )
+        )
+    for name, (told, mode, parts) in getattr(method, "ABLATION", {}).items():
+        kinds.append((name, told, changed(mode or options.mode, parts)))
     return [
-        Fit(name, title, contender, settings, options.seed, options.quality)
-        for name, title, settings in kinds
+        Fit(name, told, contender, settings, options.seed, options.quality)
+        for name, told, settings in kinds
     ]
 
 
@@ -202,7 +208,7 @@ def equal_entries(
     """The paper's procedure on two priors that took equal compute."""
     pairs = (("A0_equal", "one stage", one_stage), ("A1_equal", "two stages", two_stage))
 
-    def paper(contender: Contender) -> Callable[[int], FitOptions]:
+    def paper(contender: Contender) -> Callable[[int], Any]:
         return lambda count: fit_options_for(contender.method, "paper", count)
 
     first, second = (

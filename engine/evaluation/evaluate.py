@@ -26,7 +26,7 @@ from engine.evaluation.measure import compare
 from engine.evaluation.scenes import Scene
 from engine.events import Run, Step
 from engine.files import MEGABYTE, write_json
-from engine.methods.base import FitOptions, Method, Mode, fit_options_for
+from engine.methods.base import Method, Mode, fit_options_for
 from engine.ops.metrics import mean_pairwise_psnr
 from engine.reading import read_json
 from engine.render.frames import Quality
@@ -221,7 +221,7 @@ def _entries(
     """The method, and the yardsticks where training scenes and a rate for the fit without prior are there."""
     contender = Contender.of(method)
 
-    def fit(name: str, options_for: Callable[[int], FitOptions]) -> Fit:
+    def fit(name: str, options_for: Callable[[int], Any]) -> Fit:
         return Fit(name, name, contender, options_for, options.seed, options.quality)
 
     ours = fit("ours", lambda count: fit_options_for(method, options.mode, count))

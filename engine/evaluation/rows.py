@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from engine.evaluation.intervals import DIGITS, interval, paired
@@ -69,38 +69,47 @@ def _difference(
     return paired([part[name] for part in ours], [part[name] for part in theirs]).json()
 
 
-def planned(options: BoardOptions, equal: bool) -> list[Task]:
+def planned(options: BoardOptions, equal: bool, own: Collection[str]) -> list[Task]:
     """Every task, scene by scene.
 
     Args:
         options: How many scenes.
         equal: Whether there are priors of one and two stages at equal compute.
+        own: Entries that the method has of its own; see `engine.evaluation.entries.own_entries`.
     """
     tasks: dict[Task, None] = {}
+    baselines, ablation, dense = told_rows(own)
     for scene in range(max(options.scenes, options.dense_scenes, options.ablation_scenes)):
         if scene < options.scenes:
-            tasks |= {Task(name, n, scene): None for n in FEW for name in ("ours", *BASELINES)}
+            tasks |= {Task(name, n, scene): None for n in FEW for name in ("ours", *baselines)}
         if scene < options.ablation_scenes:
-            rows = [row for row in ABLATION if equal or row not in EQUAL]
+            rows = [row for row in ablation if equal or row not in EQUAL]
             tasks |= {Task(ABLATION_ENTRY.get(row, row), 1, scene): None for row in rows}
         if scene < options.dense_scenes:
-            tasks |= {
-                Task(name, n, scene): None for n in (*FEW, *MANY) for name in ("ours", "no_prior")
-            }
+            tasks |= {Task(name, n, scene): None for n in (*FEW, *MANY) for name in dense}
     return list(tasks)
 
 
-def board(table: Table, options: BoardOptions, equal: bool) -> dict[str, Any]:
+def told_rows(own: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Baselines, rows of the ablation and entries from 1 to 32 views, as far as a method has them."""
+    has = {*own, *BASELINES[-3:]}
+    baselines = tuple(name for name in BASELINES if name in has)
+    ablation = ABLATION if "A2" in has else ()
+    return baselines, ablation, tuple(name for name in ("ours", "no_prior") if name in own)
+
+
+def board(table: Table, options: BoardOptions, equal: bool, own: Collection[str]) -> dict[str, Any]:
     """`ours`, `baselines`, `ablation` and `views` of scoreboard.json."""
+    baselines, ablation, dense = told_rows(own)
     few = [(str(n), n) for n in FEW if options.scenes]
     return {
         "ours": {key: table.row("ours", n, options.scenes) for key, n in few},
         "baselines": {
             name: {key: table.row(name, n, options.scenes, "ours") for key, n in few}
-            for name in BASELINES
+            for name in baselines
         },
-        "ablation": _ablation(table, options.ablation_scenes, equal),
-        "views": _curve(table, options.dense_scenes),
+        "ablation": _ablation(table, options.ablation_scenes if ablation else 0, equal),
+        "views": _curve(table, options.dense_scenes, dense),
     }
 
 
@@ -116,7 +125,7 @@ def _ablation(table: Table, scenes: int, equal: bool) -> dict[str, Any]:
     return rows if equal else {**rows, "note": WITHOUT_TWO_STAGES}
 
 
-def _curve(table: Table, scenes: int) -> dict[str, Any]:
+def _curve(table: Table, scenes: int, entries: Sequence[str]) -> dict[str, Any]:
     """From one view to 32 on the same scenes, beside the fit without prior."""
     if not scenes:
         return {}
@@ -128,7 +137,8 @@ def _curve(table: Table, scenes: int) -> dict[str, Any]:
             ours, less = (table.scores("ours", n, scenes) for n in (count, before))
             row["gain"] = _difference(ours, less, "psnr")
         curve[str(count)] = row
-    curve["no_prior"] = {
-        str(count): table.row("no_prior", count, scenes, "ours") for count in counts
-    }
+    if "no_prior" in entries:
+        curve["no_prior"] = {
+            str(count): table.row("no_prior", count, scenes, "ours") for count in counts
+        }
     return curve

@@ -27,7 +27,7 @@ from engine.evaluation.measure import save_rgb
 from engine.evaluation.protocol import BoardOptions
 from engine.events import Run, Step
 from engine.fields.base import Field
-from engine.methods.base import Method, sample_options_of
+from engine.methods.base import Method, options_of
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import RenderOptions, render_views
@@ -142,7 +142,7 @@ def measure_samples(
 
 def drawn(method: Method, options: BoardOptions, stage: str) -> Run[list[Field]]:
     """Samples of a prior."""
-    settings, fields = sample_options_of(method, options.mode), []
+    settings, fields = options_of(method, "generate", options.mode), []
     for first in range(0, options.samples, CHUNK):
         count = min(CHUNK, options.samples - first)
         latents = yield from method.generate(count, settings, Noise(options.seed + first))

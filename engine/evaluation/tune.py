@@ -23,45 +23,15 @@ from engine.errors import CheckpointError
 from engine.evaluation.baselines import category_of, choose_rate
 from engine.events import Run, Step, finish
 from engine.files import write_json
-from engine.methods.base import FitOptions, Method, RenoiseOptions, SampleOptions
+from engine.methods.base import Method
+from engine.methods.options import Candidates
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import Plaid, evaluation_psnr, plaid
 from engine.reading import read_json
 from engine.render.frames import RenderOptions, bake, render, render_views
-from engine.store.checkpoint import fingerprint, open_checkpoint, read_metrics
+from engine.store.checkpoint import fingerprint, open_checkpoint, read_metrics, tuned
 from engine.types import Camera, SceneBatch, Views
-
-Candidates = tuple[tuple[str, tuple[Any, ...]], ...]
-"""Options in the order in which they are tuned, each with the values to try; a dot reaches into `renoise`."""
-
-FIT_CANDIDATES: Candidates = (
-    ("guidance_gain", (1e4, 2.5e4, 6e4)),
-    ("learning_rate", (3e-2, 4e-2, 6e-2)),
-    ("finetune_mix", (0.08, 0.15, 0.25)),
-    ("prior_weight", (0.3, 1.0, 3.0)),
-    ("finetune_steps", (10, 16, 24)),
-    ("renoise.mix", (0.2, 0.3)),
-    ("renoise.steps", (10, 20, 30)),
-    ("steps", (16, 24)),
-)
-"""For mode `ours`."""
-
-PAPER_CANDIDATES: Candidates = (
-    ("guidance_gain", (3e3, 1e4, 3e4)),
-    ("learning_rate", (5e-3, 1e-2, 2e-2)),
-)
-"""For mode `paper`: numbers only, the procedure stays the published one."""
-
-RENOISE_CANDIDATES = (
-    RenoiseOptions(steps=5, mix=0.15, t_low=30, t_high=300),
-    RenoiseOptions(steps=10, mix=0.15, t_low=30, t_high=300),
-    RenoiseOptions(steps=20, mix=0.15, t_low=30, t_high=300),
-    RenoiseOptions(steps=10, mix=0.15, t_low=30, t_high=600),
-    RenoiseOptions(steps=20, mix=0.15, t_low=30, t_high=600),
-    RenoiseOptions(steps=40, mix=0.10, t_low=30, t_high=600),
-)
-"""From the most detailed to the cleanest."""
 
 PLAID_LIMIT = 6.0
 """Largest plaid that counts as clean, luminance and chroma."""
@@ -79,11 +49,11 @@ COMPARED_VIEWS = (16, 48, 80, 112, 144, 176, 208, 240)
 class Tuning:
     """What was chosen, and how."""
 
-    sample: SampleOptions
+    sample: Any
     """Sampling in mode `ours`."""
-    fit: FitOptions
+    fit: Any
     """Reconstruction in mode `ours`."""
-    paper_fit: FitOptions
+    paper_fit: Any
     """Reconstruction in mode `paper`."""
     history: tuple[dict[str, Any], ...]
     """Every candidate with its score, in the order of trial."""
@@ -116,14 +86,21 @@ def tune(
     ]
     given = [scene[list(views)] for scene in scenes]
     truth = [scene[[k for k in COMPARED_VIEWS if k not in views]] for scene in scenes]
-    ours, tried = yield from tune_fit(method, batch_of(given), truth, method.fit_options, seed=seed)
+    ours, tried = yield from tune_fit(
+        method,
+        batch_of(given),
+        truth,
+        method.presets["reconstruct"]["ours"],
+        method.TUNING["ours"],
+        seed=seed,
+    )
     few = slice(max(1, num_scenes // 2))
     paper, tried_paper = yield from tune_fit(
         method,
         batch_of(given[few]),
         truth[few],
-        method.paper_fit_options,
-        PAPER_CANDIDATES,
+        method.presets["reconstruct"]["paper"],
+        method.TUNING["paper"],
         seed=seed,
     )
     sample, tried_sample = yield from tune_sampling(method, num_samples, seed=seed)
@@ -160,11 +137,11 @@ def tune_fit(
     method: Method,
     inputs: SceneBatch,
     truth: Sequence[Views],
-    start: FitOptions,
-    candidates: Candidates = FIT_CANDIDATES,
+    start: Any,
+    candidates: Candidates,
     *,
     seed: int = 0,
-) -> Run[tuple[FitOptions, list[dict[str, Any]]]]:
+) -> Run[tuple[Any, list[dict[str, Any]]]]:
     """Greedy search of reconstruction settings; returns the best ones and everything that was tried.
 
     Args:
@@ -202,12 +179,14 @@ def tune_fit(
 
 def tune_sampling(
     method: Method, num_samples: int, *, seed: int = 0
-) -> Run[tuple[SampleOptions, list[dict[str, Any]]]]:
+) -> Run[tuple[Any, list[dict[str, Any]]]]:
     """The most detailed renoise-averaging whose samples are clean; the cleanest where none is."""
-    tried: list[tuple[Plaid, SampleOptions]] = []
+    tried: list[tuple[Plaid, Any]] = []
     history = []
-    for index, renoise in enumerate(RENOISE_CANDIDATES):
-        options = dataclasses.replace(method.sample_options, mode="ours", renoise=renoise)
+    for index, renoise in enumerate(method.TUNING["renoise"]):
+        options = dataclasses.replace(
+            method.presets["generate"]["ours"], mode="ours", renoise=renoise
+        )
         measured = sample_plaid(method, options, num_samples, seed)
         tried.append((measured, options))
         history.append(
@@ -218,7 +197,7 @@ def tune_sampling(
         yield Step(
             stage="tune samples",
             index=index + 1,
-            total=len(RENOISE_CANDIDATES),
+            total=len(method.TUNING["renoise"]),
             scalars=scalars,
             item=history[-1],
         )
@@ -228,7 +207,7 @@ def tune_sampling(
     return min(tried, key=lambda pair: pair[0].luminance + pair[0].chroma)[1], history
 
 
-def sample_plaid(method: Method, options: SampleOptions, num_samples: int, seed: int) -> Plaid:
+def sample_plaid(method: Method, options: Any, num_samples: int, seed: int) -> Plaid:
     """The plaid measure of samples seen from two sides."""
     images, alphas = [], []
     for first in range(0, num_samples, 8):
@@ -241,7 +220,7 @@ def sample_plaid(method: Method, options: SampleOptions, num_samples: int, seed:
     return plaid(torch.stack(images), torch.stack(alphas))
 
 
-def with_option(options: FitOptions, name: str, value: Any) -> FitOptions:
+def with_option(options: Any, name: str, value: Any) -> Any:
     """The same settings with one changed; `renoise.mix` reaches into the renoise options."""
     if "." not in name:
         return dataclasses.replace(options, **{name: value})
@@ -262,11 +241,12 @@ def save_tuning(folder: Path | str, tuning: Tuning) -> None:
     folder = Path(folder)
     path = folder / "config.json"
     config = read_json(path, dict[str, Any], CheckpointError, "a checkpoint's config.json")
-    config["settings"] |= {
-        "sample": to_json(tuning.sample),
-        "fit": to_json(tuning.fit),
-        "paper_fit": to_json(tuning.paper_fit),
-    }
+    chosen = {("generate", "ours"): tuning.sample, ("reconstruct", "ours"): tuning.fit}
+    chosen["reconstruct", "paper"] = tuning.paper_fit
+    settings = tuned(config["settings"]) | {place: to_json(o) for place, o in chosen.items()}
+    config["settings"] = {}
+    for (task, preset), told in settings.items():
+        config["settings"].setdefault(task, {})[preset] = told
     write_json(folder / "config.json", config)
     add_metrics(folder, tuning=list(tuning.history))
 
@@ -277,7 +257,7 @@ def add_metrics(folder: Path | str, **entries: Any) -> None:
 
 
 def _novel_psnr(
-    method: Method, inputs: SceneBatch, truth: Sequence[Views], options: FitOptions, seed: int
+    method: Method, inputs: SceneBatch, truth: Sequence[Views], options: Any, seed: int
 ) -> float:
     """Mean PSNR on the views that were not given."""
     latents = finish(method.reconstruct(inputs, options, Noise(seed)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,7 @@ from engine.errors import ConfigError, EngineError
 from engine.events import Run, Step, finish
 from engine.explore.fitting import scene_latent
 from engine.fields.scene import Scene
-from engine.methods.base import Invertible, Method, SampleOptions
+from engine.methods.base import Invertible, Method, options_of
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import psnr
@@ -28,8 +28,9 @@ from engine.render.frames import RenderOptions, render_views
 
 Kind = Literal["slerp", "lerp"]
 """Along the great circle, which keeps a noise's length, or straight."""
-Space = Literal["noise", "code"]
-"""What is blended: starting noises, each point then drawn by the prior; or the codes themselves."""
+Space = Literal["noise", "code", "parts"]
+"""What is blended: starting noises, each point then drawn by the prior; the codes themselves; or the parts of two codes, `u`
+the first part and `v` the second, each with the others held."""
 
 VIEWS = 8
 """Pictures, all around the object, by which two objects are compared."""
@@ -112,6 +113,22 @@ def blend(
     return way(top, way(corners[2], corners[3], u) if len(corners) == 4 else corners[2], v)
 
 
+def blend_parts(
+    corners: Float[Tensor, "2 parts *shape"], u: float, v: float
+) -> Float[Tensor, " parts *shape"]:
+    """The first part at share `u` of the way from A to B, the second at share `v`, straight; exact at the corners.
+
+    Raises:
+        ConfigError: If there are not two corners of two parts.
+    """
+    if len(corners) != 2 or corners.shape[1] != 2:
+        raise ConfigError(
+            f"Found {len(corners)} corners to exchange parts, expected 2 of two parts."
+        )
+    shares = corners.new_tensor([u, v]).reshape(2, *[1] * (corners.ndim - 2))
+    return torch.lerp(corners[0], corners[1], shares)
+
+
 def grid_points(rows: int, cols: int) -> list[tuple[float, float]]:
     """`u`, `v` of a regular grid over the pad, row by row: `path` there gives `between` its keyframes, reshaped."""
     return [
@@ -166,7 +183,7 @@ def likeness(method: Method, first: Tensor, second: Tensor) -> float:
     return float(psnr(*pictures).mean())
 
 
-def seed_corner(method: Method, seed: int, options: SampleOptions) -> Run[Corner]:
+def seed_corner(method: Method, seed: int, options: Any) -> Run[Corner]:
     """The object of a seed, with its noise; steps as `generate` yields them."""
     latents = yield from method.generate(1, options, Noise(seed))
     x_T = method.starting_noise(1, Noise(seed))[0]
@@ -184,8 +201,9 @@ def scene_corner(method: Method, scene: Scene, title: str) -> Run[Corner]:
     latent = scene_latent(method, scene, title)
     seed = scene.provenance.get("seed")
     try:
-        options = from_json(SampleOptions, scene.provenance["settings"], "settings")
-    except (ConfigError, KeyError):  # not drawn from the prior, but fitted or edited
+        kind = type(options_of(method, "generate"))
+        options = from_json(kind, scene.provenance["settings"], "settings")
+    except (EngineError, KeyError):  # not drawn from the prior, but fitted or edited
         options = None
     if options is None or not isinstance(seed, int):
         return Corner(latent, None, title)
@@ -205,29 +223,26 @@ def with_noise(method: Invertible, corner: Corner, steps: int = 100) -> Run[Corn
     none, so that rounding alone changes them on the way.
 
     Args:
-        method: One with the task "interpolate".
+        method: One that interpolates in "noise".
         corner: An object; one with noise is returned as it is.
         steps: Noise levels of the inversion, and of the DDIM that tries it.
     """
     if corner.x_T is not None:
         return corner
     x_T = yield from method.invert(corner.latent[None], steps)
-    options = SampleOptions(mode="paper", sampler="ddim", steps=steps)
+    options = method.inverse_options(steps)
     again = yield from method.generate(1, options, Noise(0), x_T=x_T)
     returned = likeness(method, again[0], corner.latent)
     return replace(corner, x_T=x_T[0], returned=returned, steps=steps)
 
 
-def path_options(options: SampleOptions, corners: Sequence[Corner]) -> SampleOptions:
-    """Settings for a path through these corners: where one was inverted, DDIM of as many steps as its inversion.
-
-    Any other sampler leads a noise that was found for an unusual object elsewhere: to 20 dB instead of 40.
-    """
+def path_options(method: Method, options: Any, corners: Sequence[Corner]) -> Any:
+    """Settings for a path through these corners: where one was inverted, those that undo its inversion."""
     steps = max((corner.steps or 0 for corner in corners), default=0)
-    return replace(options, sampler="ddim", steps=steps, eta=0.0) if steps else options
+    return method.inverse_options(steps, options) if steps else options
 
 
-def corner_return(method: Method, corner: Corner, options: SampleOptions, seed: int) -> Run[float]:
+def corner_return(method: Method, corner: Corner, options: Any, seed: int) -> Run[float]:
     """How like the object is what a path with these settings shows at its corner, dB; infinite where nothing differs.
 
     Steps as `path` yields them: one.
@@ -244,7 +259,7 @@ def path(
     corners: Sequence[Corner],
     points: Sequence[tuple[float, float]],
     *,
-    options: SampleOptions,
+    options: Any,
     seed: int,
     space: Space = "noise",
     kind: Kind = "slerp",
@@ -257,7 +272,7 @@ def path(
         points: `u`, `v` in [0, 1]; see `blend`.
         options: How each point is drawn (noise space); see `path_options`.
         seed: Of the draws that all points share; with a corner's own seed and settings that corner is exact.
-        space: Blend noises and draw, or blend codes (then always straight).
+        space: Blend noises and draw, or blend codes or their parts (then always straight).
         kind: Way between two noises.
 
     Returns:
@@ -284,6 +299,8 @@ def path(
         if space == "noise":
             x_T = blend(ends, u, v, kind)[None]
             codes[index] = finish(method.generate(1, options, Noise(seed), x_T=x_T))[0]
+        elif space == "parts":
+            codes[index] = blend_parts(ends, u, v)
         else:
             codes[index] = blend(ends, u, v, "lerp")
         yield Step(

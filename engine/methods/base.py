@@ -1,28 +1,45 @@
-"""What a method offers the explorer, the command line and the trainer.
+"""The contract of methods: what one offers the explorer, the command line, the trainer and the scoreboard.
 
-A method owns its latents, losses and inner loops; the engine owns everything else. `latent` always means a batch of
-activated scene latents.
+A method owns its latents, losses, inner loops and settings; the engine owns everything else. `latent` always means a
+batch of activated scene latents, `scenes *latent_shape`: what is rendered.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Annotated, Protocol, runtime_checkable
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from engine.config import Bounds
-from engine.errors import ConfigError
-from engine.events import Run, Step
+from engine.errors import ConfigError, UnsupportedTaskError
+from engine.events import STAGES, Run, Step
 from engine.fields.scene import Scene
-from engine.methods.options import FitOptions as FitOptions
-from engine.methods.options import KeepOptions as KeepOptions
 from engine.methods.options import Mode as Mode
-from engine.methods.options import RenoiseOptions as RenoiseOptions
-from engine.methods.options import SampleOptions as SampleOptions
 from engine.noise import Noise
 from engine.render.region import Region
 from engine.types import Views
+
+Task = Literal["generate", "reconstruct", "complete"]
+"""What a method makes objects by; each has options of its own."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a method can do; the page, the command line and the scoreboard offer nothing else."""
+
+    generate: str = ""
+    """What objects are drawn from, as people call it ("prior"); empty where it draws none."""
+    max_views: int = 0
+    """Most posed views that `reconstruct` takes; 0 where it takes none."""
+    interpolate: tuple[str, ...] = ()
+    """Spaces in which objects are blended: "noise" (which means that it has `invert`), "latent", or the name of a part of
+    the latent that can be blended alone."""
+    complete: bool = False
+    """Whether it has `complete`."""
+    edit: tuple[str, ...] = ()
+    """Parts of the latent that two objects can exchange, in the order of the latent's first axis."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +52,16 @@ class MethodInfo:
     """Name for people."""
     paper: str
     """arXiv id."""
-    tasks: frozenset[str]
-    """Of "generate", "reconstruct", "interpolate" (which means that it has `invert`), "regenerate" (`regenerate`)."""
     latent_shape: tuple[int, ...]
     """Shape of one scene's latent."""
-    max_views: int = 32
-    """Most views `reconstruct` accepts."""
+    capabilities: Capabilities = Capabilities()
+    limit: float = math.inf
+    """Largest size of a latent's numbers; what goes beyond, as a sum of directions may, is clamped."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a prior was trained on."""
+    """What a model was trained on."""
 
     category: Annotated[str, Bounds(1, 100)] | None = None
     """Name of the procedural category; None for other data."""
@@ -55,15 +71,11 @@ class TrainingData:
 
 @runtime_checkable
 class Method(Protocol):
-    """A trained method, ready to generate and reconstruct."""
+    """A trained method, ready for the tasks that its capabilities name."""
 
     info: MethodInfo
-    sample_options: SampleOptions
-    """Test-time settings tuned on validation scenes (from the checkpoint's config.json), mode `ours`."""
-    fit_options: FitOptions
-    paper_sample_options: SampleOptions
-    """The same for mode `paper`."""
-    paper_fit_options: FitOptions
+    presets: dict[str, dict[str, Any]]
+    """Options by task, then by preset (`ours`, the first, and `paper`): those of the checkpoint, for one view."""
     data: TrainingData
     """What it was trained on."""
     checkpoint: str | None
@@ -71,7 +83,7 @@ class Method(Protocol):
     mean_latent: Tensor
     """Mean of the training latents (activated)."""
     directions: Tensor
-    """The eight main directions of the training latents, `8 *latent_shape`, scaled to one standard deviation."""
+    """The main directions of the training latents, `n *latent_shape`, scaled to one standard deviation."""
     gallery: Tensor
     """Some training latents, `n *latent_shape`."""
 
@@ -79,18 +91,27 @@ class Method(Protocol):
         """Wrap one activated latent (`latent_shape`) as a renderable scene; cheap."""
         ...
 
+    def for_views(self, options: Any, num_views: int) -> Any:
+        """Options of `reconstruct` for one view made fit for several.
+
+        Raises:
+            ConfigError: Where there is no view.
+        """
+        ...
+
     def generate(
         self,
         num_scenes: int,
-        options: SampleOptions,
+        options: Any,
         noise: Noise,
         *,
         x_T: Tensor | None = None,
         after: Step | None = None,
     ) -> Run[Tensor]:
-        """Draw scenes from the prior; stages "denoise", then "renoise" in mode `ours`.
+        """Sample scenes.
 
-        Every Step carries `latent` (predicted x0 of the whole batch), `x_t` and `t`, and what `after` needs.
+        Every Step carries `latent` (the prediction of the whole batch), where there is noise `noisy_latent` and its level,
+        and what `after` needs.
 
         Args:
             num_scenes: How many; scene i is what `Noise(noise.seed + i)` alone would give, on the CPU bit for bit.
@@ -103,16 +124,22 @@ class Method(Protocol):
 
         Returns:
             `num_scenes *latent_shape`.
+
+        Raises:
+            UnsupportedTaskError: If it draws no objects.
         """
         ...
 
     def reconstruct(
-        self, views: Views, options: FitOptions, noise: Noise, *, after: Step | None = None
+        self, views: Views, options: Any, noise: Noise, *, after: Step | None = None
     ) -> Run[Tensor]:
-        """Fit one scene to posed views; stages "guide", "renoise", "finetune".
+        """Fit one scene to posed views.
 
         Every Step carries `latent` (`1 *latent_shape`), the scalar "psnr" on the inputs where it is known, and what
         `after` needs: an earlier run is gone on with as in `generate`. Returns `1 *latent_shape`.
+
+        Raises:
+            UnsupportedTaskError: If it takes no views, or fewer.
         """
         ...
 
@@ -123,10 +150,10 @@ class Method(Protocol):
 
 @runtime_checkable
 class Invertible(Method, Protocol):
-    """A method that also finds the noise an object comes from; only those with the task "interpolate" do."""
+    """A method that also finds the noise an object comes from; only those that interpolate in "noise" do."""
 
     def invert(self, latents: Tensor, steps: int = 100) -> Run[Tensor]:
-        """The `x_T` from which `generate` in mode `paper` with DDIM of as many steps returns `latents`: stage "invert".
+        """The `x_T` from which `generate` with `inverse_options` of as many steps returns `latents`: stage "invert".
 
         Args:
             latents: Activated latents, `n *latent_shape`, wherever they come from.
@@ -137,16 +164,20 @@ class Invertible(Method, Protocol):
         """
         ...
 
+    def inverse_options(self, steps: int, like: Any = None) -> Any:
+        """Options of `generate` that undo an inversion of `steps` levels, in all else as `like` where it is given."""
+        ...
+
 
 @runtime_checkable
-class Regenerative(Method, Protocol):
-    """A method that draws an object anew but for a part of it; only those with the task "regenerate" do."""
+class Completing(Method, Protocol):
+    """A method that samples an object anew but for a part of it; only those with the capability "complete" do."""
 
-    def regenerate(
+    def complete(
         self,
         latent: Tensor,
         region: Region,
-        options: KeepOptions,
+        options: Any,
         noise: Noise,
         *,
         after: Step | None = None,
@@ -164,7 +195,7 @@ class Regenerative(Method, Protocol):
             after: A step of an earlier run of the same object and region to go on from, as in `generate`.
 
         Returns:
-            `1 *latent_shape`. Texels that serve nothing but the kept part are bit for bit the object's.
+            `1 *latent_shape`. What serves nothing but the kept part is bit for bit the object's.
 
         Raises:
             RegionError: If the object shows nothing in the region, or nothing outside it.
@@ -172,13 +203,12 @@ class Regenerative(Method, Protocol):
         ...
 
 
-STAGES = ("denoise", "guide", "langevin", "renoise", "finetune")
-"""Of runs, in their order in time; Langevin corrections come between the steps that they correct."""
+_ORDER = tuple(STAGES)
 
 
 def before(step: Step | None, stage: str) -> bool:
     """Whether a run that goes on from `step` (None: that begins) has all of `stage` before it."""
-    return step is None or STAGES.index(step.stage) < STAGES.index(stage)
+    return step is None or _ORDER.index(step.stage) < _ORDER.index(stage)
 
 
 def reached(step: Step) -> Tensor:
@@ -191,74 +221,55 @@ def taken(step: Step | None, stage: str) -> int:
     return step.index if step is not None and step.stage == stage else 0
 
 
-def sample_options_of(method: Method, mode: Mode) -> SampleOptions:
-    """The method's tuned sampling settings of a mode."""
-    return method.paper_sample_options if mode == "paper" else method.sample_options
+def options_of(method: Method, task: Task, mode: Mode = "ours") -> Any:
+    """The method's tuned options of a task, for one view; its first preset where it has none of this name.
+
+    Raises:
+        UnsupportedTaskError: If the method does not have the task.
+    """
+    check_task(method, task)
+    presets = method.presets[task]
+    return presets.get(mode, next(iter(presets.values())))
 
 
-def fit_options_of(method: Method, mode: Mode) -> FitOptions:
-    """The method's tuned reconstruction settings of a mode, for one view."""
-    return method.paper_fit_options if mode == "paper" else method.fit_options
+def fit_options_for(method: Method, mode: Mode, num_views: int) -> Any:
+    """The method's tuned options of `reconstruct`, for a number of views."""
+    return method.for_views(options_of(method, "reconstruct", mode), num_views)
 
 
-@dataclass(frozen=True)
-class Growth:
-    """What more views multiply the finetuning's settings by."""
-
-    outer: float
-    """Of the outer steps."""
-    inner: float = 1.0
-    """Of the rendering steps in each."""
-    rate: float = 1.0
-    """Of the learning rate."""
-    prior: float = 1.0
-    """Of the prior's weight."""
-    mix: float = 1.0
-    """Of the renoise-averaging share."""
+def can(method: Method, task: Task) -> bool:
+    """Whether a method has a task."""
+    told = method.info.capabilities
+    return bool(
+        {"generate": told.generate, "reconstruct": told.max_views, "complete": told.complete}[task]
+    )
 
 
-GROWTH: dict[Mode, dict[int, Growth]] = {
-    "paper": {
-        1: Growth(outer=1.0),
-        2: Growth(outer=2.0, rate=2.0),
-        4: Growth(outer=4.0, rate=4.0),
-        8: Growth(outer=6.4, inner=1.25, rate=8.0),
-        16: Growth(outer=8.0, inner=2.0, rate=16.0),
-        32: Growth(outer=8.0, inner=2.0, rate=16.0),
-    },
-    "ours": {
-        1: Growth(outer=1.0),
-        2: Growth(outer=2.0, mix=0.5),
-        4: Growth(outer=4.0, mix=0.25),
-        8: Growth(outer=5.0, inner=1.25, mix=0.1),
-        16: Growth(outer=6.0, inner=2.0, mix=0.0),
-        32: Growth(outer=8.0, inner=2.0, mix=0.0),
-    },
-}
-"""By number of views; numbers between take the row below. The paper's are those of spec section 5.3, ours were found on
-validation scenes: more steps at one rate, and less and less of the prior."""
+def check_task(method: Method, task: Task, num_views: int = 0) -> None:
+    """Refuse what a method cannot do.
+
+    Raises:
+        UnsupportedTaskError: If it does not have the task, or takes fewer views.
+    """
+    info = method.info
+    if not can(method, task):
+        able = [name for name in ("generate", "reconstruct", "complete") if can(method, name)]
+        raise UnsupportedTaskError(
+            f"found the method {info.title}, which can {' and '.join(able) or 'only show objects'} but not {task}; choose "
+            "another model."
+        )
+    most = info.capabilities.max_views
+    if num_views > most and task == "reconstruct":
+        raise UnsupportedTaskError(
+            f"found {num_views} views, expected at most {most}; leave some out."
+        )
 
 
-def for_views(options: FitOptions, num_views: int) -> FitOptions:
-    """Settings for one view made fit for several.
+def check_views(num_views: int) -> None:
+    """Refuse a reconstruction from nothing.
 
     Raises:
         ConfigError: Where there is no view.
     """
     if num_views < 1:
         raise ConfigError(f"Found {num_views} views, expected at least one; give a picture.")
-    rows = GROWTH[options.mode]
-    growth = rows[max(count for count in rows if count <= num_views)]
-    return replace(
-        options,
-        finetune_steps=round(options.finetune_steps * growth.outer),
-        inner_steps=round(options.inner_steps * growth.inner),
-        learning_rate=options.learning_rate * growth.rate,
-        prior_weight=options.prior_weight * growth.prior,
-        finetune_mix=options.finetune_mix * growth.mix,
-    )
-
-
-def fit_options_for(method: Method, mode: Mode, num_views: int) -> FitOptions:
-    """The method's tuned reconstruction settings of a mode, for a number of views."""
-    return for_views(fit_options_of(method, mode), num_views)

@@ -1,130 +1,103 @@
-"""Settings of what a method is used for."""
+"""Settings of what a method is used for: frozen dataclasses that each method owns.
+
+A field says in its type what it may hold (`Bounds`) and, where people set it, how it is shown (`Control`). The page's
+controls, the command line's flags and the checks on files are all made from that.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
-
-from engine.config import Bounds, check_bounds
-from engine.diffusion.sample import Sampler
-from engine.errors import ConfigError
-
-TIMESTEPS = 1000
-"""Noise levels of every schedule there is."""
-Count = Annotated[int, Bounds(0, 100_000)]
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 Mode = Literal["ours", "paper"]
-"""`paper` is the published procedure; `ours` adds renoise-averaging, which removes the plaid of young priors."""
+"""Names of presets: `paper` is the published procedure, `ours` what was found to be better on validation scenes."""
+Plan = tuple[tuple[str, int], ...]
+"""Stages of a run with their numbers of steps, in their order in time."""
+Candidates = tuple[tuple[str, tuple[Any, ...]], ...]
+"""Settings in the order in which they are tuned, each with the values to try; a dot reaches into one that has its own."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class RenoiseOptions:
-    """Renoise-averaging: `x <- (1 - mix) x + mix * x0(renoised x, t)`, several times, t drawn anew each time."""
+class Control:
+    """How a setting is shown to people.
 
-    steps: Count = 20
-    """How many times."""
-    mix: Annotated[float, Bounds(0.0, 1.0)] = 0.15
-    """Share of the new estimate, in (0, 1]."""
-    t_low: Annotated[int, Bounds(0, TIMESTEPS - 1)] = 30
-    """Smallest timestep to renoise to."""
-    t_high: Annotated[int, Bounds(1, TIMESTEPS)] = 600
-    """Largest timestep to renoise to (exclusive)."""
-    falling: bool = False
-    """Whether timesteps fall from the largest to the smallest; they are drawn evenly else."""
+    Attributes:
+        label: Its name.
+        info: One sentence.
+        symbol: The paper's, if it has one.
+        low: Least value that is offered; bounds may allow less.
+        high: Largest value that is offered.
+        step: Grain of a slider; None for a number that is typed.
+        branch: Whether a branch from the middle of a run may change it.
+    """
 
-    def __post_init__(self):
-        check_bounds(self)
-        if self.t_low >= self.t_high:
-            raise ConfigError(
-                f"Found renoise t_low {self.t_low}, expected less than t_high {self.t_high}."
-            )
+    label: str
+    info: str
+    symbol: str = ""
+    low: int | float = 0
+    high: int | float = 1
+    step: int | float | None = None
+    branch: bool = False
 
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """Unconditional sampling."""
-
-    mode: Mode = "ours"
-    """`paper`: the sampler alone; `ours`: then renoise-averaging."""
-    sampler: Sampler = "ddim"
-    """How noise levels are walked."""
-    steps: Annotated[int, Bounds(1, TIMESTEPS)] = 20
-    """Denoising steps."""
-    eta: Annotated[float, Bounds(0.0, 1.0)] = 0.0
-    """Noise that DDIM adds back at each step: 0 is deterministic, 1 ancestral."""
-    renoise: RenoiseOptions = RenoiseOptions()
-    """Used in mode `ours`."""
-
-    def __post_init__(self):
-        check_bounds(self)
+    @property
+    def title(self) -> str:
+        """Label and symbol."""
+        return f"{self.label} {self.symbol}".strip()
 
 
-@dataclass(frozen=True)
-class FitOptions:
-    """Reconstruction from posed views: guided sampling, then finetuning (spec sections 5.2 and 5.3)."""
+class Options(Protocol):
+    """What every options dataclass can say of itself."""
 
-    mode: Mode = "ours"
-    """`paper`: guidance and finetuning as published; `ours`: with guided renoising and averaged finetuning."""
-    sampler: Sampler = "ddim"
-    """How noise levels are walked; only DDIM takes Langevin corrections."""
-    steps: Annotated[int, Bounds(0, TIMESTEPS)] = 16
-    """Guided denoising steps; 0 starts the finetuning from the mean latent."""
-    guidance_gain: Annotated[float, Bounds(0.0, 1e12)] = 2.5e4
-    """lambda_gd: how hard each step is pulled towards the views."""
-    snr_power: Annotated[float, Bounds(-10.0, 10.0)] = 0.5
-    """omega: the guidance is scaled by sigma^(2 - 2 omega) * signal^(2 omega - 1)."""
-    guide_below: Annotated[int, Bounds(0, TIMESTEPS)] = 1000
-    """Timesteps that are guided; at and above it the sampler walks as the prior alone leads. Renoising is always guided."""
-    through_denoiser: bool = True
-    """Whether the guidance's gradient runs through the denoiser; without, a step costs a third and helps less."""
-    langevin_steps: Count = 0
-    """Langevin corrections after each denoising step."""
-    langevin_delta: Annotated[float, Bounds(0.0, 1e3)] = 0.4
-    """Size of a Langevin correction."""
-    renoise: RenoiseOptions = RenoiseOptions(steps=20, mix=0.3)
-    """Guided renoise steps after the guided sampling (mode `ours`)."""
-    finetune_steps: Count = 10
-    """Outer finetuning steps; the prior's gradient is computed once in each."""
-    inner_steps: Count = 4
-    """Rendering steps in each outer step."""
-    learning_rate: Annotated[float, Bounds(0.0, 1e3)] = 4e-2
-    """Adam's rate on the raw latent."""
-    rate_decay: Literal["exponential", "linear"] = "linear"
-    """`exponential` is the paper's 0.998 per inner step; `linear` runs to 0."""
-    prior_weight: Annotated[float, Bounds(0.0, 1e9)] = 1.0
-    """c'_diff: weight of the diffusion loss while finetuning; 0 leaves the rendering loss alone."""
-    finetune_mix: Annotated[float, Bounds(0.0, 1.0)] = 0.08
-    """Renoise-averaging share before each inner block (mode `ours`)."""
-    rays: Annotated[int, Bounds(1, 2**24)] = 4096
-    """Rays for each gradient. The guidance counts them (spec 2.7), so fewer rays want a larger gain."""
+    def stages(self) -> Plan:
+        """The stages of a run with these settings."""
+        ...
 
-    def __post_init__(self):
-        check_bounds(self)
+    def least(self) -> Options:
+        """The same procedure with as few steps as run all of its code once."""
+        ...
 
 
-@dataclass(frozen=True)
-class KeepOptions:
-    """Keeping a part of an object while the prior draws the rest anew; the defaults suit the bundled priors."""
+def controls_of(kind: type) -> dict[str, Control]:
+    """The settings of an options dataclass that are shown, by field name, in their order."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    found = {}
+    for field in dataclasses.fields(kind):
+        if typing.get_origin(hints[field.name]) is Annotated:
+            for note in hints[field.name].__metadata__:
+                if isinstance(note, Control):
+                    found[field.name] = note
+    return found
 
-    fit: FitOptions = FitOptions(
-        steps=16,
-        guidance_gain=3e4,
-        guide_below=220,
-        renoise=RenoiseOptions(steps=24, mix=0.3, t_high=310, falling=True),
-        finetune_steps=20,
-        inner_steps=8,
-        prior_weight=0.3,
-        finetune_mix=0.0,
-    )
-    """How the kept part's renders guide, and how the result is finetuned on them and on its own. `guide_below` and the
-    renoising's `t_high` are how bold the proposals are: the lower, the more the rest differs from the original, and the
-    harder the two are to reconcile."""
-    cameras: Annotated[int, Bounds(1, 256)] = 32
-    """Renders of the original, spread over the sphere from a little below the horizon to the top."""
-    size: Annotated[int, Bounds(8, 512)] = 128
-    """Rows and columns of each, pixels."""
-    softness: Annotated[float, Bounds(0.0, 1e3)] = 8.0
-    """Texels that serve the kept part and others are held by the share of their matter that is kept, to this power."""
 
-    def __post_init__(self):
-        check_bounds(self)
+def branch_controls(kind: type) -> dict[str, Control]:
+    """The settings that a branch from the middle of a run may change, those of dataclasses within it too."""
+    found = {name: control for name, control in controls_of(kind).items() if control.branch}
+    for field in dataclasses.fields(kind):
+        hint = typing.get_type_hints(kind)[field.name]
+        if dataclasses.is_dataclass(hint):
+            found |= branch_controls(hint)
+    return found
+
+
+def with_settings(options: T, changes: Mapping[str, Any]) -> T:
+    """The same options with settings changed by name; those it holds in a dataclass of its own too. Others are left out.
+
+    Whole numbers become whole again.
+
+    Raises:
+        ConfigError: If a value is out of bounds.
+    """
+    changed = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if field.name in changes:
+            given = changes[field.name]
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            changed[field.name] = int(given) if whole else given
+        elif dataclasses.is_dataclass(value):
+            changed[field.name] = with_settings(value, changes)
+    return replace(options, **changed)

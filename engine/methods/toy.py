@@ -8,7 +8,9 @@ anything: `reconstruct` takes the paint from the pictures and everything else fr
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,14 +20,13 @@ from engine.events import Run, Step
 from engine.fields.scene import Scene
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.methods.base import (
-    FitOptions,
+    Capabilities,
     MethodInfo,
-    RenoiseOptions,
-    SampleOptions,
     TrainingData,
     before,
     taken,
 )
+from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions, for_views
 from engine.noise import Noise
 from engine.ops.planes import PLANE_AXES
 from engine.types import Views
@@ -151,21 +152,30 @@ class ToyMethod:
         name="toy",
         title="Toy cars",
         paper="none",
-        tasks=frozenset({"generate", "reconstruct"}),
         latent_shape=(3, CHANNELS, RESOLUTION, RESOLUTION),
-        max_views=4,
+        limit=2.0,
+        capabilities=Capabilities(generate="noise", max_views=4),
     )
-    sample_options = SampleOptions(steps=12, renoise=RenoiseOptions(steps=4))
-    fit_options = FitOptions(steps=12, renoise=RenoiseOptions(steps=4, mix=0.3), finetune_steps=4)
-    paper_sample_options = SampleOptions(mode="paper", steps=12)
-    paper_fit_options = FitOptions(
-        mode="paper", steps=12, finetune_steps=4, rate_decay="exponential"
-    )
+    OPTIONS: ClassVar[Mapping[str, type]] = {"generate": SampleOptions, "reconstruct": FitOptions}
     checkpoint = None
     data = TrainingData("vehicles")
 
     def __init__(self, config: ToyConfig | None = None):
         self.config = config or ToyConfig()
+        self.presets = {
+            "generate": {
+                "ours": SampleOptions(steps=12, renoise=RenoiseOptions(steps=4)),
+                "paper": SampleOptions(mode="paper", steps=12),
+            },
+            "reconstruct": {
+                "ours": FitOptions(
+                    steps=12, renoise=RenoiseOptions(steps=4, mix=0.3), finetune_steps=4
+                ),
+                "paper": FitOptions(
+                    mode="paper", steps=12, finetune_steps=4, rate_decay="exponential"
+                ),
+            },
+        }
         self.decoder = toy_decoder()
         middle = torch.full((5,), 0.5)
         self.mean_latent = toy_car(middle, torch.tensor([0.55, 0.58, 0.62]))
@@ -181,6 +191,10 @@ class ToyMethod:
     def scene(self, latent: Tensor, **provenance) -> Scene:
         """Wrap one latent."""
         return Scene(TriplaneField(self.decoder, latent.float()), {"method": "toy", **provenance})
+
+    def for_views(self, options: FitOptions, num_views: int) -> FitOptions:
+        """More views, more steps."""
+        return for_views(options, num_views)
 
     @torch.no_grad()
     def generate(

@@ -25,7 +25,7 @@ from engine.device import network_dtype
 from engine.errors import CheckpointError, ConfigError, plain, sentence_part, shown
 from engine.files import MEGABYTE, replacing, write_json
 from engine.methods import METHODS
-from engine.methods.base import FitOptions, Method, SampleOptions, TrainingData
+from engine.methods.base import Method, TrainingData
 from engine.methods.ssdnerf.method import SSDNeRF
 from engine.nets.shapes import shapes_of, unbuilt
 from engine.reading import FLOATS, misfit, open_tensors, read_json
@@ -81,10 +81,8 @@ def save_checkpoint(folder: Path | str, method: SSDNeRF, *, provenance: Mapping[
         "method": method.info.name,
         "model": to_json(method.config),
         "settings": {
-            "sample": to_json(method.sample_options),
-            "fit": to_json(method.fit_options),
-            "paper_sample": to_json(method.paper_sample_options),
-            "paper_fit": to_json(method.paper_fit_options),
+            task: {preset: to_json(options) for preset, options in presets.items()}
+            for task, presets in method.presets.items()
         },
         "data": to_json(method.data),
         "provenance": dict(provenance),
@@ -150,12 +148,16 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
     return method
 
 
-@dataclass(frozen=True)
-class _Settings:
-    sample: SampleOptions
-    fit: FitOptions
-    paper_sample: SampleOptions
-    paper_fit: FitOptions
+OLD_SETTINGS = {
+    "sample": ("generate", "ours"),
+    "paper_sample": ("generate", "paper"),
+    "fit": ("reconstruct", "ours"),
+    "paper_fit": ("reconstruct", "paper"),
+}
+"""Where the settings of a checkpoint belong that was written before methods had options of their own."""
+
+
+_Word = Annotated[str, Bounds(1, 100)]
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class _Config:
     format: str
     method: str
     model: Any
-    settings: _Settings
+    settings: dict[str, Any]
     data: TrainingData = field(default_factory=TrainingData)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -215,14 +217,27 @@ def _unpacked(folder: Path, device: torch.device | str) -> SSDNeRF:
     for extra in EXTRAS:
         setattr(method, extra, tensors.pop(f"latents.{extra}").float().to(device))
     method.load_state_dict({key: value.float() for key, value in tensors.items()})
-    settings = config.settings
-    method.sample_options, method.fit_options = settings.sample, settings.fit
-    method.paper_sample_options, method.paper_fit_options = (
-        settings.paper_sample,
-        settings.paper_fit,
-    )
+    for (task, preset), told in tuned(config.settings).items():
+        where = f"config.settings.{task}.{preset}"
+        if task not in kind.OPTIONS:
+            raise ConfigError(f"{where}: found a task that {config.method} has no options of.")
+        method.presets[task][preset] = from_json(kind.OPTIONS[task], told, where)
     method.data = config.data
     return method
+
+
+def tuned(settings: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """The settings of a `config.json` as JSON values, by task and preset.
+
+    Raises:
+        ConfigError: If they are of another shape.
+    """
+    if settings.keys() <= OLD_SETTINGS.keys():
+        return {OLD_SETTINGS[name]: told for name, told in settings.items()}
+    read = from_json(dict[_Word, dict[_Word, Any]], dict(settings), "config.settings")
+    return {
+        (task, preset): told for task, presets in read.items() for preset, told in presets.items()
+    }
 
 
 def _read_tensors(

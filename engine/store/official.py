@@ -315,15 +315,17 @@ def import_official(state: Mapping[str, Tensor], config: SSDNeRFConfig | None = 
     method = SSDNeRF(config)
     method.load_state_dict(ours)
     if config.activation == "normalized_tanh":
-        method.paper_fit_options = replace(
-            method.paper_fit_options,
+        method.presets["reconstruct"]["paper"] = replace(
+            method.presets["reconstruct"]["paper"],
             guidance_gain=2.2 * 2**14,
             prior_weight=5.0,
             learning_rate=0.02,
         )
     # nobody has tuned mode `ours` for imported weights: the published numbers, plus renoise-averaging
-    method.sample_options = replace(method.paper_sample_options, mode="ours")
-    method.fit_options = replace(method.paper_fit_options, mode="ours")
+    method.presets["generate"]["ours"] = replace(method.presets["generate"]["paper"], mode="ours")
+    method.presets["reconstruct"]["ours"] = replace(
+        method.presets["reconstruct"]["paper"], mode="ours"
+    )
     init_code = _parts(state).init_code
     if init_code is not None:
         method.mean_latent = init_code.float()

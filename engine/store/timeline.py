@@ -17,12 +17,11 @@ from torch import Tensor
 
 from engine.config import Bounds, from_json
 from engine.errors import ConfigError, TimelineError, plain, sentence_part, shown
-from engine.events import Step
+from engine.events import STAGES, Step
 from engine.fields import stored
 from engine.fields.base import Field
 from engine.fields.scene import Scene
 from engine.files import MEGABYTE
-from engine.methods.base import STAGES
 from engine.reading import MOST_AXES, TensorFile, open_tensors, parse_json
 from engine.render.region import CELLS, Region
 from engine.types import Camera, Views

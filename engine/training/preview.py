@@ -11,8 +11,8 @@ from torch import Tensor
 from engine.data.base import PackedDataset
 from engine.events import finish
 from engine.fields.triplane import TriplaneField
-from engine.methods.base import RenoiseOptions, SampleOptions
 from engine.methods.ssdnerf.method import SSDNeRF
+from engine.methods.ssdnerf.options import RenoiseOptions, SampleOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.output.video import below, contact_sheet, save_picture

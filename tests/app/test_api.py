@@ -44,14 +44,16 @@ def test_objects_are_drawn_and_their_run_is_followed(program):
 
 def test_settings_left_out_are_the_checkpoints(program):
     record = program.made("/generate", seed=1)
-    assert record["settings"]["settings"]["steps"] == ToyMethod.sample_options.steps
+    assert record["settings"]["settings"]["steps"] == ToyMethod().presets["generate"]["ours"].steps
 
 
 def test_a_reconstruction_needs_nothing_but_a_picture(program):
     file = program.send(EXAMPLES[0].path)
     record = program.made("/reconstruct", pictures=[{"file": file}])
     assert record["psnr"] > 5
-    assert record["settings"]["settings"]["steps"] == ToyMethod.fit_options.steps
+    assert (
+        record["settings"]["settings"]["steps"] == ToyMethod().presets["reconstruct"]["ours"].steps
+    )
 
 
 def test_a_mask_says_what_the_object_is(program, tmp_path):
@@ -279,7 +281,7 @@ def test_a_branch_without_a_change_ends_like_its_trunk(vehicles, tmp_path):
     same = vehicles.made("/branch", record=trunk["record"], step=1)
     first, second = (planes(vehicles, one, tmp_path) for one in (trunk, same))
     assert np.array_equal(first, second)
-    other = vehicles.made("/branch", record=trunk["record"], step=1, sampler="heun")
+    other = vehicles.made("/branch", record=trunk["record"], step=1, settings={"sampler": "heun"})
     assert other["settings"]["settings"]["sampler"] == "heun"
     assert other["settings"]["trunk"]["after"] == "denoise 2"
     with pytest.raises(RefusedError, match="step 99") as refused:

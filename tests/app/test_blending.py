@@ -19,7 +19,7 @@ from app.tabs.interpolate.variation import Variation
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import finish
-from engine.methods.base import RenoiseOptions, SampleOptions
+from engine.methods.ssdnerf.options import RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.store.timeline import result_step
@@ -31,7 +31,7 @@ FEW = SampleOptions(steps=3, renoise=RenoiseOptions(steps=1))
 
 @pytest.fixture
 def session(vehicles, monkeypatch):
-    monkeypatch.setattr(blending, "sample_options_of", lambda method, mode: FEW)
+    monkeypatch.setattr(blending, "options_of", lambda method, task, mode: FEW)
     monkeypatch.setattr(blending, "INVERSION", 12)
     session = Session(Prior("vehicles", vehicles), AppSettings())
     yield session

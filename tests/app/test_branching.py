@@ -23,7 +23,7 @@ from engine.config import to_json
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError
 from engine.kernels import compiled
-from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
+from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import render_views
@@ -120,7 +120,7 @@ def test_a_proposal_branches_with_what_it_keeps(vehicles, runner, tmp_path):
     same, _ = branch(session, runner, again, stages.index("renoise"), Change())
     wait_for_end(session.job)
     assert torch.equal(same.latent(-1), proposal.latent(-1)), "opened from its file"
-    other, _ = branch(session, runner, proposal, 2, Change(seed=8, guidance_gain=2e4))
+    other, _ = branch(session, runner, proposal, 2, Change(seed=8, settings={"guidance_gain": 2e4}))
     wait_for_end(session.job)
     assert not torch.equal(other.latent(-1), proposal.latent(-1))
     assert other.figures["kept"] > 25
@@ -143,7 +143,7 @@ def test_a_reconstruction_branches_too(session, runner):
 
 def test_a_change_is_written_down(session, runner):
     record = reconstruct(session, runner)
-    change = Change(seed=9, guidance_gain=7.0, snr_power=0.3, sampler="unipc")
+    change = Change(seed=9, settings={"guidance_gain": 7.0, "snr_power": 0.3, "sampler": "unipc"})
     made, _ = branch(session, runner, record, 1, change)
     wait_for_end(session.job)
     assert made.provenance["seed"] == 9

@@ -19,7 +19,7 @@ from app.settings import AppSettings
 from app.tabs.history import again, cards
 from app.tabs.history.history import Shelf, pin, remove, rename, whole
 from engine.config import to_json
-from engine.methods.base import fit_options_for, fit_options_of
+from engine.methods.base import fit_options_for, options_of
 from engine.ops.cameras import orbit_camera
 from engine.store.timeline import result_step
 from engine.types import Views
@@ -132,7 +132,7 @@ def test_what_a_file_says_is_no_markup(small):
 
 
 def test_a_card_says_how_and_when_it_was_made(small):
-    settings = to_json(small.method.fit_options)
+    settings = to_json(small.method.presets["reconstruct"]["ours"])
     told = {"settings": settings, "seed": 5, "checkpoint": "vehicles"}
     camera = orbit_camera(torch.tensor([0.0, 90.0]), 10.0, 1.3, 16)
     views = Views(torch.ones(2, 16, 16, 3), camera)
@@ -180,15 +180,19 @@ def test_the_last_one_removed_is_still_shown(small):
 
 @pytest.mark.parametrize("views", [1, 3, 4])
 def test_reused_settings_are_those_of_one_picture(method, views):
+    for_one = to_json(options_of(method, "reconstruct", "paper"))
     options = fit_options_for(method, "paper", views)
     camera = orbit_camera(torch.arange(float(views)), 10.0, 1.3, 8)
     given = Views(torch.ones(views, 8, 8, 3), camera)
-    record = Record("reconstruct", "", {"settings": to_json(options)}, [], method, views=given)
-    usual = to_json(fit_options_of(method, "paper"))
-    found = again.fit_settings(record)
-    assert found["learning_rate"] == pytest.approx(usual["learning_rate"])
-    assert {**found, "learning_rate": 0} == {**usual, "learning_rate": 0} or views > 2
-    assert found["finetune_steps"] == usual["finetune_steps"]
+    record = Record(
+        "reconstruct",
+        "",
+        {"settings": to_json(options), "for_one": for_one},
+        [],
+        method,
+        views=given,
+    )
+    assert again.fit_settings(record) == for_one
 
 
 def test_a_picture_taken_from_the_view_is_framed_where_it_stood(small):

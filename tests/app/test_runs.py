@@ -17,7 +17,8 @@ from app.settings import AppSettings
 from app.tabs.inspect.branching import Change, branch
 from engine.errors import EngineError, UnsupportedTaskError
 from engine.events import finish
-from engine.methods.base import FitOptions, SampleOptions, TrainingData
+from engine.methods.base import TrainingData
+from engine.methods.ssdnerf.options import SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -209,11 +210,18 @@ def note(**changes):
         lambda told: {**told, "latent": 1},
         lambda told: {**told, "checkpoint": {}},
         lambda told: {**told, "settings": []},
-        lambda told: {**told, "settings": {"sampler": {}}},
+        lambda told: {
+            **told,
+            "settings": {"sampler": {}},
+            "run": {**told["run"], "method": ["ssdnerf", "SSDNeRF"]},
+        },
         lambda told: {**told, "settings": {"steps": 10**9}},
         lambda told: {**told, "seed": "three"},
         lambda told: {k: v for k, v in told.items() if k != "seed"},
-        lambda told: {**told, "run": {**told["run"], "kind": "regenerate"}},
+        lambda told: {
+            **told,
+            "run": {**told["run"], "kind": "regenerate", "method": ["ssdnerf", "SSDNeRF"]},
+        },
         lambda told: {**told, "without_kernels": ["virus"]},
         lambda told: {**told, "without_kernels": 3},
         lambda told: [told],
@@ -273,6 +281,5 @@ def one_sentence(text: str, folder) -> None:
 def test_settings_of_a_viewer_are_plain(method, tmp_path):
     timeline, told = runs.load(method.scene(method.gallery[0]).save(tmp_path / "a.safetensors"))
     viewer = runs.opened(timeline, told, None, "cpu").method
-    assert viewer.info.tasks == frozenset()
-    assert viewer.fit_options == FitOptions()
+    assert viewer.presets == {}
     assert viewer.mean_latent.shape == method.mean_latent.shape

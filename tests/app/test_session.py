@@ -19,7 +19,7 @@ from app.session.sessions import Sessions
 from app.settings import AppSettings
 from engine.config import to_json
 from engine.events import Step
-from engine.methods.base import SampleOptions
+from engine.methods.ssdnerf.options import SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -178,7 +178,7 @@ def test_the_end_of_a_reconstruction_is_judged_as_it_is_rendered(session, runner
     camera = orbit_camera(torch.tensor([30.0, 200.0]), 10.0, 1.3, 48)
     views = Views(render_views(method.scene(method.gallery[2]).field, camera), camera)
     record = Record("reconstruct", "", {}, [], method, views=views)
-    options = replace(method.fit_options, steps=2)
+    options = replace(method.presets["reconstruct"]["ours"], steps=2)
     wait_for_end(
         session.start(runner, lambda: method.reconstruct(views, options, Noise(1)), [record], ())
     )

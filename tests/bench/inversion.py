@@ -31,15 +31,15 @@ MUST_DB, REACH_DB = 30.0, 45.0
 
 def drawn(method: SSDNeRF, count: int, *, paper: bool) -> list[Tensor]:
     """Objects of the first seeds."""
-    options = method.sample_options
+    options = method.presets["generate"]["ours"]
     if paper:
-        options = replace(method.paper_sample_options, steps=STEPS)
+        options = replace(method.presets["generate"]["paper"], steps=STEPS)
     return [finish(method.generate(1, options, Noise(seed)))[0] for seed in range(count)]
 
 
 def rebuilt(method: SSDNeRF, count: int, settings: Settings) -> list[Tensor]:
     """Test vehicles that the prior never saw, from one picture each."""
-    options = settings.fit or method.fit_options
+    options = settings.fit or method.presets["reconstruct"]["ours"]
     return [
         finish(method.reconstruct(vehicle_views(index)[0], options, Noise(0)))[0]
         for index in range(count)
@@ -56,7 +56,7 @@ def returned(method: SSDNeRF, objects: list[Tensor]) -> dict[str, list[float]]:
             lambda step, ends=ends: ends.append(wall()) if step.stage == "invert" else None,
         )
         found["seconds"].append(ends[-1] - began)
-        options = path_options(method.sample_options, [corner])
+        options = path_options(method, method.presets["generate"]["ours"], [corner])
         found["db"].append(corner.returned)
         found["path_db"].append(finish(corner_return(method, corner, options, 0)))
         found["noise_std"].append(float(corner.x_T.std()))

@@ -18,8 +18,8 @@ from engine.data.cameras import spiral_cameras, srn_intrinsics
 from engine.data.procedural.shape import render_shape, scene_seed
 from engine.data.procedural.vehicles import build_vehicle
 from engine.data.raster import composite_white
-from engine.methods.base import FitOptions
 from engine.methods.ssdnerf.method import SSDNeRF
+from engine.methods.ssdnerf.options import FitOptions
 from engine.noise import Noise
 from engine.render.frames import RenderOptions, render_views
 from engine.store.checkpoint import open_checkpoint
@@ -91,7 +91,7 @@ def timed(method: SSDNeRF, index: int, options: FitOptions) -> Timed:
 def measure(settings: Settings, device: str = "cpu") -> Results:
     """Several vehicles, after one that warms up."""
     method = open_checkpoint(CHECKPOINT, device)
-    options = settings.fit or method.fit_options
+    options = settings.fit or method.presets["reconstruct"]["ours"]
     runs = [timed(method, index, options) for index in range(settings.reconstructions + 1)][1:]
     seconds = statistics.median(run.seconds for run in runs)
     first = statistics.median(run.first_3d for run in runs)

@@ -15,8 +15,8 @@ from torch import Tensor
 from engine.events import finish
 from engine.explore import completion as keep_metrics
 from engine.explore.completion import KeepFigures
-from engine.methods.base import KeepOptions
 from engine.methods.ssdnerf.method import SSDNeRF
+from engine.methods.ssdnerf.options import KeepOptions
 from engine.noise import Noise
 from engine.render.region import Region
 from engine.store.checkpoint import open_checkpoint
@@ -64,7 +64,7 @@ def objects(method: SSDNeRF, count: int) -> dict[str, Tensor]:
     return {
         name: method.gallery[number]
         if kind == "gallery"
-        else finish(method.generate(1, method.sample_options, Noise(number)))[0]
+        else finish(method.generate(1, method.presets["generate"]["ours"], Noise(number)))[0]
         for name, (kind, number) in chosen.items()
     }
 
@@ -74,7 +74,7 @@ def judged(method: SSDNeRF, name: str, original: Tensor, box: Tensor) -> Case:
     region = Region.from_box(box * WORLD_PER_SRN, method.scene(original).field.aabb)
     began, results = wall(), []
     for k in range(PROPOSALS):
-        run = method.regenerate(original, region, KeepOptions(), Noise(FIRST_SEED + k))
+        run = method.complete(original, region, KeepOptions(), Noise(FIRST_SEED + k))
         results.append(finish(run)[0])
     seconds = (wall() - began) / PROPOSALS
     figures, *_ = keep_metrics.judged(method, original, region, results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from engine.methods.base import FitOptions, RenoiseOptions
+from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions
 from tests.bench import fields
 
 

@@ -73,7 +73,7 @@ def test_a_file_that_cannot_be_written_is_said_and_comes_later(open_tab):
 def test_cancel_stops_within_a_step(open_tab):
     tab = open_tab()
     tab.tab("Generate")
-    tab.page.fill("#generate-steps input[type=number]", "100")
+    tab.page.fill("#ssdnerf-generate-steps input[type=number]", "100")
     tab.page.click("#generate")
     until(lambda: tab.figures() >= 2 and tab.state == "running", "two steps")
     tab.page.click("#generate-cancel")
@@ -88,7 +88,7 @@ def test_cancel_stops_within_a_step(open_tab):
 def test_closing_the_tab_stops_its_run(open_tab, explorer):
     tab = open_tab()
     tab.tab("Generate")
-    tab.page.fill("#generate-steps input[type=number]", "100")
+    tab.page.fill("#ssdnerf-generate-steps input[type=number]", "100")
     tab.page.click("#generate")
     until(lambda: tab.state == "running", "the run")
     runner = explorer[1].runner
@@ -158,8 +158,8 @@ def test_another_prior_shows_other_objects_in_this_tab_only(open_tab, explorer):
     assert changed(seen, first.frame_element.screenshot()) > 0.02
     assert first.page.locator("#examples button").count() == examples > 0
     first.tab("Generate")
-    steps = first.page.locator("#generate-steps input[type=number]")
-    usual = explorer[1].priors.open("vehicles").result().method.sample_options.steps
+    steps = first.page.locator("#ssdnerf-generate-steps input[type=number]")
+    usual = explorer[1].priors.open("vehicles").result().method.presets["generate"]["ours"].steps
     until(lambda: steps.input_value() == str(usual), "the other prior's usual steps")
     assert len(second.uploads) == quiet
     assert second.page.input_value("#prior input") == "Toy"

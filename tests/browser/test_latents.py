@@ -26,8 +26,10 @@ pytestmark = pytest.mark.browser
 def real() -> Iterator[tuple[str, object]]:
     """An explorer of vehicles, whose objects are drawn in fewer steps."""
     method = open_checkpoint("vehicles")
-    usual = method.sample_options
-    method.sample_options = replace(usual, steps=6, renoise=replace(usual.renoise, steps=4))
+    usual = method.presets["generate"]["ours"]
+    method.presets["generate"]["ours"] = replace(
+        usual, steps=6, renoise=replace(usual.renoise, steps=4)
+    )
     with serving(create_app(AppSettings(grace_s=1.0), method)) as served:
         yield served
 
@@ -62,7 +64,7 @@ def generate(tab: Tab, seed: int, mode: str = "Ours", steps: int = 6) -> None:
     tab.tab("Generate")
     tab.page.locator("#generate-mode").get_by_text(mode, exact=True).click()
     tab.page.fill("#generate-seed input", str(seed))
-    tab.page.fill("#generate-steps input[type=number]", str(steps))
+    tab.page.fill("#ssdnerf-generate-steps input[type=number]", str(steps))
     tab.run("#generate")
 
 

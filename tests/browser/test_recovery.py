@@ -85,7 +85,10 @@ def context(chromium) -> Iterator[object]:
 
 def begin(tab: Tab, seed: int, steps: int) -> None:
     """Press Generate with these values, which Gradio may still overwrite with a tab's first ones."""
-    wanted = {"#generate-seed input": str(seed), "#generate-steps input[type=number]": str(steps)}
+    wanted = {
+        "#generate-seed input": str(seed),
+        "#ssdnerf-generate-steps input[type=number]": str(steps),
+    }
 
     def stand() -> bool:
         for place, value in wanted.items():

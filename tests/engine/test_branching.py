@@ -11,7 +11,8 @@ from engine.diffusion.sample import solve
 from engine.diffusion.schedule import Schedule
 from engine.errors import ConfigError
 from engine.events import finish
-from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions, fit_options_of
+from engine.methods.base import options_of
+from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -68,16 +69,24 @@ def views_of(method, latent) -> Views:
 @pytest.mark.parametrize("langevin", [0, 2])
 def test_reconstruction_goes_on_bit_for_bit_from_every_step(vehicles, langevin):
     changes = {"steps": 3, "renoise": SHORT, "finetune_steps": 2, "inner_steps": 2, "rays": 256}
-    options = replace(fit_options_of(vehicles, "ours"), **changes, langevin_steps=langevin)
+    options = replace(
+        options_of(vehicles, "reconstruct", "ours"), **changes, langevin_steps=langevin
+    )
     views = views_of(vehicles, vehicles.gallery[0])
     goes_on_alike(lambda after: vehicles.reconstruct(views, options, Noise(1), after=after))
 
 
 def test_the_toy_goes_on_from_every_step():
     toy = ToyMethod()
-    goes_on_alike(lambda after: toy.generate(2, toy.sample_options, Noise(3), after=after))
+    goes_on_alike(
+        lambda after: toy.generate(2, toy.presets["generate"]["ours"], Noise(3), after=after)
+    )
     views = views_of(toy, toy.gallery[0])
-    goes_on_alike(lambda after: toy.reconstruct(views, toy.fit_options, Noise(3), after=after))
+    goes_on_alike(
+        lambda after: toy.reconstruct(
+            views, toy.presets["reconstruct"]["ours"], Noise(3), after=after
+        )
+    )
 
 
 def test_a_scene_of_a_batch_is_bit_for_bit_what_its_seed_gives_alone(vehicles):

@@ -10,8 +10,8 @@ from engine.config import from_json, to_json
 from engine.diffusion.schedule import Schedule
 from engine.errors import ConfigError
 from engine.fields.triplane import DecoderConfig
-from engine.methods.base import FitOptions, RenoiseOptions
 from engine.methods.ssdnerf.model import SSDNeRFConfig
+from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions
 from engine.nets.unet2d import UNetConfig
 
 

@@ -10,7 +10,7 @@ from engine.data.pack import pack_scenes
 from engine.data.procedural.categories import VEHICLES
 from engine.events import finish
 from engine.kernels import gpu_frames
-from engine.methods.base import FitOptions, RenoiseOptions, SampleOptions
+from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions
 from engine.nets.norm import group_norm, group_norm_portable
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera

@@ -20,9 +20,9 @@ from engine.config import from_json
 from engine.errors import CheckpointError, ConfigError, EngineError, SceneError, TimelineError
 from engine.fields.scene import Scene
 from engine.methods import METHODS
-from engine.methods.base import SampleOptions
 from engine.methods.ssdnerf.method import SSDNeRF
 from engine.methods.ssdnerf.model import SSDNeRFConfig
+from engine.methods.ssdnerf.options import SampleOptions
 from engine.reading import open_tensors, parse_json, read_json
 from engine.store.checkpoint import open_checkpoint, read_metrics
 from engine.store.official import load_official

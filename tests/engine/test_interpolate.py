@@ -24,7 +24,7 @@ from engine.explore.interpolate import (
     slerp,
     with_noise,
 )
-from engine.methods.base import RenoiseOptions, SampleOptions
+from engine.methods.ssdnerf.options import RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -203,7 +203,10 @@ def test_noise_is_found_for_a_corner_that_has_none(vehicles, corners):
     assert stages == ["invert"] * 20 + ["denoise"] * 20
     shown = finish(corner_return(vehicles, found, options, 5))
     assert shown == pytest.approx(found.returned, abs=1e-3)
-    assert path_options(vehicles.paper_sample_options, [corners[0], found]) == options
+    assert (
+        path_options(vehicles, vehicles.presets["generate"]["paper"], [corners[0], found])
+        == options
+    )
     assert finish(with_noise(vehicles, corners[0], 10)) is corners[0]
     assert finish(corner_return(vehicles, corners[1], PAPER, 5)) == math.inf
 
@@ -211,8 +214,8 @@ def test_noise_is_found_for_a_corner_that_has_none(vehicles, corners):
 def test_a_path_through_an_inverted_corner_walks_the_inversions_noise_levels():
     drawn, found = Corner(A, A), Corner(B, B, steps=50, returned=40.0)
     ours = SampleOptions(sampler="unipc", steps=10)
-    assert path_options(ours, [drawn, drawn]) == ours
-    assert path_options(ours, [drawn, found]) == SampleOptions(sampler="ddim", steps=50)
+    assert path_options(vehicles, ours, [drawn, drawn]) == ours
+    assert path_options(vehicles, ours, [drawn, found]) == SampleOptions(sampler="ddim", steps=50)
 
 
 def test_a_scene_keeps_its_noise_only_where_its_seed_still_gives_it(vehicles, corners):
@@ -222,7 +225,7 @@ def test_a_scene_keeps_its_noise_only_where_its_seed_still_gives_it(vehicles, co
     assert torch.equal(finish(scene_corner(vehicles, scene, "a")).x_T, drawn.x_T)
     for provenance in (
         {"seed": 2, "settings": settings},
-        {"seed": 3, "settings": to_json(vehicles.fit_options)},
+        {"seed": 3, "settings": to_json(vehicles.presets["reconstruct"]["ours"])},
         {"seed": 3},
         {},
     ):

@@ -10,7 +10,8 @@ from engine.diffusion.sample import ddim, ddim_update, times
 from engine.diffusion.schedule import Schedule
 from engine.errors import ConfigError
 from engine.events import finish
-from engine.methods.base import Invertible, SampleOptions
+from engine.methods.base import Invertible
+from engine.methods.ssdnerf.options import SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.store.checkpoint import open_checkpoint
@@ -116,9 +117,9 @@ def test_an_object_is_inverted_alike_alone_and_in_a_batch(vehicles):
 
 def test_only_methods_that_say_so_invert(vehicles):
     toy = ToyMethod()
-    assert "interpolate" in vehicles.info.tasks
+    assert "noise" in vehicles.info.capabilities.interpolate
     assert isinstance(vehicles, Invertible)
-    assert "interpolate" not in toy.info.tasks
+    assert "noise" not in toy.info.capabilities.interpolate
     assert not isinstance(toy, Invertible)
 
 

@@ -10,8 +10,9 @@ from torch.nn.functional import max_pool2d
 
 from engine.errors import ConfigError, EngineError, RegionError
 from engine.events import finish
-from engine.methods.base import KeepOptions, Regenerative, RenoiseOptions
+from engine.methods.base import Completing
 from engine.methods.ssdnerf.complete import held_texels, keep_cameras, kept_views, proposed_views
+from engine.methods.ssdnerf.options import KeepOptions, RenoiseOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.metrics import psnr
@@ -47,29 +48,29 @@ def front(vehicles):
 
 
 def test_the_method_says_that_it_can_and_the_toy_that_it_cannot(vehicles):
-    assert "regenerate" in vehicles.info.tasks
-    assert isinstance(vehicles, Regenerative)
-    assert "regenerate" not in ToyMethod().info.tasks
-    assert not isinstance(ToyMethod(), Regenerative)
+    assert vehicles.info.capabilities.complete
+    assert isinstance(vehicles, Completing)
+    assert not ToyMethod().info.capabilities.complete
+    assert not isinstance(ToyMethod(), Completing)
 
 
 def test_a_run_goes_on_bit_for_bit_from_every_step(vehicles, front):
     original = vehicles.gallery[3]
-    goes_on_alike(lambda after: vehicles.regenerate(original, front, SHORT, Noise(5), after=after))
+    goes_on_alike(lambda after: vehicles.complete(original, front, SHORT, Noise(5), after=after))
 
 
 def test_a_step_that_does_not_say_what_was_proposed_is_refused(vehicles, front):
     original, steps = vehicles.gallery[3], []
-    finish(vehicles.regenerate(original, front, SHORT, Noise(5)), steps.append)
+    finish(vehicles.complete(original, front, SHORT, Noise(5)), steps.append)
     state = {k: v for k, v in steps[-2].state.items() if k != "proposal"}
     bare = replace(steps[-2], state=state)
     with pytest.raises(EngineError, match="found no proposal"):
-        finish(vehicles.regenerate(original, front, SHORT, Noise(5), after=bare))
+        finish(vehicles.complete(original, front, SHORT, Noise(5), after=bare))
 
 
 def test_the_part_stays_while_the_rest_changes(vehicles, front):
     original, seen = vehicles.gallery[3], []
-    result = finish(vehicles.regenerate(original, front, KeepOptions(), Noise(101)), seen.append)
+    result = finish(vehicles.complete(original, front, KeepOptions(), Noise(101)), seen.append)
     assert list(dict.fromkeys(step.stage for step in seen)) == ["guide", "renoise", "finetune"]
     assert result.shape == (1, *vehicles.info.latent_shape)
     assert torch.equal(seen[-1].latent, result)
@@ -91,7 +92,7 @@ def test_texels_that_serve_nothing_else_are_the_originals(vehicles, front):
     held = (hold.share == 1).expand_as(original)
     assert 0.2 < float(held.float().mean()) < 0.6
     assert not bool(held[0, 0, : held.shape[2] // 2].any()), "row of plane xy, which is y: behind"
-    result = finish(vehicles.regenerate(original, front, SHORT, Noise(0)))[0]
+    result = finish(vehicles.complete(original, front, SHORT, Noise(0)))[0]
     assert torch.equal(result[held], original[held])
     assert float((result - original)[~held].abs().mean()) > 0.02
 
@@ -129,9 +130,9 @@ def test_nothing_to_keep_and_nothing_to_draw_are_refused(vehicles):
     original, aabb = vehicles.gallery[0], vehicles.decoder.aabb
     above = Region.from_box(torch.tensor([[-9.0, -9.0, 0.47], [9.0, 9.0, 9.0]]), aabb)
     with pytest.raises(RegionError, match="mark some of the object"):
-        finish(vehicles.regenerate(original, above, SHORT, Noise(0)))
+        finish(vehicles.complete(original, above, SHORT, Noise(0)))
     with pytest.raises(RegionError, match="leave something"):
-        finish(vehicles.regenerate(original, Region.from_box(aabb.clone(), aabb), SHORT, Noise(0)))
+        finish(vehicles.complete(original, Region.from_box(aabb.clone(), aabb), SHORT, Noise(0)))
 
 
 @pytest.mark.parametrize(

@@ -211,8 +211,8 @@ def test_running_statistics_are_imported(method, state):
 def test_imported_weights_know_both_modes(state):
     opened = import_official(state)
     for ours, paper in (
-        (opened.sample_options, opened.paper_sample_options),
-        (opened.fit_options, opened.paper_fit_options),
+        (opened.presets["generate"]["ours"], opened.presets["generate"]["paper"]),
+        (opened.presets["reconstruct"]["ours"], opened.presets["reconstruct"]["paper"]),
     ):
         assert (ours.mode, paper.mode) == ("ours", "paper")
         assert ours == dataclasses.replace(paper, mode="ours")

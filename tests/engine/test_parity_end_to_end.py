@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from engine.events import finish
-from engine.methods.base import FitOptions, SampleOptions
 from engine.methods.optimise import LatentRecords
 from engine.methods.ssdnerf.fit import finetune
 from engine.methods.ssdnerf.method import TrainOptions
+from engine.methods.ssdnerf.options import FitOptions, SampleOptions
 from engine.render import radiance
 from engine.render.march import march
 from engine.render.occupancy import occupied_cells

@@ -8,10 +8,11 @@ import torch
 from engine.errors import EngineError, UnsupportedTaskError
 from engine.events import finish
 from engine.fields.triplane import DecoderConfig
-from engine.methods.base import FitOptions, Method, RenoiseOptions, SampleOptions
+from engine.methods.base import Method
 from engine.methods.optimise import LatentRecords
 from engine.methods.ssdnerf.method import SSDNeRF, TrainOptions, scheduled
 from engine.methods.ssdnerf.model import SSDNeRFConfig
+from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions
 from engine.nets.unet2d import UNetConfig
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera

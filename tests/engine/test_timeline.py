@@ -17,7 +17,7 @@ from engine.diffusion.schedule import Schedule
 from engine.errors import TimelineError
 from engine.events import Step, finish
 from engine.explore.curves import changes, curves, measure, solid_diagonal, to_csv
-from engine.methods.base import RenoiseOptions, SampleOptions
+from engine.methods.ssdnerf.options import RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -213,7 +213,10 @@ def test_extent_is_the_diagonal_of_what_is_solid():
 
 def test_a_run_of_the_toy_has_every_curve():
     toy = ToyMethod()
-    steps = [of_scene(s, 0) for s in steps_of(toy.generate(1, toy.sample_options, Noise(0)))[0]]
+    steps = [
+        of_scene(s, 0)
+        for s in steps_of(toy.generate(1, toy.presets["generate"]["ours"], Noise(0)))[0]
+    ]
     found = curves(steps, lambda latent: toy.scene(latent).field)
     assert all(len(values) == len(steps) for values in found.values())
     assert found["opacity"][-1] == pytest.approx(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from engine.events import finish
-from engine.methods.base import SampleOptions
+from engine.methods.ssdnerf.options import SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -26,7 +26,7 @@ def method() -> ToyMethod:
 )
 def test_generating_yields_the_promised_steps(method, mode, stages):
     seen = []
-    options = replace(method.sample_options, mode=mode)
+    options = replace(method.presets["generate"]["ours"], mode=mode)
     latents = finish(method.generate(2, options, Noise(1)), seen.append)
     assert {step.stage for step in seen} == stages
     assert all(step.latent.shape == (2, *method.info.latent_shape) for step in seen)
@@ -61,7 +61,8 @@ def test_a_reconstruction_wears_the_pictures_colour(method):
     images[:, 16:32, 16:32] = torch.tensor([0.9, 0.1, 0.1])
     seen = []
     latent = finish(
-        method.reconstruct(Views(images, camera), method.fit_options, Noise(1)), seen.append
+        method.reconstruct(Views(images, camera), method.presets["reconstruct"]["ours"], Noise(1)),
+        seen.append,
     )
     rendered = render_views(method.scene(latent[0]).field, camera)
     body = rendered[rendered.amin(-1) < 0.5].mean(0)

@@ -12,7 +12,7 @@ from engine.data.pack import pack_scenes
 from engine.data.procedural.categories import CHAIRS, VEHICLES
 from engine.errors import CheckpointError, EngineError, WriteError
 from engine.events import finish
-from engine.methods.base import SampleOptions
+from engine.methods.ssdnerf.options import SampleOptions
 from engine.noise import Noise
 from engine.store.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
 from engine.training.ema import ema_decay, update_ema
@@ -390,7 +390,7 @@ def test_checkpoint_round_trip_draws_the_same_scene(data, tmp_path):
     torch.testing.assert_close(theirs, ours, rtol=0, atol=0.02)  # float16 on disk
     assert opened.config == method.config
     assert opened.checkpoint == "prior"
-    assert opened.paper_fit_options.rate_decay == "exponential"
+    assert opened.presets["reconstruct"]["paper"].rate_decay == "exponential"
 
 
 def test_warm_start_keeps_weights_and_fits_latents_anew_from_the_mean(data, tmp_path):

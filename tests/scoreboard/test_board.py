@@ -18,15 +18,16 @@ from engine.evaluation import measure as measure_module
 from engine.evaluation import samples as samples_module
 from engine.evaluation.baselines import TrainingScenes
 from engine.evaluation.board import Instruments, Players, scoreboard
-from engine.evaluation.entries import Contender, Nearest, fitting_entries
+from engine.evaluation.entries import Contender, Nearest, fitting_entries, own_entries
 from engine.evaluation.kept import Ranks
 from engine.evaluation.measure import Task, measure
 from engine.evaluation.protocol import SHAPED_SCENES, SHOWN_PLACES, BoardOptions, given_views
 from engine.evaluation.rows import BASELINES, planned
 from engine.evaluation.scenes import Answer, TestScene
 from engine.events import finish
-from engine.methods.base import FitOptions
+from engine.methods.ssdnerf import options as options_module
 from engine.methods.ssdnerf.model import SSDNeRFConfig
+from engine.methods.ssdnerf.options import FitOptions
 from engine.methods.toy import ToyMethod, toy_car
 from engine.noise import Noise
 from engine.render.frames import RenderOptions, render_views
@@ -45,6 +46,11 @@ FEW_SCENES = BoardOptions(
 
 class CountingMethod(ToyMethod):
     """Counts how often it was asked, and answers with the paint of the given views and the rate it was told."""
+
+    ABLATION, TUNING = options_module.ABLATION, options_module.TUNING
+
+    def without_prior(self, ours, rate):
+        return options_module.without_prior(ours, rate)
 
     def __init__(self):
         super().__init__()
@@ -169,7 +175,7 @@ def test_a_fit_draws_what_the_method_found_with_the_settings_of_its_number_of_vi
     (latent,) = finish(method.reconstruct(scene.views[[64, 104]], FitOptions(), Noise(0)))
     truth = render_views(method.scene(latent).field, scene.views.camera, RenderOptions("standard"))
     torch.testing.assert_close(answer.images, truth)
-    assert method.asked[0].finetune_steps > method.fit_options.finetune_steps
+    assert method.asked[0].finetune_steps > method.presets["reconstruct"]["ours"].finetune_steps
     settings = {name: entry.settings(2)["fit"] for name, entry in entries.items()}
     assert settings["guidance_only"]["finetune_steps"] == settings["A3"]["finetune_steps"] == 0
     assert settings["rendering_only"]["prior_weight"] == settings["A2"]["prior_weight"] == 0
@@ -237,7 +243,9 @@ def test_a_killed_run_goes_on_and_changed_settings_start_afresh(tmp_path):
     assert len(first.asked) + len(second.asked) == 2 * 2 * 5
     run(tmp_path / "a", options, third)
     assert third.asked == []
-    third.fit_options = dataclasses.replace(third.fit_options, steps=13)
+    third.presets["reconstruct"]["ours"] = dataclasses.replace(
+        third.presets["reconstruct"]["ours"], steps=13
+    )
     run(tmp_path / "a", options, third)
     changed = ("ours", "rendering_only", "guidance_only")
     assert len(third.asked) == 2 * 2 * len(changed)
@@ -281,15 +289,19 @@ def test_two_processes_write_what_one_writes(tmp_path):
 
 def test_every_task_is_planned_once():
     options = BoardOptions(scenes=3, dense_scenes=2, ablation_scenes=4)
-    tasks = planned(options, equal=True)
+    own = own_entries(CountingMethod())
+    tasks = planned(options, True, own)
     assert len(tasks) == len(set(tasks))
     assert Task("ours", 2, 2) in tasks
     assert Task("ours", 4, 2) not in tasks
     assert {task.scene for task in tasks if task.entry == "A1_equal"} == {0, 1, 2, 3}
     assert Task("paper", 1, 3) in tasks
-    assert "A0_equal" not in {task.entry for task in planned(options, equal=False)}
+    assert "A0_equal" not in {task.entry for task in planned(options, False, own)}
     scenes = [task.scene for task in tasks]
     assert scenes == sorted(scenes)
+    alone = {task.entry for task in planned(options, False, own_entries(ToyMethod()))}
+    yardsticks = {"nearest_training_scene", "mean_image", "mean_code"}
+    assert alone == {"ours", "paper"} | yardsticks, "a method without a prior has no ablation"
 
 
 def test_priors_of_other_objects_and_half_a_comparison_are_refused(tmp_path):

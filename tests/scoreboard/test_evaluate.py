@@ -14,7 +14,7 @@ from engine.data.procedural.vehicles import build_vehicle
 from engine.data.raster import composite_white
 from engine.errors import DataError
 from engine.evaluation import baselines
-from engine.evaluation.baselines import NO_PRIOR, TrainingScenes, category_of, choose_rate
+from engine.evaluation.baselines import TrainingScenes, category_of, choose_rate
 from engine.evaluation.evaluate import EvaluateOptions, _known, data_spread, evaluate
 from engine.evaluation.tune import (
     Tuning,
@@ -27,8 +27,11 @@ from engine.evaluation.tune import (
     with_option,
 )
 from engine.events import finish
-from engine.methods.base import FitOptions, TrainingData
+from engine.methods.base import TrainingData
+from engine.methods.ssdnerf import options as options_module
+from engine.methods.ssdnerf.method import SSDNeRF
 from engine.methods.ssdnerf.model import SSDNeRFConfig
+from engine.methods.ssdnerf.options import FitOptions
 from engine.methods.toy import ToyMethod, toy_car
 from engine.noise import Noise
 from engine.render.frames import RenderOptions, render_views
@@ -77,6 +80,11 @@ class Scenes:
 
 class CountingMethod(ToyMethod):
     """Answers with a fixed latent and counts how often it was asked."""
+
+    ABLATION, TUNING = options_module.ABLATION, options_module.TUNING
+
+    def without_prior(self, ours, rate):
+        return options_module.without_prior(ours, rate)
 
     def __init__(self, answer: torch.Tensor | None = None):
         super().__init__()
@@ -212,7 +220,10 @@ def test_a_method_that_draws_otherwise_is_measured_anew(vehicles, tmp_path, capl
 
 
 def test_the_mode_decides_whose_settings_are_used(vehicles, tmp_path):
-    for mode, options in (("ours", ToyMethod.fit_options), ("paper", ToyMethod.paper_fit_options)):
+    for mode, options in (
+        ("ours", ToyMethod().presets["reconstruct"]["ours"]),
+        ("paper", ToyMethod().presets["reconstruct"]["paper"]),
+    ):
         method = CountingMethod()
         chosen = dataclasses.replace(VIEWS, mode=mode, limit=1)
         results = finish(evaluate(method, vehicles, tmp_path / f"{mode}.json", chosen))
@@ -248,7 +259,11 @@ def test_baselines_find_the_training_scene_and_draw_the_mean(tmp_path):
         assert results["baselines"][name]["psnr"] == pytest.approx(sum(entries) / 2, abs=1e-3)
         assert 0 < results["baselines"][name]["ssim"] <= 1
     assert results["settings"]["no_prior_rate"] == 1e-2
-    assert method.asked[1] == dataclasses.replace(NO_PRIOR, learning_rate=1e-2)
+    alone = method.asked[1]
+    assert (alone.prior_weight, alone.steps, alone.mode) == (0.0, 0, "paper"), (
+        "no prior, no guidance"
+    )
+    assert alone.learning_rate == 1e-2
 
 
 def test_the_nearest_training_scene_is_the_one_with_the_smallest_error():
@@ -261,7 +276,8 @@ def test_the_nearest_training_scene_is_the_one_with_the_smallest_error():
 def test_the_fit_without_prior_leaves_the_prior_out(tiny_checkpoint):
     method = open_checkpoint(tiny_checkpoint)
     inputs = vehicle_scene("test", 0)[[2]]
-    options = dataclasses.replace(NO_PRIOR, learning_rate=1e-2, finetune_steps=2)
+    alone = method.without_prior(method.presets["reconstruct"]["ours"], 1e-2)
+    options = dataclasses.replace(alone, finetune_steps=2)
     before = finish(method.reconstruct(inputs, options, Noise(0)))
     for parameter in method.unet.parameters():
         parameter.normal_()
@@ -339,7 +355,7 @@ def test_the_greedy_search_finds_the_best_of_every_option():
 
 
 def test_sampling_settings_are_chosen_among_the_candidates():
-    method = ToyMethod()
+    method = CountingMethod()
     options, history = finish(tune_sampling(method, 2))
     assert options.mode == "ours"
     assert len(history) == 6
@@ -351,19 +367,19 @@ def test_chosen_settings_are_what_the_checkpoint_opens_with(tiny_checkpoint, tmp
     shutil.copytree(tiny_checkpoint, folder)
     method = open_checkpoint(folder)
     tuning = Tuning(
-        sample=dataclasses.replace(method.sample_options, steps=7),
-        fit=with_option(method.fit_options, "renoise.steps", 9),
-        paper_fit=dataclasses.replace(method.paper_fit_options, guidance_gain=5.0),
+        sample=dataclasses.replace(method.presets["generate"]["ours"], steps=7),
+        fit=with_option(method.presets["reconstruct"]["ours"], "renoise.steps", 9),
+        paper_fit=dataclasses.replace(method.presets["reconstruct"]["paper"], guidance_gain=5.0),
         history=({"option": "start", "psnr": 20.0},),
     )
     rate = {"rate": 0.03, "views": [64], "weights": fingerprint(method)}
     add_metrics(folder, no_prior_rate=rate)
     save_tuning(folder, tuning)
     opened = open_checkpoint(folder)
-    assert opened.sample_options == tuning.sample
-    assert opened.fit_options == tuning.fit
-    assert opened.paper_fit_options == tuning.paper_fit
-    assert opened.paper_sample_options == method.paper_sample_options
+    assert opened.presets["generate"]["ours"] == tuning.sample
+    assert opened.presets["reconstruct"]["ours"] == tuning.fit
+    assert opened.presets["reconstruct"]["paper"] == tuning.paper_fit
+    assert opened.presets["generate"]["paper"] == method.presets["generate"]["paper"]
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["no_prior_rate"] == rate
     assert known_rate(folder, opened, (64,)) == 0.03
@@ -380,10 +396,18 @@ def test_settling_writes_settings_and_the_rate_of_the_fit_without_prior(
     folder = tmp_path / "copy"
     shutil.copytree(tiny_checkpoint, folder)
     monkeypatch.setattr(baselines, "RATES", (1e-3, 1e-2))
-    monkeypatch.setattr(baselines, "NO_PRIOR", dataclasses.replace(NO_PRIOR, finetune_steps=1))
+    alone = options_module.without_prior
+    monkeypatch.setattr(
+        SSDNeRF,
+        "without_prior",
+        lambda self, ours, rate: dataclasses.replace(alone(ours, rate), finetune_steps=1),
+    )
     tuning = finish(settle(folder, num_scenes=1, num_samples=2))
     opened = open_checkpoint(folder)
-    assert (opened.fit_options, opened.paper_fit_options) == (tuning.fit, tuning.paper_fit)
+    assert (opened.presets["reconstruct"]["ours"], opened.presets["reconstruct"]["paper"]) == (
+        tuning.fit,
+        tuning.paper_fit,
+    )
     assert (tuning.fit.mode, tuning.paper_fit.mode) == ("ours", "paper")
     assert known_rate(folder, opened, (64,)) in (1e-3, 1e-2)
 

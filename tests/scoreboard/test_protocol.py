@@ -8,8 +8,8 @@ from scipy import stats
 from engine.errors import ConfigError
 from engine.evaluation.intervals import Interval, interval, paired
 from engine.evaluation.protocol import FEW, MANY, PLACES, BoardOptions, given_views, published
-from engine.methods.base import GROWTH, FitOptions, fit_options_for, for_views
-from engine.methods.ssdnerf.method import PAPER_FIT
+from engine.methods.base import fit_options_for
+from engine.methods.ssdnerf.options import GROWTH, PAPER_FIT, FitOptions, for_views
 from engine.methods.toy import ToyMethod
 
 
@@ -44,7 +44,11 @@ def test_the_papers_settings_grow_as_published():
 @pytest.mark.parametrize("mode", ["ours", "paper"])
 def test_one_view_keeps_the_tuned_settings_and_more_views_never_take_fewer_steps(mode):
     method = ToyMethod()
-    tuned = method.fit_options if mode == "ours" else method.paper_fit_options
+    tuned = (
+        method.presets["reconstruct"]["ours"]
+        if mode == "ours"
+        else method.presets["reconstruct"]["paper"]
+    )
     assert fit_options_for(method, mode, 1) == tuned
     grown = [fit_options_for(method, mode, count) for count in (*FEW, *MANY)]
     steps = [options.finetune_steps * options.inner_steps for options in grown]

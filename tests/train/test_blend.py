@@ -26,7 +26,7 @@ def test_every_weight_lies_between_those_of_its_parents(tiny_checkpoint, tmp_pat
         torch.testing.assert_close(after, before + 0.25, atol=2e-3, rtol=1e-3, msg=name)
     torch.testing.assert_close(mixed.mean_latent, first.mean_latent + 0.5, atol=2e-3, rtol=1e-3)
     assert torch.equal(mixed.gallery, first.gallery)
-    assert mixed.fit_options == first.fit_options
+    assert mixed.presets["reconstruct"]["ours"] == first.presets["reconstruct"]["ours"]
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["provenance"] == {"blend": [tiny_checkpoint.name, "second"], "share": 0.25}
 

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from app.session.jobs import Job, JobRunner, State
-from app.session.plans import plan
 from app.session.records import Marked, Record, note_kernels
 from app.session.session import Session
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import Run, Step
 from engine.explore.completion import KeepFigures, judged
-from engine.methods.base import KeepOptions
+from engine.methods.base import options_of
 from engine.noise import Noise
 from engine.render.frames import bake, render
 from engine.render.region import Region, surface_points
@@ -73,7 +72,7 @@ class Keeping:
             record = self.original if record in self.proposals else record
         if record is self.original:
             return record
-        if "regenerate" not in record.method.info.tasks:
+        if not record.method.info.capabilities.complete:
             raise ConfigError(
                 f"{record.method.info.title} cannot draw a part anew; choose another prior."
             )
@@ -220,7 +219,8 @@ class Keeping:
                 "Nothing is marked yet; choose a half, drag the box, or brush over what is to stay."
             )
         self.session.stop(runner)
-        method, options, original = self.original.method, KeepOptions(), self.original
+        method, original = self.original.method, self.original
+        options = options_of(method, "complete")
         kept = Kept(original.latent(-1).clone(), region)  # a view would keep its whole batch
         latent = kept.latent.to(method.mean_latent.device)
         seeds = [seed + k for k in range(min(max(count, 1), MOST))]
@@ -240,7 +240,7 @@ class Keeping:
             results = []
             for own in seeds:
                 begin(own)
-                results.append((yield from method.regenerate(latent, region, options, Noise(own))))
+                results.append((yield from method.complete(latent, region, options, Noise(own))))
                 self._finish(made[-1], results[-1])
             found, *_ = judged(method, latent, region, [one[0] for one in results])
             for record, value in zip(made, found.kept_psnr, strict=False):
@@ -268,7 +268,7 @@ class Keeping:
                     record.error = job.error
                 self.session.refresh()
 
-        stages = tuple((stage, len(seeds) * n) for stage, n in plan(options))
+        stages = tuple((stage, len(seeds) * n) for stage, n in options.stages())
         job = Job(run, plan=stages, on_step=on_step, on_end=on_end)
         self.session.mark(None)
         with self.session.cv:
@@ -293,7 +293,7 @@ class Keeping:
         """What is marked and what came out, for the page."""
         region = self.region
         told = {
-            "able": "regenerate" in self.session.selection()[0].method.info.tasks,
+            "able": self.session.selection()[0].method.info.capabilities.complete,
             "original": None if self.original is None else self.original.title,
             "box": self.box,
             "brushed": region is not None and self.box is None,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from app.page import present, watch
 from app.page.blocks import picked_number
+from app.page.fields import Settings
 from app.page.parts import clickable, mode_choice, seed_row
 from app.page.stage import Page
 from app.session import tasks
@@ -18,8 +18,6 @@ from app.session.session import Session
 from app.session.showcase import Showcase
 from app.session.tasks import LARGEST_SEED, MOST_OBJECTS
 from engine.errors import EngineError
-from engine.methods.base import Method, sample_options_of
-from engine.methods.options import TIMESTEPS
 
 
 @dataclass(frozen=True)
@@ -30,18 +28,17 @@ class GenerateTab:
     stop: gr.Button
     mode: gr.Radio
     seed: gr.Number
-    steps: gr.Slider
+    settings: Settings
     examples: gr.HTML
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
         """What changes with the session's prior."""
-        steps = _usual(mode, session.method)["steps"]
-        return {self.steps: steps, self.examples: examples_html(session.prior.showcase)}
+        examples = {self.examples: examples_html(session.prior.showcase)}
+        return {**self.settings.follow(session.method, mode), **examples}
 
 
 def build(page: Page) -> GenerateTab:
     """Lay the tab out and wire it."""
-    options = page.priors.first.method.sample_options
     gr.HTML(
         '<p class="lead">Noise becomes an object. Every step appears below the view and can be turned.</p>'
     )
@@ -60,10 +57,8 @@ def build(page: Page) -> GenerateTab:
             elem_id="count",
             buttons=[],
         )
-        steps = gr.Slider(
-            1, 100, options.steps, step=1, label="Denoising steps",
-            info="Steps from noise to object.", elem_id="generate-steps", buttons=[],
-        )  # fmt: skip
+    settings = Settings("generate", page.priors.first.method)
+    settings.layout()
     problem = gr.HTML("", elem_id="generate-problem")
     gr.HTML('<h2 class="section">Results of this tab</h2>')
     history = clickable("history")
@@ -74,20 +69,18 @@ def build(page: Page) -> GenerateTab:
     def generate(
         request: gr.Request,
         seed: int,
-        steps: int,
         count: int,
         mode: str,
         checkpoint: str,
         shown: str,
+        *told: Any,
     ) -> Iterator[dict[Any, Any]]:
         """Draw `count` objects and follow the run."""
         seed, count = _whole(seed, 0, LARGEST_SEED), _whole(count, 1, MOST_OBJECTS)
         try:
             session = page.session(request, checkpoint)
-            given = page.usual(shown, {"steps": steps}, session, partial(_usual, mode))
-            tasks.generate(
-                session, page.runner, seed, count, _whole(given["steps"], 1, TIMESTEPS), mode
-            )
+            given = page.settings(shown, settings, told, session, mode)
+            tasks.generate(session, page.runner, seed, count, given, mode)
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
             return
@@ -102,7 +95,7 @@ def build(page: Page) -> GenerateTab:
 
     go.click(
         generate,
-        [seed, steps, count, mode, page.prior, page.shown],
+        [seed, count, mode, page.prior, page.shown, *settings.inputs],
         [page.timeline, history, problem, stop],
         api_visibility="private",
         concurrency_limit=None,
@@ -124,18 +117,18 @@ def build(page: Page) -> GenerateTab:
         api_visibility="private",
     )
 
-    def usual(request: gr.Request, mode: str) -> int:
-        return _usual(mode, page.session(request).method)["steps"]
+    def usual(request: gr.Request, mode: str) -> dict[Any, Any]:
+        return settings.follow(page.session(request).method, mode)
 
     mode.input(
-        usual, mode, steps, queue=False, show_progress="hidden", api_visibility="private",
-    )  # fmt: skip
-    return GenerateTab(history, stop, mode, seed, steps, examples)
-
-
-def _usual(mode: str, method: Method) -> dict[str, int]:
-    """The tab's values as the checkpoint has them."""
-    return {"steps": sample_options_of(method, mode).steps}
+        usual,
+        mode,
+        settings.outputs,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return GenerateTab(history, stop, mode, seed, settings, examples)
 
 
 def _whole(value: float | None, low: int, high: int) -> int:

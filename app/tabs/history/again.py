@@ -11,7 +11,6 @@ import torch
 from app.session.exports import bound, kept_here
 from app.session.records import Record
 from app.session.session import Session
-from engine.methods.base import GROWTH
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import RenderOptions, render, to_uint8
 
@@ -21,17 +20,8 @@ SIZE = 256
 
 def fit_settings(record: Record) -> dict[str, Any]:
     """A reconstruction's settings as they were for one picture: the tab multiplies them by what more pictures take."""
-    settings = dict(record.provenance.get("settings", {}))
-    views = 1 if record.views is None else len(record.views)
-    rows = GROWTH.get(settings.get("mode"))
-    if rows is None:
-        return settings
-    growth = rows[max(count for count in rows if count <= views)]
-    for name, factor in (("finetune_steps", growth.outer), ("learning_rate", growth.rate)):
-        if name in settings:
-            settings[name] /= factor
-    settings["finetune_steps"] = round(settings.get("finetune_steps", 0))
-    return settings
+    provenance = record.provenance
+    return dict(provenance.get("for_one", provenance.get("settings", {})))
 
 
 def standpoint(session: Session) -> tuple[int, int, float]:

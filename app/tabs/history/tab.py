@@ -12,7 +12,6 @@ from gradio.processing_utils import save_file_to_cache
 
 from app.page import present, watch
 from app.page.blocks import picked_number
-from app.page.fields import SETTINGS
 from app.page.parts import script
 from app.page.stage import Page
 from app.session import runs
@@ -111,13 +110,11 @@ class HistoryTab:
         """A record's seed and settings for the controls of the tab that made it."""
         seed = record.provenance.get("seed", 0)
         if record.kind == "reconstruct":
-            settings = fit_settings(record)
-            values = (settings.get(setting.name, gr.skip()) for setting in SETTINGS)
-            controls = dict(zip(self.fitted.settings, values, strict=True))
+            controls = self.fitted.settings.shown(record.method, fit_settings(record))
             return {self.fitted.mode: mode, self.fitted.seed: seed, **controls}
         settings = dict(record.provenance.get("settings", {}))
-        steps = settings.get("steps", gr.skip())
-        return {self.made.mode: mode, self.made.seed: seed, self.made.steps: steps}
+        controls = self.made.settings.shown(record.method, settings)
+        return {self.made.mode: mode, self.made.seed: seed, **controls}
 
     def _reused(self) -> list[Any]:
         made, fitted = self.made, self.fitted
@@ -128,7 +125,8 @@ class HistoryTab:
         page, made, fitted = self.page, self.made, self.fitted
         shared = [page.prior, page.shown, page.timeline, made.history, self.problem]
         distances = [slot.distance for slot in fitted.pictures.slots]
-        tabs = [made.steps, made.examples, *fitted.settings, fitted.pictures.examples]
+        tabs = [*made.settings.outputs, made.examples, *fitted.settings.outputs]
+        tabs.append(fitted.pictures.examples)
         return [*shared, *tabs, *distances]
 
     def _framed(self) -> tuple[list[Any], list[Any]]:
@@ -174,7 +172,7 @@ class HistoryTab:
         session.compare([])
         session.add(record)
         note = ""
-        if not record.method.info.tasks and record.kind != "file":
+        if not record.method.presets and record.kind != "file":
             note = f'<p class="hint" role="status">{html.escape(runs.missing(record.method))}</p>'
         yield {
             self.file: None,

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
 from app.session.jobs import Job, JobRunner, Plan, State
-from app.session.plans import OPTIONS, Options, plan
+from app.session.plans import TASKS, options_type
 from app.session.records import WITHOUT, Record
 from app.session.runs import missing
 from app.session.session import Session
 from engine.config import from_json, to_json
-from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError, EngineError, UnsupportedTaskError
-from engine.events import Run, Step
+from engine.events import STAGES, Run, Step
 from engine.explore.completion import judged
-from engine.methods.base import STAGES, FitOptions, KeepOptions, SampleOptions
+from engine.methods.base import can
+from engine.methods.options import with_settings
 from engine.noise import Noise
 from engine.store.timeline import own
 from engine.types import Views
 from engine.vision.images import join_views
-
-Sampling = TypeVar("Sampling", SampleOptions, FitOptions)
-TASKS = {"blend": "generate"}
-"""What a method must be able to do for one, where that is not called as the kind is."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +31,13 @@ class Change:
 
     Attributes:
         seed: Of all draws after the step.
-        sampler: How the remaining noise levels are walked.
-        guidance_gain: How hard the remaining steps are pulled towards the pictures.
-        snr_power: SNR exponent of their guidance.
+        settings: Of the remaining steps, by name: those that the method lets a branch change (`Control.branch`).
         views: Other pictures to be guided by.
     """
 
     seed: int | None = None
-    sampler: Sampler | None = None
-    guidance_gain: float | None = None
-    snr_power: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     views: Views | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """The changed settings by name."""
-        names = ("sampler", "guidance_gain", "snr_power")
-        found = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
 
 
 def branch(
@@ -112,7 +98,7 @@ def first_of(record: Record, place: int) -> Step:
     step = record.step(place)
     alone = len(record.frames) == 1 and step is not None and step.stage == "result"
     drawn = step is None or step.stage in (*STAGES, "result")
-    if record.kind not in OPTIONS or "settings" not in record.provenance or not drawn:
+    if record.kind not in TASKS or "settings" not in record.provenance or not drawn:
         raise ConfigError(
             "There is no step to branch from, for no sampler drew this object; choose a generated or reconstructed one, or "
             "a proposal."
@@ -133,7 +119,7 @@ def first_of(record: Record, place: int) -> Step:
         )
     if step.stage == "result":
         raise ConfigError("Nothing follows the result; choose an earlier step to branch from.")
-    if TASKS.get(record.kind, record.kind) not in record.method.info.tasks:
+    if not can(record.method, TASKS[record.kind]):
         raise UnsupportedTaskError(missing(record.method))
     return step
 
@@ -159,26 +145,14 @@ def pictures(session: Session) -> Views:
     return join_views(slots)
 
 
-def _options(record: Record, change: Change) -> Options:
-    options = from_json(OPTIONS[record.kind], record.provenance["settings"], "settings")
+def _options(record: Record, change: Change) -> Any:
+    kind = options_type(record.method, record.kind)
+    options = from_json(kind, record.provenance["settings"], "settings")
     if change.views is not None and record.kind != "reconstruct":
         raise ConfigError(
             "Other pictures change nothing where none guide; branch from a reconstruction's step instead."
         )
-    if isinstance(options, KeepOptions):
-        return replace(options, fit=_changed(options.fit, change.settings()))
-    return _changed(options, change.settings())
-
-
-def _changed(options: Sampling, changes: Mapping[str, Any]) -> Sampling:
-    known = {field.name for field in fields(options)}  # runs without pictures have no guidance
-    changed = replace(options, **{name: v for name, v in changes.items() if name in known})
-    if getattr(changed, "langevin_steps", 0) and changed.sampler != "ddim":
-        raise ConfigError(
-            f"Found sampler {changed.sampler} for a run with Langevin corrections, expected ddim, which alone takes them; "
-            "leave the sampler as it was."
-        )
-    return changed
+    return with_settings(options, change.settings)
 
 
 def _trunk(record: Record, place: int) -> list[Step]:
@@ -189,17 +163,17 @@ def _trunk(record: Record, place: int) -> list[Step]:
     return [record.frames[k] if step is None else own(step) for k, step in enumerate(steps)]
 
 
-def _run(record: Record, options: Options, seed: int, step: Step) -> Callable[[], Run[Tensor]]:
-    method, noise = record.method, Noise(seed)
-    if isinstance(options, KeepOptions):
+def _run(record: Record, options: Any, seed: int, step: Step) -> Callable[[], Run[Tensor]]:
+    method, noise, task = record.method, Noise(seed), TASKS[record.kind]
+    if task == "complete":
         kept = record.kept
-        return lambda: method.regenerate(kept.latent, kept.region, options, noise, after=step)
-    if isinstance(options, FitOptions):
+        return lambda: method.complete(kept.latent, kept.region, options, noise, after=step)
+    if task == "reconstruct":
         return lambda: method.reconstruct(record.views, options, noise, after=step)
     x_T = None if record.noise is None else record.noise[None]
     return lambda: method.generate(1, options, noise, x_T=x_T, after=step)
 
 
-def _plan(options: Options, frames: list[Step]) -> Plan:
+def _plan(options: Any, frames: list[Step]) -> Plan:
     taken = [frame.stage for frame in frames]
-    return tuple((stage, count - taken.count(stage)) for stage, count in plan(options))
+    return tuple((stage, count - taken.count(stage)) for stage, count in options.stages())

@@ -9,10 +9,12 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
+from app.session.plans import options_type
 from app.session.records import Look, Record
 from app.session.session import Session
 from app.tabs.inspect.branching import obstacle
 from engine.explore.curves import cheap_curves, measure
+from engine.methods.options import branch_controls
 from engine.render.frames import bake
 from engine.store.timeline import noisy, step_bytes
 
@@ -132,7 +134,8 @@ def histogram(plane: Tensor, largest: float) -> dict[str, Any]:
 
 def _settings(record: Record) -> dict[str, Any]:
     """What a branch of it may change, as it was."""
-    names = ("sampler", "guidance_gain", "snr_power")
+    kind = options_type(record.method, record.kind)
+    names = [] if kind is None else branch_controls(kind)
     known = {name: record.sampling.get(name) for name in names}
     return {"seed": record.provenance.get("seed"), **known}
 

@@ -123,11 +123,10 @@ def change_of(session: Session, told: Mapping[str, Any]) -> Change:
         raise ConfigError(
             "Found something that is no number among the changes; leave it empty or type one."
         ) from None
-    seed = numbers["seed"]
+    seed = numbers.pop("seed")
+    changed = {**numbers, "sampler": told.get("sampler") or None}
     return Change(
         seed=None if seed is None else min(max(int(seed), 0), LARGEST_SEED),
-        sampler=told.get("sampler") or None,
-        guidance_gain=numbers["guidance_gain"],
-        snr_power=numbers["snr_power"],
+        settings={name: value for name, value in changed.items() if value is not None},
         views=pictures(session) if told.get("swap") else None,
     )

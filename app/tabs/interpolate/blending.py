@@ -25,6 +25,7 @@ from engine.explore.interpolate import (
     Space,
     between,
     blend,
+    blend_parts,
     grid_points,
     likeness,
     path,
@@ -32,7 +33,7 @@ from engine.explore.interpolate import (
     with_noise,
 )
 from engine.kernels import compiled
-from engine.methods.base import Method, Mode, SampleOptions, sample_options_of
+from engine.methods.base import Method, Mode, can, options_of
 from engine.noise import Noise
 from engine.store.timeline import on_cpu, result_step
 
@@ -43,13 +44,23 @@ FILM_FRAMES, FILM_SIZE = 49, 320
 """Pictures of a film, and their side in pixels."""
 INVERSION = 100
 """Noise levels of an inversion."""
-Way = Literal["slerp", "lerp", "code"]
+Way = Literal["slerp", "lerp", "code", "parts"]
 WAYS: dict[str, tuple[Space, Kind]] = {
     "slerp": ("noise", "slerp"),
     "lerp": ("noise", "lerp"),
     "code": ("code", "lerp"),
+    "parts": ("parts", "lerp"),
 }
-"""From noise to noise along the great circle or straight, each point then drawn by the prior; or from code to code."""
+"""From noise to noise along the great circle or straight, each point then drawn by the prior; from code to code; or from two
+parts of a code to those of another, each along a side of the pad."""
+
+
+def ways_of(method: Method) -> tuple[Way, ...]:
+    """The ways that lead between a method's objects, the best first."""
+    told = method.info.capabilities
+    noise: tuple[Way, ...] = ("slerp", "lerp") if "noise" in told.interpolate else ()
+    parts: tuple[Way, ...] = ("parts",) if len(told.edit) == 2 else ()
+    return (*noise, *parts, *(("code",) if "latent" in told.interpolate else ()))
 
 
 @dataclass
@@ -135,10 +146,12 @@ class Blend:
                 f"That is of another prior than {self.placed[0].record.title}, and their codes have nothing in common; "
                 "choose objects of one prior."
             )
-        if "interpolate" not in method.info.tasks:
+        if not (ways := ways_of(method)):
             raise ConfigError(
-                f"{method.info.title} has no noise to go through; choose another prior."
+                f"{method.info.title} has no way between two objects; choose another model."
             )
+        if self.way not in ways:
+            self.way = ways[0]
 
     def remove(self, place: int) -> None:
         """Take an object out of its corner; those after it move up."""
@@ -153,9 +166,10 @@ class Blend:
         Raises:
             ConfigError: If there is no such way or mode.
         """
-        if way not in WAYS or mode not in ("ours", "paper"):
+        ways = ways_of(self.method) if self.placed else tuple(WAYS)
+        if way not in ways or mode not in ("ours", "paper"):
             raise ConfigError(
-                f"Found way {way!r} and mode {mode!r}, expected slerp, lerp or code, and ours or paper."
+                f"Found way {way!r} and mode {mode!r}, expected {', '.join(ways)}, and ours or paper."
             )
         self.way, self.mode = way, mode
         self._outdate()
@@ -166,10 +180,16 @@ class Blend:
         return self.placed[0].record.method
 
     @property
-    def options(self) -> SampleOptions:
+    def options(self) -> Any:
         """How each point is drawn."""
-        usual = sample_options_of(self.method, self.mode)
-        return path_options(usual, [placed.corner for placed in self.placed])
+        corners = [placed.corner for placed in self.placed]
+        return path_options(self.method, self._usual, corners)
+
+    @property
+    def _usual(self) -> Any:
+        return (
+            options_of(self.method, "generate", self.mode) if can(self.method, "generate") else None
+        )
 
     @property
     def seed(self) -> int:
@@ -197,10 +217,14 @@ class Blend:
             return None
         placed, way, mode, seed = list(self.placed), self.way, self.mode, self.seed
         drawn = self._drawn
-        usual = sample_options_of(self.method, self.mode)
-        grid = (1, LINE) if len(placed) == 2 else (PAD, PAD)
+        usual, space = self._usual, WAYS[way][0]
+        if space == "parts":
+            placed = placed[:2]
+        grid = (1, LINE) if len(placed) == 2 and space != "parts" else (PAD, PAD)
         title = " to ".join(placed.record.title for placed in self.placed[:2])
-        about = {"task": "interpolate", "way": way, "settings": to_json(usual)}
+        about = {"task": "interpolate", "way": way}
+        if usual is not None:
+            about["settings"] = to_json(usual)
         about |= {"checkpoint": self.method.checkpoint, "seed": seed}
         record = Record("blend", title, dict(about), [], self.method, listed=False)
         self.record, self._about = record, about
@@ -210,7 +234,7 @@ class Blend:
                 yield from drawn[way, mode].steps
             else:
                 drawn[way, mode] = yield from self._draw(placed, way, grid, usual, seed)
-            for one, back in zip(placed, drawn[way, mode].backs, strict=True):
+            for one, back in zip(placed, drawn[way, mode].backs, strict=False):
                 one.back = back
             return drawn[way, mode].codes
 
@@ -233,7 +257,7 @@ class Blend:
         missing = sum(one.corner.x_T is None for one in placed)
         inverting = (("invert", INVERSION * missing), ("denoise", INVERSION * missing))
         drawing = (("path", grid[0] * grid[1]),)
-        plan = (*(inverting if missing and way != "code" else ()), *drawing)
+        plan = (*(inverting if missing and space == "noise" else ()), *drawing)
         job = Job(run, plan=plan, on_step=on_step, on_end=on_end)
         with self.session.cv:
             self.session.submit(runner, job)
@@ -245,7 +269,7 @@ class Blend:
         all_placed: list[Placed],
         way: Way,
         grid: tuple[int, int],
-        usual: SampleOptions,
+        usual: Any,
         seed: int,
     ) -> Run[Keyframes]:
         """Noise for the corners that have none, then the keyframes; what is changed meanwhile is another run's."""
@@ -254,13 +278,15 @@ class Blend:
             for placed in all_placed:
                 placed.corner = yield from with_noise(method, placed.corner, INVERSION)
         corners = [placed.corner for placed in all_placed]
-        options = path_options(usual, corners)
+        options = path_options(method, usual, corners)
         run = path(
             method, corners, grid_points(*grid), options=options, seed=seed, space=space, kind=kind
         )
         steps: list[Step] = []
         codes = (yield from _noted(run, steps)).unflatten(0, grid)
         ends = [codes[0, 0], codes[0, -1], codes[-1, 0], codes[-1, -1]]
+        if space == "parts":
+            ends = [codes[0, 0], codes[-1, -1]]
         backs = [
             likeness(method, end, corner.latent) for corner, end in zip(corners, ends, strict=False)
         ]
@@ -294,6 +320,9 @@ class Blend:
             corners = [placed.corner for placed in self.placed]
             if space == "code":
                 self._show(blend(torch.stack([one.latent for one in corners]), u, v, "lerp"))
+                return
+            if space == "parts":
+                self._show(blend_parts(torch.stack([one.latent for one in corners[:2]]), u, v))
                 return
             method, options, seed = self.method, self.options, self.seed
         x_T = blend(torch.stack([one.x_T for one in corners]), u, v, kind)
@@ -374,6 +403,8 @@ class Blend:
                 for placed in self.placed
             ],
             "way": self.way,
+            "ways": ways_of(self.method) if self.placed else ways_of(self.session.method),
+            "parts": self.session.method.info.capabilities.edit,
             "mode": self.mode,
             "point": self.point,
             "ready": self.codes is not None,

@@ -191,7 +191,7 @@ def settled(session: Session, record: Any) -> Any:
 def draw_seed(page: Page, session: Session, seed: int) -> Job:
     """Draw the object of a seed."""
     seed = min(max(seed, 0), LARGEST_SEED)
-    return tasks.generate(session, page.runner, seed, 1, None, session.part(Blend).mode)
+    return tasks.generate(session, page.runner, seed, 1, {}, session.part(Blend).mode)
 
 
 def make_film(page: Page, session: Session, blend: Blend, ending: str) -> Job:

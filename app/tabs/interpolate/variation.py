@@ -10,7 +10,6 @@ from app.session.records import WITHOUT, Record
 from app.session.session import Session
 from engine.errors import ConfigError
 from engine.events import Step
-from engine.ops.activations import CLIP
 from engine.store.timeline import result_step
 
 
@@ -42,10 +41,11 @@ class Variation:
             )
         amounts = [*amounts, *([0.0] * len(directions))][: len(directions)]
         shares = torch.tensor(amounts, dtype=torch.float32)
+        limit = base.method.info.limit
         code = base.latent(-1) + torch.einsum("k,k...->...", shares, directions.cpu().float())
         self.record.provenance["directions"] = amounts
         with self.session.cv:
-            self.session.change(self.record, frames=[result_step(code.clamp(-CLIP, CLIP)[None])])
+            self.session.change(self.record, frames=[result_step(code.clamp(-limit, limit)[None])])
             if self.session.record(self.record.id) is None:
                 self.session.add(self.record)
             elif self.session.selection()[0] is not self.record:

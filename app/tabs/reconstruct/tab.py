@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from app.page import present, watch
-from app.page.fields import SETTINGS, setting_controls, with_settings
+from app.page.fields import Settings
 from app.page.parts import mode_choice, reason, reveal, seed_row
 from app.page.stage import Page, toolbar_html
 from app.session import tasks
@@ -24,7 +23,8 @@ from engine.data.posed import Posed
 from engine.data.posed import posed_views as checked_views
 from engine.data.poses import pair_poses, read_intrinsics, read_matrix
 from engine.errors import EngineError, ImageError
-from engine.methods.base import Method, fit_options_of
+from engine.methods.base import Method, options_of
+from engine.methods.options import with_settings
 from engine.types import Views
 from engine.vision.images import join_views
 
@@ -46,6 +46,7 @@ class ReconstructTab:
         self.page = page
         self.generate = generate
         self.pictures = Pictures(page)
+        self.settings = Settings("reconstruct", page.priors.first.method)
 
     # -- layout -----------------------------------------------------------------------------------
 
@@ -58,7 +59,7 @@ class ReconstructTab:
         self.mode = mode_choice("reconstruct-mode")
         self.seed, _ = seed_row("reconstruct-seed")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
-            self.settings = setting_controls(self.page.priors.first.method.fit_options)
+            self.settings.layout()
         self.pictures.layout_brush()
         self._known_cameras()
         with gr.Row(elem_classes="actions"):
@@ -86,10 +87,10 @@ class ReconstructTab:
         pictures.wire()
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         gr.on(pictures.changes, lambda: "", outputs=self.result, **quiet)
-        self.mode.input(self.defaults, self.mode, self.settings, **quiet)
+        self.mode.input(self.defaults, self.mode, self.settings.outputs, **quiet)
         self.go.click(
             self.reconstruct,
-            [*pictures.inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings, page.prior, page.shown],
+            [*pictures.inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings.inputs, page.prior, page.shown],
             [page.timeline, self.result, pictures.problem, self.stop, self.generate.history, page.toolbar],
             api_visibility="private",
             concurrency_limit=None,
@@ -106,15 +107,13 @@ class ReconstructTab:
 
     # -- handlers ---------------------------------------------------------------------------------
 
-    def defaults(self, request: gr.Request, mode: str) -> list[Any]:
+    def defaults(self, request: gr.Request, mode: str) -> dict[Any, Any]:
         """The settings of a procedure as the checkpoint has them."""
-        method = self.page.session(request).method
-        return list(_usual(mode, method).values())
+        return self.settings.follow(self.page.session(request).method, mode)
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
         """What changes with the session's prior."""
-        usual = zip(self.settings, _usual(mode, session.method).values(), strict=True)
-        return {**dict(usual), **self.pictures.follow(session)}
+        return {**self.settings.follow(session.method, mode), **self.pictures.follow(session)}
 
     def reconstruct(self, request: gr.Request, *told: Any) -> Iterator[dict[Any, Any]]:
         """Fit an object to one to four pictures and follow the run; `told` are the tab's values, as `wire` lists them."""
@@ -122,11 +121,10 @@ class ReconstructTab:
         pictures = [rows[4 * place : 4 * place + 4] for place in range(SLOTS)]
         poses, intrinsics, mode, seed, *settings, checkpoint, shown = told
         seed = min(max(int(seed or 0), 0), LARGEST_SEED)
-        values = {row.name: value for row, value in zip(SETTINGS, settings, strict=True)}
         try:
             session = self.page.session(request, checkpoint)
-            values = self.page.usual(shown, values, session, partial(_usual, mode))
-            for_one = with_settings(fit_options_of(session.method, mode), values)
+            values = self.page.settings(shown, self.settings, settings, session, mode)
+            for_one = with_settings(options_of(session.method, "reconstruct", mode), values)
             views, doubts = self._all_views(session, pictures, poses, intrinsics, shown)
             begun = tasks.reconstruct(session, self.page.runner, views, for_one, seed, doubts)
         except EngineError as error:
@@ -185,12 +183,6 @@ class ReconstructTab:
     def _distance(self, session: Session, shown: str, distance: float) -> float:
         """A camera's distance: the usual one of the prior where nobody chose another."""
         return self.page.usual(shown, {"distance": distance}, session, _usual_camera)["distance"]
-
-
-def _usual(mode: str, method: Method) -> dict[str, float]:
-    """A procedure's settings as the checkpoint has them, in the table's order."""
-    options = fit_options_of(method, mode)
-    return {setting.name: getattr(options, setting.name) for setting in SETTINGS}
 
 
 def _usual_camera(method: Method) -> dict[str, float]:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from engine.errors import RegionError
-from engine.methods.options import KeepOptions
+from engine.methods.ssdnerf.options import KeepOptions
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import EMPTY_DEPTH, Baked, render
 from engine.render.region import Region, texel_shares

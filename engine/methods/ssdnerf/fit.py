@@ -17,10 +17,11 @@ from engine.diffusion.sample import even_times, renoise_average, solve
 from engine.errors import EngineError
 from engine.events import Run, Step
 from engine.fields.triplane import TriplaneField
-from engine.methods.base import FitOptions, before, reached, taken
+from engine.methods.base import before, reached, taken
 from engine.methods.optimise import LatentRecords
 from engine.methods.ssdnerf.complete import Hold, proposed_views
 from engine.methods.ssdnerf.model import GRID_INTERVAL, SSDNeRFModel, mean_psnr
+from engine.methods.ssdnerf.options import FitOptions
 from engine.noise import Noise
 from engine.ops.activations import CLIP
 from engine.render.frames import bake

@@ -10,25 +10,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from engine.diffusion.invert import invert_ddim
 from engine.diffusion.sample import renoise_average, solve
-from engine.errors import UnsupportedTaskError
 from engine.events import Run, Step
 from engine.fields.scene import Scene
 from engine.fields.triplane import TriplaneField
 from engine.methods.base import (
-    FitOptions,
-    KeepOptions,
+    Capabilities,
     MethodInfo,
-    SampleOptions,
     TrainingData,
     before,
+    check_task,
     reached,
     taken,
 )
@@ -36,7 +34,18 @@ from engine.methods.optimise import LatentRecords
 from engine.methods.ssdnerf.complete import held_texels, kept_views
 from engine.methods.ssdnerf.fit import fit, in_images, in_latents
 from engine.methods.ssdnerf.model import GRID_INTERVAL, SSDNeRFConfig, SSDNeRFModel, mean_psnr
+from engine.methods.ssdnerf.options import (
+    ABLATION,
+    PAPER_FIT,
+    TUNING,
+    FitOptions,
+    KeepOptions,
+    SampleOptions,
+    for_views,
+    without_prior,
+)
 from engine.noise import Noise
+from engine.ops.activations import CLIP
 from engine.render.frames import bake
 from engine.render.region import Region
 from engine.types import SceneBatch, Views
@@ -62,19 +71,6 @@ class TrainOptions:
     """Iteration from which the norm factor stays."""
 
 
-PAPER_FIT = FitOptions(
-    mode="paper",
-    steps=75,
-    guidance_gain=3.2 * 2**14,
-    finetune_steps=25,
-    inner_steps=4,
-    learning_rate=5e-3,
-    rate_decay="exponential",
-    rays=16384,
-)
-"""The paper's settings for cars from one view (spec section 5.3)."""
-
-
 def scheduled(schedule: tuple[tuple[int, int], ...], step: int) -> int:
     """The value of a step schedule."""
     return [value for start, value in schedule if start <= step][-1]
@@ -83,28 +79,35 @@ def scheduled(schedule: tuple[tuple[int, int], ...], step: int) -> int:
 class SSDNeRF(SSDNeRFModel):
     """The method: denoiser, decoder, and everything they are used for."""
 
-    def __init__(
-        self,
-        config: SSDNeRFConfig,
-        *,
-        sample_options: SampleOptions = SampleOptions(),
-        fit_options: FitOptions = FitOptions(),
-    ):
+    ABLATION = ABLATION
+    TUNING = TUNING
+    OPTIONS: ClassVar[Mapping[str, type]] = {
+        "generate": SampleOptions,
+        "reconstruct": FitOptions,
+        "complete": KeepOptions,
+    }
+
+    def __init__(self, config: SSDNeRFConfig):
         super().__init__(config)
-        self.sample_options, self.fit_options = sample_options, fit_options
         shape = self.latent_shape
+        self.presets = {
+            "generate": {"ours": SampleOptions(), "paper": SampleOptions(mode="paper", steps=50)},
+            "reconstruct": {"ours": FitOptions(), "paper": PAPER_FIT},
+            "complete": {"ours": KeepOptions()},
+        }
         self.info = MethodInfo(
             name="ssdnerf",
             title="SSDNeRF",
             paper="2304.06714",
-            tasks=frozenset({"generate", "reconstruct", "interpolate", "regenerate"}),
             latent_shape=shape,
+            limit=CLIP,
+            capabilities=Capabilities(
+                generate="prior", max_views=32, interpolate=("noise", "latent"), complete=True
+            ),
         )
         self.mean_latent = torch.zeros(shape)
         self.directions = torch.zeros(0, *shape)
         self.gallery = torch.zeros(0, *shape)
-        self.paper_sample_options = SampleOptions(mode="paper", steps=50)
-        self.paper_fit_options = PAPER_FIT
         self.data = TrainingData()
         self.checkpoint: str | None = None
 
@@ -116,6 +119,22 @@ class SSDNeRF(SSDNeRFModel):
         )
 
     # ------------------------------------------------------------------------------- Algorithm 1
+
+    def for_views(self, options: FitOptions, num_views: int) -> FitOptions:
+        """More views, more steps. See `engine.methods.ssdnerf.options.GROWTH`."""
+        return for_views(options, num_views)
+
+    def without_prior(self, ours: FitOptions, rate: float) -> FitOptions:
+        """Settings of a fit from the mean latent by the rendering loss alone, for comparison with `ours`."""
+        return without_prior(ours, rate)
+
+    def inverse_options(self, steps: int, like: SampleOptions | None = None) -> SampleOptions:
+        """DDIM of as many steps. See `Invertible.inverse_options`.
+
+        Any other sampler leads a noise that was found for an unusual object elsewhere: to 20 dB instead of 40.
+        """
+        like = SampleOptions(mode="paper") if like is None else like
+        return replace(like, sampler="ddim", steps=steps, eta=0.0)
 
     def training_step(
         self,
@@ -290,14 +309,11 @@ class SSDNeRF(SSDNeRFModel):
             after: A step of an earlier run to go on from.
         """
         batch = (SceneBatch.of(views) if isinstance(views, Views) else views).to(self.device)
-        if batch.images.shape[1] > self.info.max_views:
-            raise UnsupportedTaskError(
-                f"found {batch.images.shape[1]} views, expected at most {self.info.max_views}; leave some out."
-            )
+        check_task(self, "reconstruct", batch.images.shape[1])
         return (yield from fit(self, batch, options, noise, after))
 
     @torch.no_grad()
-    def regenerate(
+    def complete(
         self,
         latent: Tensor,
         region: Region,
@@ -306,7 +322,7 @@ class SSDNeRF(SSDNeRFModel):
         *,
         after: Step | None = None,
     ) -> Run[Tensor]:
-        """Draw an object anew but for a part, by its renders and its texels. See `Regenerative.regenerate`."""
+        """Draw an object anew but for a part, by its renders and its texels. See `Completing.complete`."""
         latent, region = latent.to(self.device), region.to(self.device)
         baked = bake(self.scene(latent).field)
         batch = kept_views(baked, region, self.data.distance, options)
