@@ -31,18 +31,19 @@ from tests.scripted_viewer import ScriptedViewer, count_together
 
 CANVAS_ROWS, CANVAS_COLUMNS = 538, 852
 """What the page gives the view in a window of 1280 x 800."""
-RUNS = 3
 
 
-def measure(checkpoint: str = "vehicles", rows: int = 256, seconds: float = 4.0) -> dict[str, Any]:
-    """Every figure, at no more than `rows` rows while the camera moves.
+def measure(
+    checkpoint: str = "vehicles", rows: int = 256, seconds: float = 4.0, runs: int = 3
+) -> dict[str, Any]:
+    """Every figure, at no more than `rows` rows while the camera moves; medians of `runs` where a browser shows it.
 
     Returns:
         `drag_shown_fps` and `drag_shown_over_sent` of a real browser (None without one), `drag_scripted_fps` of one
         scripted viewer, `drag_four_viewers_fps` of each of four, and how far one of them is from their mean.
     """
     with explorer(checkpoint, rows) as remote:
-        shown, sent = _browser(remote, seconds) if Path(CHROMIUM).exists() else (None, None)
+        shown, sent = _browser(remote, seconds, runs) if Path(CHROMIUM).exists() else (None, None)
         (alone,) = _scripted(remote, 1, seconds)
         four = _scripted(remote, 4, seconds)
     mean = statistics.mean(four)
@@ -122,7 +123,7 @@ def _scripted(explorer: _Remote, viewers: int, seconds: float) -> list[float]:
     return [count / seconds for count in count_together(together, seconds)]
 
 
-def _browser(explorer: _Remote, seconds: float) -> tuple[float, float]:
+def _browser(explorer: _Remote, seconds: float, count: int) -> tuple[float, float]:
     """Textures shown and frames sent a second; the median of some runs."""
     from playwright.sync_api import sync_playwright
 
@@ -136,7 +137,7 @@ def _browser(explorer: _Remote, seconds: float) -> tuple[float, float]:
         view = element.content_frame()
         view.wait_for_function("window.__uploads.length > 0")
         page.wait_for_timeout(3000)
-        runs = [_drag(explorer, page, element, view, token, seconds) for _ in range(RUNS)]
+        runs = [_drag(explorer, page, element, view, token, seconds) for _ in range(count)]
         browser.close()
     return tuple(statistics.median(rates) for rates in zip(*runs, strict=True))
 

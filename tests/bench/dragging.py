@@ -13,7 +13,7 @@ def measure(settings: Settings, device: str = "cpu") -> Results:
         return Results()
     from tests.bench import drag  # imports the explorer, which the other groups can do without
 
-    figures = drag.measure(CHECKPOINT, seconds=settings.drag_s)
+    figures = drag.measure(CHECKPOINT, seconds=settings.drag_s, runs=settings.drags)
     results = Results(top=figures)
     cap = f"at most {figures['drag_rows']} rows while moving"
     if figures["drag_shown_fps"] is not None:

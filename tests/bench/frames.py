@@ -20,6 +20,7 @@ from engine.render.frames import TIERS, Baked, RenderOptions, bake, render, warm
 from tests.bench import counts, fields, peer
 from tests.bench.counts import Needs
 from tests.bench.fields import Subject
+from tests.bench.load import busy
 from tests.bench.peak import fma_gflops, gemm_gflops
 from tests.bench.plain import PlainField
 from tests.bench.reference import Reference, psnr
@@ -193,7 +194,9 @@ def _frames(
                     timed = interleaved(works, settings.repeats, cpu)
                 for name, ms in timed.items():
                     one.setdefault(name, []).append(ms)
-    found = Results(details={key("frames", device): {"wall_ms": every, "cpu_ms": one, "db": db}})
+    loaded = _loaded_frames(scenes[0], quickest)
+    details = {"wall_ms": every, "cpu_ms": one, "loaded_ms": loaded, "db": db}
+    found = Results(details={key("frames", device): details})
     found.top[key("frame_psnr", device)] = statistics.mean(db[quickest])
     goals = {128: (6.0, 3.5), 256: (22.0, 14.0), 512: (85.0, 60.0)}
     for size in settings.sizes:
@@ -203,13 +206,26 @@ def _frames(
             must, reach = goals.get(size, (None, None)) if goal else (None, None)
             core = f", {statistics.median(one[name]):.1f} ms CPU on one core" if one else ""
             how = f"{_about(db[quality])}{core}"
-            row = Row(f"{size} px, {quality}{on(device)}", ms, must, reach, " ms", how=how)
+            title = f"{size} px, {quality}{on(device)}"
+            row = Row(title, ms, must, reach, " ms", how=how, loaded=loaded.get(name))
             if must is not None:
                 row = replace(row, scaled=limit.scaled(ms, quality))
             found.rows.append(row)
             if quality == quickest:
                 found.top[key(f"frame_{size}_ms", device)] = ms
     return found
+
+
+def _loaded_frames(scene: Stage, quality: str) -> dict[str, float]:
+    """Milliseconds of one quality in every size, on the wall, beside busy processes."""
+    settings = scene.settings
+    if not settings.busy or scene.device != "cpu":
+        return {}
+    works = {
+        f"{quality} {size}": lambda s=size: scene.ours(0, quality, s) for size in settings.sizes
+    }
+    with busy(settings.busy):
+        return interleaved(works, settings.repeats)
 
 
 RIVALS = {

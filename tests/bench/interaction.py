@@ -19,7 +19,6 @@ from tests.bench.settings import Settings
 from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
 
 STEPS = 100
-SCRUBS = 24
 NOW = "performance.timeOrigin + performance.now()"
 COUNT_POINTS = """
 window.__points = 0;
@@ -42,8 +41,8 @@ def measure(settings: Settings) -> Results:
 
     with explorer("vehicles", 512) as remote, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        first = [_first_object(browser, remote.url) for _ in range(3)]
-        scrubs = _scrub(browser, remote.url)
+        first = [_first_object(browser, remote.url) for _ in range(settings.drags)]
+        scrubs = _scrub(browser, remote.url, settings.scrubs)
         shown, sent = _slide(browser, remote.url, settings.drag_s)
         browser.close()
     seconds, latency = statistics.median(first), statistics.median(scrubs)
@@ -102,7 +101,7 @@ def _first_object(browser: Any, url: str) -> float:
     return elapsed
 
 
-def _scrub(browser: Any, url: str) -> list[float]:
+def _scrub(browser: Any, url: str, jumps: int) -> list[float]:
     """Milliseconds from the wish for a step to its first frame, for some steps far apart."""
     page, _, view = _open(browser, url)
     _tab(page, "Generate")
@@ -114,7 +113,7 @@ def _scrub(browser: Any, url: str) -> list[float]:
     _tab(page, "Inspect")
     page.wait_for_timeout(6000)  # until thumbnails and curves are there
     found = []
-    for jump in range(SCRUBS):
+    for jump in range(jumps):
         place = (jump * 37 + 11) % STEPS
         before = view.evaluate("window.__uploads.length")
         asked = page.evaluate(f"(explorer.go({place}), {NOW})")

@@ -22,6 +22,7 @@ from engine.render.region import Region
 from engine.store.checkpoint import open_checkpoint
 from engine.types import WORLD_PER_SRN
 from tests.bench.fields import CHECKPOINT
+from tests.bench.load import busy
 from tests.bench.report import Results, Row, key, on
 from tests.bench.settings import Settings
 from tests.bench.timing import wall
@@ -84,9 +85,11 @@ def judged(method: SSDNeRF, name: str, original: Tensor, box: Tensor) -> Case:
 def measure(settings: Settings, device: str = "cpu") -> Results:
     """Every object with every box, after one proposal that warms up."""
     method = open_checkpoint(CHECKPOINT, device)
-    latents = objects(method, 1 if settings.scenes == 1 else len(SEEDS) + len(GALLERY))
-    boxes = {name: torch.tensor(box, device=method.device) for name, box in BOXES.items()}
-    judged(method, "warm-up", next(iter(latents.values())), boxes["corner"])
+    latents = objects(method, settings.regenerated)
+    chosen = list(BOXES)[: settings.boxes]
+    boxes = {name: torch.tensor(BOXES[name], device=method.device) for name in chosen}
+    usual = next(iter(latents.values())), next(iter(boxes.values()))
+    judged(method, "warm-up", *usual)
     cases = [
         judged(method, f"{title}, {part}", latent, box)
         for title, latent in latents.items()
@@ -96,6 +99,10 @@ def measure(settings: Settings, device: str = "cpu") -> Results:
     def means(name: str) -> list[float]:
         return [statistics.mean(getattr(case.figures, name)) for case in cases]
 
+    loaded = None
+    if settings.busy and device == "cpu":
+        with busy(settings.busy):
+            loaded = judged(method, "loaded", *usual).seconds
     kept, between, everywhere = map(means, ("kept_psnr", "between_psnr", "between_all_psnr"))
     seconds = statistics.median(case.seconds for case in cases)
     count = f"{len(cases)} objects and boxes, {PROPOSALS} proposals"
@@ -119,7 +126,15 @@ def measure(settings: Settings, device: str = "cpu") -> Results:
             how=f"where an object is; worst {max(between):.1f} dB; with all white "
             f"{statistics.mean(everywhere):.1f} dB, {passed} of {len(cases)} at most {BETWEEN_DB:.0f} dB",
         ),
-        Row(f"a proposal{on(device)}", seconds, SECONDS, SECONDS, " s", how="wall, median"),
+        Row(
+            f"a proposal{on(device)}",
+            seconds,
+            SECONDS,
+            SECONDS,
+            " s",
+            how="wall, median",
+            loaded=loaded,
+        ),
     ]
     figures = {
         "regenerate_kept_db": statistics.mean(kept),

@@ -49,6 +49,7 @@ class Row:
         better: Whether more or less of it is wanted.
         how: PSNR and conditions.
         scaled: The figure as the goal counts it, where this machine or these fields are not what the goal supposes.
+        loaded: The figure beside processes that keep the cores busy; None where it was not measured.
     """
 
     goal: str
@@ -59,6 +60,7 @@ class Row:
     better: Literal["more", "less"] = "less"
     how: str = ""
     scaled: float | None = None
+    loaded: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -111,15 +113,18 @@ def key(name: str, device: str) -> str:
 
 def markdown(rows: list[Row]) -> str:
     """The table."""
-    lines = ["| goal | must | reach for | measured | | PSNR / how |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| goal | must | reach for | measured | loaded | | PSNR / how |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
-        must, reach, measured = (
+        must, reach, measured, loaded = (
             "" if value is None else f"{value:.3g}{row.unit}"
-            for value in (row.must, row.reach, row.measured)
+            for value in (row.must, row.reach, row.measured, row.loaded)
         )
         scaled = "" if row.scaled is None else f" (scaled {row.scaled:.3g}{row.unit})"
         lines.append(
-            f"| {row.goal} | {must} | {reach} | **{measured}**{scaled} | {row.verdict} | {row.how} |"
+            f"| {row.goal} | {must} | {reach} | **{measured}**{scaled} | {loaded} | {row.verdict} | {row.how} |"
         )
     return "\n".join(lines)
 

@@ -127,6 +127,9 @@ def test_a_run_holds_the_keys_and_prints_the_table():
     assert all(found[key] > 0 for key in expected), {key: found[key] for key in expected}
     assert found["machine"]["torch"] == torch.__version__
     assert "| goal | must |" in table
+    loaded = [row["goal"] for row in found["table"] if row["loaded"]]
+    for name in ("px, ", "whole step", "reconstruction", "first recognisable"):
+        assert any(name in goal for goal in loaded), loaded
 
 
 def test_a_row_says_whether_it_meets_its_goal():
@@ -135,7 +138,8 @@ def test_a_row_says_whether_it_meets_its_goal():
     less = Row("time", 5.0, 6.0, 3.0, " ms")
     assert [replace(less, measured=m).verdict for m in (7, 5, 3)] == ["MISSED", "met", "reached"]
     assert Row("time", 5.0).verdict == ""
-    assert "| **5 ms** | met |" in markdown([less])
+    assert "| **5 ms** |  | met |" in markdown([less])
+    assert "| **5 ms** | 8 ms | met |" in markdown([replace(less, loaded=8.0)])
     slow = replace(less, measured=9.0, scaled=4.0)
     assert slow.verdict == "met"
-    assert "| **9 ms** (scaled 4 ms) | met |" in markdown([slow])
+    assert "| **9 ms** (scaled 4 ms) |  | met |" in markdown([slow])

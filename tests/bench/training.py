@@ -25,6 +25,7 @@ from engine.training.ema import ema_decay
 from engine.training.loop import Recipe, TrainState, iterate, load_batch, noise_seed
 from engine.types import SceneBatch
 from tests.bench import batches
+from tests.bench.load import busy
 from tests.bench.published import Published, PublishedScenes
 from tests.bench.report import Results, Row, key, on
 from tests.bench.settings import Settings
@@ -166,6 +167,10 @@ def _whole_step(settings: Settings, data: PackedDataset, batch: SceneBatch, devi
     name, counted = key("train_step", device), CPU if CPU in ms else WALL
     found = Results(details={name: {"ms": ms, "first_reports": first}})
     found.top[f"{name}_speedup"] = ms[counted]["plain"] / ms[counted]["ours"]
+    loaded = {}
+    if settings.busy and device == "cpu":
+        with busy(settings.busy):
+            loaded[WALL] = interleaved(trainers, 1)
     for clock, times in ms.items():
         must, reach = (1.6, 2.5) if clock == CPU else (None, None)
         how = (
@@ -174,6 +179,10 @@ def _whole_step(settings: Settings, data: PackedDataset, batch: SceneBatch, devi
         )
         title = f"whole step of the recipe against the published one; {clock}{on(device)}"
         row = Row(title, times["plain"] / times["ours"], must, reach, "x", "more", how)
+        if clock in loaded:
+            beside = loaded[clock]
+            how += f"; loaded {beside['plain']:.0f} : {beside['ours']:.0f} ms"
+            row = replace(row, loaded=beside["plain"] / beside["ours"], how=how)
         found.rows.append(row)
     return found
 
