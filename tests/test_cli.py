@@ -524,7 +524,7 @@ def test_options_are_known_by_all_their_names():
     command = launch.parse(
         ["train", "chairs", "--no-augment", "--model.unet.base", "8", "--out=-dash"]
     )
-    assert (command.recipe.augment, command.recipe.model.unet.base) == (False, 8)
+    assert (command.recipe.data.augment, command.recipe.model.unet.base) == (False, 8)
     assert command.out == Path("-dash")
 
 

@@ -16,13 +16,14 @@ import tyro
 
 from engine.data.reading import SRN, CameraReading
 from engine.errors import ConfigError, log_to_terminal
+from train.arguments import FLAT, unknown
 from train.arguments import parse as parse_options
-from train.arguments import unknown
 from train.ending import Stopped, ended, stoppable
 from train.progress import Progress
 
 if TYPE_CHECKING:
     from engine.events import Run
+    from engine.training.recipe import Recipe
 
 SHOWN = ("psnr", "diffusion_loss", "seconds_per_step")
 """Numbers of an iteration that are shown while it trains; the log holds all."""
@@ -98,7 +99,7 @@ def parse(prog: str, arguments: Sequence[str]) -> Command:
     if arguments and not arguments[0].startswith("-"):
         raise ConfigError(unknown("recipe", arguments[0], RECIPES, f"{prog} --help lists all"))
     recipes = {
-        name: (f"{r.scenes} scenes, {r.iterations} iterations.", _command(r))
+        name: (f"{r.data.scenes} scenes, {r.loop.iterations} iterations.", _command(r))
         for name, r in RECIPES.items()
     }
     return tyro.extras.overridable_config_cli(recipes, prog=prog, args=list(arguments))
@@ -112,15 +113,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return ended(lambda: parse("python -m train", arguments).run(progress), progress.close)
 
 
-def _command(recipe) -> Command:
+def _command(recipe: Recipe) -> Command:
+    """The command that trains a recipe, with an option for each of its settings; the method decides which."""
+    flat = tyro.conf.arg(name="")
+    types = {
+        part.name: type(getattr(recipe, part.name))
+        if part.name not in FLAT
+        else Annotated[type(getattr(recipe, part.name)), flat]
+        for part in dataclasses.fields(recipe)
+    }
+    typed = dataclasses.make_dataclass("Recipe", types.items(), bases=(type(recipe),), frozen=True)
+    default = typed(**vars(recipe))
     kind = dataclasses.make_dataclass(
-        "Train",
-        [("recipe", Annotated[type(recipe), tyro.conf.arg(name="")], recipe)],
-        bases=(Command,),
-        frozen=True,
+        "Train", [("recipe", Annotated[typed, flat], default)], bases=(Command,), frozen=True
     )
     kind.__doc__ = Command.__doc__
-    return kind(recipe=recipe)
+    return kind(recipe=default)
 
 
 def follow(run: Run[Path], progress: Progress) -> Path:

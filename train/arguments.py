@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Mode = Literal["ours", "paper"]
-FLAT = ("recipe", "cameras")
+FLAT = ("recipe", "data", "loop", "cameras")
 """Settings whose own settings are options without their name before it."""
 LARGEST_SEED = 2**31 - 1
 MAX_SIZE = 4096

@@ -15,7 +15,7 @@ import torch
 import tyro
 
 from engine.errors import CheckpointError
-from engine.methods.ssdnerf.method import SSDNeRF
+from engine.methods.base import Method
 from engine.store.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
 from train.ending import ended
 
@@ -50,7 +50,7 @@ def _blend(options: BlendOptions) -> None:
 
 
 @torch.no_grad()
-def blend(first: SSDNeRF, second: SSDNeRF, share: float) -> SSDNeRF:
+def blend(first: Method, second: Method, share: float) -> Method:
     """The second prior with all weights and latent statistics moved towards the first's.
 
     Args:
@@ -61,7 +61,7 @@ def blend(first: SSDNeRF, second: SSDNeRF, share: float) -> SSDNeRF:
     Raises:
         CheckpointError: If the networks differ in shape or the share is outside its range.
     """
-    if first.config != second.config:
+    if type(first) is not type(second) or first.config != second.config:
         raise CheckpointError(
             f"{second.checkpoint}: its networks differ from those of {first.checkpoint}; "
             "blend a prior with what was trained from it."

@@ -36,7 +36,7 @@ from engine.evaluation.tune import (
 from engine.events import finish
 from engine.fields.base import Field
 from engine.files import replacing
-from engine.methods.ssdnerf.method import SSDNeRF
+from engine.methods.base import Method
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.components import largest_component_share
@@ -47,6 +47,7 @@ from engine.render.frames import RenderOptions, render_views, to_uint8
 from engine.render.occupancy import cell_points
 from engine.store.checkpoint import find_checkpoint, open_checkpoint, read_config
 from engine.training.keeping import read_log
+from engine.training.recipe import settings_of
 from engine.types import Camera
 from train.ending import ended
 
@@ -101,10 +102,10 @@ def _draw(options: CardOptions) -> None:
 def trained_scenes(folder: Path) -> int:
     """Scenes the checkpoint was trained on, as its provenance says; as many as the yardsticks use where it does not."""
     recipe = read_config(folder).provenance.get("recipe")
-    return recipe["scenes"] if isinstance(recipe, dict) else NUM_TRAINING_SCENES
+    return settings_of(recipe).get("scenes", NUM_TRAINING_SCENES)
 
 
-def measure_samples(method: SSDNeRF, options: CardOptions, folder: Path) -> dict[str, float | int]:
+def measure_samples(method: Method, options: CardOptions, folder: Path) -> dict[str, float | int]:
     """Plaid, solidity and novelty of samples; draws their sheet on the way."""
     category = category_of(method)
     board = BoardOptions(samples=options.samples, seed=options.seed)
@@ -117,8 +118,7 @@ def measure_samples(method: SSDNeRF, options: CardOptions, folder: Path) -> dict
     ours = sample_plaid(method, method.presets["generate"]["ours"], options.samples, options.seed)
     paper = sample_plaid(method, method.presets["generate"]["paper"], options.samples, options.seed)
     truth = plaid(*true_looks(category, options.samples))
-    box = method.decoder.aabb
-    shares = [largest_component_share(occupied(field, box)) for field in fields]
+    shares = [largest_component_share(occupied(field)) for field in fields]
     pictures = renders[:, 0].cpu()
     training = training_pictures(category, cameras[0:1], options.training_scenes)
     similarity = psnr_matrix(pictures, training)
@@ -168,11 +168,11 @@ def draw_neighbours(beside: Float[Tensor, "2 samples height width 3"], path: Pat
     save_picture(path, contact_sheet(cropped(beside.flatten(0, 1)), columns=beside.shape[1], gap=2))
 
 
-def occupied(field: Field, box: Float[Tensor, "2 3"], resolution: int = 64) -> np.ndarray:
-    """Cells of a lattice over the box that hold matter: denser than a mesh's surface."""
+def occupied(field: Field, resolution: int = 64) -> np.ndarray:
+    """Cells of a lattice over the field's box that hold matter: denser than a mesh's surface."""
     shape = (resolution,) * 3
     with torch.no_grad():
-        density = field.density(cell_points(shape, box))
+        density = field.density(cell_points(shape, field.aabb))
     return (density > THRESHOLD).reshape(shape).cpu().numpy()
 
 
@@ -207,7 +207,7 @@ def training_pictures(
     return torch.from_numpy(np.concatenate(images)).float() / 255
 
 
-def draw_reconstructions(method: SSDNeRF, count: int, folder: Path) -> None:
+def draw_reconstructions(method: Method, count: int, folder: Path) -> None:
     """Rows of input, then truth and prediction from places that were not given."""
     pictures: list[Tensor] = []
     for index in range(count):

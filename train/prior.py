@@ -18,8 +18,10 @@ from engine.events import Run
 from engine.files import alone
 from engine.store.checkpoint import open_checkpoint, save_checkpoint
 from engine.training import keeping
-from engine.training.loop import Recipe, TrainState, train
+from engine.training.loop import train
 from engine.training.preview import save_preview
+from engine.training.recipe import DataOptions, Recipe
+from engine.training.state import TrainState
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +73,8 @@ def _train(
     checkpoint: Path | None,
     device: str,
 ) -> Run[Path]:
-    begun = keeping.begun(folder)
-    data = yield from _scenes(recipe, folder, pictures, reading, changed_data or not begun)
+    begun, loop = keeping.begun(folder), recipe.loop
+    data = yield from _scenes(recipe.data, folder, pictures, reading, changed_data or not begun)
     state = TrainState.fresh(recipe, len(data), device)
     state.data_key = data.key
     if begun:
@@ -80,13 +82,13 @@ def _train(
         log.info("resuming %s at iteration %d", folder, state.step)
         if changes:
             log.info("with other settings than before: %s", ", ".join(changes))
-    elif recipe.start is not None:
-        state.warm_start(open_checkpoint(recipe.start, device))
+    elif loop.start is not None:
+        state.warm_start(open_checkpoint(loop.start, device))
     run = train(state, data, folder)
     try:
         while True:
             step = next(run)
-            if recipe.preview_every and step.index % recipe.preview_every == 0:
+            if loop.preview_every and step.index % loop.preview_every == 0:
                 save_preview(state, data, folder)
             yield step
     except StopIteration as end:
@@ -98,13 +100,13 @@ def _train(
     provenance["cpu_seconds"] = round(state.cpu_seconds)
     save_checkpoint(target, method, provenance=provenance)
     log.info("wrote %s", target)
-    if recipe.tune_scenes and pictures is None:
-        yield from settle(target, device=device, num_scenes=recipe.tune_scenes)
+    if loop.tune_scenes and pictures is None:
+        yield from settle(target, device=device, num_scenes=loop.tune_scenes)
     return target
 
 
 def _scenes(
-    recipe: Recipe, folder: Path, pictures: Path | None, reading: CameraReading, renew: bool
+    wanted: DataOptions, folder: Path, pictures: Path | None, reading: CameraReading, renew: bool
 ) -> Run[PackedDataset]:
     """Training scenes, packed once for what they hold; packed anew or refused when they have changed."""
     if pictures is not None:
@@ -115,18 +117,18 @@ def _scenes(
 
         dataset = SRNDataset(pictures, reading)
         return (yield from pack_dataset(dataset, folder / "data", renew=renew, check=check))
-    first = recipe.first_scene
-    seeds = [scene_seed("train", first + k) for k in range(recipe.scenes)]
-    name = f"{recipe.category}-{recipe.scenes}x{recipe.views}-{recipe.size}"
+    first = wanted.first_scene
+    seeds = [scene_seed("train", first + k) for k in range(wanted.scenes)]
+    name = f"{wanted.category}-{wanted.scenes}x{wanted.views}-{wanted.size}"
     name = f"{name}-from-{first}" if first else name
-    name = f"{name}-augmented" if recipe.augment else name
+    name = f"{name}-augmented" if wanted.augment else name
     return (
         yield from pack_scenes(
             Path("data") / name,
-            find_category(recipe.category),
+            find_category(wanted.category),
             seeds,
-            recipe.views,
-            recipe.size,
-            augment=recipe.augment,
+            wanted.views,
+            wanted.size,
+            augment=wanted.augment,
         )
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.evaluation.kept import Ranks
     from engine.evaluation.protocol import BoardOptions
     from engine.events import Run
-    from engine.training.loop import Recipe
+    from engine.training.recipe import Recipe
     from train.progress import Progress
 
 CHECKED_PICTURES = 8
@@ -300,16 +300,11 @@ def check_recipe(checkpoint: Path, recipe: Recipe) -> None:
     Raises:
         ConfigError: If settings differ from those that it was trained with.
     """
-    from engine.config import to_json
     from engine.store.checkpoint import read_config
+    from engine.training.recipe import differences
 
-    before = read_config(checkpoint).provenance.get("recipe", {})
-    now = to_json(recipe)
-    changed = [
-        f"{name} {before[name]} -> {now[name]}"
-        for name in now
-        if name not in UNIMPORTANT and name in before and before[name] != now[name]
-    ]
+    found = differences(read_config(checkpoint).provenance.get("recipe"), recipe)
+    changed = [told for name, told in found.items() if name not in UNIMPORTANT]
     if changed:
         raise ConfigError(
             f"{checkpoint}: was trained by another recipe than {recipe.name} is now ({plain(', '.join(changed))}); remove "

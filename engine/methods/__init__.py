@@ -5,3 +5,8 @@ from engine.methods.ssdnerf.model import SSDNeRFConfig
 
 METHODS = {"ssdnerf": (SSDNeRF, SSDNeRFConfig)}
 """Method class and config class by name."""
+
+
+def method_of(config: object) -> type:
+    """The class of the method that a config belongs to."""
+    return {kind: method for method, kind in METHODS.values()}[type(config)]

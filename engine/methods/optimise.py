@@ -1,12 +1,12 @@
-"""Latents under optimisation: per-scene raw latents with their own Adam state and occupancy grids.
+"""Latents under optimisation: per-scene raw latents of any rank with their own Adam state.
 
-Source: SSDNeRF's per-scene cache (spec section 1.1). Adam's step counters are per scene and persist across visits;
+Source: the per-scene cache of the official SSDNeRF. Adam's step counters are per scene and persist across visits;
 the learning rate is always the current one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float, Int
@@ -22,31 +22,39 @@ class LatentRecords:
         first_moment: Adam's running mean of the gradient.
         second_moment: Adam's running mean of its square.
         steps: Adam steps taken by each scene.
-        grid: Occupancy grids.
+        grid: Occupancy grids, for methods that keep any.
     """
 
-    raw: Float[Tensor, "scenes 3 channels rows cols"]
-    first_moment: Float[Tensor, "scenes 3 channels rows cols"]
-    second_moment: Float[Tensor, "scenes 3 channels rows cols"]
+    raw: Float[Tensor, " scenes *latent"]
+    first_moment: Float[Tensor, " scenes *latent"]
+    second_moment: Float[Tensor, " scenes *latent"]
     steps: Int[Tensor, " scenes"]
-    grid: Float[Tensor, "scenes gx gy gz"]
+    grid: Float[Tensor, "scenes gx gy gz"] | None = None
 
     @classmethod
     def fresh(
         cls,
-        raw: Float[Tensor, "scenes 3 channels rows cols"],
-        grid_shape: tuple[int, int, int],
+        raw: Float[Tensor, " scenes *latent"],
+        grid_shape: tuple[int, int, int] | None = None,
         grid_dtype: torch.dtype = torch.float32,
     ) -> LatentRecords:
-        """Records that have taken no step and seen no density."""
-        scenes = raw.shape[0]
+        """Records that have taken no step and, where they have a grid, seen no density."""
+        scenes, device = raw.shape[0], raw.device
+        grid = None
+        if grid_shape is not None:
+            grid = torch.zeros(scenes, *grid_shape, dtype=grid_dtype, device=device)
         return cls(
             raw=raw,
             first_moment=torch.zeros_like(raw),
             second_moment=torch.zeros_like(raw),
-            steps=torch.zeros(scenes, dtype=torch.long, device=raw.device),
-            grid=torch.zeros(scenes, *grid_shape, dtype=grid_dtype, device=raw.device),
+            steps=torch.zeros(scenes, dtype=torch.long, device=device),
+            grid=grid,
         )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that these records have, by name."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in named.items() if value is not None}
 
     @torch.no_grad()
     def adam(
@@ -60,7 +68,7 @@ class LatentRecords:
     ) -> None:
         """One Adam step of every scene (1412.6980, Algorithm 1, as torch.optim.Adam computes it)."""
         self.steps += 1
-        steps = self.steps[:, None, None, None, None].to(torch.float64)
+        steps = self.steps.reshape(-1, *[1] * (self.raw.dim() - 1)).to(torch.float64)
         self.first_moment.lerp_(gradient, 1 - beta1)
         self.second_moment.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         size = (rate / (1 - beta1**steps)).to(gradient.dtype)

@@ -181,13 +181,13 @@ def contact_sheet(
 
 
 def below(
-    top: UInt8[np.ndarray, "_ _ 3"], bottom: UInt8[np.ndarray, "_ _ 3"]
+    *sheets: UInt8[np.ndarray, "_ _ 3"],
 ) -> UInt8[np.ndarray, "rows cols 3"]:
-    """Two sheets one above the other, white where one is narrower."""
-    width = max(top.shape[1], bottom.shape[1])
+    """Sheets one above the other, white where one is narrower."""
+    width = max(sheet.shape[1] for sheet in sheets)
     padded = [
         np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255)
-        for sheet in (top, bottom)
+        for sheet in sheets
     ]
     return np.concatenate(padded)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Int
@@ -32,28 +33,25 @@ class SceneBank:
 
     def fetch(self, scenes: Int[Tensor, " batch"], device: torch.device | str) -> LatentRecords:
         """Copies of the records of some scenes, on `device`."""
-        parts = {
-            f.name: getattr(self.records, f.name)[scenes].to(device) for f in fields(LatentRecords)
-        }
+        parts = {name: all_[scenes].to(device) for name, all_ in self.records.tensors().items()}
         for name in ("raw", "first_moment", "second_moment"):
             parts[name] = parts[name].float()
         return LatentRecords(**parts)
 
     def store(self, scenes: Int[Tensor, " batch"], records: LatentRecords) -> None:
         """Write records back."""
-        for f in fields(LatentRecords):
-            stored = getattr(self.records, f.name)
-            values = getattr(records, f.name).detach().to(stored.device)
-            stored[scenes] = narrowed(values, stored.dtype)
+        values = records.tensors()
+        for name, stored in self.records.tensors().items():
+            stored[scenes] = narrowed(values[name].detach().to(stored.device), stored.dtype)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything, for resuming."""
-        return {f.name: getattr(self.records, f.name) for f in fields(LatentRecords)}
+        return self.records.tensors()
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """What `state_dict` returned."""
-        for f in fields(LatentRecords):
-            getattr(self.records, f.name).copy_(state[f.name])
+        for name, stored in self.records.tensors().items():
+            stored.copy_(state[name])
 
 
 def narrowed(values: Tensor, dtype: torch.dtype) -> Tensor:

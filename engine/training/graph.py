@@ -7,18 +7,18 @@ threads make ahead on the CPU (so that a seed means the same with and without a 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from engine.data.base import PackedDataset
-from engine.methods.ssdnerf.method import SSDNeRF, TrainOptions, scheduled
+from engine.methods.training import Trainable
 from engine.noise import Noise
-from engine.render.radiance import on_triton
 from engine.training.bank import SceneBank
 from engine.types import Camera, SceneBatch
 
@@ -135,23 +135,23 @@ class _Held:
 
 
 class GraphedTraining:
-    """Iterations of SSDNeRF's training on a GPU. See `possible`.
+    """Iterations of training on a GPU. See `possible`.
 
     Args:
         method: What is trained.
         bank: The scene bank, on the GPU.
-        optimizers: Of `unet` and `decoder`; capturable, with rates that are tensors.
-        options: Algorithm 1's settings; the latents' rate is given for each iteration.
+        optimizers: Of the method's parameter groups; capturable, with rates that are tensors.
+        options: The method's training settings.
         data: The pictures.
         seed_of: The seed of each iteration's noise.
     """
 
     def __init__(
         self,
-        method: SSDNeRF,
+        method: Trainable,
         bank: SceneBank,
         optimizers: Mapping[str, torch.optim.Optimizer],
-        options: TrainOptions,
+        options: Any,
         data: PackedDataset,
         seed_of: Callable[[int], int],
     ):
@@ -163,39 +163,39 @@ class GraphedTraining:
         for scene in range(len(data)):
             self._images[scene] = torch.from_numpy(data.raw(scene)).to(device)
         self._camera = Camera.stack([data.cameras(k) for k in range(len(data))]).to(device)
-        self._rate = torch.zeros((), dtype=torch.float64, device=device)
+        self._rate_factor = torch.zeros((), dtype=torch.float64, device=device)
         self._stream = torch.cuda.Stream(device)
         self._threads = ThreadPoolExecutor(DRAWERS, thread_name_prefix="draws")
         self._key: tuple = ()
         self._held: _Held | None = None
 
     @staticmethod
-    def possible(method: SSDNeRF, bank: SceneBank, data: PackedDataset) -> bool:
-        """Whether everything is on a GPU, or fits there, and nothing in an iteration has a varying shape."""
-        raw = bank.records.raw
-        if not raw.is_cuda or not on_triton(method.decoder, raw[:1].float()):
+    def possible(bank: SceneBank | None, data: PackedDataset) -> bool:
+        """Whether the latents are on a GPU and the pictures fit there."""
+        if bank is None or not bank.records.raw.is_cuda:
             return False
-        free, _ = torch.cuda.mem_get_info(raw.device)
+        free, _ = torch.cuda.mem_get_info(bank.records.raw.device)
         return data.images.nbytes < free // 2
 
-    def launch(self, step: int, scenes: Int[Tensor, " batch"], rate: float) -> None:
+    def launch(
+        self, kind: Hashable, step: int, scenes: Int[Tensor, " batch"], rate_factor: float
+    ) -> None:
         """Have the GPU run one iteration and store it in the bank.
 
         Args:
+            kind: Of the iteration: see `Trainable.iteration_kind`.
             step: Iteration, from 0.
             scenes: Its scenes, ascending.
-            rate: The latents' rate.
+            rate_factor: Share of the full rates.
         """
-        options, device = self._options, self._method.device
-        frozen = options.freeze_norm is not None and step >= options.freeze_norm
-        key = (len(scenes), scheduled(options.inner_steps, step), frozen)
+        key, device = (len(scenes), kind), self._method.device
         if self._held is None or key != self._key:
             self._key, self._held = key, _Held(scenes.to(device))
         held = self._held
         self._stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(self._stream):
             held.scenes.copy_(scenes)
-            self._rate.fill_(rate)
+            self._rate_factor.fill_(rate_factor)
             if held.runs < WARM_UP:
                 with warnings.catch_warnings():  # Adam would rather be captured from the start
                     warnings.filterwarnings("ignore", message=".*capturable=True")
@@ -236,8 +236,8 @@ class GraphedTraining:
         )
         batch = SceneBatch(self._images, camera, scenes)
         records = self._bank.fetch(scenes, self._method.device)
-        report = self._method.learn(
-            batch, records, self._optimizers, self._options, step, noise, self._rate
+        report = self._method.training_step(
+            batch, records, self._optimizers, self._options, step, noise, self._rate_factor
         )
         self._bank.store(scenes, records)
         held.names = tuple(report)

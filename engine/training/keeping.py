@@ -18,7 +18,7 @@ from engine.errors import CheckpointError, one_line, plain
 from engine.files import append_line, replacing, writing
 
 if TYPE_CHECKING:
-    from engine.training.loop import TrainState
+    from engine.training.state import TrainState
 
 log = logging.getLogger(__name__)
 

@@ -7,272 +7,138 @@ iteration are all the state there is. State is written under a temporary name an
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from engine.config import to_json
 from engine.data.base import PackedDataset
-from engine.errors import CheckpointError, EngineError
+from engine.errors import EngineError
 from engine.events import Run, Step
-from engine.fields.triplane import DecoderConfig
-from engine.files import save_pickle, writing
+from engine.files import writing
 from engine.methods.base import TrainingData
-from engine.methods.optimise import LatentRecords
-from engine.methods.ssdnerf.method import SSDNeRF, TrainingStage, TrainOptions
-from engine.methods.ssdnerf.model import SSDNeRFConfig
+from engine.methods.training import Stage, Trainable
 from engine.noise import Noise
-from engine.training.bank import SceneBank
 from engine.training.ema import ema_decay, update_ema
 from engine.training.graph import GraphedTraining
 from engine.training.keeping import log_line, save_state, trim_log
-from engine.training.saved import read_state
+from engine.training.recipe import LoopOptions
+from engine.training.state import TrainState
 from engine.types import Camera, SceneBatch
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to train, on what, for how long."""
-
-    name: str = "ssdnerf"
-    """Name of the run."""
-    category: str = "vehicles"
-    """Procedural category of the training scenes (a folder of pictures has none)."""
-    augment: bool = False
-    """Whether half of the procedural scenes get other colours, light and proportions."""
-    start: str | None = None
-    """Checkpoint whose weights a fresh run starts from, its name under checkpoints/ or a folder; latents are fitted
-    anew."""
-    model: SSDNeRFConfig = field(default_factory=SSDNeRFConfig)
-    """Networks and losses."""
-    train: TrainOptions = field(default_factory=TrainOptions)
-    """Algorithm 1's settings."""
-    scenes: int = 1000
-    """Training scenes of the procedural data (a folder of pictures is taken whole)."""
-    first_scene: int = 0
-    """Which of the procedural training scenes is the first."""
-    views: int = 50
-    """Views of each procedural scene."""
-    size: int = 128
-    """Image size of procedural scenes, pixels."""
-    batch: int = 8
-    """Scenes in each iteration."""
-    iterations: int = 14_000
-    """Outer iterations."""
-    seed: int = 2021
-    """Of everything."""
-    unet_rate: float = 1e-3
-    """Adam's rate of the denoiser."""
-    decoder_rate: float = 5e-3
-    """Adam's rate of the decoder."""
-    warmup: int = 50
-    """Iterations of linear warm-up of both."""
-    denoiser_from: int | None = None
-    """Iteration from which latents and decoder stay and the denoiser alone learns: the second stage of the paper's
-    two-stage ablation, whose first is `train.stage` "fields". Every stage has its own warm-up and decay."""
-    hold: int = 0
-    """Iterations in which both stay as they are while latents find their places (for runs that start from a checkpoint)."""
-    decay_from: float = 0.5
-    """Share of the run after which every rate falls along a cosine."""
-    final_rate: float = 0.05
-    """Where it falls to, as a share."""
-    first_scenes: int = 64
-    """Scenes that are trained alone at first; the others start from their mean latent."""
-    first_iterations: int = 50
-    """How long (0: all scenes from the start)."""
-    half_bank: bool = False
-    """Whether the latents of scenes that wait their turn are kept in half precision."""
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """Arithmetic of the denoiser while training."""
-    save_every_s: float = 240.0
-    """Seconds between two saved states."""
-    log_every: int = 20
-    """Iterations between two lines of the log."""
-    preview_every: int = 1000
-    """Iterations between two previews (0: none)."""
-    tune_scenes: int = 8
-    """Validation scenes on which test-time settings are chosen at the end (0: they stay as they are)."""
+# ------------------------------------------------------------------------------------ schedules
 
 
-def stage_span(recipe: Recipe, step: int) -> tuple[int, int]:
-    """First iteration of the stage that an iteration belongs to, and the one after its last."""
-    second = recipe.denoiser_from
-    if second is None:
-        return 0, recipe.iterations
-    return (0, second) if step < second else (second, recipe.iterations)
+def span_of(stages: Sequence[Stage], iterations: int, step: int) -> range:
+    """Iterations of the stage that an iteration belongs to."""
+    first = max(stage.first for stage in stages if stage.first <= step)
+    later = [stage.first for stage in stages if stage.first > step]
+    return range(first, min(later, default=iterations))
 
 
-def rate_factor(recipe: Recipe, step: int) -> float:
-    """Share of the full learning rates at an iteration."""
-    first, end = stage_span(recipe, step)
-    start = first + recipe.decay_from * (end - first)
+def rate_factor(loop: LoopOptions, span: range, step: int) -> float:
+    """Share of the full learning rates at an iteration of the stage that spans `span`."""
+    start = span.start + loop.decay_from * (span.stop - span.start)
     if step < start:
         return 1.0
-    passed = min(1.0, (step - start) / max(1.0, end - start))
-    return recipe.final_rate + (1 - recipe.final_rate) * 0.5 * (1 + math.cos(math.pi * passed))
+    passed = min(1.0, (step - start) / max(1.0, span.stop - start))
+    return loop.final_rate + (1 - loop.final_rate) * 0.5 * (1 + math.cos(math.pi * passed))
 
 
-def warmup_factor(recipe: Recipe, step: int) -> float:
-    """Share of their rates that the networks learn with at an iteration."""
-    if step < recipe.hold:
+def warmup_factor(loop: LoopOptions, span: range, step: int) -> float:
+    """Share of their rates that the networks learn with at an iteration of that stage."""
+    if step < loop.hold:
         return 0.0
-    start = max(recipe.hold, stage_span(recipe, step)[0])
-    return max(0.001, min(1.0, (step + 1 - start) / max(1, recipe.warmup)))
+    start = max(loop.hold, span.start)
+    return max(0.001, min(1.0, (step + 1 - start) / max(1, loop.warmup)))
 
 
-def stage_of(recipe: Recipe, step: int) -> TrainingStage:
-    """Which part of Algorithm 1 an iteration takes."""
-    second = recipe.denoiser_from
-    return recipe.train.stage if second is None or step < second else "denoiser"
-
-
-def scene_order(recipe: Recipe, total: int, step: int) -> Tensor:
+def scene_order(loop: LoopOptions, total: int, step: int) -> Tensor:
     """Scenes of an iteration, in ascending order: each scene once per epoch, shuffled."""
-    alone = step < recipe.first_iterations
-    scenes = min(recipe.first_scenes, total) if alone else total
-    batch = min(recipe.batch, scenes)
-    counted = step if alone else step - recipe.first_iterations
+    alone = step < loop.first_iterations
+    scenes = min(loop.first_scenes, total) if alone else total
+    batch = min(loop.batch, scenes)
+    counted = step if alone else step - loop.first_iterations
     epoch, place = divmod(counted, scenes // batch)
-    order = Noise(recipe.seed).permutation(scenes, f"epoch/{alone}", epoch)
+    order = Noise(loop.seed).permutation(scenes, f"epoch/{alone}", epoch)
     return order[place * batch : (place + 1) * batch].sort().values
 
 
-@dataclass
-class TrainState:
-    """Everything a run is: networks, averages, optimisers, latents, iteration."""
-
-    recipe: Recipe
-    method: SSDNeRF
-    average: SSDNeRF
-    optimizers: dict[str, torch.optim.Optimizer]
-    bank: SceneBank
-    step: int = 0
-    cpu_seconds: float = 0.0
-    """Of this run so far, over all its processes' threads."""
-    data_key: str | None = None
-    """Content key of the scenes (`PackedDataset.key`); None where nobody asks."""
-    window: list[dict[str, float]] = field(default_factory=list)
-    """What the iterations since the last line of the log measured."""
-    graphed: GraphedTraining | None = None
-
-    @classmethod
-    def fresh(cls, recipe: Recipe, scenes: int, device: torch.device | str = "cpu") -> TrainState:
-        """The state before the first iteration."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed)
-            method = SSDNeRF(recipe.model).to(device)
-        method.unet.to(memory_format=torch.channels_last)
-        average = copy.deepcopy(method).eval().requires_grad_(False)
-        if recipe.precision == "bf16":
-            method.network_dtype = torch.bfloat16
-        optimizers = {
-            "unet": _adam(method.unet, recipe.unet_rate),
-            "decoder": _adam(method.decoder, recipe.decoder_rate),
-        }
-        noise = Noise(recipe.seed)
-        raw = torch.empty(scenes, *method.info.latent_shape)
-        for scene in range(scenes):
-            raw[scene] = (2 * noise.uniform(method.info.latent_shape, "latent", scene) - 1) * 1e-4
-        if _has_room(torch.device(device), 4 * raw.nbytes):
-            raw = raw.to(device)
-        records = LatentRecords.fresh(raw, recipe.model.grid_shape, torch.float16)
-        bank = SceneBank(records, half=recipe.half_bank)
-        return cls(recipe, method, average, optimizers, bank)
-
-    def save(self, path: Path) -> None:
-        """Write the state, whole or not at all.
-
-        Raises:
-            WriteError: If it cannot be written.
-        """
-        state = {
-            "recipe": json.dumps(to_json(self.recipe)),
-            "step": self.step,
-            "cpu_seconds": self.cpu_seconds,
-            "data": self.data_key,
-            "method": self.method.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
-            "bank": self.bank.state_dict(),
-            "window": json.dumps(self.window),
-        }
-        save_pickle(path, state)
-
-    def load(self, path: Path, *, changed_data: bool = False) -> list[str]:
-        """What `save` wrote, into a state of the same shape.
-
-        Args:
-            path: The file.
-            changed_data: Whether a state of other scenes than `data_key`'s is taken.
-
-        Returns:
-            Settings in which this recipe differs from the saved one; the run goes on with this one's.
-
-        Raises:
-            CheckpointError: If the file is damaged, its networks, optimisers or scenes are of other shapes, or it was
-                trained on other scenes.
-        """
-        wanted = {name: getattr(self, name).state_dict() for name in ("method", "average", "bank")}
-        modules = {"unet": self.method.unet, "decoder": self.method.decoder}
-        saved = read_state(path, wanted, modules)
-        keys = {saved.data, self.data_key} - {None}
-        if len(keys) > 1 and not changed_data:
-            raise CheckpointError(
-                f"{path}: was trained on other pictures or cameras than it is to go on with; train into another --out, "
-                "or go on with the changed data by --changed-data."
-            )
-        for name, tensors in saved.tensors.items():
-            getattr(self, name).load_state_dict(tensors)
-        for name, optimizer in self.optimizers.items():
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": saved.adam[name], "param_groups": groups})
-        self.step, self.cpu_seconds, self.window = saved.step, saved.cpu_seconds, saved.window
-        before, now = saved.recipe, to_json(self.recipe)
-        return [
-            f"{name} {before.get(name)} -> {now[name]}"
-            for name in now
-            if name in before and before[name] != now[name]
-        ]
-
-    def warm_start(self, method: SSDNeRF) -> None:
-        """Take weights and mean latent of a finished method; latents are fitted anew from its mean.
-
-        Its box, losses and sampling of rays may be others: what a denoiser knows of one category's planes (above
-        all that the three agree on colours) helps with the next.
-
-        Raises:
-            CheckpointError: If its networks are of another shape.
-        """
-        if _networks(method.config) != _networks(self.recipe.model):
-            raise CheckpointError(
-                f"{method.checkpoint}: its networks differ from recipe {self.recipe.name}'s; "
-                "start from a checkpoint with planes and networks of the same shape."
-            )
-        self.method.load_state_dict(method.state_dict())
-        self.average.load_state_dict(method.state_dict())
-        mean = method.mean_latent.to(method.device)
-        self.bank.records.raw.copy_(method.activation.inverse(mean))
-
-    def spread_mean(self) -> None:
-        """Start all scenes that were never visited from the mean latent of those that were."""
-        records, activation = self.bank.records, self.method.activation
-        seen = records.steps > 0
-        if bool(seen.any()) and not bool(seen.all()):
-            mean = activation(records.raw[seen].float().to(self.method.device)).mean(0)
-            records.raw[~seen] = activation.inverse(mean).to(records.raw)
+def noise_seed(loop: LoopOptions, step: int) -> int:
+    """The seed of an iteration's noise."""
+    return loop.seed * 1_000_003 + step
 
 
-def _networks(model: SSDNeRFConfig) -> tuple[object, ...]:
-    """Everything that must be equal for weights to mean the same."""
-    decoder = replace(model.decoder, aabb=DecoderConfig().aabb)
-    shape = model.rows, model.cols, model.tiled, model.activation
-    return shape, decoder, model.unet, model.schedule
+# -------------------------------------------------------------------------------- one iteration
+
+
+def iterate(state: TrainState, data: PackedDataset) -> dict[str, float]:
+    """One iteration: fetch, step, store, average."""
+    recipe, loop, method, step = state.recipe, state.recipe.loop, state.method, state.step
+    stages = method.stages(recipe.train, loop.iterations)
+    for stage in stages:
+        if stage.first == step:
+            method.begin_stage(stage.name, state.records)
+    if step == loop.first_iterations and step:
+        state.spread_mean()
+    span = span_of(stages, loop.iterations, step)
+    factor = rate_factor(loop, span, step)
+    for name, rate in state.rates.items():
+        _set_rate(state.optimizers[name], rate * factor * warmup_factor(loop, span, step))
+    scenes = scene_order(loop, len(data), step)
+    method.train()
+    torch.manual_seed(noise_seed(loop, step))  # dropout, where a method has it
+    kind, decay = _graphed(state, data), ema_decay(step, batch=loop.batch)
+    if kind is None:
+        report = _iterate_plainly(state, data, scenes, factor)
+        update_ema(state.average, method, decay)
+    else:
+        state.graphed.launch(kind, step, scenes, factor)
+        update_ema(state.average, method, decay)
+        report = state.graphed.numbers()
+    if not all(math.isfinite(value) for value in report.values()):
+        raise EngineError(
+            f"iteration {step}: found {report}, expected finite numbers; lower the rates."
+        )
+    state.step += 1
+    return report
+
+
+def _iterate_plainly(
+    state: TrainState, data: PackedDataset, scenes: Tensor, factor: float
+) -> dict[str, float]:
+    """Fetch, step and store, one operation after the other."""
+    method, step, options = state.method, state.step, state.recipe.train
+    batch = load_batch(data, scenes, method.device)
+    records = None if state.bank is None else state.bank.fetch(scenes, method.device)
+    noise = Noise(noise_seed(state.recipe.loop, step))
+    report = method.training_step(batch, records, state.optimizers, options, step, noise, factor)
+    if state.bank is not None:
+        state.bank.store(scenes, records)
+    return {name: float(value) for name, value in report.items()}
+
+
+def _graphed(state: TrainState, data: PackedDataset) -> Hashable | None:
+    """The kind of an iteration that `state.graphed` is to run, or None where it runs plainly."""
+    options, loop = state.recipe.train, state.recipe.loop
+    kind = state.method.iteration_kind(options, state.step)
+    if kind is None:
+        return None
+    if state.graphed is None or state.graphed.data is not data:
+        if not GraphedTraining.possible(state.bank, data):
+            return None
+        state.graphed = GraphedTraining(
+            state.method,
+            state.bank,
+            state.optimizers,
+            options,
+            data,
+            lambda step: noise_seed(loop, step),
+        )
+    return kind
 
 
 def load_batch(data: PackedDataset, scenes: Tensor, device: torch.device | str) -> SceneBatch:
@@ -283,83 +149,6 @@ def load_batch(data: PackedDataset, scenes: Tensor, device: torch.device | str) 
     return SceneBatch(torch.from_numpy(data.images[scenes.numpy()]), camera).to(device)
 
 
-def iterate(state: TrainState, data: PackedDataset) -> dict[str, float]:
-    """One iteration: fetch, step, store, average."""
-    recipe, method, step = state.recipe, state.method, state.step
-    if step == recipe.first_iterations and step:
-        state.spread_mean()
-    factor = rate_factor(recipe, step)
-    for name, rate in (("unet", recipe.unet_rate), ("decoder", recipe.decoder_rate)):
-        _set_rate(state.optimizers[name], rate * factor * warmup_factor(recipe, step))
-    scenes = scene_order(recipe, len(data), step)
-    method.train()
-    torch.manual_seed(noise_seed(recipe, step))  # dropout, where a recipe has it
-    latent_rate = recipe.train.latent_rate * factor
-    graphed, decay = _graphed(state, data), ema_decay(step, batch=recipe.batch)
-    if graphed is None:
-        report = _iterate_plainly(state, data, scenes, latent_rate)
-        update_ema(state.average, method, decay)
-    else:
-        graphed.launch(step, scenes, latent_rate)
-        update_ema(state.average, method, decay)
-        report = graphed.numbers()
-    if not all(math.isfinite(value) for value in report.values()):
-        raise EngineError(
-            f"iteration {step}: found {report}, expected finite numbers; lower the rates."
-        )
-    state.step += 1
-    return report
-
-
-def _iterate_plainly(
-    state: TrainState, data: PackedDataset, scenes: Tensor, latent_rate: float
-) -> dict[str, float]:
-    """Fetch, step and store, one operation after the other."""
-    method, step = state.method, state.step
-    options = replace(
-        state.recipe.train, latent_rate=latent_rate, stage=stage_of(state.recipe, step)
-    )
-    records = state.bank.fetch(scenes, method.device)
-    noise = Noise(noise_seed(state.recipe, step))
-    report = method.training_step(
-        load_batch(data, scenes, method.device), records, state.optimizers, options, step, noise
-    )
-    state.bank.store(scenes, records)
-    return report
-
-
-def _graphed(state: TrainState, data: PackedDataset) -> GraphedTraining | None:
-    """What runs iterations as CUDA graphs, or None where they run plainly."""
-    if state.graphed is not None and state.graphed.data is data:
-        return state.graphed
-    recipe = state.recipe
-    if recipe.denoiser_from or not GraphedTraining.possible(state.method, state.bank, data):
-        return None
-    state.graphed = GraphedTraining(
-        state.method,
-        state.bank,
-        state.optimizers,
-        recipe.train,
-        data,
-        lambda step: noise_seed(recipe, step),
-    )
-    return state.graphed
-
-
-def noise_seed(recipe: Recipe, step: int) -> int:
-    """The seed of an iteration's noise."""
-    return recipe.seed * 1_000_003 + step
-
-
-def _adam(module: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """Adam; on a GPU such that a CUDA graph can hold its step."""
-    parameters = list(module.parameters())
-    if not parameters[0].is_cuda:
-        return torch.optim.Adam(parameters, rate, fused=True)
-    held = torch.tensor(rate, device=parameters[0].device)
-    return torch.optim.Adam(parameters, held, fused=True, capturable=True)
-
-
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
@@ -368,12 +157,10 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def _has_room(device: torch.device, size: int) -> bool:
-    """Whether a GPU holds so many bytes in half of its free memory."""
-    return device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] // 2
+# ---------------------------------------------------------------------------------- a whole run
 
 
-def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
+def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[Trainable]:
     """Train to the recipe's last iteration, from wherever the state is.
 
     Writes `state.pt`, the state before it and `metrics.jsonl` (one line per `log_every` iterations). Closing the run
@@ -390,14 +177,14 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
     Raises:
         WriteError: If the folder cannot be written to; the last saved state stays.
     """
-    recipe = state.recipe
+    loop = state.recipe.loop
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     trim_log(folder, state.step)
     saved, began, first = time.monotonic(), time.monotonic(), state.step
     whole = True
     try:
-        while state.step < recipe.iterations:
+        while state.step < loop.iterations:
             whole = False
             began_cpu = time.process_time()
             report = iterate(state, data)
@@ -405,23 +192,19 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
             whole = True
             state.window.append(report)
             now = time.monotonic()
-            if state.step % recipe.log_every == 0:
+            if state.step % loop.log_every == 0:
                 data.release()
-                line: dict[str, float] = window_means(state.window)
-                line |= {"step": state.step, "rate": round(rate_factor(recipe, state.step), 5)}
-                line |= {"seconds": round(now - began, 1), "time": round(time.time(), 1)}
-                line["cpu_seconds"] = round(state.cpu_seconds, 1)
-                log_line(folder, line)
+                log_line(folder, _line(state, now - began))
                 state.window = []
             per_step = (now - began) / (state.step - first)
             yield Step(
                 stage="train",
                 index=state.step,
-                total=recipe.iterations,
+                total=loop.iterations,
                 scalars={**report, "seconds_per_step": per_step},
                 item=state,
             )
-            if now - saved > recipe.save_every_s:
+            if now - saved > loop.save_every_s:
                 save_state(state, folder)
                 saved = time.monotonic()
     finally:
@@ -430,6 +213,21 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[SSDNeRF]:
     method = finished(state)
     method.data = TrainingData(data.category, data.distance)
     return method
+
+
+def _line(state: TrainState, seconds: float) -> dict[str, float]:
+    """A line of the log."""
+    loop, step = state.recipe.loop, state.step
+    stages = state.method.stages(state.recipe.train, loop.iterations)
+    rate = rate_factor(loop, span_of(stages, loop.iterations, step), step)
+    return {
+        **window_means(state.window),
+        "step": step,
+        "rate": round(rate, 5),
+        "seconds": round(seconds, 1),
+        "time": round(time.time(), 1),
+        "cpu_seconds": round(state.cpu_seconds, 1),
+    }
 
 
 def window_means(window: list[dict[str, float]]) -> dict[str, float]:
@@ -442,26 +240,9 @@ def window_means(window: list[dict[str, float]]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def finished(state: TrainState, directions: int = 8, gallery: int = 16) -> SSDNeRF:
-    """The averaged method with the statistics of its training latents.
-
-    Args:
-        state: A training state.
-        directions: Principal directions to keep.
-        gallery: Training latents to keep, spread over the bank.
-    """
-    method = copy.deepcopy(state.average)
-    records = state.bank.records
-    latents = method.activation(records.raw[records.steps > 0].float().to(method.device))
-    method.mean_latent = latents.mean(0)
-    flat = (latents - method.mean_latent).flatten(1)
-    keep = min(directions, len(flat))
-    # eigenvectors of the small Gram matrix: scenes are far fewer than texels
-    values, vectors = torch.linalg.eigh((flat @ flat.T).double() / max(1, len(flat) - 1))
-    top = vectors[:, -keep:].flip(1).float()
-    axes = torch.nn.functional.normalize(top.T @ flat, dim=1)
-    deviation = values[-keep:].flip(0).clamp_min(0).sqrt().float()
-    method.directions = (axes * deviation[:, None]).reshape(keep, *method.info.latent_shape)
-    picked = torch.linspace(0, len(latents) - 1, min(gallery, len(latents))).long()
-    method.gallery = latents[picked].clone()
+def finished(state: TrainState) -> Trainable:
+    """The averaged method with what it keeps of its training latents."""
+    method, records = copy.deepcopy(state.average), state.records
+    if records is not None:
+        method.finish(records.raw[records.steps > 0].float().to(method.device))
     return method

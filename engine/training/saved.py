@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.config import Bounds, from_json
 from engine.errors import CheckpointError, ConfigError, plain, sentence_part
@@ -53,14 +53,14 @@ class SavedState:
 def read_state(
     path: Path | str,
     wanted: Mapping[str, Mapping[str, Tensor]],
-    modules: Mapping[str, nn.Module],
+    parameters: Mapping[str, Sequence[Tensor]],
 ) -> SavedState:
     """A training state's file.
 
     Args:
         path: The file.
         wanted: State dicts of the run that is to go on, by name: the file must have the same names and shapes.
-        modules: What is optimised, by the name of its optimiser.
+        parameters: What each optimiser trains, by its name.
 
     Raises:
         CheckpointError: If the file is missing, unsafe, damaged or of another run.
@@ -75,7 +75,7 @@ def read_state(
         window = list(parse_json(numbers.window, tuple[dict[str, float], ...], "window"))
         tensors = {name: _tensors(name, content.get(name), like) for name, like in wanted.items()}
         kept = content.get("optimizers")
-        adam = {name: _adam(name, kept, module) for name, module in modules.items()}
+        adam = {name: _adam(name, kept, trained) for name, trained in parameters.items()}
     except ConfigError as error:
         raise CheckpointError(
             f"{plain(path)}: does not fit this recipe ({sentence_part(error)}); train into another folder or remove it."
@@ -100,13 +100,12 @@ def _tensors(part: str, found: Any, wanted: Mapping[str, Tensor]) -> dict[str, T
     return dict(found)
 
 
-def _adam(part: str, found: Any, module: nn.Module) -> dict[int, dict[str, Tensor]]:
+def _adam(part: str, found: Any, parameters: Sequence[Tensor]) -> dict[int, dict[str, Tensor]]:
     """What an optimiser keeps: nothing before its first step."""
     state = found.get(part) if isinstance(found, Mapping) else None
     state = state.get("state") if isinstance(state, Mapping) else None
     if not isinstance(state, Mapping):
         raise ConfigError(f"found no optimiser of the {part}")
-    parameters = list(module.parameters())
     if state and set(state) != set(range(len(parameters))):
         raise ConfigError(f"{part}: found {len(state)} parameters, expected {len(parameters)}")
     return {

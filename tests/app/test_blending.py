@@ -232,7 +232,7 @@ def test_what_cannot_be_a_corner_gets_a_sentence(session, runner):
     blend = session.part(Blend)
     toy = ToyMethod()
     other = Record("generate", "Toy", {}, [result_step(toy.gallery[:1])], toy, state="done")
-    with pytest.raises(ConfigError, match="no noise to go through"):
+    with pytest.raises(ConfigError, match="no way between two objects"):
         blend.add(other)
     one = drawn(session, 1)
     one.state = "running"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +19,12 @@ from engine.fields.triplane import TriplaneDecoder
 from engine.methods.optimise import LatentRecords
 from engine.methods.ssdnerf.method import SSDNeRF
 from engine.noise import Noise
-from engine.store.checkpoint import find_checkpoint, open_checkpoint
+from engine.store.checkpoint import find_checkpoint, open_checkpoint, read_config
 from engine.training.loop import load_batch
+from engine.training.recipe import settings_of
 from engine.types import RayBatch, SceneBatch
 from tests.bench.fields import CHECKPOINT
-from train.recipes.vehicles import VEHICLES
+from train.recipes.ssdnerf import VEHICLES
 
 VIEWS = 8
 """Pictures of each scene; their number hardly matters, since rays are drawn from all of them."""
@@ -78,14 +78,14 @@ def _widened(decoder: TriplaneDecoder) -> TriplaneDecoder:
 
 def gallery_data(scenes: int) -> PackedDataset:
     """Pictures of the first `scenes` of the gallery, rendered into a folder that is gone again but still mapped."""
-    recipe = json.loads((find_checkpoint("vehicles") / "config.json").read_text())["provenance"][
-        "recipe"
-    ]
+    recipe = settings_of(read_config(find_checkpoint("vehicles")).provenance["recipe"])
     of_gallery = torch.linspace(0, recipe["scenes"] - 1, 16).long().tolist()
     seeds = [scene_seed("train", recipe["first_scene"] + index) for index in of_gallery[:scenes]]
     with tempfile.TemporaryDirectory() as folder:
         return finish(
-            pack_scenes(Path(folder) / "data", categories.VEHICLES, seeds, VIEWS, VEHICLES.size)
+            pack_scenes(
+                Path(folder) / "data", categories.VEHICLES, seeds, VIEWS, VEHICLES.data.size
+            )
         )
 
 

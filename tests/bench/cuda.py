@@ -28,11 +28,13 @@ from engine.render import radiance
 from engine.render.frames import TIERS, RenderOptions, bake, render
 from engine.store.checkpoint import open_checkpoint
 from engine.training.graph import GraphedTraining
-from engine.training.loop import Recipe, TrainState, iterate
+from engine.training.loop import iterate
+from engine.training.recipe import Recipe
+from engine.training.state import TrainState
 from tests.bench import batches, fields
 from tests.bench.reference import Reference, psnr
 from tests.bench.timing import interleaved
-from train.recipes.vehicles import VEHICLES
+from train.recipes.ssdnerf import VEHICLES
 
 SIZES = (128, 256, 512, 1024)
 LARGER = dataclasses.replace(VEHICLES.model.unet, base=96)
@@ -114,8 +116,7 @@ def render_part(rays: int) -> dict[str, Any]:
 def iterations(larger: bool) -> dict[str, Any]:
     """Whole iterations of the recipe, late in the run, graphed and plain."""
     unet = LARGER if larger else VEHICLES.model.unet
-    recipe = dataclasses.replace(
-        VEHICLES,
+    recipe = VEHICLES.changed(
         model=dataclasses.replace(VEHICLES.model, unet=unet),
         train=dataclasses.replace(VEHICLES.train, inner_steps=((0, 6),)),
         first_iterations=0,

@@ -104,7 +104,7 @@ def test_the_published_step_is_the_engines(batch):
     }
     report = method.training_step(batch, records, optimizers, options, 0, Noise(3))
     for name, value in expected.items():
-        assert report[name] == pytest.approx(value, rel=1e-3)
+        assert float(report[name]) == pytest.approx(value, rel=1e-3)
     moved, plain = records.raw - before, torch.stack(scenes.raw).detach() - before
     assert (
         moved - plain

@@ -22,7 +22,9 @@ from engine.methods.optimise import LatentRecords
 from engine.methods.ssdnerf.method import SSDNeRF
 from engine.noise import Noise
 from engine.training.ema import ema_decay
-from engine.training.loop import Recipe, TrainState, iterate, load_batch, noise_seed
+from engine.training.loop import iterate, load_batch, noise_seed
+from engine.training.recipe import Recipe
+from engine.training.state import TrainState
 from engine.types import SceneBatch
 from tests.bench import batches
 from tests.bench.load import busy
@@ -30,7 +32,7 @@ from tests.bench.published import Published, PublishedScenes
 from tests.bench.report import Results, Row, key, on
 from tests.bench.settings import Settings
 from tests.bench.timing import cpu, interleaved, torch_threads, wall
-from train.recipes.vehicles import VEHICLES
+from train.recipes.ssdnerf import VEHICLES
 
 CPU, WALL = "CPU on one core", "wall on all cores"
 PLAIN, GIVEN = "plain", "plain, samples given"
@@ -147,8 +149,7 @@ Trainer = Callable[[], dict[str, float]]
 def _whole_step(settings: Settings, data: PackedDataset, batch: SceneBatch, device: str) -> Results:
     """Iterations of the bundled recipe, late enough for its lasting number of inner steps."""
     rays = min(VEHICLES.train.rays, settings.rays)
-    recipe = replace(
-        VEHICLES,
+    recipe = VEHICLES.changed(
         train=replace(VEHICLES.train, rays=rays),
         batch=len(data),
         first_iterations=0,
@@ -200,14 +201,14 @@ def _published(
 ) -> Trainer:
     published = Published(method)
     scenes = PublishedScenes(records.raw, records.grid, recipe.train.latent_rate)
-    optimizers = published.optimizers(recipe.unet_rate, recipe.decoder_rate)
+    optimizers = published.optimizers(recipe.train.unet_rate, recipe.train.decoder_rate)
     steps = itertools.count(LATE)
 
     def run() -> dict[str, float]:
         step = next(steps)
-        noise = Noise(noise_seed(recipe, step))
+        noise = Noise(noise_seed(recipe.loop, step))
         report = published.training_step(batch, scenes, optimizers, recipe.train, step, noise)
-        published.update_average(ema_decay(step, batch=recipe.batch))
+        published.update_average(ema_decay(step, batch=recipe.loop.batch))
         return report
 
     return run

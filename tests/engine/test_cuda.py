@@ -19,20 +19,21 @@ from engine.render.frames import TIERS, RenderOptions, bake, render, render_view
 from engine.render.march import MarchConfig
 from engine.store.checkpoint import EXTRAS, open_checkpoint
 from engine.training.graph import WARM_UP, GraphedTraining
-from engine.training.loop import TrainState, finished, iterate
+from engine.training.loop import finished, iterate
+from engine.training.state import TrainState
 from engine.types import RayBatch
 from tests.engine.render_fields import soft_car
 from tests.engine.test_radiance import DECODERS, SCENES, decoder_of, rays_of
 from train.recipes import RECIPES
 
 pytestmark = pytest.mark.gpu
-SMOKE = dataclasses.replace(RECIPES["smoke"], scenes=4, views=4, size=32)
+SMOKE = RECIPES["smoke"].changed(scenes=4, views=4, size=32)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pack") / "vehicles"
-    return finish(pack_scenes(folder, VEHICLES, range(4), SMOKE.views, SMOKE.size))
+    return finish(pack_scenes(folder, VEHICLES, range(4), SMOKE.data.views, SMOKE.data.size))
 
 
 def test_training_on_the_gpu_follows_the_cpu(data):
@@ -67,7 +68,7 @@ def test_what_a_checkpoint_holds_is_drawn_where_it_was_opened(tiny_checkpoint):
 @pytest.mark.parametrize("activation", ["tanh", "normalized_tanh"])
 def test_statistics_of_the_latents_are_taken_on_the_gpu_too(data, activation):
     model = dataclasses.replace(SMOKE.model, activation=activation)
-    recipe = dataclasses.replace(SMOKE, model=model, batch=2, first_scenes=2, first_iterations=2)
+    recipe = SMOKE.changed(model=model, batch=2, first_scenes=2, first_iterations=2)
     state = TrainState.fresh(recipe, len(data), "cuda")
     for _ in range(3):
         iterate(state, data)
@@ -230,7 +231,7 @@ def test_graphs_train_as_plain_iterations_do(data):
 
 def test_rates_reach_the_graph(data):
     """With all rates at zero from some iteration on nothing moves any more."""
-    recipe = dataclasses.replace(SMOKE, iterations=12, decay_from=0.5, final_rate=0.0)
+    recipe = SMOKE.changed(iterations=12, decay_from=0.5, final_rate=0.0)
     state, _ = trained(data, 12, graphed=True, recipe=recipe)
     before = {name: value.clone() for name, value in state.method.state_dict().items()}
     latents = state.bank.records.raw.clone()

@@ -1,6 +1,5 @@
 """Random draws that are made ahead: an iteration that reads them is the one that draws for itself."""
 
-import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,16 +10,17 @@ from engine.data.procedural.categories import VEHICLES
 from engine.events import finish
 from engine.noise import Noise
 from engine.training.graph import AHEAD, Draws, Tape
-from engine.training.loop import TrainState, load_batch
+from engine.training.loop import load_batch
+from engine.training.state import TrainState
 from train.recipes import RECIPES
 
-SMOKE = dataclasses.replace(RECIPES["smoke"], scenes=2, views=3, size=24)
+SMOKE = RECIPES["smoke"].changed(scenes=2, views=3, size=24)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pack") / "vehicles"
-    return finish(pack_scenes(folder, VEHICLES, range(2), SMOKE.views, SMOKE.size))
+    return finish(pack_scenes(folder, VEHICLES, range(2), SMOKE.data.views, SMOKE.data.size))
 
 
 def learnt(data, noise):
@@ -29,8 +29,9 @@ def learnt(data, noise):
     scenes = torch.arange(2)
     records = state.bank.fetch(scenes, "cpu")
     batch = load_batch(data, scenes, "cpu")
-    rate = torch.tensor(SMOKE.train.latent_rate, dtype=torch.float64)
-    report = state.method.learn(batch, records, state.optimizers, SMOKE.train, 0, noise, rate)
+    report = state.method.training_step(
+        batch, records, state.optimizers, SMOKE.train, 0, noise, torch.tensor(0.5).double()
+    )
     return records.raw, {name: float(value) for name, value in report.items()}
 
 

@@ -211,7 +211,7 @@ def test_noise_is_found_for_a_corner_that_has_none(vehicles, corners):
     assert finish(corner_return(vehicles, corners[1], PAPER, 5)) == math.inf
 
 
-def test_a_path_through_an_inverted_corner_walks_the_inversions_noise_levels():
+def test_a_path_through_an_inverted_corner_walks_the_inversions_noise_levels(vehicles):
     drawn, found = Corner(A, A), Corner(B, B, steps=50, returned=40.0)
     ours = SampleOptions(sampler="unipc", steps=10)
     assert path_options(vehicles, ours, [drawn, drawn]) == ours

@@ -73,7 +73,7 @@ def iterations(tiny):
         method._diffusion_step = original
         seen.append(
             {
-                "report": report,
+                "report": {name: float(value) for name, value in report.items()},
                 "prior": prior[0][0],
                 "raw": records.raw.detach().clone(),
                 "grid": records.grid.clone(),

@@ -12,32 +12,35 @@ from engine.data.pack import pack_scenes
 from engine.data.procedural.categories import CHAIRS, VEHICLES
 from engine.errors import CheckpointError, EngineError, WriteError
 from engine.events import finish
+from engine.methods.base import Capabilities
 from engine.methods.ssdnerf.options import SampleOptions
+from engine.methods.training import latent_statistics
 from engine.noise import Noise
 from engine.store.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
 from engine.training.ema import ema_decay, update_ema
 from engine.training.keeping import load_state, read_log, trim_log
 from engine.training.loop import (
-    TrainState,
     finished,
     iterate,
     rate_factor,
     scene_order,
-    stage_of,
+    span_of,
     train,
     warmup_factor,
 )
 from engine.training.preview import save_preview
+from engine.training.recipe import LoopOptions
+from engine.training.state import TrainState
 from tests.full_disk import files_of_at_most
 from train.recipes import RECIPES
 
-SMOKE = dataclasses.replace(RECIPES["smoke"], scenes=6, views=6, size=32)
+SMOKE = RECIPES["smoke"].changed(scenes=6, views=6, size=32)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pack") / "vehicles"
-    return finish(pack_scenes(folder, VEHICLES, range(6), SMOKE.views, SMOKE.size))
+    return finish(pack_scenes(folder, VEHICLES, range(6), SMOKE.data.views, SMOKE.data.size))
 
 
 def tensors(state: TrainState, path) -> dict:
@@ -84,7 +87,7 @@ def test_saved_and_loaded_run_equals_an_uninterrupted_one(data, tmp_path):
 
 
 def test_closing_a_run_saves_it_and_the_log_continues_without_repetition(data, tmp_path):
-    recipe = dataclasses.replace(SMOKE, iterations=6, log_every=1)
+    recipe = SMOKE.changed(iterations=6, log_every=1)
     run = train(TrainState.fresh(recipe, len(data)), data, tmp_path)
     for _ in range(4):
         step = next(run)
@@ -107,7 +110,7 @@ def test_closing_a_run_saves_it_and_the_log_continues_without_repetition(data, t
 def test_state_of_another_recipe_is_refused(data, tmp_path):
     TrainState.fresh(SMOKE, len(data)).save(tmp_path / "state.pt")
     unet = dataclasses.replace(SMOKE.model.unet, base=8)
-    other = dataclasses.replace(SMOKE, model=dataclasses.replace(SMOKE.model, unet=unet))
+    other = SMOKE.changed(model=dataclasses.replace(SMOKE.model, unet=unet))
     with pytest.raises(CheckpointError, match="does not fit this recipe"):
         TrainState.fresh(other, len(data)).load(tmp_path / "state.pt")
 
@@ -115,9 +118,25 @@ def test_state_of_another_recipe_is_refused(data, tmp_path):
 def test_a_resumed_run_says_which_settings_changed(data, tmp_path):
     TrainState.fresh(SMOKE, len(data)).save(tmp_path / "state.pt")
     assert TrainState.fresh(SMOKE, len(data)).load(tmp_path / "state.pt") == []
-    longer = dataclasses.replace(SMOKE, iterations=900)
+    longer = SMOKE.changed(iterations=900)
     changes = TrainState.fresh(longer, len(data)).load(tmp_path / "state.pt")
     assert changes == ["iterations 300 -> 900"]
+
+
+def test_a_state_whose_recipe_lies_flat_goes_on(data, tmp_path):
+    """As they were before recipes had parts: everything but `model` and `train` side by side."""
+    TrainState.fresh(SMOKE, len(data)).save(tmp_path / "state.pt")
+    content = torch.load(tmp_path / "state.pt", weights_only=True)
+    recipe = json.loads(content["recipe"])
+    flat = recipe | recipe.pop("data") | recipe.pop("loop")
+    for name in ("unet_rate", "decoder_rate", "denoiser_from"):
+        flat[name] = flat["train"].pop(name)
+    torch.save(content | {"recipe": json.dumps(flat)}, tmp_path / "state.pt")
+    assert TrainState.fresh(SMOKE, len(data)).load(tmp_path / "state.pt") == []
+    rates = dataclasses.replace(SMOKE.train, unet_rate=1e-4)
+    other = SMOKE.changed(train=rates, batch=2)
+    changes = TrainState.fresh(other, len(data)).load(tmp_path / "state.pt")
+    assert sorted(changes) == ["batch 4 -> 2", "train.unet_rate 0.002 -> 0.0001"]
 
 
 def test_numbers_that_are_not_finite_stop_the_run_and_name_the_iteration(data):
@@ -129,16 +148,16 @@ def test_numbers_that_are_not_finite_stop_the_run_and_name_the_iteration(data):
 
 
 def test_every_scene_is_visited_once_per_epoch():
-    recipe = dataclasses.replace(SMOKE, batch=4, first_iterations=0)
-    seen = torch.cat([scene_order(recipe, 12, step) for step in range(3)])
+    loop = SMOKE.changed(batch=4, first_iterations=0).loop
+    seen = torch.cat([scene_order(loop, 12, step) for step in range(3)])
     assert sorted(seen.tolist()) == list(range(12))
-    again = torch.cat([scene_order(recipe, 12, step) for step in range(3, 6)])
+    again = torch.cat([scene_order(loop, 12, step) for step in range(3, 6)])
     assert sorted(again.tolist()) == list(range(12))
     assert seen.tolist() != again.tolist()
 
 
 def test_first_iterations_stay_with_the_first_scenes_and_the_others_start_from_their_mean(data):
-    recipe = dataclasses.replace(SMOKE, batch=2, first_scenes=4, first_iterations=3)
+    recipe = SMOKE.changed(batch=2, first_scenes=4, first_iterations=3)
     state = TrainState.fresh(recipe, len(data))
     for _ in range(3):
         iterate(state, data)
@@ -151,31 +170,36 @@ def test_first_iterations_stay_with_the_first_scenes_and_the_others_start_from_t
 
 
 def test_rates_are_constant_then_fall_to_their_last_share():
-    recipe = dataclasses.replace(SMOKE, iterations=100, decay_from=0.5, final_rate=0.1)
-    assert rate_factor(recipe, 0) == rate_factor(recipe, 49) == 1
-    assert rate_factor(recipe, 75) == pytest.approx(0.55)
-    assert rate_factor(recipe, 100) == pytest.approx(0.1)
+    loop, span = LoopOptions(decay_from=0.5, final_rate=0.1), range(100)
+    assert rate_factor(loop, span, 0) == rate_factor(loop, span, 49) == 1
+    assert rate_factor(loop, span, 75) == pytest.approx(0.55)
+    assert rate_factor(loop, span, 100) == pytest.approx(0.1)
 
 
 def test_every_stage_of_a_two_stage_run_has_its_own_warm_up_and_decay():
-    train = dataclasses.replace(SMOKE.train, stage="fields")
-    recipe = dataclasses.replace(
-        SMOKE, train=train, iterations=300, denoiser_from=100, warmup=10, decay_from=0.5
-    )
-    assert [stage_of(recipe, step) for step in (0, 99, 100, 299)] == ["fields"] * 2 + [
-        "denoiser"
-    ] * 2
-    assert [rate_factor(recipe, step) for step in (0, 49, 100, 199)] == [1.0] * 4
-    assert rate_factor(recipe, 99) < 0.06 < 0.06 + rate_factor(recipe, 75)
-    assert rate_factor(recipe, 75) == pytest.approx(rate_factor(recipe, 250))
-    assert [warmup_factor(recipe, step) for step in (0, 4, 50, 100, 104, 200)] == [
-        0.1, 0.5, 1.0, 0.1, 0.5, 1.0,
+    options = dataclasses.replace(SMOKE.train, stage="fields", denoiser_from=100)
+    loop = LoopOptions(iterations=300, warmup=10, decay_from=0.5)
+    stages = TrainState.fresh(SMOKE, 1).method.stages(options, 300)
+    assert stages == (("fields", 0), ("denoiser", 100))
+    spans = [span_of(stages, 300, step) for step in (0, 99, 100, 299, 300)]
+    assert spans == [range(100)] * 2 + [range(100, 300)] * 3
+    assert [options.stage_at(step) for step in (0, 99, 100, 299)] == [
+        "fields", "fields", "denoiser", "denoiser",
     ]  # fmt: skip
+
+    def factors(factor, *steps):
+        return [factor(loop, span_of(stages, 300, step), step) for step in steps]
+
+    assert factors(rate_factor, 0, 49, 100, 199) == [1.0] * 4
+    (last, middle, later) = factors(rate_factor, 99, 75, 250)
+    assert last < 0.06 < 0.06 + middle
+    assert middle == pytest.approx(later)
+    assert factors(warmup_factor, 0, 4, 50, 100, 104, 200) == [0.1, 0.5, 1.0, 0.1, 0.5, 1.0]
 
 
 def test_two_stages_learn_one_after_the_other(data):
-    train = dataclasses.replace(SMOKE.train, stage="fields")
-    state = TrainState.fresh(dataclasses.replace(SMOKE, train=train, denoiser_from=2), len(data))
+    options = dataclasses.replace(SMOKE.train, stage="fields", denoiser_from=2)
+    state = TrainState.fresh(SMOKE.changed(train=options), len(data))
     weights = {}
     for step in range(4):
         iterate(state, data)
@@ -192,10 +216,8 @@ def test_two_stages_learn_one_after_the_other(data):
 
 
 def test_a_line_of_the_log_holds_what_each_stage_within_it_measured(data, tmp_path):
-    train_options = dataclasses.replace(SMOKE.train, stage="fields")
-    recipe = dataclasses.replace(
-        SMOKE, train=train_options, denoiser_from=3, iterations=5, log_every=5
-    )
+    options = dataclasses.replace(SMOKE.train, stage="fields", denoiser_from=3)
+    recipe = SMOKE.changed(train=options, iterations=5, log_every=5)
     reports = []
     run = train(TrainState.fresh(recipe, len(data)), data, tmp_path)
     finish(run, lambda step: reports.append(dict(step.scalars)))
@@ -209,7 +231,7 @@ def test_a_line_of_the_log_holds_what_each_stage_within_it_measured(data, tmp_pa
 
 
 def test_held_networks_stay_while_latents_move(data):
-    state = TrainState.fresh(dataclasses.replace(SMOKE, hold=2, warmup=1), len(data))
+    state = TrainState.fresh(SMOKE.changed(hold=2, warmup=1), len(data))
     parts = lambda: [p.detach().clone() for p in state.method.parameters()]  # noqa: E731
     before, raw = parts(), state.bank.records.raw.clone()
     for _ in range(2):
@@ -253,7 +275,7 @@ def test_a_damaged_log_is_put_aside_and_what_can_be_read_of_it_goes_on(tmp_path,
 @pytest.fixture
 def trained(data, tmp_path):
     """A folder with two states, and their iterations."""
-    recipe = dataclasses.replace(SMOKE, iterations=3, save_every_s=0.0, log_every=1)
+    recipe = SMOKE.changed(iterations=3, save_every_s=0.0, log_every=1)
     run = train(TrainState.fresh(recipe, len(data)), data, tmp_path)
     next(run)
     next(run)
@@ -315,7 +337,7 @@ def test_a_state_of_another_recipe_is_no_reason_to_take_an_older_one(trained, da
     DAMAGES["gone"](folder / "state-before.pt")
     TrainState.fresh(recipe, len(data)).save(folder / "state-before.pt")
     unet = dataclasses.replace(SMOKE.model.unet, base=8)
-    other = dataclasses.replace(SMOKE, model=dataclasses.replace(SMOKE.model, unet=unet))
+    other = SMOKE.changed(model=dataclasses.replace(SMOKE.model, unet=unet))
     TrainState.fresh(other, len(data)).save(folder / "state.pt")
     with pytest.raises(CheckpointError, match="does not fit this recipe"):
         load_state(TrainState.fresh(recipe, len(data)), folder)
@@ -334,7 +356,7 @@ def test_a_full_disk_ends_a_run_in_one_sentence_and_what_was_saved_stays(trained
 
 
 def test_a_window_of_the_log_survives_a_stop_in_its_midst(data, tmp_path):
-    recipe = dataclasses.replace(SMOKE, iterations=4, log_every=4)
+    recipe = SMOKE.changed(iterations=4, log_every=4)
     finish(train(TrainState.fresh(recipe, len(data)), data, tmp_path / "whole"))
     run = train(TrainState.fresh(recipe, len(data)), data, tmp_path / "cut")
     next(run)
@@ -352,29 +374,39 @@ def test_a_window_of_the_log_survives_a_stop_in_its_midst(data, tmp_path):
 
 def test_a_preview_shows_scenes_above_samples_however_few_there_are(tmp_path):
     few = finish(pack_scenes(tmp_path / "pack", VEHICLES, range(2), 1, 16))
-    path = save_preview(TrainState.fresh(SMOKE, 2), few, tmp_path)
+    state = TrainState.fresh(SMOKE, 2)
+    path = save_preview(state, few, tmp_path)
     picture = cv2.imread(str(path))
     assert path.name == "0000000.png"
     assert picture.shape == (4 * 16, 8 * 16, 3)
     assert np.array_equal(picture[:16, :16, ::-1], few.raw(0)[0])
     assert np.array_equal(picture[:16, 16:32, ::-1], few.raw(1)[0])
     assert (picture[:32, 32:] == 255).all()
+    state.average.info = dataclasses.replace(state.average.info, capabilities=Capabilities())
+    state.step = 7
+    without = cv2.imread(str(save_preview(state, few, tmp_path)))
+    assert np.array_equal(without, picture[:32, :32])
 
 
 def test_directions_are_the_principal_components_of_the_latents(data):
     state = TrainState.fresh(SMOKE, len(data))
     for _ in range(12):
         iterate(state, data)
-    method = finished(state, directions=3)
     records = state.bank.records
-    latents = method.activation(records.raw[records.steps > 0]).detach()
+    latents = state.average.activated(records.raw[records.steps > 0]).detach()
+    mean, directions, gallery = latent_statistics(latents, directions=3, gallery=4)
     flat = (latents - latents.mean(0)).flatten(1).double()
     _, values, axes = torch.linalg.svd(flat, full_matrices=False)
     expected = axes[:3] * (values[:3] / (len(flat) - 1) ** 0.5)[:, None]
-    found = method.directions.flatten(1).double()
+    found = directions.flatten(1).double()
     signs = torch.sign((found * expected).sum(1, keepdim=True))
     torch.testing.assert_close(found * signs, expected, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(method.mean_latent, latents.mean(0))
+    torch.testing.assert_close(mean, latents.mean(0))
+    assert torch.equal(gallery, latents[[0, 1, 3, 5]])
+    method = finished(state)
+    torch.testing.assert_close(method.directions[:3], directions)
+    assert torch.equal(method.mean_latent, mean)
+    assert torch.equal(method.gallery, latents)
 
 
 def test_checkpoint_round_trip_draws_the_same_scene(data, tmp_path):
@@ -408,13 +440,13 @@ def test_warm_start_keeps_weights_and_fits_latents_anew_from_the_mean(data, tmp_
     iterate(warm, data)
     decoder = dataclasses.replace(SMOKE.model.decoder, aabb=CHAIRS.box)
     model = dataclasses.replace(SMOKE.model, decoder=decoder, tv_weight=0.1, grid_shape=(9, 8, 7))
-    elsewhere = TrainState.fresh(dataclasses.replace(SMOKE, model=model), len(data))
+    elsewhere = TrainState.fresh(SMOKE.changed(model=model), len(data))
     elsewhere.warm_start(opened)
     torch.testing.assert_close(elsewhere.method.unet.out.weight, opened.unet.out.weight)
     torch.testing.assert_close(elsewhere.method.decoder.aabb, torch.tensor(CHAIRS.box))
     unet = dataclasses.replace(SMOKE.model.unet, base=8)
     model = dataclasses.replace(SMOKE.model, unet=unet)
-    other = TrainState.fresh(dataclasses.replace(SMOKE, model=model), len(data))
+    other = TrainState.fresh(SMOKE.changed(model=model), len(data))
     with pytest.raises(CheckpointError, match="networks differ"):
         other.warm_start(opened)
 

@@ -33,7 +33,7 @@ def test_samples_are_compared_with_as_many_scenes_as_the_prior_was_trained_on(
     tiny_checkpoint, tmp_path
 ):
     config = json.loads((tiny_checkpoint / "config.json").read_text())
-    for recipe, count in (({"scenes": 7}, 7), ("untrained", 300)):
+    for recipe, count in (({"scenes": 7}, 7), ({"data": {"scenes": 8}}, 8), ("untrained", 300)):
         told = config | {"provenance": {"recipe": recipe}}
         (tmp_path / "config.json").write_text(json.dumps(told))
         assert trained_scenes(tmp_path) == count
@@ -49,7 +49,7 @@ def test_occupied_cells_are_those_denser_than_the_mesh_threshold(tiny_checkpoint
         for bias, expected in ((20.0, 1.0), (-20.0, 0.0)):
             method.decoder.density_head[-1].bias.fill_(bias)
             field = method.scene(method.mean_latent).field
-            assert occupied(field, method.decoder.aabb, 8).mean() == expected
+            assert occupied(field, 8).mean() == expected
 
 
 def test_the_sheet_is_cropped_to_what_any_sample_covers(tmp_path):

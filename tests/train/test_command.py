@@ -83,10 +83,10 @@ def test_a_second_interrupt_does_not_wait_and_the_handlers_come_back():
 
 def test_dry_run_prints_the_recipe_and_does_nothing(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "train", "vehicles", "--dry-run", "--unet-rate", "2e-4"]
+    command = [sys.executable, "-m", "train", "vehicles", "--dry-run", "--train.unet-rate", "2e-4"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0
-    assert json.loads(done.stdout)["unet_rate"] == 2e-4
+    assert json.loads(done.stdout)["train"]["unet_rate"] == 2e-4
     assert not list(tmp_path.iterdir())
 
 

@@ -2,17 +2,21 @@
 
 import numpy as np
 import pytest
+import torch
 
+from engine.config import from_json, to_json
 from engine.data.procedural.categories import CATEGORIES, find_category
 from engine.data.procedural.shape import scene_seed
+from engine.methods import method_of
 from engine.types import WORLD_PER_SRN
 from train.recipes import RECIPES
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_trains_in_the_box_of_its_category(name):
-    category = find_category(RECIPES[name].category)
-    assert RECIPES[name].model.decoder.aabb == category.box
+    method = method_of(RECIPES[name].model)(RECIPES[name].model)
+    box = find_category(RECIPES[name].data.category).box
+    torch.testing.assert_close(method.scene(method.mean_latent).field.aabb, torch.tensor(box))
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -26,9 +30,15 @@ def test_the_box_of_a_category_holds_its_scenes(name, split):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_parts_of_a_recipe_fit_each_other(name):
+def test_a_recipe_goes_by_its_name_and_its_model_is_one_that_files_may_hold(name):
     model = RECIPES[name].model
     assert RECIPES[name].name == name
-    assert model.unet.channels == 3 * model.decoder.channels
-    halvings = 2 ** (len(model.unet.multipliers) - 1)
-    assert model.rows % halvings == model.cols % halvings == 0
+    assert from_json(type(model), to_json(model)) == model  # which checks that its parts fit
+
+
+def test_settings_are_changed_by_their_own_names_and_no_others():
+    recipe = RECIPES["smoke"].changed(name="x", scenes=3, batch=2)
+    assert (recipe.name, recipe.data.scenes, recipe.loop.batch) == ("x", 3, 2)
+    assert recipe.data.views == RECIPES["smoke"].data.views
+    with pytest.raises(TypeError, match="unet_rate"):
+        recipe.changed(unet_rate=1.0)

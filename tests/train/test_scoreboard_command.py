@@ -13,12 +13,10 @@ from engine.events import finish
 from engine.store.checkpoint import open_checkpoint, read_metrics
 from train.recipes import RECIPES
 
-TINY = dataclasses.replace(
-    RECIPES["smoke"], iterations=2, scenes=4, views=4, size=32, log_every=1, tune_scenes=1
+TINY = RECIPES["smoke"].changed(
+    iterations=2, scenes=4, views=4, size=32, log_every=1, tune_scenes=1
 )
-SMALL = {
-    name: dataclasses.replace(TINY, name=name) for name in ("vehicles-short", "vehicles-two-stage")
-}
+SMALL = {name: TINY.changed(name=name) for name in ("vehicles-short", "vehicles-two-stage")}
 
 
 @pytest.fixture
@@ -54,10 +52,10 @@ def test_missing_small_priors_are_trained_once(command, tmp_path):
 def test_small_priors_of_another_recipe_are_not_taken(command, monkeypatch):
     finish(command._small_priors(BoardOptions(), Ranks()))
     name = "vehicles-two-stage"
-    quieter = dataclasses.replace(SMALL[name], log_every=7)
+    quieter = SMALL[name].changed(log_every=7)
     monkeypatch.setitem(RECIPES, name, quieter)
     finish(command._small_priors(BoardOptions(), Ranks()), pytest.fail)
-    monkeypatch.setitem(RECIPES, name, dataclasses.replace(SMALL[name], iterations=3))
+    monkeypatch.setitem(RECIPES, name, SMALL[name].changed(iterations=3))
     with pytest.raises(ConfigError, match=r"iterations 2 -> 3\); remove runs/vehicles-two-stage"):
         finish(command._small_priors(BoardOptions(), Ranks()))
 

@@ -9,7 +9,7 @@ a file of their own. Mode `ours` adds renoise-averaging to both uses.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -44,9 +44,11 @@ from engine.methods.ssdnerf.options import (
     for_views,
     without_prior,
 )
+from engine.methods.training import ParameterGroup, Stage, latent_statistics
 from engine.noise import Noise
 from engine.ops.activations import CLIP
 from engine.render.frames import bake
+from engine.render.radiance import on_triton
 from engine.render.region import Region
 from engine.types import SceneBatch, Views
 
@@ -61,14 +63,26 @@ class TrainOptions:
 
     stage: TrainingStage = "joint"
     """Which part of Algorithm 1 is taken."""
+    denoiser_from: int | None = None
+    """Iteration from which latents and decoder stay and the denoiser alone learns: the second stage of the paper's
+    two-stage ablation, whose first is `stage` "fields"."""
     inner_steps: tuple[tuple[int, int], ...] = ((0, 15), (2000, 3), (100_000, 1))
     """K_in - 1: latent-only steps in each iteration."""
     rays: int = 4096
     """Rays of each scene in each rendering step."""
+    unet_rate: float = 1e-3
+    """Adam's rate of the denoiser."""
+    decoder_rate: float = 5e-3
+    """Adam's rate of the decoder."""
     latent_rate: float = 5e-3
     """Adam's rate on the raw latents."""
     freeze_norm: int | None = 100_000
     """Iteration from which the norm factor stays."""
+
+    def stage_at(self, step: int) -> TrainingStage:
+        """Which part of Algorithm 1 an iteration takes."""
+        second = self.denoiser_from
+        return self.stage if second is None or step < second else "denoiser"
 
 
 def scheduled(schedule: tuple[tuple[int, int], ...], step: int) -> int:
@@ -118,7 +132,29 @@ class SSDNeRF(SSDNeRFModel):
             {"method": self.info.name, "checkpoint": self.checkpoint, **provenance},
         )
 
-    # ------------------------------------------------------------------------------- Algorithm 1
+    # ---------------------------------------------------------------------------------- training
+
+    def stages(self, options: TrainOptions, iterations: int) -> tuple[Stage, ...]:
+        """Algorithm 1, or the two parts of the paper's ablation."""
+        first, second = Stage(options.stage), options.denoiser_from
+        return (first,) if second is None else (first, Stage("denoiser", second))
+
+    def begin_stage(self, stage: str, records: LatentRecords | None) -> None:
+        """Nothing: every stage goes on with what is there."""
+
+    def bank(self, scenes: int, noise: Noise, options: TrainOptions) -> LatentRecords:
+        """Raw latents near zero, and empty occupancy grids."""
+        raw = torch.empty(scenes, *self.latent_shape)
+        for scene in range(scenes):
+            raw[scene] = (2 * noise.uniform(self.latent_shape, "latent", scene) - 1) * 1e-4
+        return LatentRecords.fresh(raw, self.config.grid_shape, torch.float16)
+
+    def parameter_groups(self, options: TrainOptions) -> dict[str, ParameterGroup]:
+        """Denoiser and decoder."""
+        return {
+            "unet": ParameterGroup(list(self.unet.parameters()), options.unet_rate),
+            "decoder": ParameterGroup(list(self.decoder.parameters()), options.decoder_rate),
+        }
 
     def for_views(self, options: FitOptions, num_views: int) -> FitOptions:
         """More views, more steps. See `engine.methods.ssdnerf.options.GROWTH`."""
@@ -144,43 +180,16 @@ class SSDNeRF(SSDNeRFModel):
         options: TrainOptions,
         step: int,
         noise: Noise,
-    ) -> dict[str, float]:
-        """One outer iteration of training, by Algorithm 1 or one of its stages; updates `records` in place.
-
-        Args:
-            batch: Views of some scenes.
-            records: Their latents and state.
-            optimizers: Of the `unet` and the `decoder`, with their current rates.
-            options: Inner steps, rays and the latents' rate.
-            step: Iteration, from 0.
-            noise: Randomness of this iteration.
-
-        Returns:
-            Numbers to log.
-        """
-        report = self.learn(batch, records, optimizers, options, step, noise, options.latent_rate)
-        return {name: float(value) for name, value in report.items()}
-
-    def learn(
-        self,
-        batch: SceneBatch,
-        records: LatentRecords,
-        optimizers: Mapping[str, torch.optim.Optimizer],
-        options: TrainOptions,
-        step: int,
-        noise: Noise,
-        rate: float | Tensor,
+        rate_factor: float | Tensor = 1.0,
     ) -> dict[str, Tensor]:
-        """`training_step` without waiting for its numbers, which a CUDA graph can hold.
-
-        The arguments are the same, but that the latents' rate is `rate`.
-        """
+        """One outer iteration by Algorithm 1 or one of its stages. See `Trainable.training_step`."""
+        stage, rate = options.stage_at(step), options.latent_rate * rate_factor
         prior, report = torch.zeros_like(records.raw), {}
-        if options.stage != "fields":
+        if stage != "fields":
             prior, report = self._diffusion_step(
                 batch, records, optimizers["unet"], options, step, noise
             )
-        if options.stage == "denoiser":
+        if stage == "denoiser":
             return report
         inner = scheduled(options.inner_steps, step)
         total = batch.num_pixels
@@ -189,7 +198,7 @@ class SSDNeRF(SSDNeRFModel):
                 occupied = self.refresh(records, noise, "inner", k)
             rays, jitter = self.pick_rays(batch, options.rays, k, noise, "inner", 0)
             self.latent_step(records, occupied, rays, total, jitter, prior, rate)
-        if options.stage == "fields":
+        if stage == "fields":
             self.activation(records.raw, update=True)
         occupied = self.refresh(records, noise, "decoder", 0)
         rays, jitter = self.pick_rays(batch, options.rays, 0, noise, "decoder", 0)
@@ -232,6 +241,18 @@ class SSDNeRF(SSDNeRFModel):
         records.raw = raw.detach()
         rms = latents.detach().square().mean().sqrt()
         return prior, {"diffusion_loss": loss.detach(), "latent_rms": rms}
+
+    def iteration_kind(self, options: TrainOptions, step: int) -> Hashable | None:
+        """Inner steps, and whether the norm factor stays; None without the GPU's kernels, or of two stages."""
+        if options.denoiser_from is not None or not on_triton(self.decoder, self.norm_factor):
+            return None
+        frozen = options.freeze_norm is not None and step >= options.freeze_norm
+        return scheduled(options.inner_steps, step), frozen
+
+    def finish(self, raw: Tensor) -> None:
+        """Keep statistics of the latents and some of them."""
+        statistics = latent_statistics(self.activated(raw))
+        self.mean_latent, self.directions, self.gallery = statistics
 
     # -------------------------------------------------------------------------------- test time
 

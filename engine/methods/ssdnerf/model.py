@@ -5,7 +5,8 @@ Source: Single-Stage Diffusion NeRF (2304.06714), official code; every formula i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -122,7 +123,7 @@ class SSDNeRFModel(nn.Module):
         super().__init__()
         self.config = config
         self.decoder = TriplaneDecoder(config.decoder)
-        self.unet = UNet2D(config.unet)
+        self.unet = UNet2D(config.unet).to(memory_format=torch.channels_last)
         self.activation = latent_activation(config.activation)
         self.schedule = config.schedule
         self.register_buffer("norm_factor", torch.ones(1))
@@ -135,7 +136,24 @@ class SSDNeRFModel(nn.Module):
         """Where the weights are."""
         return self.norm_factor.device
 
+    def networks(self) -> Hashable:
+        """Everything that must be equal for weights to mean the same; the box of the scenes may differ."""
+        config = self.config
+        decoder = replace(config.decoder, aabb=DecoderConfig().aabb)
+        shape = config.rows, config.cols, config.tiled, config.activation
+        return shape, decoder, config.unet, config.schedule
+
     # ---------------------------------------------------------------------------------- the parts
+
+    def activated(
+        self, raw: Float[Tensor, "scenes 3 channels rows cols"]
+    ) -> Float[Tensor, "scenes 3 channels rows cols"]:
+        """Latents from raw ones."""
+        return self.activation(raw)
+
+    def deactivated(self, latents: Float[Tensor, "*latents"]) -> Float[Tensor, "*latents"]:
+        """Raw latents that `activated` takes to these."""
+        return self.activation.inverse(latents)
 
     def to_images(
         self, latents: Float[Tensor, "scenes 3 channels rows cols"]

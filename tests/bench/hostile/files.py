@@ -62,10 +62,14 @@ def train_state() -> Any:
     """The state of a tiny training run after a step of its optimisers."""
     import torch
 
-    from engine.training.loop import Recipe, TrainState
+    from engine.methods.ssdnerf.method import TrainOptions
+    from engine.training.recipe import LoopOptions, Recipe
+    from engine.training.state import TrainState
     from tests.fixtures.saved.make import tiny_method
 
-    state = TrainState.fresh(Recipe(model=tiny_method().config, precision="fp32"), 2)
+    loop = LoopOptions(precision="fp32")
+    recipe = Recipe("tiny", tiny_method().config, TrainOptions(), loop=loop)
+    state = TrainState.fresh(recipe, 2)
     for optimizer in state.optimizers.values():
         for parameter in optimizer.param_groups[0]["params"]:
             parameter.grad = torch.zeros_like(parameter)
