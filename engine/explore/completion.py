@@ -129,7 +129,7 @@ def keep_sheet(
     original: Looks, kept: Bool[Tensor, "views height width"], proposals: Sequence[Looks]
 ) -> UInt8[np.ndarray, "rows cols 3"]:
     """Rows of views: the original, the original with its kept pixels marked, and every proposal."""
-    from engine.output.video import contact_sheet  # looks for ffmpeg when it is imported
+    from engine.output.video import contact_sheet  # imageio is slow to import
 
     mark = original.rgb.new_tensor(MARK)
     marked = torch.where(kept[..., None], original.rgb.lerp(mark, 0.6), original.rgb)

@@ -50,7 +50,7 @@ def path_film(
     """
     size, count = film_size(size), len(codes)
     pictures = _pictures(method, codes, range(count), size, turn_deg)
-    return film(pictures, file, count, size, fps)
+    return film(pictures, file, count, fps)
 
 
 def path_strip(

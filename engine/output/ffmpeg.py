@@ -1,91 +1,88 @@
-"""Pictures into a film, by the ffmpeg program: its end is waited for, and what it wrote is looked at."""
+"""Pictures into a film, by imageio's ffmpeg plugin: the program's end is waited for, and what it wrote is looked at."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import signal
 import subprocess
-import threading
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-import imageio_ffmpeg
+import imageio.v3 as iio
 import numpy as np
 
 from engine.errors import ExportError, plain
 
-FORMATS: dict[str, tuple[str, ...]] = {
-    ".mp4": (
-        *("-vcodec", "libx264", "-pix_fmt", "yuv420p"),
-        *("-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"),
-    ),
-    ".gif": (
-        *("-vcodec", "gif", "-pix_fmt", "pal8", "-loop", "0"),
-        *("-vf", "split[a][b];[a]palettegen[p];[b][p]paletteuse"),
-    ),
+FORMATS: dict[str, dict[str, Any]] = {
+    ".mp4": {
+        "codec": "libx264",
+        "pixelformat": "yuv420p",
+        "output_params": ["-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"],
+    },
+    ".gif": {
+        "codec": "gif",
+        "pixelformat": "pal8",
+        "output_params": [
+            *("-loop", "0"),
+            *("-vf", "split[a][b];[a]palettegen[p];[b][p]paletteuse"),
+        ],
+    },
 }
-"""Formats of a film by their ending, and what ffmpeg is told; a GIF's palette is that of all its pictures."""
-LONGEST_TOLD = 2**16
-"""Bytes of ffmpeg's messages that are kept."""
+"""Formats of a film by their ending, as the plugin takes them; a GIF's palette is that of all its pictures."""
+SPARE = 2**20
+"""Bytes that a disk must still take after a film that failed; one that does not is why it failed."""
+
+# Otherwise the program starts through a Python function between fork and exec, which can hang in a process of many threads.
+os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
 
 
 class Encoder:
-    """An ffmpeg process that turns square RGB pictures into a film; leaving the block early ends it.
+    """A film that grows by one RGB picture at a time; leaving the block early ends the program.
 
     Raises:
         ExportError: If ffmpeg fails, or the film it wrote is not whole.
         OSError: If the file cannot be written.
     """
 
-    def __init__(self, file: Path, shown: Path, size: int, fps: int):
-        """Start it.
+    def __init__(self, file: Path, shown: Path, fps: int):
+        """Prepare it.
 
         Args:
             file: Where to write.
             shown: What messages call it; its ending is the format.
-            size: Rows and columns.
             fps: Pictures per second.
         """
         self.shown = shown
         self._file = file
-        self._told = b""
-        source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size}x{size}", "-r", str(fps))
-        target = (*FORMATS[shown.suffix.lower()], f"file:{file.absolute()}")
-        # in a process group of its own, Ctrl-C does not reach it
-        self._process = subprocess.Popen(
-            [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *source, "-i", "-", *target],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            **({"process_group": 0} if os.name == "posix" else {}),
+        self._process: subprocess.Popen | None = None
+        # the plugin leaves .gif to others unless told that it is a film; ffmpeg itself goes by the file's name
+        resource = iio.imopen(file.absolute(), "w", plugin="FFMPEG", extension=".mp4")
+        self._film = resource.legacy_get_writer(
+            fps=fps,
+            quality=None,
+            macro_block_size=1,
+            ffmpeg_log_level="fatal",
+            **FORMATS[shown.suffix.lower()],
         )
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
 
     def __enter__(self) -> Encoder:
         return self
 
     def add(self, frame: np.ndarray) -> None:
-        """Add a picture, `size size 3` bytes."""
+        """Add a picture, `height width 3` bytes; all have one size."""
         try:
-            self._process.stdin.write(frame)
-        except BrokenPipeError:
-            self.finish()
+            self._film.append_data(frame)
+        except OSError:
+            self._end()
             raise self._failed() from None
+        if self._process is None:  # imageio keeps the process, and with it the exit code, to itself
+            self._process = self._film._write_gen.gi_frame.f_locals["p"]
 
     def finish(self) -> None:
         """End the film, and look at what is there."""
-        with contextlib.suppress(BrokenPipeError):  # it has ended; its exit code says why
-            self._process.stdin.close()
-        code = self._process.wait()
-        self._listener.join()
-        if code == -getattr(signal, "SIGXFSZ", 0):
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        if code > 128 and 256 - code in errno.errorcode and b"rror" in self._told:
-            raise OSError(256 - code, os.strerror(256 - code))
-        if code or not whole(self._file):
+        self._end()
+        if self._process is None or self._process.returncode or not whole(self._file):
             raise self._failed()
 
     def __exit__(
@@ -94,24 +91,30 @@ class Encoder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process.poll() is None:
+        if self._process is not None:
             self._process.kill()
-            self._process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._listener.join()
-        self._process.stderr.close()
+        self._end()
 
-    def _listen(self) -> None:
-        """Keep what it says; a full pipe would stop it."""
-        while part := self._process.stderr.read1(4096):
-            self._told = (self._told + part)[-LONGEST_TOLD:]
+    def _end(self) -> None:
+        """Close the program's input and wait until it is gone."""
+        if self._process is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has ended; its exit code says how
+                self._process.stdin.close()
+            self._process.wait()
+        self._film.close()
 
     def _failed(self) -> ExportError:
-        told = self._told.decode("utf-8", "replace").strip().splitlines()
-        code = f"exit code {self._process.returncode}"
-        reason = plain(told[-1]) if told else code
-        return ExportError(f"{plain(self.shown)}: ffmpeg wrote no whole film ({reason}).")
+        """The program's failure.
+
+        Raises:
+            OSError: If the disk is the reason.
+        """
+        with open(self._file, "ab") as file:
+            file.write(bytes(SPARE))
+            file.flush()
+            os.fsync(file.fileno())
+        code = "" if self._process is None else f" (exit code {self._process.returncode})"
+        return ExportError(f"{plain(self.shown)}: ffmpeg wrote no whole film{code}.")
 
 
 def whole(file: Path) -> bool:

@@ -64,7 +64,6 @@ def film(
     frames: Iterable[np.ndarray],
     path: Path | str,
     num_frames: int,
-    size: int,
     fps: int = 30,
     stage: str = "film",
 ) -> Run[Path]:
@@ -74,10 +73,9 @@ def film(
     the one before it is written, so `frames` may draw them.
 
     Args:
-        frames: `size size 3` RGB bytes each.
+        frames: `size size 3` RGB bytes each; even sizes for MP4, which knows no others (`film_size`).
         path: Where to write, ending in .mp4 or .gif.
         num_frames: How many there will be.
-        size: Rows and columns; even for MP4, which knows no other (`film_size`).
         fps: Pictures per second; a GIF's last whole hundredths, and players slow down more than 50 of them.
         stage: Name in the yielded steps.
 
@@ -87,7 +85,7 @@ def film(
     """
     path = Path(path)
     check_film(path, fps)
-    with replacing(path) as temporary, Encoder(temporary, path, size, fps) as encoder:
+    with replacing(path) as temporary, Encoder(temporary, path, fps) as encoder:
         for index, frame in enumerate(frames, 1):
             frame = np.ascontiguousarray(frame)
             encoder.add(frame)
@@ -147,7 +145,7 @@ def turntable(
     size = film_size(size)
     angles = (360.0 * index / frames for index in range(frames))
     cameras = (orbit_camera(a, float(elevation_deg), float(distance), size) for a in angles)
-    return film(map(render_frame, cameras), path, frames, size, fps, stage="turntable")
+    return film(map(render_frame, cameras), path, frames, fps, stage="turntable")
 
 
 def contact_sheet(

@@ -178,7 +178,7 @@ snapshot = session.snapshot()
 baked = session.baked(snapshot.panes[0].record, snapshot.panes[0].index)
 assert present.picture(baked, home()).std() > 5
 loading.explorer.close()
-late = {"gradio", "pandas", "numba", "scipy", "skimage", "trimesh", "matplotlib", "imageio_ffmpeg"}
+late = {"gradio", "pandas", "numba", "scipy", "skimage", "trimesh", "plotly", "imageio"}
 print(*sorted(late & sys.modules.keys()))
 """
 

@@ -40,7 +40,7 @@ def standpoint(session: Session) -> tuple[int, int, float]:
 
 def take_picture(session: Session, record: Record) -> tuple[Path, int, int, float]:
     """A cut-out picture of a record's end, and the azimuth, elevation and distance that it was taken from."""
-    from engine.output.video import save_picture  # looks for ffmpeg when it is imported
+    from engine.output.video import save_picture  # imageio is slow to import
 
     azimuth, elevation, distance = standpoint(session)
     camera = orbit_camera(float(azimuth), float(elevation), distance, SIZE)

@@ -372,8 +372,7 @@ class Blend:
 
     def film(self, file: Path) -> Run[Path]:
         """Write the path from A to B as MP4 or GIF."""
-        # the film's module looks for ffmpeg when it is imported
-        from engine.explore.film import even_points, path_film
+        from engine.explore.film import even_points, path_film  # imageio is slow to import
 
         space, kind = WAYS[self.way]
         corners = [placed.corner for placed in self.placed[:2]]
