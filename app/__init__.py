@@ -1,4 +1,4 @@
-"""The explorer: everything a user sees, and the only place with gradio, viser and plotly.
+"""The explorer: everything a user sees, and the only place with gradio and viser.
 
 `server.serve(AppSettings(...))` opens it and stays; `server.create_app` is the same as an ASGI application. One process
 serves one port. `front` answers at once, with a page that holds the live view; what that waits for is loaded behind it in

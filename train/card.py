@@ -1,8 +1,8 @@
 """`python -m train.card CHECKPOINT`: measure a finished prior's samples and draw its model card's pictures.
 
 Writes into the checkpoint's folder: `samples.png` (64 samples, four sides each), `neighbours.png` (some of them above the
-training scenes that look most like them), `reconstructions.png` (unseen scenes from one view), `curve.png` (the run's
-log), and the entry `samples` of `metrics.json`.
+training scenes that look most like them), `reconstructions.png` (unseen scenes from one view), `curve.html` (the run's
+log; also `curve.png` where kaleido is installed), and the entry `samples` of `metrics.json`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,24 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import matplotlib
 import numpy as np
+import plotly.graph_objects as go
 import torch
 import tyro
 from jaxtyping import Float
+from plotly.subplots import make_subplots
 from torch import Tensor
 
 from engine.data.procedural.categories import Category
 from engine.data.procedural.shape import render_shape, scene_seed
 from engine.data.raster import composite_white
+from engine.errors import ExportError
 from engine.evaluation.baselines import NUM_TRAINING_SCENES, category_of
 from engine.evaluation.protocol import BoardOptions
 from engine.evaluation.samples import NEIGHBOURS, SIDES, drawn
@@ -51,8 +56,8 @@ from engine.training.recipe import settings_of
 from engine.types import Camera
 from train.ending import ended
 
-matplotlib.use("Agg")
-
+CURVES = {"psnr": "PSNR on training rays (dB)", "diffusion_loss": "diffusion loss"}
+"""Curves of the run's log, and their titles."""
 SHOWN = (64, 8, 40, 96, 140, 190)
 """Places on SRN's test path of the sheet of reconstructions; the first is the input, as published."""
 SHEET_DISTANCE = 1.4
@@ -96,7 +101,7 @@ def _draw(options: CardOptions) -> None:
     logging.info("%s", json.dumps(measured, indent=1))
     draw_reconstructions(method, options.reconstructions, folder)
     if options.run is not None:
-        draw_curve(options.run / "metrics.jsonl", folder / "curve.png")
+        draw_curve(options.run / "metrics.jsonl", folder)
 
 
 def trained_scenes(folder: Path) -> int:
@@ -226,32 +231,47 @@ def draw_reconstructions(method: Method, count: int, folder: Path) -> None:
     )
 
 
-def draw_curve(log: Path, path: Path) -> None:
-    """Training PSNR and diffusion loss over iterations."""
-    from matplotlib import pyplot
+def draw_curve(log: Path, folder: Path) -> None:
+    """Write a run's curves as `curve.html`, which holds plotly's script (4.8 MB), and as `curve.png` where kaleido is installed.
 
-    lines = read_log(log)
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2), constrained_layout=True)
-    for axis, key, title in zip(
-        axes,
-        ("psnr", "diffusion_loss"),
-        ("PSNR on training rays (dB)", "diffusion loss"),
-        strict=True,
-    ):
+    Raises:
+        ExportError: If kaleido finds no Chrome to draw with.
+    """
+    figure = curve_figure(read_log(log))
+    with replacing(folder / "curve.html") as temporary:
+        figure.write_html(temporary, include_plotlyjs=True)
+    if find_spec("kaleido") is None:
+        logging.info("curve.png is left as it is; it is drawn where kaleido is installed.")
+        return
+    path = folder / "curve.png"
+    with replacing(path) as temporary:
+        try:
+            figure.write_image(temporary, format="png")
+        except RuntimeError as error:
+            raise ExportError(
+                f"{path}: kaleido draws with Chrome and found none; install Chrome, or uninstall kaleido."
+            ) from error
+
+
+def curve_figure(lines: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Training PSNR and diffusion loss over iterations, as logged and as running means over a sixtieth of the run."""
+    figure = make_subplots(1, 2, subplot_titles=list(CURVES.values()))
+    for column, key in enumerate(CURVES, 1):
         known = [line for line in lines if key in line]  # a stage of its own may measure less
         steps, values = (np.array([line[name] for line in known]) for name in ("step", key))
         width = max(1, len(values) // 60)
         smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-        axis.plot(steps, values, color="#c9d4ee", linewidth=0.8)
-        axis.plot(steps[width - 1 :], smooth, color="#3b5bdb")
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel("iteration")
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[1].set_yscale("log")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
+        logged = {"color": "#c9d4ee", "width": 1}
+        means = {"color": "#3b5bdb", "width": 2}
+        figure.add_scatter(x=steps, y=values, line=logged, name="logged", row=1, col=column)
+        figure.add_scatter(
+            x=steps[width - 1 :], y=smooth, line=means, name="mean", row=1, col=column
+        )
+    figure.update_traces(mode="lines", showlegend=False)
+    figure.update_xaxes(title_text="iteration")
+    figure.update_yaxes(type="log", dtick="D2", col=2)
+    figure.update_layout(template="plotly_white", width=990, height=352, margin={"t": 40, "b": 10})
+    return figure
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from torch import Tensor
 
-from app.page import present
+from app.page import figures, present
 from app.page.steer import read, steer
 from app.session.exports import StorageError, export, file_name
 from app.session.jobs import JobRunner
@@ -42,6 +42,7 @@ EXPIRED, CROWDED = 4404, 4429
 FILM = ("path.mp4", "path.gif")
 FRESH = {"Cache-Control": "no-store"}
 CACHED = {"Cache-Control": "private, max-age=3600"}
+PACKED = {"Content-Encoding": "gzip"}
 WRITERS, MOST_WAITING_EACH, MOST_WAITING = 2, 4, 32
 """Threads that write downloads; downloads of one session that may wait for them, and of all."""
 
@@ -81,6 +82,7 @@ class Routes:
             Route(channel, self._histogram),
             Route("/path/{token}/{number:int}/{name}", self._path_film),
             Route("/download/{token}/{number:int}/{name}", self._download),
+            Route("/plotly.min.js", self._plotly),
             Route("/healthz", self._health),
         ]
 
@@ -219,6 +221,11 @@ class Routes:
             await pump(socket, viewport)
         finally:
             self._viewports.release(session)
+
+    def _plotly(self, request: Request) -> Response:
+        packed = "gzip" in request.headers.get("accept-encoding", "")
+        headers = CACHED | {"Vary": "Accept-Encoding"} | (PACKED if packed else {})
+        return Response(figures.script(packed), media_type="text/javascript", headers=headers)
 
     async def _health(self, request: Request) -> Response:
         return JSONResponse(

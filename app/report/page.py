@@ -1,7 +1,7 @@
-"""The scoreboard as one page for people: a file that holds its pictures, drawings, styles and script, and fetches nothing.
+"""The scoreboard as one page for people: a file that holds its pictures, figures, styles and scripts, and fetches nothing.
 
 The package's docstring says what `scoreboard.json` holds; whatever a run left out is left out here. Everything that
-comes from data is escaped by Jinja or by ElementTree.
+comes from data is escaped by Jinja.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
 
-from app.report.charts import Difference, Series, curve_chart, difference_chart, strip
+from app.report import charts
+from app.report.charts import Difference, Series
 from app.report.gallery import Gallery, read_gallery
 from engine.evaluation.intervals import Interval
 from engine.files import replacing
@@ -76,10 +78,13 @@ def write_page(folder: Path, results: Mapping[str, Any]) -> Path:
         trim_blocks=True,
     )
     environment.globals.update(number=number, plain=plain, absent=ABSENT, range_sign=RANGE)
+    measured = _measured(results)
+    drawn = measured["curve"] or measured["ablation"]
     text = environment.get_template("page.html").render(
         style=_asset("page.css"),
         script=_asset("page.js"),
-        **_measured(results),
+        plotly=get_plotlyjs() if drawn else "",
+        **measured,
         **_pictured(read_gallery(folder / "pictures")),
     )
     page = folder / PAGE
@@ -221,7 +226,8 @@ def _tables(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             max(row["psnr"].high for row in rows),
         )
         for row in rows:
-            row["strip"] = strip(row["psnr"], low, high, row["kind"])
+            psnr, span = row["psnr"], max(high - low, 1e-6)
+            row["strip"] = [(end - low) / span for end in (psnr.low, psnr.mean, psnr.high)]
         scenes = next((row.get("scenes") for row in found.values() if row), None)
         yield {
             "title": f"From {_views(count)}" + (f", {_scenes(scenes)}" if scenes else ""),
@@ -244,7 +250,7 @@ def _row(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _curve(results: Mapping[str, Any]) -> dict[str, Any] | None:
-    """From sparse to dense: drawing and table."""
+    """From sparse to dense: figure and table."""
     views = _part(results, "views")
     key, kind = PUBLISHED.get(str(results.get("category")), ("", ""))
     rows = {
@@ -259,7 +265,7 @@ def _curve(results: Mapping[str, Any]) -> dict[str, Any] | None:
     counts = sorted({count for line in series for count, _ in line.points})
     known = [dict(line.points) for line in series]
     return {
-        "drawing": curve_chart(series),
+        "figure": charts.source(charts.curve_chart(series)),
         "names": [line.name for line in series],
         "rows": [(count, [points.get(count) for points in known]) for count in counts],
         "scenes": _part(views, _counts(views)[0]).get("scenes"),
@@ -273,7 +279,7 @@ def _points(rows: Mapping[str, Any]) -> tuple[tuple[int, Interval], ...]:
 
 
 def _ablation(results: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The paper's ablation: drawing and table."""
+    """The paper's ablation: figure and table."""
     here, there = _part(results, "ablation"), _part(results, "published", "ablation")
     rows = {name: _part(here, name) for name in here}
     rows = {name: row for name, row in rows.items() if interval_of(row.get("psnr"))}
@@ -288,7 +294,7 @@ def _ablation(results: Mapping[str, Any]) -> dict[str, Any] | None:
         for name, (part, key) in PARTS.items()
     ]
     return {
-        "drawing": difference_chart(worth),
+        "figure": charts.source(charts.difference_chart(worth)),
         "rows": [
             {
                 "title": f"{_title(name)}: {row.get('title', '')}".removesuffix(": "),

@@ -129,7 +129,8 @@ class Front:
             script=asset("front.js")
             + asset("recover.js")
             + asset("drops.js")
-            + asset("downloads.js"),
+            + asset("downloads.js")
+            + asset("figures.js"),
         )
         panel = await self.panel.wait()
         if panel is not None:

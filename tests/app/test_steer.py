@@ -51,11 +51,12 @@ def test_the_report_has_one_value_for_every_step(session, runner):
     until(lambda: not inspector.report(session, record)["pending"], "the measurements")
     told = json.loads(json.dumps(inspector.report(session, record)))
     assert told["stages"] == ["denoise"] * 3 + ["result"]
-    assert all(len(values) == 4 for values in told["curves"].values())
+    found = {trace["name"]: trace["y"] for trace in told["figure"]["data"]}
+    assert all(len(values) == 4 for values in found.values())
     assert told["noisy"] == [True, True, True, False]
     change = (record.latent(1) - record.latent(0)).square().mean().sqrt()
-    assert told["curves"]["change"][1] == pytest.approx(float(change))
-    assert 0 < told["curves"]["extent"][-1] < 1.5
+    assert found["change"][1] == pytest.approx(float(change))
+    assert 0 < found["extent"][-1] < 1.5
 
 
 def test_planes_are_blue_below_zero_and_red_above(session):
@@ -73,8 +74,9 @@ def test_planes_are_blue_below_zero_and_red_above(session):
 def test_a_histogram_counts_every_texel_once():
     plane = torch.linspace(-3, 3, 60).reshape(6, 10)
     told = inspector.histogram(plane, 2.0)
-    assert sum(told["counts"]) == 60
-    assert told["counts"][0] > told["counts"][5], "what lies beyond the range is counted at its end"
+    counts = told["figure"]["data"][0]["y"]
+    assert sum(counts) == 60
+    assert counts[0] > counts[5], "what lies beyond the range is counted at its end"
     assert told["mean"] == pytest.approx(0, abs=1e-6)
 
 
@@ -100,7 +102,7 @@ def test_the_page_steers_over_the_network(served):
     pages = f"{served.url}/planes/{session.token}/{record.id}"
     assert get(f"{pages}/0.png").startswith(b"\x89PNG")
     assert get(f"{pages}/0.png?range=nan").startswith(b"\x89PNG")
-    assert json.loads(get(f"{pages}/0/2/3.json"))["counts"]
+    assert json.loads(get(f"{pages}/0/2/3.json"))["figure"]
     assert status(f"{pages}/7.png") == status(f"{pages}/0/3/0.json") == 404
     assert json.loads(get(f"{served.url}/inspect/{session.token}/{record.id}.json"))["tree"]
     assert status(f"{served.url}/steer/unknown") == 405

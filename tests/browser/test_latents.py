@@ -227,7 +227,7 @@ def test_every_step_is_seen_as_it_was_predicted_as_noise_and_as_their_difference
     sheet = tab.page.locator(".insp-planes img")
     until(lambda: "/2.png" in (sheet.get_attribute("src") or ""), "the planes of the step")
     sheet.click(position={"x": 20, "y": 20})
-    until(lambda: tab.page.locator(".bars rect").count() > 10, "a histogram")
+    until(lambda: tab.page.locator(".histogram .point").count() > 10, "a histogram")
     before = len(tab.uploads)
     tab.page.click("[data-act=play]")
     until(lambda: len(tab.uploads) > before + 3, "frames while it plays")
@@ -263,7 +263,8 @@ def test_a_branch_stands_beside_its_trunk_with_both_curves(tab, session):
     half = both.shape[1] // 2
     for side in (both[:, :half], both[:, half:]):
         assert (side.max(-1) < 120).mean() > 0.01, "an object on each side"
-    until(lambda: tab.page.locator(".chart path.second").count() >= 3, "the trunk's curves")
+    dashed = tab.page.locator(".insp-curves .js-line[style*=dasharray]")
+    until(lambda: dashed.count() >= 3, "the trunk's curves")
     assert tab.page.locator("#captions span").count() == 2
     assert not tab.problems
 

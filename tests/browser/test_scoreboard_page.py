@@ -1,5 +1,6 @@
 """The scoreboard's page in a real browser: errors are drawn, columns and numbers of views can be chosen."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,14 @@ from PIL import Image
 from app.report.page import write_page
 
 pytestmark = pytest.mark.browser
+RESULTS = {
+    "views": {
+        "1": {"psnr": {"mean": 29.0, "low": 28.5, "high": 29.5}},
+        "4": {"psnr": {"mean": 33.0, "low": 32.5, "high": 33.5}},
+        "16": {"psnr": {"mean": 35.0, "low": 34.5, "high": 35.5}},
+    },
+    "ablation": {"A2": {"psnr": 28.0, "margin": {"psnr": 0.6}}},
+}
 CORNER = """canvas => canvas.getContext('2d').getImageData(0, 0, 1, 1).data.join()"""
 
 
@@ -26,7 +35,7 @@ def page(tmp_path, chromium):
             save(folder, f"{scene:03d}-{views:02d}-008-truth.png", 100)
             save(folder, f"{scene:03d}-{views:02d}-008-ours.png", 100 + 20 * scene)
             save(folder, f"{scene:03d}-{views:02d}-008-mean_code.png", 200)
-    path = write_page(tmp_path, {})
+    path = write_page(tmp_path, RESULTS)
     tab = chromium.new_page()
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))
@@ -69,3 +78,20 @@ def test_a_held_picture_shows_the_truth(page):
     assert ours.get_attribute("src") == truth != source
     page.mouse.up()
     assert ours.get_attribute("src") == source
+
+
+def test_figures_are_drawn_in_the_page_s_colours_light_and_dark(page):
+    curve, ablation = page.locator(".drawing").all()
+    curve.locator(".point").nth(2).wait_for(state="attached")
+    places = [curve.locator(".point").nth(k).bounding_box() for k in range(3)]
+    gaps = [b["x"] - a["x"] for a, b in pairwise(places)]
+    assert gaps[0] == pytest.approx(gaps[1], abs=1), "four times the views is one step"
+    assert places[0]["y"] > places[1]["y"] > places[2]["y"], "better is higher"
+    assert ablation.locator(".point").count() == 1
+    ink = "path => getComputedStyle(path).stroke"
+    for scheme, colour in (("light", "rgb(79, 110, 247)"), ("dark", "rgb(125, 149, 255)")):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(
+            f"getComputedStyle(document.querySelector('.js-line[style*=\"stroke-width: 2.2\"]')).stroke === '{colour}'"
+        )
+    assert curve.locator(".js-line").last.evaluate(ink) == "rgb(125, 149, 255)"

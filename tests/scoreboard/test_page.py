@@ -1,16 +1,19 @@
 """The page of a scoreboard: whole, self-contained, and true to the numbers and pictures it is made from."""
 
 import html.parser
+import json
+import re
 from functools import partial
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from PIL import Image
+from plotly.offline import get_plotlyjs
 
 from app.report import page
-from app.report.charts import Difference, Series, axis, curve_chart, difference_chart
+from app.report.charts import Difference, Series, curve_chart, difference_chart, source
 from app.report.gallery import read_gallery
 from app.report.page import write_page
 from engine.errors import DataError
@@ -117,7 +120,7 @@ def test_page_is_one_file_that_fetches_nothing(pictured, results):
     assert len(found.sources) == 1 + 2 * 3 + 4 + 1  # input, places, sides, nearest
     assert all(source.startswith("data:image/webp;base64,") for source in found.sources)
     assert not found.attributes & {"srcset", "poster", "data", "background", "style-src"}
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8").replace(get_plotlyjs(), "")
     assert "@import" not in text
     assert "url(" not in text
     assert "<link" not in text
@@ -222,33 +225,55 @@ def test_damaged_picture_is_named(pictured):
         read_gallery(pictured / "pictures")
 
 
-@pytest.mark.parametrize("values", [(20.6, 36.3), (-0.3, 1.74), (0.0, 0.0), (12.0, 12.4, 900.0)])
-def test_axis_holds_every_value_between_round_ticks(values):
-    found = axis(values, 100, 0)
-    assert found.ticks[0] <= min(values) <= max(values) <= found.ticks[-1]
-    assert found(found.ticks[0]) == 100
-    assert found(found.ticks[-1]) == 0
-    assert 2 <= len(found.ticks) <= 10
-
-
-def test_curve_doubles_from_step_to_step_and_better_is_higher():
-    points = tuple((n, Interval(p, p - 1, p + 1)) for n, p in ((1, 20.0), (2, 24.0), (8, 30.0)))
-    root = ET.fromstring(curve_chart([Series("Ours", "ours", points)]))
-    x, y = zip(
-        *((float(c.get("cx")), float(c.get("cy"))) for c in root.iter("circle")), strict=True
+def figures(path: Path) -> list[go.Figure]:
+    """The figures that a page carries, checked by plotly."""
+    found = re.findall(
+        r'<script type="application/json">(.*?)</script>', path.read_text(encoding="utf-8")
     )
-    assert (x[2] - x[1]) / (x[1] - x[0]) == pytest.approx(2, abs=0.02)
-    assert (y[0] - y[1]) / (y[1] - y[2]) == pytest.approx(4 / 6, abs=0.02)
+    return [go.Figure(json.loads(text)) for text in found]
 
 
-def test_differences_are_drawn_beside_what_was_published():
-    rows = [Difference("A2 & <b>", Interval(0.5, 0.25, 0.75), 1.0)]
-    root = ET.fromstring(difference_chart(rows))
-    dot, ring = (
-        next(c for c in list(root.iter("circle"))[2:] if k in c.get("class"))
-        for k in ("dot", "ring")
+def test_the_figures_of_the_page_hold_the_numbers_of_the_results(tmp_path, results):
+    curve, ablation = figures(write_page(tmp_path, results))
+    lines = {trace.name: trace for trace in curve.data if trace.name}
+    assert lines["Ours"].x == (1, 32)
+    assert lines["Ours"].y == (29.02, 36.34)
+    assert lines["Ours"].error_y.array == pytest.approx((0.5, 0.5))
+    assert lines["Published"].y[0] == 23.52
+    here, there = ablation.data
+    assert dict(zip(here.y, here.x, strict=True)) == {"A2: prior in finetuning": 7.36}
+    assert there.x[list(there.y).index("A2: prior in finetuning")] == pytest.approx(
+        PUBLISHED["ablation"]["A0"]["psnr"] - PUBLISHED["ablation"]["A2"]["psnr"]
     )
-    zero = next(line for line in root.iter("line") if line.get("class") == "zero")
-    from_zero = [float(mark.get("cx")) - float(zero.get("x1")) for mark in (dot, ring)]
-    assert from_zero[1] == pytest.approx(2 * from_zero[0], abs=0.05)
-    assert "A2 & <b>" in [text.text for text in root.iter("text")]
+
+
+def test_plotlys_script_is_on_the_page_once_and_only_with_figures(tmp_path, results):
+    text = write_page(tmp_path, results).read_text(encoding="utf-8")
+    assert text.count(get_plotlyjs()) == 1
+    assert len(write_page(tmp_path, {}).read_bytes()) < 100_000
+
+
+def test_curves_have_the_ends_of_their_intervals():
+    points = tuple((n, Interval(p, p - 1, p + 2)) for n, p in ((1, 20.0), (2, 24.0), (8, 30.0)))
+    band, line = curve_chart([Series("Ours", "ours", points)]).data
+    assert line.error_y.array == (2, 2, 2)
+    assert line.error_y.arrayminus == (1, 1, 1)
+    assert list(zip(band.x, band.y, strict=True)) == [
+        *((1, 22), (2, 26), (8, 32)),
+        *((8, 29), (2, 23), (1, 19)),
+    ]
+    assert (band.meta, line.meta) == ("ours", "ours")
+
+
+def test_differences_stand_beside_what_was_published_and_hold_no_tag():
+    rows = [
+        Difference("A2 & </script>", Interval(0.5, 0.25, 0.8), 1.0),
+        Difference("A3", None, 0.2),
+    ]
+    figure = difference_chart(rows)
+    here, there = figure.data
+    assert (here.x, here.y) == ((0.5,), ("A2 & </script>",))
+    assert (here.error_x.array[0], here.error_x.arrayminus[0]) == pytest.approx((0.3, 0.25))
+    assert (there.x, there.y) == ((1.0, 0.2), ("A2 & </script>", "A3"))
+    assert "<" not in source(figure)
+    assert json.loads(source(figure))["data"][0]["y"] == ["A2 & </script>"]

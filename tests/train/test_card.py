@@ -6,10 +6,20 @@ import shutil
 import numpy as np
 import torch
 from PIL import Image
+from plotly.offline import get_plotlyjs
 
 from engine.data.procedural.categories import VEHICLES
 from engine.store.checkpoint import open_checkpoint
-from train.card import draw_samples, main, occupied, trained_scenes, true_looks
+from train import card
+from train.card import (
+    curve_figure,
+    draw_curve,
+    draw_samples,
+    main,
+    occupied,
+    trained_scenes,
+    true_looks,
+)
 
 
 def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
@@ -25,8 +35,30 @@ def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
     assert measured["count"] == 8
     assert measured["largest_component_min"] > 0.9  # the tiny checkpoint draws a solid brick
     assert measured["further_than_30_db"] == 8  # and no vehicle is a brick
-    for name in ("samples.png", "neighbours.png", "reconstructions.png", "curve.png"):
+    for name in ("samples.png", "neighbours.png", "reconstructions.png", "curve.html"):
         assert (folder / name).stat().st_size > 1000
+
+
+def test_curves_hold_what_was_logged_and_its_running_mean():
+    lines = [{"step": 10 * k, "psnr": 20.0 + k % 2, "diffusion_loss": 1 / k} for k in range(1, 241)]
+    lines += [{"step": 10 * k, "diffusion_loss": 1 / k} for k in range(241, 301)]
+    logged, mean, losses, _ = curve_figure(lines).data
+    assert list(logged.x) == list(range(10, 2401, 10))
+    assert list(logged.y) == [20.0 + k % 2 for k in range(1, 241)]
+    assert list(mean.x) == list(range(40, 2401, 10)), "of four values each"
+    assert set(mean.y) == {20.5}
+    assert list(losses.y) == [1 / k for k in range(1, 301)]
+    assert (logged.xaxis, losses.xaxis) == ("x", "x2")
+
+
+def test_the_curves_page_is_one_file_and_the_picture_waits_for_kaleido(tmp_path, monkeypatch):
+    monkeypatch.setattr(card, "find_spec", lambda name: None)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 7, "psnr": 21.25, "diffusion_loss": 0.5}\n')
+    draw_curve(tmp_path / "metrics.jsonl", tmp_path)
+    page = (tmp_path / "curve.html").read_text(encoding="utf-8")
+    assert get_plotlyjs() in page
+    assert '<script src="' not in page.replace(get_plotlyjs(), "")
+    assert not (tmp_path / "curve.png").exists()
 
 
 def test_samples_are_compared_with_as_many_scenes_as_the_prior_was_trained_on(

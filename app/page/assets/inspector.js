@@ -1,17 +1,8 @@
 // The denoise inspector: curves with one cursor, the planes of the shown step, and the tree of branches. It draws what
 // inspect/*.json tells, and moves the shown step through the filmstrip.
-const CHARTS = [
-  {key: 'log_snr', title: 'log SNR', symbol: 'ln ᾱ<sub>t</sub>/(1−ᾱ<sub>t</sub>)', unit: 'nats', info: 'How much signal the noisy state x_t holds: below 0 noise rules, above 0 the object.'},
-  {key: 'change', title: 'Change', symbol: '‖x̂<sub>0</sub>−x̂<sub>0</sub>′‖', unit: 'RMS, log scale', log: true, info: 'How far the prediction x0 moved since the step before (root mean square over the code).'},
-  {key: 'guidance_norm', title: 'Guidance', symbol: '‖λ∇<sub>x</sub>L<sub>rend</sub>‖', unit: 'norm, log scale', log: true, info: 'How hard the pictures pulled at this step; zero curve without pictures.'},
-  {key: 'psnr', title: 'Fit', symbol: 'PSNR', unit: 'dB', info: 'Photometric error on your pictures: higher is closer.'},
-  {key: 'opacity', title: 'Opacity', symbol: '', unit: 'share of the picture', info: 'How much of a picture the object covers: fog is large, a solid car is not.'},
-  {key: 'extent', title: 'Extent', symbol: '', unit: 'diagonal, scene units', info: 'Size of the box around solid matter; training objects have diagonal 1.'},
-];
 const STAGES = {denoise: 'Denoising', guide: 'Guided denoising', langevin: 'Langevin correction', renoise: 'Renoise-averaging', finetune: 'Finetuning', result: 'Result'};
-const WIDE = 190, HIGH = 56;
 const part = (name) => element.querySelector(`.insp-${name}`);
-let run = null, other = null, asking = 0, filled = null, playing = null, loop = false, enlarged = null, range = 2, tree = '';
+let run = null, other = null, asking = 0, filled = null, playing = null, loop = false, enlarged = null, range = 2, tree = '', cards = '', zoom = null;
 
 // -- what is shown ---------------------------------------------------------------------------------
 
@@ -26,14 +17,18 @@ async function ask(record) {
 async function refresh() {
   if (!document.body.classList.contains('inspecting')) return;
   const {record} = explorer.shown;
-  if (record !== filled) part('branch').reset();
+  if (record !== filled) {
+    part('branch').reset();
+    zoom = null;
+  }
   filled = record;
   const mine = ++asking;
   const found = record === null ? null : await ask(record);
   if (mine !== asking || !found) return;
   run = found;
   other = run.beside.length ? await ask(run.beside[0]) : null;
-  drawCharts();
+  drawCards();
+  drawCurves();
   drawTree();
   drawForm();
   move();
@@ -47,14 +42,11 @@ function move() {
   const size = (run.bytes / 1024 / total).toFixed(0);
   part('line').innerHTML = `<b>Step ${at + 1} of ${total}</b> ${STAGES[stage] ?? explorer.escape(stage)} ${stage === 'result' ? '' : run.index[at]}${t}`;
   part('cost').textContent = `This run's codes: ${size} KB a step, ${(run.bytes / 2 ** 20).toFixed(1)} MB in all`;
-  element.querySelectorAll('.chart').forEach((chart, k) => {
-    const x = place(at, longest());
-    const cursor = chart.querySelector('.cursor');
-    cursor.setAttribute('x1', x);
-    cursor.setAttribute('x2', x);
-    const value = run.curves[CHARTS[k].key]?.[at];
-    chart.querySelector('b').textContent = value === null || value === undefined ? '–' : number(value);
+  element.querySelectorAll('.chart b').forEach((shown, k) => {
+    const value = run.figure.data[k].y[at];
+    shown.textContent = value === null ? '–' : number(value);
   });
+  moveCursor();
   const noisy = run.noisy[at], obstacle = run.obstacles[at] ?? '';
   part('why').textContent = run.state === 'running' ? '' : obstacle;
   part('primary').disabled = Boolean(obstacle);
@@ -68,56 +60,94 @@ function move() {
 
 const number = (value) => Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 1 ? value.toFixed(1) : value.toPrecision(2);
 const longest = () => Math.max(...[run, other].filter(Boolean).map((one) => one.stages.length));
-const place = (at, total) => 3 + (WIDE - 6) * (total > 1 ? at / (total - 1) : 0.5);
 
-// -- curves ----------------------------------------------------------------------------------------
+// -- curves: one figure behind the cards, with a subplot where each card has room for it -----------
 
-function drawCharts() {
-  part('charts').innerHTML = CHARTS.map((chart, k) => {
-    const both = [run, other].filter(Boolean).map((one) => scaled(one.curves[chart.key], chart.log));
-    const values = both.flat().filter((value) => value !== null);
-    const low = Math.min(...values), high = Math.max(...values), span = high - low || 1;
-    const total = longest();
-    const path = (list) => line(list.map((value, at) => value === null ? null : [place(at, total), HIGH - 5 - (HIGH - 10) * (value - low) / span]));
-    const borders = run.stages.map((stage, at) => at && stage !== run.stages[at - 1] && stage !== 'langevin' && run.stages[at - 1] !== 'langevin'
-      ? `<line class="border" x1="${place(at - 0.5, total)}" x2="${place(at - 0.5, total)}" y1="0" y2="${HIGH}"/>` : '').join('');
-    const lines = both.map((list, k) => `<path class="${k ? 'second' : 'first'}" d="${path(list)}"/>`).reverse().join('');
-    const body = values.length ? lines : '';
-    const ends = values.length ? [high, low].map((value) => number(chart.log ? 10 ** value : value)) : ['', ''];
-    const note = values.length ? '' : `<em>${missing(chart.key)}</em>`;
-    return `<div class="chart" data-chart="${chart.key}" title="${chart.info}"><div><span>${chart.title}</span> <i>${chart.symbol}</i><b>–</b></div>` +
-      `<div class="plot"><p class="ends"><span>${ends[0]}</span><span>${ends[1]}</span></p>` +
-      `<svg viewBox="0 0 ${WIDE} ${HIGH}" preserveAspectRatio="none" role="img" aria-label="${chart.title} over the steps">${borders}${body}<line class="cursor" y1="0" y2="${HIGH}"/></svg></div>` +
-      `<p class="axis"><span>${chart.unit}</span><span>step 1 to ${total}</span></p>${note}</div>`;
-  }).join('');
+const graph = part('curves');
+const numbered = (name, k) => k ? `${name}${k + 1}` : name;
+
+function drawCards() {
+  const drawn = run.charts.map(({key, title, symbol, unit, info, note}, k) =>
+    `<div class="chart" data-chart="${key}"><div title="${info}"><span>${title}</span> <i>${symbol}</i><b>–</b></div><div class="plot"><i class="cursor"></i></div>` +
+    `<p class="axis"><span>${unit}</span><span class="steps"></span></p><em>${other?.charts[k].note === '' ? '' : note}</em></div>`).join('');
+  if (drawn !== cards) part('cards').innerHTML = cards = drawn;
 }
 
-function missing(key) {
-  if (['opacity', 'extent'].includes(key) && run.pending) return 'measuring';
-  if (run.stages.length === 1) return 'nothing to show: one step';
-  if (['psnr', 'guidance_norm'].includes(key)) return 'needs pictures';
-  return run.whole ? 'nothing to show' : 'codes were dropped';
+// Where the cards leave room, in shares of the figure; nothing while the tab is hidden.
+function places() {
+  const all = graph.getBoundingClientRect();
+  return all.width ? [...element.querySelectorAll('.chart .plot')].map((plot) => {
+    const box = plot.getBoundingClientRect();
+    return {
+      x: [(box.left - all.left) / all.width, (box.right - all.left) / all.width],
+      y: [(all.bottom - box.bottom) / all.height, (all.bottom - box.top) / all.height],
+    };
+  }) : [];
 }
 
-const scaled = (list, log) => list.map((value) => value === null || (log && value <= 0) ? null : log ? Math.log10(value) : value);
-
-function line(points) {
-  let pen = false, path = '';
-  for (const point of points) {
-    if (point) path += `${pen ? 'L' : 'M'}${point[0].toFixed(1)} ${point[1].toFixed(1)}`;
-    pen = Boolean(point);
-  }
-  return path;
+function layout() {
+  const look = explorer.look(element), whole = {template: look, width: graph.clientWidth, height: graph.clientHeight, dragmode: 'pan', hovermode: 'x'};
+  places().forEach(({x, y}, k) => {
+    const [along, up] = [numbered('xaxis', k), numbered('yaxis', k)], empty = run.charts[k].note && other?.charts[k].note !== '';
+    whole[along] = {...run.figure.layout[along], domain: x};
+    whole[up] = {...run.figure.layout[up], domain: y, showticklabels: !empty};
+  });
+  if (zoom) whole.xaxis.range = zoom;
+  return whole;
 }
 
+const traces = (one, colour, dash) => one.figure.data.map((trace) => ({...trace, line: {color: colour, dash, width: 1.6}}));
+
+async function drawCurves() {
+  const Plotly = await explorer.plotly();
+  if (!Plotly || !run || !places().length) return;
+  const [first, second] = explorer.look(element).layout.colorway;
+  await Plotly.react(graph, [...(other ? traces(other, second, '4px,3px') : []), ...traces(run, first, 'solid')], layout(), explorer.figure);
+  graph.removeAllListeners('plotly_relayout');
+  graph.on('plotly_relayout', zoomed);
+  zoomed();
+}
+
+const seen = () => graph.layout?.xaxis.range ?? [0.5, longest() + 0.5];
+
+// The cursor is an element of its own: a shape that moves by Plotly.relayout holds the frames of the view up for 20 ms a step.
+function moveCursor() {
+  const [low, high] = seen(), share = (index() + 1 - low) / (high - low);
+  element.querySelectorAll('.chart .cursor').forEach((cursor) => {
+    cursor.style.left = `${100 * share}%`;
+    cursor.hidden = share < 0 || share > 1;
+  });
+}
+
+// The steps that are seen stay when the curves grow and the cursor moves.
+function zoomed() {
+  const {autorange, range} = graph.layout.xaxis;
+  zoom = autorange ? null : [...range];
+  const [first, last] = [Math.max(1, Math.ceil(range[0])), Math.min(longest(), Math.floor(range[1]))];
+  element.querySelectorAll('.steps').forEach((line) => { line.textContent = `step ${first} to ${last}`; });
+  moveCursor();
+}
+
+function zoomBy(factor) {
+  if (!graph.layout) return;
+  const total = longest(), wide = Math.max((seen()[1] - seen()[0]) * factor, 2), left = Math.min(Math.max(index() + 1 - wide / 2, 0.5), total + 0.5 - wide);
+  window.Plotly.relayout(graph, wide < total ? {'xaxis.range': [left, left + wide]} : {'xaxis.autorange': true});
+}
+
+// Dragging goes through the steps; plotly gets only what is dragged with Shift, which it zooms into.
 function followPointer(event) {
-  const svg = event.target.closest('.chart svg');
-  if (!svg || !run || event.buttons !== 1) return;
-  const box = svg.getBoundingClientRect();
-  explorer.go(Math.round((event.clientX - box.left) / box.width * (longest() - 1)));
+  if (!graph.layout || event.buttons !== 1 || event.shiftKey) return;
+  const plot = [...element.querySelectorAll('.chart .plot')].map((one) => one.getBoundingClientRect()).find((one) =>
+    event.clientX >= one.left && event.clientX <= one.right && event.clientY >= one.top && event.clientY <= one.bottom);
+  if (!plot) return;
+  const [low, high] = seen(), step = Math.round(low + (high - low) * (event.clientX - plot.left) / plot.width);
+  explorer.go(Math.min(Math.max(step, 1), longest()) - 1);
 }
-element.addEventListener('pointerdown', followPointer);
-element.addEventListener('pointermove', followPointer);
+graph.addEventListener('pointerdown', followPointer);
+graph.addEventListener('pointermove', followPointer);
+for (const kind of ['mousedown', 'touchstart']) graph.addEventListener(kind, (event) => event.shiftKey || event.stopPropagation(), true);
+graph.addEventListener('dblclick', () => graph.layout && window.Plotly.relayout(graph, {'xaxis.autorange': true}));
+new ResizeObserver(() => graph.layout && drawCurves()).observe(graph);
 
 // -- planes ----------------------------------------------------------------------------------------
 
@@ -155,12 +185,13 @@ async function drawEnlarged() {
   const response = await fetch(address);
   if (!response.ok) return;
   const found = await response.json();
-  const most = Math.max(...found.counts, 1), width = 190 / found.counts.length;
-  const bars = found.counts.map((count, k) => `<rect x="${(k * width).toFixed(1)}" y="${(80 - 78 * count / most).toFixed(1)}" width="${(width - 0.6).toFixed(1)}" height="${(78 * count / most).toFixed(1)}"/>`).join('');
-  const name = `${['xy', 'xz', 'yz'][plane]} plane, channel ${channel + 1}`;
-  box.querySelector('.bars').innerHTML = `<p class="name">${name}</p><p>texels, up to ${most} a bar</p>` +
-    `<svg viewBox="0 0 190 80" role="img" aria-label="How often which values occur in the ${name}">${bars}</svg>` +
-    `<p><span>−${range}</span><span>value of the code</span><span>${range}</span></p><p>mean ${number(found.mean)}, spread ${number(found.spread)}</p>`;
+  const name = `${['xy', 'xz', 'yz'][plane]} plane, channel ${channel + 1}`, bars = box.querySelector('.bars');
+  if (!bars.firstChild) bars.innerHTML = '<p class="name"></p><p>texels, by the value of the code</p><div class="histogram" role="img"></div><p class="spread"></p>';
+  bars.querySelector('.name').textContent = name;
+  bars.querySelector('.spread').textContent = `mean ${number(found.mean)}, spread ${number(found.spread)}`;
+  const drawn = bars.querySelector('.histogram'), Plotly = await explorer.plotly();
+  drawn.setAttribute('aria-label', `How often which values occur in the ${name}`);
+  if (Plotly) Plotly.react(drawn, found.figure.data, {...found.figure.layout, template: explorer.look(element), margin: {l: 30, r: 8, t: 4, b: 16}}, explorer.figure);
 }
 
 part('planes').addEventListener('click', (event) => {
@@ -223,6 +254,7 @@ element.addEventListener('click', async (event) => {
     if (answer) explorer.told(answer);
     move();
   }
+  if (button.dataset.zoom) zoomBy(Number(button.dataset.zoom));
   if (act === 'loop') button.setAttribute('aria-pressed', loop = !loop);
   if (act === 'play') play(!playing);
   if (act === 'back') explorer.go(index() - 1);

@@ -1,4 +1,28 @@
 {
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+  const KINDS = { ours: '--accent', other: '--other', published: '--published' };
+  const paint = (trace) => {
+    const ink = colour(KINDS[trace.meta]);
+    return { ...trace, line: { ...trace.line, color: ink }, marker: { ...trace.marker, color: ink }, fillcolor: ink };
+  };
+  const draw = () => {
+    const axis = { gridcolor: colour('--line'), zerolinecolor: colour('--faint'), automargin: true, title: { standoff: 8, font: { size: 12 } }, zeroline: false };
+    const template = { layout: {
+      paper_bgcolor: 'transparent', plot_bgcolor: 'transparent', margin: { l: 8, r: 12, t: 8, b: 8 }, xaxis: axis, yaxis: axis,
+      font: { family: 'system-ui, sans-serif', size: 12, color: colour('--faint') },
+      hoverlabel: { bgcolor: colour('--paper'), bordercolor: colour('--line'), font: { color: colour('--ink') } },
+    } };
+    for (const place of document.querySelectorAll('.drawing')) {
+      const { data, layout } = JSON.parse(place.previousElementSibling.textContent);
+      Plotly.react(place, data.map(paint), { ...layout, template }, { responsive: true, displayModeBar: false });
+    }
+  };
+  if (window.Plotly) {
+    draw();
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+  }
+}
+{
   const scenes = document.getElementById('scenes');
   // white, amber, red, dark violet: nothing where the pictures agree
   const STOPS = [[255, 255, 255], [253, 224, 158], [244, 148, 68], [205, 50, 76], [96, 26, 96], [24, 10, 46]];

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from app.session.plans import options_type
 from app.session.records import Look, Record
 from app.session.session import Session
+from app.tabs.inspect import figures
 from app.tabs.inspect.branching import obstacle
 from engine.explore.curves import cheap_curves, measure
 from engine.methods.options import branch_controls
@@ -20,7 +22,6 @@ from engine.store.timeline import noisy, step_bytes
 
 GAP = 2
 """Pixels between two planes of a sheet."""
-BINS = 32
 _measuring = threading.Lock()
 """One field is measured at a time: the view needs the machine too."""
 
@@ -48,9 +49,12 @@ def report(session: Session, record: Record) -> dict[str, Any]:
         "t": [frame.t for frame in frames],
         "noisy": [noisy(frame) for frame in frames],
         "obstacles": [obstacle(record, place) for place in range(len(frames))],
-        "curves": numbers,
+        "charts": [
+            {**asdict(chart), "note": figures.note(chart, numbers[chart.key], bool(missing), whole)}
+            for chart in figures.CHARTS
+        ],
+        "figure": figures.curves(numbers, [frame.stage for frame in frames]),
         "pending": bool(missing),
-        "whole": whole,
         "planes": list(record.method.info.latent_shape),
         "bytes": step_bytes([step for step in found if step]),
         "tree": tree(session, record),
@@ -120,15 +124,11 @@ def diverging(values: np.ndarray) -> UInt8[np.ndarray, "rows cols 3"]:
 
 
 def histogram(plane: Tensor, largest: float) -> dict[str, Any]:
-    """How often which values occur in one channel of one plane, over [-largest, largest]."""
-    values = plane.numpy().ravel()
-    counts, _ = np.histogram(values.clip(-largest, largest), BINS, (-largest, largest))
+    """One channel of one plane: its `figure` over [-largest, largest], `mean` and standard deviation `spread`."""
     return {
-        "counts": counts.tolist(),
-        "low": float(values.min()),
-        "high": float(values.max()),
-        "mean": float(values.mean()),
-        "spread": float(values.std()),
+        "figure": figures.histogram(plane, largest),
+        "mean": float(plane.mean()),
+        "spread": float(plane.std(correction=0)),
     }
 
 

@@ -27,8 +27,12 @@ SKELETON = """
  </div>
  <div class="insp-bar">
   <p class="insp-line"></p>
+  <span class="zooms" role="group" aria-label="Zoom of the curves">
+   <button type="button" data-zoom="0.5" title="Zoom the curves in about the shown step (or drag over steps with Shift held)" aria-label="Zoom in">+</button>
+   <button type="button" data-zoom="2" title="Zoom out (double-click a curve to see all steps)" aria-label="Zoom out">&minus;</button>
+  </span>
  </div>
- <div class="insp-charts"></div>
+ <div class="insp-charts"><div class="insp-cards"></div><div class="insp-curves" role="img" aria-label="Curves over the steps"></div></div>
  <div class="insp-tree" hidden></div>
  <form class="insp-branch" id="insp-form" title="With nothing changed the branch takes the same steps, bit for bit">
   <h2>Branch from this step <small>what you leave empty stays as it was</small></h2>

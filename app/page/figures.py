@@ -1,0 +1,15 @@
+"""What the page needs to draw figures: plotly's script, as the installed package brings it."""
+
+from __future__ import annotations
+
+import gzip
+from functools import lru_cache
+
+
+@lru_cache
+def script(packed: bool) -> bytes:
+    """The script, as gzip (1.5 MB) or as it is (4.8 MB)."""
+    from plotly.offline import get_plotlyjs  # slow to import, and not wanted before a figure is
+
+    plain = get_plotlyjs().encode()
+    return gzip.compress(plain, 6) if packed else plain
