@@ -136,3 +136,27 @@ def test_nothing_reads_the_shared_folder():
                 if isinstance(node, ast.Constant) and isinstance(node.value, str)
             )
             assert not [text for text in strings if re.match(r"(\.\./|/work/)shared\b", text)], path
+
+
+def needed_modules(path: Path, known: set[str]) -> set[str]:
+    """Modules of `known` that a file needs while it is imported itself; its functions may import others later."""
+    found, nodes = set(), list(ast.parse(path.read_text()).body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= whole & known if whole <= known else {node.module, *whole}
+        elif not isinstance(node, ast.FunctionDef | ast.If):
+            nodes.extend(ast.iter_child_nodes(node))
+    return (found & known) - {module_of(path)}
+
+
+def test_engine_modules_import_each_other_in_no_circle():
+    files = {module_of(path): path for path in sources("engine")}
+    needs = {name: needed_modules(path, set(files)) for name, path in files.items()}
+    while ready := [name for name, needed in needs.items() if not needed & needs.keys()]:
+        for name in ready:
+            del needs[name]
+    assert not needs, f"import each other in a circle, or one that does: {sorted(needs)}"

@@ -1,4 +1,4 @@
-"""The contract of radiance fields: points and directions to density and colour, and what a file needs to hold one."""
+"""The contracts of radiance fields: points and directions to density and colour, and what a file needs to hold one."""
 
 from __future__ import annotations
 
@@ -13,29 +13,12 @@ from torch import Tensor
 class Field(Protocol):
     """Density and colour of one object inside a box; differentiable in its tensors, points and directions.
 
-    A field is made of the object's own `latent` and of weights that all objects of a model share, so that a run of many
-    steps is kept as one set of weights and many latents.
-
     Attributes:
-        kind: Key in `engine.fields.kinds.FIELDS`.
-        config_type: Frozen dataclass of everything but the numbers.
-        config: One of those.
-        latent: The object's own tensor; any shape.
+        kind: What it is called; fields of a kind in `engine.kernels.adapters` draw fast.
         aabb: Lower and upper corner of the box, engine units. There is nothing outside.
     """
 
     kind: ClassVar[str]
-    config_type: ClassVar[type]
-
-    @property
-    def config(self) -> Any:
-        """Everything but the numbers."""
-        ...
-
-    @property
-    def latent(self) -> Tensor:
-        """The object's own tensor."""
-        ...
 
     @property
     def aabb(self) -> Float[Tensor, "2 3"]:
@@ -52,11 +35,37 @@ class Field(Protocol):
         """Density and colour (about [0, 1]) of points seen along unit directions."""
         ...
 
+
+@runtime_checkable
+class StoredField(Field, Protocol):
+    """A field that files can hold.
+
+    It is made of the object's own `latent` and of weights that all objects of a model share, so that a run of many steps
+    is kept as one set of weights and many latents. Its kind is its key in `engine.fields.kinds.FIELDS`.
+
+    Attributes:
+        config_type: Frozen dataclass of everything but the numbers.
+        config: One of those.
+        latent: The object's own tensor; any shape.
+    """
+
+    config_type: ClassVar[type]
+
+    @property
+    def config(self) -> Any:
+        """Everything but the numbers."""
+        ...
+
+    @property
+    def latent(self) -> Tensor:
+        """The object's own tensor."""
+        ...
+
     def weights(self) -> Mapping[str, Tensor]:
         """The tensors that all objects of a model share, by name."""
         ...
 
-    def with_latent(self, latent: Tensor) -> Field:
+    def with_latent(self, latent: Tensor) -> StoredField:
         """The field of another object of the same model, on the same device."""
         ...
 
@@ -79,6 +88,6 @@ class Field(Protocol):
         ...
 
     @classmethod
-    def build(cls, config: Any, weights: Mapping[str, Tensor], latent: Tensor) -> Field:
+    def build(cls, config: Any, weights: Mapping[str, Tensor], latent: Tensor) -> StoredField:
         """A field from what a file holds, on the latent's device; shapes were checked before."""
         ...

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from engine.config import Bounds
 from engine.errors import ConfigError
-from engine.fields.triplane import SMALLEST_SIDE, UNIT_BOX, Box
+from engine.fields.box import UNIT_BOX, Box, check_box
 from engine.nets.shapes import shapes_of, unbuilt
 
 SHAPE, TEXTURE = 0, 1
@@ -55,8 +55,7 @@ class ConditionalConfig:
 
     def check(self) -> None:
         """Refuse an inverted box."""
-        if not all(low + SMALLEST_SIDE <= high for low, high in zip(*self.aabb, strict=True)):
-            raise ConfigError(f"Found the box {self.aabb}, expected a lower and an upper corner.")
+        check_box(self.aabb)
 
 
 def positional_encoding(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from engine.fields.base import Field
+from engine.fields.base import StoredField
 from engine.fields.conditional import ConditionalField
 from engine.fields.triplane import TriplaneField
+from engine.fields.voxel import VoxelField
 
-FIELDS: dict[str, type[Field]] = {field.kind: field for field in (TriplaneField, ConditionalField)}
+FIELDS: dict[str, type[StoredField]] = {
+    field.kind: field for field in (TriplaneField, ConditionalField, VoxelField)
+}
 """Class of a field by its kind."""

@@ -11,7 +11,7 @@ import torch
 
 from engine.errors import ConfigError, SceneError, sentence_part, shown
 from engine.fields import stored
-from engine.fields.base import Field
+from engine.fields.base import StoredField
 from engine.files import MEGABYTE
 from engine.reading import TensorFile, open_tensors, parse_json
 
@@ -28,7 +28,7 @@ class Scene:
         provenance: Where it came from, as JSON values: method, checkpoint, seed, settings, camera (SRN units).
     """
 
-    field: Field
+    field: StoredField
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path | str) -> Path:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from engine.config import Bounds, from_json, to_json
 from engine.errors import ConfigError
-from engine.fields.base import Field
+from engine.fields.base import StoredField
 from engine.fields.kinds import FIELDS
 from engine.files import replacing
 from engine.reading import TensorFile, parse_json
@@ -63,7 +63,7 @@ def content(file: TensorFile) -> tuple[Holds | None, bool]:
     return (holds, False) if told == FORMAT and holds in ("scene", "run") else (None, False)
 
 
-def field_header(field: Field) -> dict[str, Any]:
+def field_header(field: StoredField) -> dict[str, Any]:
     """A field without its numbers, as JSON."""
     return {"kind": field.kind, "config": to_json(field.config)}
 

@@ -19,20 +19,15 @@ from torch import Tensor, nn
 
 from engine.config import Bounds, from_json
 from engine.errors import ConfigError
+from engine.fields.box import UNIT_BOX, Box, check_box
 from engine.nets.shapes import shapes_of, unbuilt
 from engine.ops.harmonics import spherical_harmonics
 from engine.ops.planes import lookup_packed
 
 Activation = Literal["silu", "relu", "softplus", "trunc_exp"]
-Coordinate = Annotated[float, Bounds(-100.0, 100.0)]
-Corner = tuple[Coordinate, Coordinate, Coordinate]
-Box = tuple[Corner, Corner]
 Side = Annotated[int, Bounds(2, 256)]
 """Rows or columns of planes."""
 Widths = Annotated[tuple[Annotated[int, Bounds(1, 256)], ...], Bounds(1, 8)]
-SMALLEST_SIDE = 1e-3
-"""Of a box, engine units."""
-UNIT_BOX: Box = ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -70,8 +65,7 @@ class DecoderConfig:
 
     def check(self) -> None:
         """Refuse an inverted box, and layers that do not go together."""
-        if not all(low + SMALLEST_SIDE <= high for low, high in zip(*self.aabb, strict=True)):
-            raise ConfigError(f"Found the box {self.aabb}, expected a lower and an upper corner.")
+        check_box(self.aabb)
         ends = self.density_widths[-1:], self.color_widths[-1:]
         if ends != ((1,), (3,)):
             raise ConfigError(f"Found {ends} for density and colour, expected 1 and 3 at the end.")

@@ -1,6 +1,6 @@
 """A Triton kernel that draws pictures of a triplane field on a GPU: a program traces one pixel.
 
-The same picture as `engine.kernels.trace_fast` draws, with the helpers of `engine.kernels.rays_triton`. Lattice points are
+The same picture as `engine.kernels.trace_fast` draws, with the helpers of `engine.kernels.lookup_triton`. Lattice points are
 tested `CHUNK` at a time, which makes leaps over empty cells superfluous.
 """
 
@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import torch
 import triton
 import triton.language as tl
-from jaxtyping import Bool, Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from engine.kernels.rays_triton import CHUNK, _base, _bits, _heads, _interval, _occupied, _place_of
+from engine.kernels.lookup_triton import (
+    base_at,
+    bits_of,
+    heads_of,
+    interval,
+    is_occupied,
+    place_of,
+)
+from engine.kernels.rays_triton import CHUNK
 
 FIRST_SHARE = 0.125
 """A ray's first colour is evaluated at this share of the usual weight, so that thin silhouettes have one."""
@@ -72,10 +79,10 @@ def _pixel(
     dy = (tl.load(camera + 4) * x + tl.load(camera + 5) * y + tl.load(camera + 6)) * along
     dz = (tl.load(camera + 8) * x + tl.load(camera + 9) * y + tl.load(camera + 10)) * along
     ox, oy, oz = tl.load(camera + 3), tl.load(camera + 7), tl.load(camera + 11)
-    near, far = _interval(ox, oy, oz, dx, dy, dz, box, min_near)
+    near, far = interval(ox, oy, oz, dx, dy, dz, box, min_near)
     hidden = tl.arange(0, LANES)
     lane = tl.arange(0, CHUNK)
-    bias, w_density, w_red, w_green, w_blue = _heads(heads, hidden, H)
+    bias, w_density, w_red, w_green, w_blue = heads_of(heads, hidden, H)
     b_density, b_red = tl.load(heads + 5 * H), tl.load(heads + 5 * H + 1)
     b_green, b_blue = tl.load(heads + 5 * H + 2), tl.load(heads + 5 * H + 3)
     if DIRECTED:
@@ -86,13 +93,15 @@ def _pixel(
     while (near + first * step < far) & (passed >= stop):
         points = near + (first + lane) * step
         first += CHUNK
-        inside = _occupied(occupied, ox, oy, oz, dx, dy, dz, points, points < far, box, gx, gy, gz)
-        bits = _bits(inside, CHUNK)
+        inside = is_occupied(
+            occupied, ox, oy, oz, dx, dy, dz, points, points < far, box, gx, gy, gz
+        )
+        bits = bits_of(inside, CHUNK)
         while (bits != 0) & (passed >= stop):
             lowest = bits & -bits
             bits = bits ^ lowest
-            t = near + (first - CHUNK + _place_of(lowest)) * step
-            base = bias + _base(
+            t = near + (first - CHUNK + place_of(lowest)) * step
+            base = bias + base_at(
                 features, ox + t * dx, oy + t * dy, oz + t * dz, box, rows, cols, hidden, H
             )
             unit = base * tl.sigmoid(base)
@@ -127,7 +136,7 @@ def draw(
     heads: Float[Tensor, " values"],
     direction: Float[Tensor, " direction_values"],
     box: Float[Tensor, " 6"],
-    occupied: Bool[Tensor, "gx gy gz"],
+    occupied: UInt8[Tensor, "gx gy gz"],
     camera: Float[Tensor, "16"],
     size: tuple[int, int],
     limits: tuple[float, float, float, float, float],
@@ -140,7 +149,7 @@ def draw(
             heads' biases.
         direction: 16 rows of `hidden` weights, then `hidden` biases; empty where colour ignores the direction.
         box: Lower and upper corner of the field, engine units.
-        occupied: Cells to sample.
+        occupied: Cells to sample are not 0.
         camera: c2w's upper three rows, then fx fy cx cy.
         size: Rows and columns of the picture.
         limits: Step, nearest distance, share of light at which a ray ends, weight that is gathered for a colour, and
@@ -150,7 +159,7 @@ def draw(
     rgb = camera.new_empty(height, width, 3)
     opacity, depth = camera.new_empty(2, height, width)
     _pixel[(width, height)](
-        camera, occupied.contiguous().view(torch.uint8), box, planes, heads, direction,
+        camera, occupied, box, planes, heads, direction,
         rgb, opacity, depth, width, *occupied.shape, rows, cols, *limits,
         H=hidden, LANES=triton.next_power_of_2(hidden), DIRECTED=direction.numel() > 0,
         CHUNK=CHUNK, FIRST_SHARE=FIRST_SHARE, num_warps=1,

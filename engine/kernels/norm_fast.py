@@ -16,7 +16,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from engine.kernels.kernel_cache import CACHED
-from engine.kernels.trace_fast import exp
+from engine.kernels.march_fast import exp
 
 ROW = 1024
 """Most values in a row."""

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, UInt8
 from numba import njit
 
 from engine.kernels.kernel_cache import CACHED
-from engine.kernels.trace_fast import silu
+from engine.kernels.march_fast import silu
 
 MAX_LEAP = 254
 """Longest leap, cells; the leap grid has bytes."""

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from engine.kernels.decode_fast import decode_at, decode_back, density_at, squash
 from engine.kernels.kernel_cache import CACHED
-from engine.kernels.trace_fast import exp
+from engine.kernels.march_fast import exp
 
 PIECES = 4
 """Least number of pieces; fewer scenes than that are cut."""

@@ -2,10 +2,7 @@
 
 A program traces one ray, one lane per hidden channel, so rays of any length do not wait for each other and nothing is
 packed: all shapes are fixed, and a CUDA graph can hold the whole of it. Lattice points are tested `CHUNK` at a time.
-The lattice is summed up point by point, as `engine.render.march` does, so that both have the same samples. As in
-`engine.kernels.trace_fast` the planes come multiplied by the first layer, which torch does (and differentiates).
-
-The module needs Triton, which comes with torch's CUDA builds; `TRITON_INTERPRET=1` runs it on a CPU, slowly.
+The lattice is summed up point by point, as `engine.render.march` does, so that both have the same samples.
 """
 
 from __future__ import annotations
@@ -17,220 +14,22 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from engine.kernels.lookup_triton import (
+    base_at,
+    base_back,
+    bits_of,
+    chunk,
+    heads_of,
+    interval,
+    is_occupied,
+    place_of,
+    stride,
+)
+
 CHUNK = 32
 """Lattice points that a program tests at once."""
-POINTS = 16
-"""Points that a program of `densities` takes."""
 PARTS = 64
 """Copies of the heads' gradient that programs add to, so that they seldom meet."""
-
-# ------------------------------------------------------------------------------------- geometry
-
-
-@triton.jit
-@no_type_check
-def _slab(origin, direction, low, high):
-    """Where a line enters and leaves along one axis."""
-    inverse = tl.div_rn(1.0, direction)
-    first, second = (low - origin) * inverse, (high - origin) * inverse
-    return tl.minimum(first, second), tl.maximum(first, second)
-
-
-@triton.jit
-@no_type_check
-def _interval(ox, oy, oz, dx, dy, dz, box, min_near):
-    """Where a ray enters and leaves the box; it leaves at -1 where it misses."""
-    x0, x1 = _slab(ox, dx, tl.load(box), tl.load(box + 3))
-    y0, y1 = _slab(oy, dy, tl.load(box + 1), tl.load(box + 4))
-    z0, z1 = _slab(oz, dz, tl.load(box + 2), tl.load(box + 5))
-    near = tl.maximum(tl.maximum(x0, y0), z0)
-    far = tl.minimum(tl.minimum(x1, y1), z1)
-    far = tl.where(near > far, -1.0, far)
-    return tl.maximum(near, min_near), far
-
-
-@triton.jit
-@no_type_check
-def _stride(t, gamma, dt_min, dt_max):
-    """Length of the step at a distance."""
-    return tl.minimum(tl.maximum(t * gamma, dt_min), dt_max)
-
-
-@triton.jit
-@no_type_check
-def _cell(x, low, high, cells):
-    """Index of the cell around a position along one axis."""
-    x = tl.minimum(tl.maximum(x, low), high)
-    place = tl.floor((x - low) * tl.div_rn(cells * 1.0, high - low)).to(tl.int32)
-    return tl.minimum(tl.maximum(place, 0), cells - 1)
-
-
-@triton.jit
-@no_type_check
-def _occupied(occupied, ox, oy, oz, dx, dy, dz, t, valid, box, gx, gy, gz):
-    """Whether the points at distances `t` lie in occupied cells."""
-    i = _cell(ox + t * dx, tl.load(box), tl.load(box + 3), gx)
-    j = _cell(oy + t * dy, tl.load(box + 1), tl.load(box + 4), gy)
-    k = _cell(oz + t * dz, tl.load(box + 2), tl.load(box + 5), gz)
-    return (tl.load(occupied + (i * gy + j) * gz + k, mask=valid, other=0) != 0) & valid
-
-
-@triton.jit
-@no_type_check
-def _chunk(t, gamma, dt_min, dt_max, CHUNK: tl.constexpr):
-    """The next lattice points from `t` on, and the first one after them."""
-    lane = tl.arange(0, CHUNK)
-    points = tl.zeros([CHUNK], tl.float32)
-    for k in tl.static_range(CHUNK):
-        points = tl.where(lane == k, t, points)
-        t = t + _stride(t, gamma, dt_min, dt_max)
-    return points, t
-
-
-@triton.jit
-@no_type_check
-def _bits(flags, CHUNK: tl.constexpr):
-    """Flags as the bits of one number."""
-    ones = tl.full([CHUNK], 1, tl.int64) << tl.arange(0, CHUNK).to(tl.int64)
-    return tl.sum(tl.where(flags, ones, 0))
-
-
-@triton.jit
-@no_type_check
-def _place_of(power):
-    """Which bit a power of two is: the exponent of the float of that value."""
-    return (power.to(tl.float32).to(tl.int32, bitcast=True) >> 23) - 127
-
-
-# --------------------------------------------------------------------------------------- lookup
-
-
-@triton.jit
-@no_type_check
-def _texel(x, low, high, texels):
-    """The texels around a position along one axis, and the share of the second one."""
-    place = (tl.minimum(tl.maximum(x, low), high) - low) * (texels / (high - low)) - 0.5
-    place = tl.minimum(tl.maximum(place, 0.0), texels - 1.0)
-    first = place.to(tl.int32)
-    return first, tl.minimum(first + 1, texels - 1), place - first
-
-
-@triton.jit
-@no_type_check
-def _read(plane, c0, c1, fc, r0, r1, fr, cols, hidden, H: tl.constexpr):
-    """A bilinear read of `H` channels at one point of a plane."""
-    valid = hidden < H
-    top = tl.load(plane + (r0 * cols + c0) * H + hidden, mask=valid, other=0.0) * (1 - fc)
-    top += tl.load(plane + (r0 * cols + c1) * H + hidden, mask=valid, other=0.0) * fc
-    bottom = tl.load(plane + (r1 * cols + c0) * H + hidden, mask=valid, other=0.0) * (1 - fc)
-    bottom += tl.load(plane + (r1 * cols + c1) * H + hidden, mask=valid, other=0.0) * fc
-    return top * (1 - fr) + bottom * fr
-
-
-@triton.jit
-@no_type_check
-def _spread(plane, c0, c1, fc, r0, r1, fr, cols, hidden, values, H: tl.constexpr):
-    """The adjoint of `_read`: add `values` to the four texels."""
-    valid = hidden < H
-    top, bottom = values * (1 - fr), values * fr
-    at = plane + hidden
-    tl.atomic_add(at + (r0 * cols + c0) * H, top * (1 - fc), mask=valid, sem="relaxed")
-    tl.atomic_add(at + (r0 * cols + c1) * H, top * fc, mask=valid, sem="relaxed")
-    tl.atomic_add(at + (r1 * cols + c0) * H, bottom * (1 - fc), mask=valid, sem="relaxed")
-    tl.atomic_add(at + (r1 * cols + c1) * H, bottom * fc, mask=valid, sem="relaxed")
-
-
-@triton.jit
-@no_type_check
-def _texels(x, y, z, box, rows, cols):
-    """`_texel` of x along columns, y along rows and along columns, z along rows."""
-    lx, ly, lz = tl.load(box), tl.load(box + 1), tl.load(box + 2)
-    hx, hy, hz = tl.load(box + 3), tl.load(box + 4), tl.load(box + 5)
-    xc0, xc1, xcf = _texel(x, lx, hx, cols)
-    yr0, yr1, yrf = _texel(y, ly, hy, rows)
-    yc0, yc1, ycf = _texel(y, ly, hy, cols)
-    zr0, zr1, zrf = _texel(z, lz, hz, rows)
-    return xc0, xc1, xcf, yr0, yr1, yrf, yc0, yc1, ycf, zr0, zr1, zrf
-
-
-@triton.jit
-@no_type_check
-def _base(features, x, y, z, box, rows, cols, hidden, H: tl.constexpr):
-    """The base feature at a point, before the bias."""
-    xc0, xc1, xcf, yr0, yr1, yrf, yc0, yc1, ycf, zr0, zr1, zrf = _texels(x, y, z, box, rows, cols)
-    size = rows * cols * H
-    base = _read(features, xc0, xc1, xcf, yr0, yr1, yrf, cols, hidden, H)
-    base += _read(features + size, xc0, xc1, xcf, zr0, zr1, zrf, cols, hidden, H)
-    return base + _read(features + 2 * size, yc0, yc1, ycf, zr0, zr1, zrf, cols, hidden, H)
-
-
-@triton.jit
-@no_type_check
-def _base_back(gradient, values, x, y, z, box, rows, cols, hidden, H: tl.constexpr):
-    """The adjoint of `_base`."""
-    xc0, xc1, xcf, yr0, yr1, yrf, yc0, yc1, ycf, zr0, zr1, zrf = _texels(x, y, z, box, rows, cols)
-    size = rows * cols * H
-    _spread(gradient, xc0, xc1, xcf, yr0, yr1, yrf, cols, hidden, values, H)
-    _spread(gradient + size, xc0, xc1, xcf, zr0, zr1, zrf, cols, hidden, values, H)
-    _spread(gradient + 2 * size, yc0, yc1, ycf, zr0, zr1, zrf, cols, hidden, values, H)
-
-
-@triton.jit
-@no_type_check
-def _heads(heads, hidden, H: tl.constexpr):
-    """Bias of the base feature, density weights and three rows of colour weights."""
-    valid = hidden < H
-    bias = tl.load(heads + hidden, mask=valid, other=0.0)
-    density = tl.load(heads + H + hidden, mask=valid, other=0.0)
-    red = tl.load(heads + 2 * H + hidden, mask=valid, other=0.0)
-    green = tl.load(heads + 3 * H + hidden, mask=valid, other=0.0)
-    blue = tl.load(heads + 4 * H + hidden, mask=valid, other=0.0)
-    return bias, density, red, green, blue
-
-
-# ------------------------------------------------------------------------------------ densities
-
-
-@triton.jit
-@no_type_check
-def _densities(
-    xyz, box, features, heads, density, points, rows, cols,
-    H: tl.constexpr, LANES: tl.constexpr, POINTS: tl.constexpr,
-):  # fmt: skip
-    """Densities of some points in one scene."""
-    scene = tl.program_id(1).to(tl.int64)
-    point = tl.program_id(0) * POINTS + tl.arange(0, POINTS)
-    valid = point < points
-    x = tl.load(xyz + 3 * point, mask=valid, other=0.0)[:, None]
-    y = tl.load(xyz + 3 * point + 1, mask=valid, other=0.0)[:, None]
-    z = tl.load(xyz + 3 * point + 2, mask=valid, other=0.0)[:, None]
-    hidden = tl.arange(0, LANES)[None, :]
-    bias, weights, _, _, _ = _heads(heads, hidden, H)
-    base = bias + _base(features + scene * 3 * rows * cols * H, x, y, z, box, rows, cols, hidden, H)
-    raw = tl.sum(weights * base * tl.sigmoid(base), 1) + tl.load(heads + 5 * H)
-    tl.store(density + scene * points + point, tl.exp(raw), mask=valid)
-
-
-def densities(features: Tensor, heads: Tensor, aabb: Tensor, xyz: Tensor) -> Tensor:
-    """Densities `scenes points` of the same points in every scene, not differentiable.
-
-    Args:
-        features: As for `render_rays`.
-        heads: As for `render_rays`.
-        aabb: The field's box.
-        xyz: Points, engine units.
-    """
-    scenes, _, rows, cols, hidden = features.shape
-    density = features.new_empty(scenes, len(xyz))
-    grid = (triton.cdiv(len(xyz), POINTS), scenes)
-    _densities[grid](
-        xyz.contiguous(), aabb.flatten().contiguous(), features.contiguous(), heads, density,
-        len(xyz), rows, cols, H=hidden, LANES=triton.next_power_of_2(hidden), POINTS=POINTS,
-    )  # fmt: skip
-    return density
-
-
-# ------------------------------------------------------------------------------------- training
 
 
 @triton.jit
@@ -252,37 +51,39 @@ def _forward(
         tl.load(rays_d + 3 * ray + 1),
         tl.load(rays_d + 3 * ray + 2),
     )
-    near, far = _interval(ox, oy, oz, dx, dy, dz, box, min_near)
+    near, far = interval(ox, oy, oz, dx, dy, dz, box, min_near)
     growth = tl.load(gamma + ray)
     which = tl.load(scene + ray).to(tl.int64)
     occupied += which * gx * gy * gz
     features += which * 3 * rows * cols * H
     hidden = tl.arange(0, LANES)
     lane = tl.arange(0, CHUNK)
-    bias, w_density, w_red, w_green, w_blue = _heads(heads, hidden, H)
+    bias, w_density, w_red, w_green, w_blue = heads_of(heads, hidden, H)
     b_density, b_red = tl.load(heads + 5 * H), tl.load(heads + 5 * H + 1)
     b_green, b_blue = tl.load(heads + 5 * H + 2), tl.load(heads + 5 * H + 3)
     if DIRECTED:
         term = tl.load(terms + ray * H + hidden, mask=hidden < H, other=0.0)
     passed, covered, red, green, blue = 1.0, 0.0, 0.0, 0.0, 0.0
     taken = 0
-    t_next = near + tl.load(jitter + ray) * _stride(near, growth, dt_min, dt_max)
+    t_next = near + tl.load(jitter + ray) * stride(near, growth, dt_min, dt_max)
     while (t_next < far) & (passed >= stop) & (taken < max_steps):
-        points, t_next = _chunk(t_next, growth, dt_min, dt_max, CHUNK)
-        inside = _occupied(occupied, ox, oy, oz, dx, dy, dz, points, points < far, box, gx, gy, gz)
-        bits = _bits(inside, CHUNK)
+        points, t_next = chunk(t_next, growth, dt_min, dt_max, CHUNK)
+        inside = is_occupied(
+            occupied, ox, oy, oz, dx, dy, dz, points, points < far, box, gx, gy, gz
+        )
+        bits = bits_of(inside, CHUNK)
         while (bits != 0) & (passed >= stop) & (taken < max_steps):
             lowest = bits & -bits
             bits = bits ^ lowest
-            t = tl.sum(tl.where(lane == _place_of(lowest), points, 0.0))
-            base = bias + _base(
+            t = tl.sum(tl.where(lane == place_of(lowest), points, 0.0))
+            base = bias + base_at(
                 features, ox + t * dx, oy + t * dy, oz + t * dz, box, rows, cols, hidden, H
             )
             unit = base * tl.sigmoid(base)
             density = tl.exp(tl.sum(w_density * unit) + b_density)
             if DIRECTED:
                 unit = (base + term) * tl.sigmoid(base + term)
-            thru = tl.exp(-density * _stride(t, growth, dt_min, dt_max))
+            thru = tl.exp(-density * stride(t, growth, dt_min, dt_max))
             weight = (1 - thru) * passed
             red += weight * tl.sigmoid(tl.sum(w_red * unit) + b_red)
             green += weight * tl.sigmoid(tl.sum(w_green * unit) + b_green)
@@ -318,7 +119,7 @@ def _backward(
         tl.load(rays_d + 3 * ray + 1),
         tl.load(rays_d + 3 * ray + 2),
     )
-    near, far = _interval(ox, oy, oz, dx, dy, dz, box, min_near)
+    near, far = interval(ox, oy, oz, dx, dy, dz, box, min_near)
     growth = tl.load(gamma + ray)
     which = tl.load(scene + ray).to(tl.int64)
     occupied += which * gx * gy * gz
@@ -326,7 +127,7 @@ def _backward(
     g_features += which * 3 * rows * cols * H
     hidden = tl.arange(0, LANES)
     lane = tl.arange(0, CHUNK)
-    bias, w_density, w_red, w_green, w_blue = _heads(heads, hidden, H)
+    bias, w_density, w_red, w_green, w_blue = heads_of(heads, hidden, H)
     b_density, b_red = tl.load(heads + 5 * H), tl.load(heads + 5 * H + 1)
     b_green, b_blue = tl.load(heads + 5 * H + 2), tl.load(heads + 5 * H + 3)
     if DIRECTED:
@@ -343,18 +144,20 @@ def _backward(
     wide = 1 + 2 * saturation
     passed = 1.0
     taken = 0
-    t_next = near + tl.load(jitter + ray) * _stride(near, growth, dt_min, dt_max)
+    t_next = near + tl.load(jitter + ray) * stride(near, growth, dt_min, dt_max)
     while (t_next < far) & (passed >= stop) & (taken < max_steps):
-        points, t_next = _chunk(t_next, growth, dt_min, dt_max, CHUNK)
-        inside = _occupied(occupied, ox, oy, oz, dx, dy, dz, points, points < far, box, gx, gy, gz)
-        bits = _bits(inside, CHUNK)
+        points, t_next = chunk(t_next, growth, dt_min, dt_max, CHUNK)
+        inside = is_occupied(
+            occupied, ox, oy, oz, dx, dy, dz, points, points < far, box, gx, gy, gz
+        )
+        bits = bits_of(inside, CHUNK)
         while (bits != 0) & (passed >= stop) & (taken < max_steps):
             lowest = bits & -bits
             bits = bits ^ lowest
-            t = tl.sum(tl.where(lane == _place_of(lowest), points, 0.0))
-            dt = _stride(t, growth, dt_min, dt_max)
+            t = tl.sum(tl.where(lane == place_of(lowest), points, 0.0))
+            dt = stride(t, growth, dt_min, dt_max)
             x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
-            base = bias + _base(features, x, y, z, box, rows, cols, hidden, H)
+            base = bias + base_at(features, x, y, z, box, rows, cols, hidden, H)
             gate = tl.sigmoid(base)
             unit = base * gate
             density = tl.exp(tl.sum(w_density * unit) + b_density)
@@ -383,7 +186,7 @@ def _backward(
                 from_color *= bent * (1 + shifted * (1 - bent))
                 from_density = p_density * w_density * gate * (1 + base * (1 - gate))
                 back = from_color + from_density
-                _base_back(g_features, back, x, y, z, box, rows, cols, hidden, H)
+                base_back(g_features, back, x, y, z, box, rows, cols, hidden, H)
                 d_bias += back
                 d_term += from_color
                 d_density += p_density * unit

@@ -1,4 +1,4 @@
-"""Pictures of triplane fields on the CPU: what the kernels of `engine.kernels.trace_fast` read, and the threads they run on."""
+"""Pictures on the CPU: empty space, the tiles that show a field, and the threads that trace them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+import torch
+from jaxtyping import Bool, Float32, Int64, UInt8
+from torch import Tensor
+
+from engine.types import Camera
 
 TILE = 8
 """Rays are traced in square tiles of this many pixels, for the sake of the caches."""
@@ -21,90 +25,75 @@ MIN_BATCHES, MAX_BATCH = 12, 64
 without asking whether to stop: that is one batch."""
 
 
-@dataclass(frozen=True)
-class Tables:
-    """A triplane field as the kernels read it.
-
-    Attributes:
-        planes: Planes times the first layer: `3 rows cols hidden`.
-        heads: Bias of the first layer, weights of density and colours (`hidden` each), then their four biases.
-        direction: 16 rows of `hidden` weights, then `hidden` biases; None where colour ignores the direction.
-        saturation: How far colours reach beyond [0, 1].
-        box: Lower and upper corner, engine units.
-    """
-
-    planes: Float32[np.ndarray, "3 rows cols hidden"]
-    heads: Float32[np.ndarray, " head_values"]
-    direction: Float32[np.ndarray, " direction_values"] | None
-    saturation: float
-    box: Float32[np.ndarray, " 6"]
+def flat(*tensors: Tensor) -> Float32[np.ndarray, " values"]:
+    """The numbers of tensors, one after the other, as kernels take them."""
+    return torch.cat([tensor.reshape(-1) for tensor in tensors]).float().numpy()
 
 
-@dataclass(frozen=True)
-class March:
-    """How rays run.
+class Space(NamedTuple):
+    """Where a field may hold matter.
 
     Attributes:
         leaps: From `engine.kernels.occupancy_fast.leap_grid`, over the field's box.
         low: Lowest corner of what is occupied, in cells.
         high: Its highest corner.
-        step: Distance between lattice points, engine units.
-        stop: A ray ends once less than this share of light passes.
-        carry: A colour is evaluated whenever this much weight has gathered.
-        min_near: Nothing is sampled nearer to the camera than this.
     """
 
     leaps: UInt8[np.ndarray, "gx gy gz"]
     low: Float32[np.ndarray, " 3"]
     high: Float32[np.ndarray, " 3"]
-    step: float
-    stop: float
-    carry: float
-    min_near: float
+
+    @classmethod
+    def of(cls, occupied: Bool[Tensor, "gx gy gz"]) -> Space:
+        """Leaps between occupied cells."""
+        from engine.kernels import occupancy_fast  # numba
+
+        leaps = occupancy_fast.leap_grid(occupied.numpy())
+        return cls(leaps, *occupancy_fast.extent(leaps))
+
+    def parts(self) -> tuple:
+        """Leaps, cells along each axis, lowest and highest corner, as kernels take them."""
+        return self.leaps.ravel(), self.leaps.shape, tuple(self.low), tuple(self.high)
+
+    def within(self, box: Float32[np.ndarray, " 6"]) -> Float32[np.ndarray, " 6"]:
+        """What is occupied of a box, engine units."""
+        low, high = box.reshape(2, 3)
+        cell = (high - low) / np.array(self.leaps.shape, np.float32)
+        return np.concatenate([low + self.low * cell, low + self.high * cell])
 
 
 def trace(
-    tables: Tables,
-    march: March,
-    camera: Float32[np.ndarray, "16"],
-    height: int,
-    width: int,
+    trace_tiles: Callable[..., None],
+    box: Float32[np.ndarray, " 6"],
+    space: Space,
+    pose: Float32[np.ndarray, "16"],
+    camera: Camera,
     *,
     threads: int,
     stop: Callable[[], bool] | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+) -> tuple[Tensor, Tensor, Tensor] | None:
     """Trace a picture on several threads, which take turns at batches of tiles.
 
     Args:
-        tables: The field.
-        march: How rays run.
-        camera: c2w's upper three rows, then fx fy cx cy.
-        height: Rows of the picture.
-        width: Columns of the picture.
+        trace_tiles: A kernel, called with tiles, the first and last of them to trace, and the three results.
+        box: Lower and upper corner of the field, engine units.
+        space: Where it may hold matter.
+        pose: c2w's upper three rows, then fx fy cx cy.
+        camera: The same with the picture's size.
         threads: Threads to use, the caller's included.
         stop: Asked by the caller's thread between its batches; True gives the picture up.
 
     Returns:
         Colour over black (`height width 3`), opacity, opacity-weighted z-depth; or None if it was given up.
     """
-    from engine.kernels.trace_fast import trace_tiles  # numba
-
-    _, rows, cols, hidden = tables.planes.shape
+    height, width = camera.height, camera.width
     rgb = np.zeros((height, width, 3), np.float32)
     opacity, depth = np.zeros((2, height, width), np.float32)
-    tiles = tiles_in_view(_occupied_box(tables, march), camera, height, width)
+    tiles = tiles_in_view(space.within(box), pose, height, width)
     alone = threads == 1 and stop is None
     batch = len(tiles) if alone else min(math.ceil(len(tiles) / MIN_BATCHES), MAX_BATCH)
     turn = itertools.count()
     given_up = threading.Event()
-    lengths = (march.step, march.min_near, march.stop, march.carry)
-    fixed = (
-        *(tables.planes.ravel(), rows, cols, hidden),
-        *(tables.heads, tables.direction),
-        *(march.leaps.ravel(), march.leaps.shape, tuple(march.low), tuple(march.high)),
-        *(tables.box, camera, np.float32(tables.saturation)),
-        *(np.float32(length) for length in lengths),
-    )
 
     def work(stop: Callable[[], bool] | None) -> None:
         while not given_up.is_set():
@@ -115,7 +104,7 @@ def trace(
             if first >= len(tiles):
                 return
             last = min(first + batch, len(tiles))
-            trace_tiles(*fixed, tiles, first, last, rgb, opacity, depth)
+            trace_tiles(tiles, first, last, rgb, opacity, depth)
 
     helpers = [_pool().submit(work, None) for _ in range(threads - 1)]
     work(stop)
@@ -123,13 +112,7 @@ def trace(
         helper.result()
     if given_up.is_set():
         return None
-    return rgb, opacity, depth
-
-
-def _occupied_box(tables: Tables, march: March) -> Float32[np.ndarray, " 6"]:
-    low, high = tables.box.reshape(2, 3)
-    cell = (high - low) / np.array(march.leaps.shape, np.float32)
-    return np.concatenate([low + march.low * cell, low + march.high * cell])
+    return torch.from_numpy(rgb), torch.from_numpy(opacity), torch.from_numpy(depth)
 
 
 def tiles_in_view(

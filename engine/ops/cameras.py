@@ -7,6 +7,7 @@ level. Angles are radians except in the `_deg` helpers at the edge. OpenCV axes:
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -68,11 +69,16 @@ def orbit_camera(
     distance_srn: float | Tensor = 1.3,
     size: int = 128,
 ) -> Camera:
-    """An SRN camera (or several: the arguments broadcast) from the numbers that users see."""
+    """An SRN camera (or several: the arguments broadcast) from the numbers that users see.
+
+    Differentiable in them where they are tensors, whose precision it has.
+    """
     values = (azimuth_deg, elevation_deg, distance_srn)
+    given = [value for value in values if isinstance(value, Tensor)]
+    dtype = reduce(torch.promote_types, (value.dtype for value in given), torch.float32)
     azimuth, elevation, distance = torch.broadcast_tensors(
-        *(torch.as_tensor(value, dtype=torch.float32) for value in values)
+        *(torch.as_tensor(value, dtype=dtype) for value in values)
     )
     c2w = orbit(torch.deg2rad(azimuth), torch.deg2rad(elevation), distance)
-    intrinsics = srn_intrinsics(size).expand(*c2w.shape[:-2], 4)
+    intrinsics = srn_intrinsics(size).to(c2w).expand(*c2w.shape[:-2], 4)
     return Camera.from_srn(c2w, intrinsics, size, size)

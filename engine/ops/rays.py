@@ -10,6 +10,8 @@ from engine.types import Camera
 
 MISS = torch.finfo(torch.float32).max
 """`near` and `far` of a ray that misses the box."""
+SLOWEST = 1e-12
+"""Share of a direction along an axis that counts as a motion; no box is so wide that a ray would cross it with less."""
 
 
 def pixel_rays(
@@ -58,9 +60,12 @@ def intersect_box(
         aabb: Lower and upper corner.
         min_near: Entries nearer than this are raised to it.
 
+    Differentiable in origins and directions, also where a ray runs along an axis.
+
     Source: slab method as in torch-ngp's `near_far_from_aabb`.
     """
-    inverse = 1 / rays_d
+    slow = rays_d.abs() < SLOWEST
+    inverse = 1 / torch.where(slow, torch.copysign(rays_d.new_tensor(SLOWEST), rays_d), rays_d)
     first = (aabb[0] - rays_o) * inverse
     second = (aabb[1] - rays_o) * inverse
     near = torch.minimum(first, second).amax(-1)

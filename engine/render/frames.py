@@ -2,11 +2,9 @@
 
 Rays are sampled on a fixed lattice (`t = near + (k + 1/2) * dt`, `dt` in engine units whatever the field's box);
 lattice points in empty cells are skipped, which changes nothing else, and a ray ends when hardly any light passes.
-Three implementations stand behind the one function. Triplane fields of the common shape go through the Numba kernels
-of `engine.kernels.render_fast` on the CPU and through the Triton kernel behind `engine.kernels.gpu_frames` on a GPU; everything
-else goes through torch in bands of rays, and so does everything while the kernels are still being prepared
-(`engine.kernels.compiled`): nobody waits for a compiler. Nothing here is differentiable: training and fitting use
-`engine.ops` directly.
+Fields whose kind has compiled kernels for their device (`engine.kernels.adapters`) go through them; everything else goes
+through torch in bands of rays, and so does everything while the kernels are still being prepared
+(`engine.kernels.compiled`): nobody waits for a compiler. Nothing here is differentiable (`engine.render.rays` is).
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,9 +21,9 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from engine.fields.base import Field
-from engine.fields.triplane import TriplaneField
-from engine.kernels import compiled, gpu_frames, render_fast
-from engine.kernels.merged import drawable, merged_direction, merged_heads, merged_planes
+from engine.kernels import compiled
+from engine.kernels.adapters import frame_kernels
+from engine.kernels.base import FrameKernels, Limits
 from engine.ops.cameras import orbit_camera
 from engine.ops.rays import camera_rays
 from engine.render.march import MarchConfig, Samples, march
@@ -100,43 +98,35 @@ class Baked:
     Attributes:
         field: What is rendered.
         cell_density: Largest density found in each occupancy cell, x slowest.
-        tables: What the CPU kernels read; None where they cannot render this field, or could not yet.
-        leaps: Their leap grids and what these span, by density threshold; filled as qualities are asked for.
-        on_gpu: What the GPU's kernel reads; None where it cannot render this field.
+        kernels: What compiled kernels read; None where there are none for this field, or were none yet.
+        spaces: Occupied cells as they read them, by density threshold; filled as qualities are asked for.
     """
 
     field: Field
     cell_density: Float[Tensor, "gx gy gz"]
-    tables: render_fast.Tables | None = None
-    leaps: dict[float, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(
-        default_factory=dict, compare=False
-    )
-    on_gpu: gpu_frames.Tables | None = None
+    kernels: FrameKernels | None = None
+    spaces: dict[float, Any] = field(default_factory=dict, compare=False)
 
     @property
     def outdated(self) -> bool:
         """Whether the field was baked before its kernels were ready; baked again, it renders faster."""
-        return self.tables is None and _has_kernel(self.field) and compiled.usable("frames")
+        return self.kernels is None and _usable(frame_kernels(self.field))
 
     @property
     def provisional(self) -> bool:
         """Whether it is drawn through torch only because its kernels are not ready yet."""
-        return _has_kernel(self.field) and compiled.pending("frames")
+        kernels = frame_kernels(self.field)
+        return kernels is not None and kernels.prepared and compiled.pending("frames")
 
 
 @torch.no_grad()
 def bake(field: Field) -> Baked:
     """Prepare a field for rendering: find out where it is empty."""
-    if gpu_frames.on_triton(field):
-        on_gpu = gpu_frames.Tables.of(field)
-        return Baked(field, on_gpu.cell_density(GRID), on_gpu=on_gpu)
-    if not (_has_kernel(field) and compiled.usable("frames")):
+    kind = frame_kernels(field)
+    if not _usable(kind):
         return Baked(field, _probe(field))
-    from engine.kernels import occupancy_fast  # numba
-
-    tables = _tables(field)
-    density = occupancy_fast.cell_density(tables.planes, tables.heads, GRID)
-    return Baked(field, torch.from_numpy(density), tables)
+    kernels = kind.of(field)
+    return Baked(field, kernels.cell_density(GRID), kernels)
 
 
 @torch.no_grad()
@@ -161,12 +151,10 @@ def render(
         ValueError: If `camera` holds several cameras, or one that is no camera.
     """
     camera = _checked(camera).to(baked.cell_density.device)
-    if baked.on_gpu is not None:
-        traced = _trace_gpu(baked, camera, TIERS[options.quality], stop)
-    elif baked.tables is None or not compiled.usable("frames"):
-        traced = _trace_torch(baked, camera, TIERS[options.quality], stop)
+    if _usable(baked.kernels):
+        traced = _trace_compiled(baked, camera, options, stop)
     else:
-        traced = _trace_fast(baked, camera, options, stop)
+        traced = _trace_torch(baked, camera, TIERS[options.quality], stop)
     return None if traced is None else _finish(baked, camera, options, *traced)
 
 
@@ -312,73 +300,25 @@ def _slope(
     return both[..., :3] / both[..., 3:].clamp_min(1e-12)
 
 
-def _tables(field: TriplaneField) -> render_fast.Tables:
-    """What the CPU kernels need of a field."""
-    decoder = field.decoder
-    direction = merged_direction(decoder)
-    return render_fast.Tables(
-        planes=merged_planes(decoder, field.triplane[None])[0].numpy(),
-        heads=merged_heads(decoder).numpy(),
-        direction=None if direction is None else direction.numpy(),
-        saturation=decoder.config.saturation,
-        box=_flat(field.aabb),
-    )
+def _usable(kernels: FrameKernels | type[FrameKernels] | None) -> bool:
+    """Whether there are kernels, and the caller may use them now."""
+    return kernels is not None and (not kernels.prepared or compiled.usable("frames"))
 
 
-def _has_kernel(field: Field) -> bool:
-    """Whether a field has the shape that the CPU kernels are written for."""
-    if not isinstance(field, TriplaneField):
-        return False
-    planes = field.triplane
-    plain = planes.device.type == "cpu" and planes.dtype == torch.float32
-    return plain and min(planes.shape[-2:]) >= 2 and drawable(field.decoder)
-
-
-def _flat(*tensors: Tensor) -> np.ndarray:
-    return torch.cat([tensor.reshape(-1) for tensor in tensors]).float().numpy()
-
-
-def _trace_fast(
+def _trace_compiled(
     baked: Baked, camera: Camera, options: RenderOptions, stop: Callable[[], bool] | None
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """Colour over black, opacity and opacity-weighted z-depth of every pixel."""
-    from engine.kernels import occupancy_fast  # numba
-
-    tier = TIERS[options.quality]
-    if tier.density not in baked.leaps:
-        occupied = (baked.cell_density > tier.density).numpy()
-        leaps = occupancy_fast.leap_grid(occupied)
-        baked.leaps[tier.density] = (leaps, *occupancy_fast.extent(leaps))
+    tier, kernels = TIERS[options.quality], baked.kernels
+    if tier.density not in baked.spaces:
+        baked.spaces[tier.density] = kernels.space(baked.cell_density > tier.density)
     config = MarchConfig(max_steps=tier.max_steps)
-    march = render_fast.March(
-        *baked.leaps[tier.density], config.dt_min, tier.stop, tier.carry, config.min_near
-    )
-    traced = render_fast.trace(
-        baked.tables,
-        march,
-        _flat(camera.c2w[:3], camera.intrinsics),
-        camera.height,
-        camera.width,
+    return kernels.draw(
+        baked.spaces[tier.density],
+        camera,
+        Limits(config.dt_min, config.min_near, tier.stop, tier.carry),
         threads=options.threads or os.cpu_count() or 1,
         stop=stop,
-    )
-    return None if traced is None else tuple(torch.from_numpy(part) for part in traced)
-
-
-def _trace_gpu(
-    baked: Baked, camera: Camera, tier: Tier, stop: Callable[[], bool] | None
-) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Colour over black, opacity and opacity-weighted z-depth of every pixel."""
-    if stop is not None and stop():
-        return None
-    config = MarchConfig(max_steps=tier.max_steps)
-    return baked.on_gpu.draw(
-        baked.cell_density > tier.density,
-        camera,
-        step=config.dt_min,
-        min_near=config.min_near,
-        stop=tier.stop,
-        carry=tier.carry,
     )
 
 

@@ -84,7 +84,6 @@ def cell_of(
     return (x * shape[1] + y) * shape[2] + z
 
 
-@torch.no_grad()
 def march(
     rays_o: Float[Tensor, "rays 3"],
     rays_d: Float[Tensor, "rays 3"],
@@ -96,7 +95,9 @@ def march(
     jitter: Float[Tensor, " rays"] | None = None,
     dt_gamma: Float[Tensor, " rays"] | None = None,
 ) -> Samples:
-    """Samples of rays inside occupied cells.
+    """Samples of rays inside occupied cells, differentiable in origins, directions and growth of the steps.
+
+    A lattice moves with the point where its ray enters the box; which of its points are samples has no gradient.
 
     Args:
         rays_o: Origins.
@@ -155,14 +156,25 @@ def _sample(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """xyz, hit, t_starts and dt of the samples, and samples per hit."""
     lattice, steps = _lattice(hits, config)
-    xyz = hits.rays_o[:, None] + lattice[..., None] * hits.rays_d[:, None]
+    hit, column, counts = _kept(hits, lattice, occupied, aabb, config)
+    t_starts = lattice[hit, column]
+    xyz = hits.rays_o[hit] + t_starts[:, None] * hits.rays_d[hit]
     xyz = torch.minimum(torch.maximum(xyz, aabb[0]), aabb[1])
+    return xyz, hit, t_starts, steps[hit, column], counts
+
+
+@torch.no_grad()
+def _kept(
+    hits: Hits, lattice: Tensor, occupied: Tensor, aabb: Tensor, config: MarchConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Hit and column of the lattice points in occupied cells, and their number by hit."""
+    xyz = hits.rays_o[:, None] + lattice[..., None] * hits.rays_d[:, None]
     cell = cell_of(xyz, aabb, tuple(occupied.shape[1:]))
     cell = cell + hits.scene[:, None] * occupied[0].numel()
     keep = occupied.flatten()[cell] & (lattice < hits.far[:, None])
     keep &= torch.cumsum(keep, 1) <= config.max_steps
     hit, column = torch.nonzero(keep, as_tuple=True)
-    return xyz[hit, column], hit, lattice[hit, column], steps[hit, column], keep.sum(1)
+    return hit, column, keep.sum(1)
 
 
 def _lattice(hits: Hits, config: MarchConfig) -> tuple[Tensor, Tensor]:
@@ -172,7 +184,7 @@ def _lattice(hits: Hits, config: MarchConfig) -> tuple[Tensor, Tensor]:
         return (t * hits.dt_gamma).clamp(config.dt_min, config.dt_max)
 
     t = hits.near + hits.jitter * step(hits.near)
-    longest = max(float((hits.far - hits.near).max()), 0.0) if len(t) else 0.0
+    longest = max(float((hits.far - hits.near).detach().max()), 0.0) if len(t) else 0.0
     distances, steps = [], []
     for _ in range(math.ceil(longest / config.dt_min) + 1):
         dt = step(t)

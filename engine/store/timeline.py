@@ -19,7 +19,7 @@ from engine.config import Bounds, from_json
 from engine.errors import ConfigError, TimelineError, plain, sentence_part, shown
 from engine.events import STAGES, Step
 from engine.fields import stored
-from engine.fields.base import Field
+from engine.fields.base import StoredField
 from engine.fields.scene import Scene
 from engine.files import MEGABYTE
 from engine.reading import MOST_AXES, TensorFile, open_tensors, parse_json
@@ -60,7 +60,7 @@ class Timeline:
     """
 
     steps: Sequence[Step]
-    field: Field
+    field: StoredField
     provenance: Mapping[str, Any] = dataclass_field(default_factory=dict)
     views: Views | None = None
     noise: Tensor | None = None

@@ -22,9 +22,9 @@ import torch
 from engine.data.pack import pack_scenes
 from engine.data.procedural import categories
 from engine.events import finish
-from engine.kernels import gpu_frames
+from engine.kernels import triplane_rays
 from engine.nets.unet2d import UNet2D, UNetConfig
-from engine.render import radiance
+from engine.render import frames as render_frames
 from engine.render.frames import TIERS, RenderOptions, bake, render
 from engine.store.checkpoint import open_checkpoint
 from engine.training.graph import GraphedTraining
@@ -60,7 +60,7 @@ def pictures(scenes: int, views: int) -> dict[str, Any]:
     found: dict[str, Any] = {"bake_ms": [], "wall_ms": {}, "device_ms": {}, "psnr": {}}
     for subject in fields.subjects(scenes, "cuda"):
         triton = bake(subject.field)
-        with mock.patch.object(gpu_frames, "on_triton", return_value=False):
+        with mock.patch.object(render_frames, "frame_kernels", return_value=None):
             plain = bake(subject.field)
         bakes = {"triton": lambda f=subject.field: bake(f)}
         found["bake_ms"].append(interleaved(bakes, 5)["triton"])
@@ -108,7 +108,7 @@ def render_part(rays: int) -> dict[str, Any]:
 
         name = f"{'paper' if paper else 'bundled'} decoder, 8 x {rays} rays"
         found[f"triton, {name}"] = device_ms(step)
-        with mock.patch.object(radiance, "on_triton", return_value=False):
+        with mock.patch.object(triplane_rays, "on_triton", return_value=False):
             found[f"torch, {name}"] = device_ms(step, 3)
     return found
 

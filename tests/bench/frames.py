@@ -300,7 +300,7 @@ def _contest(
     """The works that take turns on one view."""
     camera = scene.camera(view, scene.contest_size)
     options = RenderOptions(quality, threads=threads)
-    portable, equal, cube = replace(scene.baked, tables=None, on_gpu=None), *samples
+    portable, equal, cube = replace(scene.baked, kernels=None), *samples
     return {
         "ours": lambda: render(scene.baked, camera, options),
         "torch": lambda: render(portable, camera, options),

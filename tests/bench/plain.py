@@ -7,6 +7,7 @@ reference stand on it; of the engine it takes only the decoder's weights and the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -111,6 +112,7 @@ class PlainDecoder:
 class PlainField:
     """One scene's planes with a plain decoder."""
 
+    kind: ClassVar[str] = "plain"
     decoder: PlainDecoder
     planes: Float[Tensor, "3 channels rows cols"]
 

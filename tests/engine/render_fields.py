@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -98,6 +99,7 @@ def constant_box(log_density: float, hidden: int = 32) -> TriplaneField:
 class Ball:
     """A red ball of constant density, so not a triplane."""
 
+    kind: ClassVar[str] = "ball"
     radius: float = 0.6
     matter: float = 40.0
 

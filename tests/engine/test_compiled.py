@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from engine.kernels import compiled
+from engine.kernels.triplane_rays import densities
 from engine.nets.norm import group_norm
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import psnr
 from engine.render.frames import bake, render
-from engine.render.radiance import densities
 from tests.engine.render_fields import soft_car
 
 CAMERA = orbit_camera(40.0, 20.0, 1.4, 48)

@@ -9,12 +9,12 @@ import torch
 from engine.data.pack import pack_scenes
 from engine.data.procedural.categories import VEHICLES
 from engine.events import finish
-from engine.kernels import gpu_frames
+from engine.kernels import triplane_rays
 from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions
 from engine.nets.norm import group_norm, group_norm_portable
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
-from engine.render import radiance
+from engine.render import frames
 from engine.render.frames import TIERS, RenderOptions, bake, render, render_views
 from engine.render.march import MarchConfig
 from engine.store.checkpoint import EXTRAS, open_checkpoint
@@ -23,7 +23,7 @@ from engine.training.loop import finished, iterate
 from engine.training.state import TrainState
 from engine.types import RayBatch
 from tests.engine.render_fields import soft_car
-from tests.engine.test_radiance import DECODERS, SCENES, decoder_of, rays_of
+from tests.engine.test_triplane_rays import DECODERS, SCENES, decoder_of, rays_of
 from train.recipes import RECIPES
 
 pytestmark = pytest.mark.gpu
@@ -131,9 +131,9 @@ def rendered(render, decoder, device, gamma):
 @pytest.mark.parametrize("name", DECODERS)
 def test_triton_and_torch_agree_in_colours_and_gradients(name, gamma):
     decoder = decoder_of(name)
-    plain = rendered(radiance.render_rays_portable, decoder, "cpu", gamma)
-    assert radiance.on_triton(decoder.to("cuda"), torch.zeros(1, 3, 6, 9, 7, device="cuda"))
-    fused = rendered(radiance.render_rays, decoder, "cuda", gamma)
+    plain = rendered(triplane_rays.render_rays_portable, decoder, "cpu", gamma)
+    assert triplane_rays.on_triton(decoder.to("cuda"), torch.zeros(1, 3, 6, 9, 7, device="cuda"))
+    fused = rendered(triplane_rays.render_rays, decoder, "cuda", gamma)
     # a lattice point within a rounding error of a cell's wall may count as on its other side
     flipped = (fused[0] - plain[0]).abs().amax(1) > 5e-5
     assert flipped.sum() <= 2
@@ -148,7 +148,7 @@ def test_densities_of_many_scenes_are_those_of_each(name):
     decoder = decoder_of(name)
     triplanes, xyz = torch.randn(SCENES, 3, 6, 9, 7), 2.2 * torch.rand(1000, 3) - 1.1
     expected = torch.stack([decoder.density(planes[None], xyz) for planes in triplanes])
-    found = radiance.densities(decoder.to("cuda"), triplanes.cuda(), xyz.cuda())
+    found = triplane_rays.densities(decoder.to("cuda"), triplanes.cuda(), xyz.cuda())
     torch.testing.assert_close(found.cpu(), expected.detach(), rtol=1e-4, atol=1e-6)
 
 
@@ -192,7 +192,7 @@ def test_a_picture_is_the_one_that_the_cpu_draws(direction, quality):
         field, decoder=field.decoder.to("cuda"), triplane=field.triplane.cuda()
     )
     baked = bake(there)
-    assert baked.on_gpu is not None
+    assert baked.kernels is not None
     found = render(baked, camera, options)
     assert found.rgb.is_cuda
     assert float((found.rgb.cpu() - expected.rgb).square().mean()) < 1e-6
@@ -200,7 +200,7 @@ def test_a_picture_is_the_one_that_the_cpu_draws(direction, quality):
     seen = (expected.opacity > 0.9) & (found.opacity.cpu() > 0.9)
     assert (found.depth.cpu() - expected.depth)[seen].abs().mean() < 1e-3
     assert render(baked, camera, options, lambda: True) is None
-    with mock.patch.object(gpu_frames, "on_triton", return_value=False):
+    with mock.patch.object(frames, "frame_kernels", return_value=None):
         torch_path = render(bake(there), camera, options)
     assert float((found.rgb - torch_path.rgb).square().mean()) < 1e-4
 

@@ -15,6 +15,8 @@ from engine.output.mesh import FORMATS, Mesh, extract_mesh, framing_objects, loa
 class Balls:
     """Balls with soft skins; colour tells the place and the side it is looked at from."""
 
+    kind = "balls"
+
     def __init__(self, balls, aabb=((-1, -1, -1), (1, 1, 1)), density=200.0, hollow=0.0):
         self.aabb = torch.tensor(aabb, dtype=torch.float32)
         self.balls = [(torch.tensor(centre, dtype=torch.float32), r) for centre, r in balls]

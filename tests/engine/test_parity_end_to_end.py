@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from engine.events import finish
+from engine.kernels import triplane_rays
 from engine.methods.optimise import LatentRecords
 from engine.methods.ssdnerf.fit import finetune
 from engine.methods.ssdnerf.method import TrainOptions
 from engine.methods.ssdnerf.options import FitOptions, SampleOptions
-from engine.render import radiance
 from engine.render.march import march
 from engine.render.occupancy import occupied_cells
 from engine.render.pixels import gather_rays
@@ -191,7 +191,7 @@ GUIDE = FitOptions(mode="paper", steps=4, guidance_gain=1638.4, finetune_steps=0
 def path(request, monkeypatch):
     """The method with its kernels, and as it runs on devices that they do not know."""
     if request.param == "torch":
-        monkeypatch.setattr(radiance, "on_numba", lambda *args: False)
+        monkeypatch.setattr(triplane_rays, "on_numba", lambda *args: False)
 
 
 @pytest.mark.usefixtures("path")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from engine.fields.triplane import UNIT_BOX
+from engine.fields.box import UNIT_BOX
 from engine.ops.rays import intersect_box
 from engine.render.march import MarchConfig, march
 from engine.render.occupancy import occupied_cells

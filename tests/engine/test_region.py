@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.fields.triplane import UNIT_BOX
+from engine.fields.box import UNIT_BOX
 from engine.ops.cameras import orbit_camera
 from engine.ops.planes import PLANE_AXES
 from engine.render.frames import EMPTY_DEPTH, RenderOptions, bake, render

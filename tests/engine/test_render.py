@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from engine.kernels.occupancy_fast import extent, leap_grid
+from engine.kernels.render_fast import Space
 from engine.kernels.trace_fast import trace_tiles
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import (
@@ -30,7 +31,7 @@ PATHS = ["numba", "torch"]
 def baked_for(path, field):
     """The field baked for one implementation."""
     baked = bake(field)
-    return baked if path == "numba" else dataclasses.replace(baked, tables=None)
+    return baked if path == "numba" else dataclasses.replace(baked, kernels=None)
 
 
 def psnr(a, b):
@@ -125,7 +126,7 @@ def test_fields_of_another_shape_equal_brute_force():
 def test_culling_changes_nothing_but_skipped_cells():
     baked = bake(soft_car())
     full = dataclasses.replace(
-        baked, cell_density=torch.full_like(baked.cell_density, 9.0), leaps={}
+        baked, cell_density=torch.full_like(baked.cell_density, 9.0), spaces={}
     )
     for quality in ("preview", "standard", "high"):
         culled, unculled = (render(b, VIEW, RenderOptions(quality)) for b in (baked, full))
@@ -135,12 +136,12 @@ def test_culling_changes_nothing_but_skipped_cells():
 def test_leaps_visit_the_same_lattice_points_as_single_steps():
     baked = bake(soft_car(sharpness=0.05))
     scattered = torch.rand(GRID, GRID, GRID, generator=torch.Generator().manual_seed(1)) < 2e-3
-    leaping = dataclasses.replace(baked, cell_density=scattered.float() * 9, leaps={})
+    leaping = dataclasses.replace(baked, cell_density=scattered.float() * 9, spaces={})
     leaps = leap_grid(scattered.numpy()).clip(0, 1)
     stepping = dataclasses.replace(
-        leaping, leaps={TIERS["standard"].density: (leaps, *extent(leaps))}
+        leaping, spaces={TIERS["standard"].density: Space(leaps, *extent(leaps))}
     )
-    torch_path = dataclasses.replace(leaping, tables=None)
+    torch_path = dataclasses.replace(leaping, kernels=None)
     a, b, c = (render(each, VIEW) for each in (leaping, stepping, torch_path))
     assert a.opacity.max() > 0.2
     torch.testing.assert_close(a.rgb, b.rgb, atol=1e-6, rtol=0)

@@ -31,6 +31,7 @@ from tests.full_disk import files_of_at_most
 class Ball:
     """A ball, red on its front half (y > 0) and blue behind."""
 
+    kind = "ball"
     aabb = torch.tensor([[-1.0, -1, -1], [1, 1, 1]])
 
     def density(self, xyz):

@@ -33,6 +33,8 @@ def coarse_meshes(monkeypatch):
 class Solid:
     """A field that is dense where `depth` (SRN units below the surface) is positive, with a thin soft skin."""
 
+    kind = "solid"
+
     def __init__(self, depth):
         self.aabb = torch.tensor([[-1.0, -1, -1], [1, 1, 1]])
         self.depth = depth

@@ -21,6 +21,7 @@ from engine.diffusion.sample import renoise_average, solve
 from engine.events import Run, Step
 from engine.fields.scene import Scene
 from engine.fields.triplane import TriplaneField
+from engine.kernels.triplane_rays import on_triton
 from engine.methods.base import (
     Capabilities,
     MethodInfo,
@@ -48,7 +49,6 @@ from engine.methods.training import ParameterGroup, Stage, latent_statistics
 from engine.noise import Noise
 from engine.ops.activations import CLIP
 from engine.render.frames import bake
-from engine.render.radiance import on_triton
 from engine.render.region import Region
 from engine.types import SceneBatch, Views
 

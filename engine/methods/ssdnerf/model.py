@@ -17,6 +17,7 @@ from engine.config import Bounds
 from engine.diffusion.schedule import Schedule
 from engine.errors import ConfigError
 from engine.fields.triplane import DecoderConfig, Side, TriplaneDecoder
+from engine.kernels import triplane_rays
 from engine.methods.optimise import LatentRecords
 from engine.nets.frozen import frozen, may_freeze
 from engine.nets.unet2d import UNet2D, UNetConfig
@@ -24,7 +25,6 @@ from engine.noise import Noise
 from engine.ops.activations import CLIP, LatentActivation, latent_activation
 from engine.ops.losses import pixel_scale, total_variation
 from engine.ops.planes import stack_planes, unstack_planes
-from engine.render import radiance
 from engine.render.march import MarchConfig
 from engine.render.occupancy import occupied_cells, update_grid
 from engine.render.pixels import gather_rays
@@ -198,7 +198,7 @@ class SSDNeRFModel(nn.Module):
         """Update occupancy grids with the latents' densities; also which cells count as occupied."""
 
         def density(xyz: Tensor) -> Tensor:
-            return radiance.densities(self.decoder, latents, xyz)
+            return triplane_rays.densities(self.decoder, latents, xyz)
 
         latents = latents.detach()
         grid = update_grid(grid, density, self.decoder.aabb, decay=decay, jitter=jitter)
@@ -219,7 +219,7 @@ class SSDNeRFModel(nn.Module):
         jitter: Float[Tensor, " rays"] | None,
     ) -> Float[Tensor, "rays 3"]:
         """Colours of rays on white, differentiable in latents and decoder."""
-        image, opacity = radiance.render_rays(
+        image, opacity = triplane_rays.render_rays(
             self.decoder,
             latents,
             occupied,

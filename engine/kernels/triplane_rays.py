@@ -1,4 +1,4 @@
-"""Colours of rays through triplane scenes, differentiable in latents and decoder: what training and fitting render.
+"""Colours of rays through many triplane scenes at once, differentiable in latents and decoder: what training and fitting render.
 
 Three implementations stand behind the functions here: Numba kernels on the CPU, Triton kernels on a GPU, and torch, the
 oracle of both, for everything else. Source: SSDNeRF (2304.06714) section 3.1; NeRF (2003.08934) eq. 3.
@@ -42,6 +42,8 @@ def render_rays(
 ) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, " rays"]]:
     """Colours over black and opacities.
 
+    The kernels take rays as constants: rays that require a gradient go through torch.
+
     Args:
         decoder: Reads all scenes.
         triplanes: One activated triplane per scene.
@@ -52,9 +54,10 @@ def render_rays(
         dt_gamma: Growth of each ray's steps.
     """
     render = render_rays_portable
-    if on_triton(decoder, triplanes):
+    fixed = not (rays.rays_o.requires_grad or rays.rays_d.requires_grad)
+    if fixed and on_triton(decoder, triplanes):
         render = _render_rays_triton
-    elif on_numba(decoder, triplanes):
+    elif fixed and on_numba(decoder, triplanes):
         render = _render_rays_numba
     return render(
         decoder,
@@ -164,9 +167,9 @@ def densities(
         return torch.stack([decoder.density(planes[None], xyz) for planes in triplanes])
     planes, heads = merged_planes(decoder, triplanes), merged_heads(decoder)
     if on_gpu:
-        from engine.kernels import rays_triton
+        from engine.kernels import lookup_triton
 
-        return rays_triton.densities(planes, heads, decoder.aabb, xyz)
+        return lookup_triton.densities(planes, heads, decoder.aabb, xyz)
     from engine.kernels import radiance_fast
 
     return radiance_fast.densities(planes, heads, xyz, decoder.aabb)

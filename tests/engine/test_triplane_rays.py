@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder
+from engine.kernels import triplane_rays
 from engine.ops.cameras import orbit_camera
 from engine.ops.rays import camera_rays
-from engine.render import radiance
 from engine.render.march import MarchConfig
 from engine.types import RayBatch
 
@@ -74,9 +74,9 @@ def results(render, decoder, triplanes, rays, gamma: float, grid=(5, 9, 6), max_
 def test_kernels_and_torch_agree_in_colours_and_gradients(name, gamma):
     decoder, rays = decoder_of(name), rays_of()
     triplanes = torch.randn(SCENES, 3, 6, 9, 7)
-    assert radiance.on_numba(decoder, triplanes)
-    fused = results(radiance.render_rays, decoder, triplanes, rays, gamma)
-    plain = results(radiance.render_rays_portable, decoder, triplanes, rays, gamma)
+    assert triplane_rays.on_numba(decoder, triplanes)
+    fused = results(triplane_rays.render_rays, decoder, triplanes, rays, gamma)
+    plain = results(triplane_rays.render_rays_portable, decoder, triplanes, rays, gamma)
     assert 0.02 < (plain[1] > 0.5).float().mean() < 0.98
     torch.testing.assert_close(fused[:2], plain[:2], atol=2e-5, rtol=0)
     assert len(fused[2]) == len(plain[2])
@@ -88,8 +88,8 @@ def test_a_dense_field_ends_rays_and_the_last_sample_learns_nothing():
     decoder, rays = decoder_of("bundled"), rays_of()
     torch.nn.init.constant_(decoder.density_head[-1].bias, 5.0)
     triplanes = torch.randn(SCENES, 3, 6, 9, 7)
-    fused = results(radiance.render_rays, decoder, triplanes, rays, 0.0)
-    plain = results(radiance.render_rays_portable, decoder, triplanes, rays, 0.0)
+    fused = results(triplane_rays.render_rays, decoder, triplanes, rays, 0.0)
+    plain = results(triplane_rays.render_rays_portable, decoder, triplanes, rays, 0.0)
     assert (plain[1] > 1 - 1e-4).any()
     torch.testing.assert_close(fused[:2], plain[:2], atol=2e-5, rtol=0)
     for ours, theirs in zip(fused[2], plain[2], strict=True):
@@ -105,7 +105,7 @@ def test_results_do_not_depend_on_the_number_of_threads(scenes):
         found = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(results(radiance.render_rays, decoder, triplanes, rays, 0.0))
+            found.append(results(triplane_rays.render_rays, decoder, triplanes, rays, 0.0))
     finally:
         torch.set_num_threads(before)
     for image, opacity, gradients in found[1:]:
@@ -117,7 +117,7 @@ def test_results_do_not_depend_on_the_number_of_threads(scenes):
 def test_empty_scenes_show_nothing_and_pull_at_nothing():
     decoder, rays = decoder_of("bundled"), rays_of(1)
     triplanes = torch.randn(1, 3, 6, 9, 7, requires_grad=True)
-    image, opacity = radiance.render_rays(
+    image, opacity = triplane_rays.render_rays(
         decoder,
         triplanes,
         torch.zeros(1, 4, 4, 4, dtype=torch.bool),
@@ -136,7 +136,7 @@ def test_densities_of_all_scenes_are_the_decoders(name):
     triplanes = torch.randn(SCENES, 3, 6, 9, 7)
     low, high = decoder.aabb
     xyz = low + torch.rand(500, 3) * (high - low)
-    found = radiance.densities(decoder, triplanes, xyz)
+    found = triplane_rays.densities(decoder, triplanes, xyz)
     expected = torch.stack([decoder.density(planes[None], xyz) for planes in triplanes])
     torch.testing.assert_close(found, expected, rtol=2e-5, atol=1e-6)
 
@@ -145,9 +145,9 @@ def test_what_no_kernel_knows_goes_through_torch():
     concat = TriplaneDecoder(DecoderConfig(direction="concat"))
     deep = TriplaneDecoder(DecoderConfig(base_widths=(64, 64)))
     triplanes = torch.randn(1, 3, 6, 4, 4)
-    assert not radiance.on_numba(concat, triplanes)
-    assert not radiance.on_numba(deep, triplanes)
-    assert not radiance.on_numba(decoder_of("paper"), triplanes.double())
+    assert not triplane_rays.on_numba(concat, triplanes)
+    assert not triplane_rays.on_numba(deep, triplanes)
+    assert not triplane_rays.on_numba(decoder_of("paper"), triplanes.double())
     dropping = TriplaneDecoder(replace(DECODERS["paper"], dropout=0.1))
-    assert not radiance.on_numba(dropping.train(), triplanes)
-    assert radiance.on_numba(dropping.eval(), triplanes)
+    assert not triplane_rays.on_numba(dropping.train(), triplanes)
+    assert triplane_rays.on_numba(dropping.eval(), triplanes)
