@@ -116,7 +116,7 @@ class Routes:
 
     def _render_picture(self, request: Request) -> Response:
         session, record, view = self._view(request)
-        baked = session.baked(record, len(record.frames) - 1)
+        baked = session.exact(record)
         return png(present.picture(baked, record.views.camera[view]))
 
     def _last_thumbnail(self, request: Request) -> Response:

@@ -21,6 +21,7 @@ from engine.methods.base import Method, can, options_of
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import Baked, bake, warm_up
+from engine.render.live import live
 from engine.store.checkpoint import FOLDER, find_checkpoint, list_checkpoints, open_checkpoint
 from engine.types import Views
 
@@ -60,7 +61,7 @@ class Prior:
         with self._lock:
             if self._greeting is None:
                 baker = ThreadPoolExecutor(1, thread_name_prefix="bake")
-                self._greeting = baker.submit(lambda: bake(self._field()))
+                self._greeting = baker.submit(lambda: bake(live(self._field())))
                 baker.shutdown(wait=False)
             return self._greeting
 

@@ -41,7 +41,8 @@ from engine.fields.scene import Scene
 from engine.kernels import compiled
 from engine.methods.base import Method
 from engine.ops.metrics import psnr
-from engine.render.frames import Baked, render_views
+from engine.render.frames import Baked, bake, render_views
+from engine.render.live import live
 from engine.store.timeline import on_cpu, result_step, step_bytes
 from engine.types import Camera, Views
 
@@ -268,18 +269,23 @@ class Session:
         return record.method.scene(latent, **record.provenance)
 
     def baked(self, record: Record, index: int, look: Look = "x0") -> Baked:
-        """A frame made ready for rendering; the latest few are kept."""
+        """A frame made ready for fast rendering; the latest few are kept."""
         pane = Pane(record, index, look)
-        return self._bakes.get(pane.key, lambda: self._field(pane)).result()
+        return self._bakes.get(pane.key, lambda: live(self._field(pane))).result()
 
     def glance(self, record: Record, index: int, look: Look = "x0") -> Baked:
         """The same for one small picture."""
         pane = Pane(record, index, look)
-        return self._bakes.glance(pane.key, lambda: self._field(pane))
+        return self._bakes.glance(pane.key, lambda: live(self._field(pane)))
 
     def prepared(self, pane: Pane, patience_s: float) -> Baked | None:
         """The same without waiting long for it: None if it is not there by then, and a change when it is."""
-        return self._bakes.prepared(pane.key, lambda: self._field(pane), patience_s)
+        return self._bakes.prepared(pane.key, lambda: live(self._field(pane)), patience_s)
+
+    def exact(self, record: Record) -> Baked:
+        """The newest frame as it is, for pictures that are measured or kept."""
+        baked, field = self.baked(record, len(record.frames) - 1), self.scene(record).field
+        return baked if baked.field.kind == field.kind else bake(field)
 
     def _field(self, pane: Pane) -> Field:
         return self.scene(pane.record, pane.index, pane.look).field
@@ -423,8 +429,7 @@ class Session:
 
     def _judge(self, record: Record) -> None:
         """Compare the newest frame with the inputs."""
-        baked = self.baked(record, len(record.frames) - 1)
-        rendered = render_views(baked, record.views.camera).cpu()
+        rendered = render_views(self.exact(record), record.views.camera).cpu()
         record.psnrs = tuple(psnr(rendered, record.views.images.cpu()).tolist())
 
     def _add_frame(self, records: list[Record], frame: Step, follow: threading.Event) -> None:

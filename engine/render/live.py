@@ -23,8 +23,12 @@ CHUNK = 1 << 16
 
 
 def live(field: Field) -> Field:
-    """A field that looks alike and draws fast: itself where it has kernels, else `voxelised`."""
-    return field if frame_kernels(field) is not None else voxelised(field)
+    """A field that looks alike and draws fast: itself where it has kernels or is made of voxels, else `voxelised`.
+
+    For moving pictures and small ones; what is measured or exported shows the field itself.
+    """
+    fast = field.kind == VoxelField.kind or frame_kernels(field) is not None
+    return field if fast else voxelised(field)
 
 
 @torch.no_grad()

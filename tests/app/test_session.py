@@ -188,6 +188,16 @@ def test_the_end_of_a_reconstruction_is_judged_as_it_is_rendered(session, runner
     assert record.psnr == pytest.approx(float(wanted.mean()), abs=1e-3)
 
 
+def test_slow_fields_are_shown_as_voxels_and_measured_as_they_are(session, runner, monkeypatch):
+    (record,) = generate(session, runner)
+    fast = session.exact(record)
+    assert session.baked(record, len(record.frames) - 1) is fast
+    monkeypatch.setattr("engine.render.live.frame_kernels", lambda field: None)
+    (record,) = generate(session, runner)
+    assert session.baked(record, len(record.frames) - 1).field.kind == "voxel"
+    assert session.exact(record).field.kind == fast.field.kind != "voxel"
+
+
 # -- looks and comparisons -----------------------------------------------------------------------
 
 

@@ -44,7 +44,7 @@ def take_picture(session: Session, record: Record) -> tuple[Path, int, int, floa
 
     azimuth, elevation, distance = standpoint(session)
     camera = orbit_camera(float(azimuth), float(elevation), distance, SIZE)
-    baked = session.baked(record, len(record.frames) - 1)
+    baked = session.exact(record)
     output = render(baked, camera, RenderOptions(quality="high", background=(0.0, 0.0, 0.0)))
     opacity = output.opacity[..., None]
     colour = (output.rgb / opacity.clamp_min(1e-3)).clamp(0, 1)
