@@ -51,6 +51,7 @@ STAGES = {
     "guide": "Guided denoising",
     "langevin": "Langevin correction",
     "renoise": "Renoise-averaging",
+    "sample": "Sampling",
     "fit": "Fitting",
     "finetune": "Finetuning",
 }

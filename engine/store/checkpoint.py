@@ -26,7 +26,6 @@ from engine.errors import CheckpointError, ConfigError, plain, sentence_part, sh
 from engine.files import MEGABYTE, replacing, write_json
 from engine.methods import METHODS
 from engine.methods.base import Method, TrainingData
-from engine.methods.ssdnerf.method import SSDNeRF
 from engine.nets.shapes import shapes_of, unbuilt
 from engine.reading import FLOATS, misfit, open_tensors, read_json
 from engine.store.official import load_official
@@ -48,7 +47,7 @@ def list_checkpoints(folder: Path = FOLDER) -> list[str]:
     return sorted(path.parent.name for path in folder.glob("*/config.json"))
 
 
-def save_checkpoint(folder: Path | str, method: SSDNeRF, *, provenance: Mapping[str, Any]) -> Path:
+def save_checkpoint(folder: Path | str, method: Method, *, provenance: Mapping[str, Any]) -> Path:
     """Write a method's weights and settings.
 
     Args:
@@ -119,7 +118,7 @@ def find_checkpoint(name: str | Path) -> Path:
     )
 
 
-def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSDNeRF:
+def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> Method:
     """A trained method, ready to use.
 
     Args:
@@ -142,7 +141,6 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> SSD
             f"{plain(folder)}: the checkpoint is damaged ({sentence_part(error)}); restore it."
         ) from error
     method = method.to(device).eval().requires_grad_(False)
-    method.unet.to(memory_format=torch.channels_last)
     method.checkpoint = folder.name
     method.network_dtype = network_dtype(device)
     return method
@@ -201,7 +199,7 @@ def read_metrics(folder: Path | str) -> dict[str, Any]:
     return read_json(path, dict[str, Any], CheckpointError, "a checkpoint's metrics.json")
 
 
-def _unpacked(folder: Path, device: torch.device | str) -> SSDNeRF:
+def _unpacked(folder: Path, device: torch.device | str) -> Method:
     """The method of a folder, once all that its files say of themselves is sound.
 
     Raises:
