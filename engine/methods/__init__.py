@@ -1,9 +1,14 @@
 """The methods of the engine, by name. A method never imports another."""
 
+from engine.methods.codenerf.method import CodeNeRF
+from engine.methods.codenerf.model import CodeNeRFConfig
 from engine.methods.ssdnerf.method import SSDNeRF
 from engine.methods.ssdnerf.model import SSDNeRFConfig
 
-METHODS = {"ssdnerf": (SSDNeRF, SSDNeRFConfig)}
+METHODS = {
+    "ssdnerf": (SSDNeRF, SSDNeRFConfig),
+    "codenerf": (CodeNeRF, CodeNeRFConfig),
+}
 """Method class and config class by name."""
 
 
