@@ -66,7 +66,9 @@ class FitOptions:
     rate: Annotated[
         float,
         Bounds(1e-6, 1.0),
-        Control("Rate", "AdamW's step size on the codes at first.", high=1.0, branch=True),
+        Control(
+            "Rate", "AdamW's step size on the codes at first.", low=1e-6, high=1.0, branch=True
+        ),
     ] = 1e-2
     """Learning rate of both codes at first."""
     halve_every: Annotated[
