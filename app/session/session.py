@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor
 
+from app.session import room
 from app.session.bakes import Bakes
 from app.session.jobs import Job, JobRunner, Owner, Plan, State
 from app.session.priors import Prior
@@ -452,35 +453,11 @@ class Session:
 
     def _forget(self) -> None:
         """Drop the oldest results beyond the limit, and the steps of old runs beyond the memory limit; never pinned ones."""
-        pinned = sum(record.pinned for record in self.history)
-        spare = max(self.settings.max_history - pinned, 1)  # what is newest is kept in any case
-        kept: list[Record] = []
-        for record in self.history:
-            if not record.pinned:
-                spare -= 1
-            if record.pinned or spare >= 0:
-                kept.append(record)
-        self.history = kept
+        self.history = room.kept(self.history, self.settings.max_history)
         keep = {self._selected[0], *(number for number, _ in self._beside)}
         keep |= {record.id for record in self.history}
         for number in [n for n in self._records if n not in keep]:
             if self._records.pop(number).listed:  # others may be looked at by what made them
                 shutil.rmtree(self.folder_of(number), ignore_errors=True)
             self._forgotten.add(number)
-        self._thin_out()
-
-    def _thin_out(self) -> None:
-        room = self.settings.max_latent_mb * 2**20
-        seen: set[int] = set()
-        pinned = {id(step) for r in self.history if r.pinned for step in r.frames}
-        for record in sorted(self.history, key=lambda record: not record.pinned):
-            fresh = [step for step in record.frames if id(step) not in seen]
-            seen |= {id(step) for step in fresh}
-            room -= step_bytes(fresh)
-            if room < 0 and not record.pinned:
-                record.frames[:-1] = [
-                    step
-                    if id(step) in pinned
-                    else replace(step, latent=None, noisy_latent=None, state={})
-                    for step in record.frames[:-1]
-                ]
+        room.thin_out(self.history, self.settings.max_latent_mb * 2**20)

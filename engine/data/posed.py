@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from engine.data.camera_check import Sight, check_views, refuse, see
+from engine.data.camera_check import check_views, refuse, see
 from engine.data.cameras import SRN_DISTANCE
 from engine.data.poses import right_handed
 from engine.data.reading import SRN, CameraReading
+from engine.data.sights import Sight
 from engine.types import Views
 from engine.vision.images import Source, open_sized, posed_view
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.camera_check import Finding, Sight, check_views, refuse, see
+from engine.data.camera_check import Finding, check_views, refuse, see
 from engine.data.cameras import SRN_DISTANCE
 from engine.data.poses import read_matrix, right_handed
 from engine.data.reading import SRN, CameraReading
+from engine.data.sights import Sight
 from engine.data.srn import SRNDataset, read_picture, scene_intrinsics
 from engine.errors import DataError
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.data.camera_check import SRN, Sight, check_views, hull_cover, refuse, see
+from engine.data.camera_check import SRN, check_views, refuse, see
 from engine.data.cameras import orbit_cameras, srn_intrinsics, training_cameras
 from engine.data.poses import right_handed
 from engine.data.procedural.categories import CATEGORIES, CHAIRS, VEHICLES
 from engine.data.raster import rasterise
 from engine.data.reading import CameraReading
+from engine.data.sights import Sight, hull_cover
 from engine.errors import DataError
 
 SIZE = 96
