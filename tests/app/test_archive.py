@@ -66,7 +66,7 @@ def server(tmp_path) -> Iterator[Server]:
 
 def made(server: Server, session, seed: int, steps: int = 3) -> Record:
     """The record of a run that has ended."""
-    job = generate(session, server.runner, seed, 1, steps, "paper")
+    job = generate(session, server.runner, seed, 1, {"steps": steps}, "paper")
     (record,) = (one for one in session.history if one.job == job.id)
     until(lambda: record.state == "done", "the run")
     return record
