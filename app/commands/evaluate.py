@@ -46,6 +46,8 @@ class Evaluate:
     """Views that are given, separated by commas."""
     limit: int | None = None
     """How many scenes, from the first (default: all)."""
+    every: int = 1
+    """Compare every so many of the other views."""
     baselines: bool = False
     """Measure the nearest training scene, the mean code and the fit without prior too."""
     mode: Mode = "ours"
@@ -69,6 +71,7 @@ class Evaluate:
 
         views = numbers(self.views)
         check_seed(self.seed)
+        check_range("--every", self.every, 1, 10_000)
         if self.limit is not None:
             check_range("--limit", self.limit, 1, 10**9)
         check_file(self.out)
@@ -80,6 +83,7 @@ class Evaluate:
             limit=self.limit,
             mode=self.mode,
             baselines=self.baselines,
+            every=self.every,
             rate=known_rate(self.checkpoint, method, views),
             seed=self.seed,
         )

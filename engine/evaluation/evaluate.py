@@ -9,7 +9,7 @@ poses or intrinsics) is said and measured anew.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,13 @@ import torch
 from engine.config import from_json, to_json
 from engine.data.base import SceneDataset
 from engine.errors import ConfigError, DataError, plain
-from engine.evaluation.baselines import TrainingScenes, category_of, choose_rate, no_prior_options
+from engine.evaluation.baselines import (
+    TrainingScenes,
+    category_of,
+    choose_rate,
+    has_prior,
+    no_prior_options,
+)
 from engine.evaluation.entries import Contender, Entry, Fit, MeanCode, Nearest
 from engine.evaluation.intervals import DIGITS
 from engine.evaluation.measure import compare
@@ -62,6 +68,8 @@ class EvaluateOptions:
     """Randomness of the fits."""
     quality: Quality = "high"
     """How the results are rendered."""
+    every: int = 1
+    """Of the other views every so many are compared, from the first of all."""
 
 
 def evaluate(
@@ -92,12 +100,13 @@ def evaluate(
     settings = _settings(method, options, training)
     known = _known(out, settings)
     keys = {name: dataset.key(index) for index, name in enumerate(ids)}
-    kept = _unchanged(out, known.get("per_scene", {}), keys, options.baselines)
+    baselines = baselines_of(method) if options.baselines else ()
+    kept = _unchanged(out, known.get("per_scene", {}), keys, baselines)
     others = {name: entry for name, entry in known.get("per_scene", {}).items() if name not in keys}
     rate = None
     if training is not None:
         rate = known.get("settings", {}).get("no_prior_rate", options.rate)
-        if rate is None:
+        if rate is None and has_prior(method):
             size = dataset.views(0, [0]).images.shape[1]
             rate = yield from choose_rate(method, options.views, size=size, seed=options.seed)
         settings["no_prior_rate"] = rate
@@ -106,12 +115,13 @@ def evaluate(
     for index, name in enumerate(ids):
         entry = kept.get(name)
         if entry is None:
-            entry = _evaluate_scene(entries, _views(dataset, index, options.views), options.views)
+            entry = _evaluate_scene(entries, *_views(dataset, index, options))
             entry["key"] = keys[name]
             per_scene[name] = entry
-            write_json(out, _written(_summary(per_scene, options, settings), others | kept))
+            summary = _summary(per_scene, options, settings, baselines)
+            write_json(out, _written(summary, others | kept))
         per_scene[name] = entry
-        results = _summary(per_scene, options, settings)
+        results = _summary(per_scene, options, settings, baselines)
         scalars = {"psnr": results["psnr"], "ssim": results["ssim"], "scene_psnr": entry["psnr"]}
         yield Step(stage="evaluate", index=index + 1, total=len(ids), scalars=scalars, item=name)
     results["spread"] = data_spread(dataset)
@@ -143,6 +153,7 @@ def _settings(
         "fit": to_json(fit_options_for(method, options.mode, len(options.views))),
         "seed": options.seed,
         "quality": options.quality,
+        "every": options.every if options.every > 1 else None,
         "baselines": options.baselines,
         "training_scenes": training and training.fingerprint,
     }
@@ -180,7 +191,7 @@ def _known(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unchanged(
-    out: Path, per_scene: Mapping[str, Any], keys: Mapping[str, str], baselines: bool
+    out: Path, per_scene: Mapping[str, Any], keys: Mapping[str, str], baselines: Collection[str]
 ) -> dict[str, dict[str, Any]]:
     """Whole entries of scenes that hold what they held when they were measured; says where others do not."""
     known = {name: per_scene[name] for name in keys if name in per_scene}
@@ -198,18 +209,26 @@ def _unchanged(
     return {
         name: entry
         for name, entry in kept.items()
-        if not baselines or set(BASELINES) <= entry.get("baselines", {}).keys()
+        if set(baselines) <= entry.get("baselines", {}).keys()
     }
 
 
-def _views(dataset: SceneDataset, index: int, given: tuple[int, ...]) -> Views:
-    """A scene's pictures, among which are the given ones."""
-    views = dataset.views(index)
+def baselines_of(method: Method) -> tuple[str, ...]:
+    """The yardsticks that a method is measured beside."""
+    return BASELINES if has_prior(method) else BASELINES[:-1]
+
+
+def _views(
+    dataset: SceneDataset, index: int, options: EvaluateOptions
+) -> tuple[Views, tuple[int, ...]]:
+    """A scene's pictures that are given or compared, and which of them are given."""
+    views, given = dataset.views(index), options.views
     if max(given) >= len(views):
         raise DataError(
             f"{dataset.ids[index]}: has no view {max(given)}, its views are 0 to {len(views) - 1}; choose other --views."
         )
-    return views
+    kept = sorted({*given, *range(0, len(views), options.every)})
+    return views[kept], tuple(kept.index(place) for place in given)
 
 
 def _entries(
@@ -225,12 +244,14 @@ def _entries(
         return Fit(name, name, contender, options_for, options.seed, options.quality)
 
     ours = fit("ours", lambda count: fit_options_for(method, options.mode, count))
-    if rate is None or training is None:
+    if training is None:
         return [ours]
+    yardsticks = [Nearest(training, training.fingerprint), MeanCode(contender, options.quality)]
+    if rate is None:
+        return [ours, *yardsticks]
     return [
         ours,
-        Nearest(training, training.fingerprint),
-        MeanCode(contender, options.quality),
+        *yardsticks,
         fit("no_prior", lambda count: no_prior_options(method, rate, count)),
     ]
 
@@ -252,7 +273,10 @@ def _evaluate_scene(entries: list[Entry], views: Views, given: tuple[int, ...]) 
 
 
 def _summary(
-    per_scene: Mapping[str, Any], options: EvaluateOptions, settings: Mapping[str, Any]
+    per_scene: Mapping[str, Any],
+    options: EvaluateOptions,
+    settings: Mapping[str, Any],
+    baselines: Collection[str],
 ) -> dict[str, Any]:
     """The output file's content."""
     entries = list(per_scene.values())
@@ -263,9 +287,9 @@ def _summary(
         "per_scene": dict(per_scene),
         "settings": dict(settings),
     }
-    if options.baselines:
+    if baselines:
         summary["baselines"] = {
-            name: _means([entry["baselines"][name] for entry in entries]) for name in BASELINES
+            name: _means([entry["baselines"][name] for entry in entries]) for name in baselines
         }
     return summary
 

@@ -128,6 +128,24 @@ def test_a_perfect_reconstruction_scores_the_rounding_alone(tmp_path):
     assert results == json.loads((tmp_path / "m.json").read_text())
 
 
+def test_every_third_view_is_compared_as_if_there_were_no_others(vehicles, tmp_path):
+    """Of seven places 0, 3 and 6 are compared beside the given one, 2."""
+    few = Scenes({name: scene[[0, 2, 3, 6]] for name, scene in vehicles.scenes.items()})
+    thinned = dataclasses.replace(VIEWS, every=3)
+    found = finish(evaluate(CountingMethod(), vehicles, tmp_path / "a.json", thinned))
+    alone = dataclasses.replace(VIEWS, views=(1,))
+    expected = finish(evaluate(CountingMethod(), few, tmp_path / "b.json", alone))
+    assert (found["psnr"], found["ssim"]) == (expected["psnr"], expected["ssim"])
+
+
+def test_a_method_without_a_prior_is_not_compared_with_a_fit_without_one(tmp_path):
+    method = ToyMethod()
+    scene = Scenes({"car": toy_scene(method, method.mean_latent)})
+    options = dataclasses.replace(VIEWS, baselines=True)
+    results = finish(evaluate(method, scene, tmp_path / "m.json", options))
+    assert set(results["baselines"]) == {"nearest_training_scene", "mean_code"}
+
+
 def test_scores_are_means_over_views_not_given_and_then_over_scenes(vehicles, tmp_path):
     method = CountingMethod()
     results = finish(evaluate(method, vehicles, tmp_path / "m.json", VIEWS))
