@@ -41,7 +41,7 @@ from engine.evaluation.tune import (
 from engine.events import finish
 from engine.fields.base import Field
 from engine.files import replacing
-from engine.methods.base import Method
+from engine.methods.base import Method, options_of
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.components import largest_component_share
@@ -120,8 +120,10 @@ def measure_samples(method: Method, options: CardOptions, folder: Path) -> dict[
     renders = torch.stack([render_views(field, cameras) for field in fields])
     draw_samples(renders, folder / "samples.png")
 
-    ours = sample_plaid(method, method.presets["generate"]["ours"], options.samples, options.seed)
-    paper = sample_plaid(method, method.presets["generate"]["paper"], options.samples, options.seed)
+    ours = sample_plaid(method, options_of(method, "generate"), options.samples, options.seed)
+    paper = sample_plaid(
+        method, options_of(method, "generate", "paper"), options.samples, options.seed
+    )
     truth = plaid(*true_looks(category, options.samples))
     shares = [largest_component_share(occupied(field)) for field in fields]
     pictures = renders[:, 0].cpu()
@@ -218,7 +220,7 @@ def draw_reconstructions(method: Method, count: int, folder: Path) -> None:
     for index in range(count):
         views = category_of(method).views("test", index, which=SHOWN)
         latent = finish(
-            method.reconstruct(views[[0]], method.presets["reconstruct"]["ours"], Noise(0))
+            method.reconstruct(views[[0]], options_of(method, "reconstruct"), Noise(0))
         )[0]
         renders = render_views(method.scene(latent).field, views.camera, RenderOptions("high"))
         row = [views.images[0], renders[0]]
