@@ -48,7 +48,7 @@ def _has_triton() -> bool:
 
 
 def runs_triton(tensor: Tensor) -> bool:
-    """Whether the Triton kernels can work on a tensor: float32 on a GPU, with the compiler installed."""
+    """True if the Triton kernels can work on a tensor: float32 on a GPU, with the compiler installed."""
     return tensor.is_cuda and tensor.dtype == torch.float32 and _has_triton()
 
 

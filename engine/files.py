@@ -155,7 +155,7 @@ def _free(folder: Path) -> int:
 
 
 def _concerns(path: Path, error: OSError) -> bool:
-    """Whether an error came from writing `path`: it names that file or folder, or names none."""
+    """True if an error came from writing `path`: it names that file or folder, or names none."""
     if error.filename is None:  # numpy counts what it wrote to a full disk, and says no more
         return error.errno is not None or _free(_nearest(path.parent)) < MEGABYTE
     named = Path(os.fsdecode(error.filename))
@@ -180,7 +180,7 @@ def _claim(path: Path) -> tuple[Path, int | None]:
 
 
 def _is_still(path: Path, held: int) -> bool:
-    """Whether a path leads to the open file: its writer may have moved it to its place meanwhile."""
+    """True if a path leads to the open file: its writer may have moved it to its place meanwhile."""
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.stat(path), os.fstat(held))
     return False

@@ -73,7 +73,7 @@ class PatientProtocol(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether the head of a request is missing."""
+        """True if the head of a request is missing."""
         return self._head is not None
 
     def _await_head(self) -> None:

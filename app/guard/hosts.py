@@ -29,14 +29,14 @@ class Hosts:
         self._any_of_ours = bound in WILDCARDS
 
     def answers_to(self, host: str, address: str | None) -> bool:
-        """Whether a request with this `Host` is meant for us; `address` is ours in its connection, if it has one."""
+        """True if a request with this `Host` is meant for us; `address` is ours in its connection, if it has one."""
         name, _ = split(host)
         if name in self._names or is_loopback_address(name):
             return True
         return self._any_of_ours and address is not None and name == split(address)[0]
 
     def serves(self, origin: str, host: str) -> bool:
-        """Whether a page of `origin` may ask under the name `host`: its own pages, and those of `more`."""
+        """True if a page of `origin` may ask under the name `host`: its own pages, and those of `more`."""
         try:
             asked = urlsplit(origin)
             port = asked.port or PORTS[asked.scheme]
@@ -67,7 +67,7 @@ def split(host: str) -> tuple[str, int | None]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches a server that listens on `host`, an address or a name."""
+    """True if nobody but this machine reaches a server that listens on `host`, an address or a name."""
     if host in WILDCARDS:
         return False
     try:
@@ -78,7 +78,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_loopback_address(name: str) -> bool:
-    """Whether this is an address of the machine itself, and of nobody else."""
+    """True if this is an address of the machine itself, and of nobody else."""
     try:
         address = ipaddress.ip_address(name.partition("%")[0])
     except ValueError:

@@ -30,11 +30,11 @@ class Key:
         self.cookie = (f"ssdnerf-key-{secret[:4].hex()}", secret[4:36].hex())
 
     def opens(self, password: str) -> bool:
-        """Whether a password is the right one; takes as long for every wrong one."""
+        """True if a password is the right one; takes as long for every wrong one."""
         return hmac.compare_digest(_digest(password), self._digest)
 
     def shown(self, cookies: str) -> bool:
-        """Whether a `Cookie` header holds the cookie."""
+        """True if a `Cookie` header holds the cookie."""
         name, value = self.cookie
         given = (part.strip().partition("=") for part in cookies.split(";"))
         return any(
@@ -50,7 +50,7 @@ class Attempts:
         self._failed: OrderedDict[str, deque[float]] = OrderedDict()
 
     def may_try(self, address: str) -> bool:
-        """Whether an address has guesses left."""
+        """True if an address has guesses left."""
         failed = self._failed.get(network(address), ())
         since = time.monotonic() - GUESSES_S
         return sum(when > since for when in failed) < GUESSES

@@ -85,7 +85,7 @@ class Panel(gr.Blocks):
 
 
 def fits(block: Any, value: Any) -> bool:
-    """Whether a component could have sent a value."""
+    """True if a component could have sent a value."""
     if isinstance(block, (gr.Slider, gr.Number)):
         return value is None or (is_number(value) and abs(value) <= 2**53)
     if isinstance(block, gr.Checkbox):
@@ -98,7 +98,7 @@ def fits(block: Any, value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of JSON is a finite number."""
+    """True if a value of JSON is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value - value == 0
 
 

@@ -96,7 +96,7 @@ class Door:
         await self._forward({**scope, "headers": headers}, _once(body, receive), send)
 
     def _has_called(self, scope: Scope) -> bool:
-        """Whether there is anything to tell the page that a request names."""
+        """True if there is anything to tell the page that a request names."""
         named = next(iter(_named(scope, "session_hash")), "")
         return named in self._panel._queue.pending_messages_per_session
 
@@ -267,7 +267,7 @@ def _named(scope: Scope, name: str) -> list[str]:
 
 
 def _is_form(scope: Scope) -> bool:
-    """Whether files may be on their way, which Gradio reads as they come."""
+    """True if files may be on their way, which Gradio reads as they come."""
     kinds = [value for name, value in scope["headers"] if name == b"content-type"]
     return scope["path"].startswith((f"{API}/upload", f"{API}/component_server")) and any(
         kind.lower().startswith(b"multipart/form-data") for kind in kinds

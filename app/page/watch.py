@@ -44,7 +44,7 @@ def timeline(session: Session, runner: JobRunner) -> str:
 
 
 def _elsewhere(session: Session, job: Job) -> bool:
-    """Whether a job has ended and what came of it is not what is shown."""
+    """True if a job has ended and what came of it is not what is shown."""
     if not job.ended:
         return False
     shown = [session.selection()[0], *(record for record, _ in session.beside())]

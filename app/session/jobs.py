@@ -83,12 +83,12 @@ class Job:
 
     @property
     def cancelling(self) -> bool:
-        """Whether somebody asked it to stop and it has not stopped yet."""
+        """True if somebody asked it to stop and it has not stopped yet."""
         return self._cancel.is_set() and self.state not in ENDED
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen."""
+        """True if nothing more will happen."""
         return self.state in ENDED
 
     @property

@@ -180,7 +180,7 @@ class Session:
             return self._records.get(number)
 
     def forgot(self, number: int) -> bool:
-        """Whether there was a record with that number that is not kept any more."""
+        """True if there was a record with that number that is not kept any more."""
         with self.cv:
             return number in self._forgotten and number not in self._records
 
@@ -258,7 +258,7 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        """Whether a run of it goes on or waits."""
+        """True if a run of it goes on or waits."""
         return self.job is not None and not self.job.ended
 
     def scene(self, record: Record, index: int = -1, look: Look = "x0") -> Scene:

@@ -96,7 +96,7 @@ class SessionFiles:
         """What was written of records, and where, by their numbers."""
 
     def changed(self, session: Session) -> bool:
-        """Whether there is something new."""
+        """True if there is something new."""
         return outline(session) != self._outline
 
     def write(self, session: Session, server: str, room: int) -> int:

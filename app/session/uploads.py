@@ -41,7 +41,7 @@ def folder() -> Path:
 
 
 def holds(path: str) -> bool:
-    """Whether `path` is a regular file in this process's folder, and no link out of it."""
+    """True if `path` is a regular file in this process's folder, and no link out of it."""
     with contextlib.suppress(OSError, ValueError):
         found = Path(path)
         return found.is_absolute() and found.resolve().is_relative_to(folder()) and found.is_file()

@@ -333,7 +333,7 @@ class Viewport:
 
 
 def _composes(snapshot: Snapshot) -> bool:
-    """Whether anything stands in the scene that the object may hide; depth is half a browser's work."""
+    """True if anything stands in the scene that the object may hide; depth is half a browser's work."""
     display = snapshot.display
     if len(snapshot.panes) > 1 or display.overlay:
         return False
@@ -342,7 +342,7 @@ def _composes(snapshot: Snapshot) -> bool:
 
 
 def _is_near(client: viser.ClientHandle, camera: Camera) -> bool:
-    """Whether somebody stands so close to a camera that they would look at nothing but its picture."""
+    """True if somebody stands so close to a camera that they would look at nothing but its picture."""
     apart = np.asarray(client.camera.position) - camera.srn_c2w()[:3, 3].numpy()
     return bool(np.linalg.norm(apart) < 2 * FRUSTUM_SIZE)
 
@@ -364,7 +364,7 @@ def _move(client: viser.ClientHandle, camera: Camera) -> None:
 
 
 def _acknowledged(client: viser.ClientHandle) -> bool:
-    """Whether the browser has worked through everything sent so far."""
+    """True if the browser has worked through everything sent so far."""
     try:
         client.local_storage.get_item("ack", timeout=ACK_TIMEOUT_S)
     except TimeoutError:

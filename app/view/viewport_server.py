@@ -67,7 +67,7 @@ class ViewportServer(viser.ViserServer):
 
 
 def _quiet(record: logging.LogRecord) -> bool:
-    """Whether a line of the websocket library is no news of an intruder, whom anybody could send by the thousand."""
+    """True if a line of the websocket library is no news of an intruder, whom anybody could send by the thousand."""
     return not (record.exc_info and isinstance(record.exc_info[1], IntruderError))
 
 

@@ -82,7 +82,7 @@ class Viewports:
 
     @property
     def drawn(self) -> bool:
-        """Whether a browser has shown a frame."""
+        """True if a browser has shown a frame."""
         with self._lock:
             return any(live.viewport.frames for live in self._live.values())
 

@@ -118,7 +118,7 @@ def _inverted(opaque: Bool[np.ndarray, "h w"], name: str) -> list[Finding]:
 
 
 def _fills(camera: Sight, rgba: UInt8[np.ndarray, "h w 4"], reading: CameraReading) -> bool:
-    """Whether the object may fill a whole picture: it is taken from so near, and its border is of many colours."""
+    """True if the object may fill a whole picture: it is taken from so near, and its border is of many colours."""
     edge = border(rgba[..., :3]).astype(np.float32)
     rim = np.zeros(camera.size, bool)
     rim[[0, -1], :] = rim[:, [0, -1]] = True
@@ -332,7 +332,7 @@ def _scaled(
 def _fits(
     sights: Sequence[Sight], candidate: CameraReading, given: CameraReading, loose: bool
 ) -> bool:
-    """Whether nothing speaks against a reading: upright cameras above the ground, the object in its box."""
+    """True if nothing speaks against a reading: upright cameras above the ground, the object in its box."""
     roll, below = (30, -30) if loose else (2, -15)
     for sight in sights:
         look = looked_at(sight, candidate)

@@ -202,7 +202,7 @@ def _pack(
 
 
 def _is_ready(folder: Path, wanted: _Wanted) -> bool:
-    """Whether a packed folder holds just these scenes, undamaged; it is given the new stamp then."""
+    """True if a packed folder holds just these scenes, undamaged; it is given the new stamp then."""
     done = read_meta(folder)
     if done is None or not _holds(done, wanted) or damage_of(folder, done) is not None:
         return False
@@ -257,7 +257,7 @@ def _is_current(done: dict[str, Any]) -> bool:
 
 
 def _holds(done: dict[str, Any], wanted: _Wanted) -> bool:
-    """Whether a packed folder holds just these scenes."""
+    """True if a packed folder holds just these scenes."""
     return (
         _is_current(done)
         and done["request"] == wanted.request
@@ -267,7 +267,7 @@ def _holds(done: dict[str, Any], wanted: _Wanted) -> bool:
 
 
 def _is_of(done: dict[str, Any], request: dict[str, Any]) -> bool:
-    """Whether a packed folder was made for the same request, of whatever contents then."""
+    """True if a packed folder was made for the same request, of whatever contents then."""
     return done["request"].get("kind") == "copy" == request["kind"] or done["request"] == request
 
 

@@ -57,7 +57,7 @@ class Sight:
 
     @property
     def whole(self) -> bool:
-        """Whether the object is not cut by the picture's border."""
+        """True if the object is not cut by the picture's border."""
         return self.small is None or not border(self.small).any()
 
     def intrinsics(self, reading: CameraReading) -> Float[np.ndarray, "4"]:

@@ -109,7 +109,7 @@ def without_prior(method: Method, inputs: Views, rate: float, seed: int) -> Tens
 
 
 def has_prior(method: Method) -> bool:
-    """Whether a method can fit without its prior, for comparison."""
+    """True if a method can fit without its prior, for comparison."""
     return hasattr(method, "without_prior")
 
 

@@ -70,7 +70,7 @@ class Players:
 
     @property
     def equal(self) -> bool:
-        """Whether both small priors are there."""
+        """True if both small priors are there."""
         return len(self.small) == 2
 
 
@@ -267,7 +267,7 @@ class _Work:
 
     @property
     def _last(self) -> bool:
-        """Whether this process does what cannot be shared."""
+        """True if this process does what cannot be shared."""
         return self.ranks.rank == self.ranks.world - 1
 
     # -- the tasks ---------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ class Ranks:
         return cls(int(found[0]), int(found[1]))
 
     def mine(self, index: int) -> bool:
-        """Whether the index-th piece of work is this process's."""
+        """True if the index-th piece of work is this process's."""
         return index % self.world == self.rank
 
 

@@ -23,7 +23,7 @@ _decided = threading.local()
 
 
 def usable(kind: Kind) -> bool:
-    """Whether the caller may use compiled kernels now; if not, torch computes the same but for rounding."""
+    """True if the caller may use compiled kernels now; if not, torch computes the same but for rounding."""
     unused = getattr(_decided, "unused", None)
     if unused is not None:
         return kind not in unused and kind not in _given_up
@@ -31,7 +31,7 @@ def usable(kind: Kind) -> bool:
 
 
 def pending(kind: Kind) -> bool:
-    """Whether kernels that are not usable now will be."""
+    """True if kernels that are not usable now will be."""
     return kind in _missing and kind not in _given_up
 
 

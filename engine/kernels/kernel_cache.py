@@ -92,7 +92,7 @@ def _private_folders() -> Iterator[Path]:
 
 
 def _is_private(folder: Path) -> bool:
-    """Whether a folder is no link, and this user's alone."""
+    """True if a folder is no link, and this user's alone."""
     found = os.lstat(folder)
     ours = not hasattr(os, "getuid") or (
         found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
@@ -101,7 +101,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def _has_room(folder: Path) -> bool:
-    """Whether kernels can be written to a folder, which is made if need be."""
+    """True if kernels can be written to a folder, which is made if need be."""
     try:
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -17,7 +17,7 @@ from engine.ops.planes import HIDDEN_MULTIPLE
 
 
 def mergeable(decoder: TriplaneDecoder) -> bool:
-    """Whether a decoder has the shape that kernels are written for: one layer for each purpose but the direction's."""
+    """True if a decoder has the shape that kernels are written for: one layer for each purpose but the direction's."""
     config = decoder.config
     shallow = all(
         len(widths) == 1
@@ -67,7 +67,7 @@ def merged_direction(decoder: TriplaneDecoder) -> Float[Tensor, " values"] | Non
 
 
 def drawable(decoder: TriplaneDecoder) -> bool:
-    """Whether the frames' kernels are written for its shape: `mergeable`, and at most one layer for the direction."""
+    """True if the frames' kernels are written for its shape: `mergeable`, and at most one layer for the direction."""
     return mergeable(decoder) and (decoder.direction is None or len(decoder.direction) == 1)
 
 

@@ -20,12 +20,12 @@ from engine.types import RayBatch
 
 
 def on_triton(decoder: TriplaneDecoder, triplanes: Tensor) -> bool:
-    """Whether the Triton kernels render these planes."""
+    """True if the Triton kernels render these planes."""
     return runs_triton(triplanes) and mergeable(decoder)
 
 
 def on_numba(decoder: TriplaneDecoder, triplanes: Tensor) -> bool:
-    """Whether the Numba kernels render these planes."""
+    """True if the Numba kernels render these planes."""
     on_cpu = triplanes.device.type == "cpu" and triplanes.dtype == torch.float32
     return on_cpu and mergeable(decoder) and compiled.usable("fits")
 

@@ -207,7 +207,7 @@ _ORDER = tuple(STAGES)
 
 
 def before(step: Step | None, stage: str) -> bool:
-    """Whether a run that goes on from `step` (None: that begins) has all of `stage` before it."""
+    """True if a run that goes on from `step` (None: that begins) has all of `stage` before it."""
     return step is None or _ORDER.index(step.stage) < _ORDER.index(stage)
 
 
@@ -238,7 +238,7 @@ def fit_options_for(method: Method, mode: Mode, num_views: int) -> Any:
 
 
 def can(method: Method, task: Task) -> bool:
-    """Whether a method has a task."""
+    """True if a method has a task."""
     told = method.info.capabilities
     return bool(
         {"generate": told.generate, "reconstruct": told.max_views, "complete": told.complete}[task]

@@ -62,7 +62,7 @@ class FrozenUNet:
         self._norm, self._out = _Norm(unet.norm), _Convolution(unet.out, dtype)
 
     def is_current(self) -> bool:
-        """Whether the weights still are what they were."""
+        """True if the weights still are what they were."""
         return self._versions == self._now()
 
     def _now(self) -> list[tuple[int, int]]:
@@ -117,7 +117,7 @@ _known: WeakKeyDictionary[UNet2D, FrozenUNet] = WeakKeyDictionary()
 
 
 def may_freeze(unet: UNet2D) -> bool:
-    """Whether a network's weights stay as they are, on a CPU whose torch has oneDNN and whose kernels are ready."""
+    """True if a network's weights stay as they are, on a CPU whose torch has oneDNN and whose kernels are ready."""
     weight = unet.out.weight
     still = weight.device.type == "cpu" and not weight.requires_grad
     return still and torch.backends.mkldnn.is_available() and compiled.usable("fits")

@@ -118,7 +118,7 @@ class Encoder:
 
 
 def whole(file: Path) -> bool:
-    """Whether a film is complete: all boxes of an MP4 with its index, or a GIF up to its last byte."""
+    """True if a film is complete: all boxes of an MP4 with its index, or a GIF up to its last byte."""
     with open(file, "rb") as film:
         size = os.fstat(film.fileno()).st_size
         start = film.read(12)

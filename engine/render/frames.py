@@ -109,12 +109,12 @@ class Baked:
 
     @property
     def outdated(self) -> bool:
-        """Whether the field was baked before its kernels were ready; baked again, it renders faster."""
+        """True if the field was baked before its kernels were ready; baked again, it renders faster."""
         return self.kernels is None and _usable(frame_kernels(self.field))
 
     @property
     def provisional(self) -> bool:
-        """Whether it is drawn through torch only because its kernels are not ready yet."""
+        """True if it is drawn through torch only because its kernels are not ready yet."""
         kernels = frame_kernels(self.field)
         return kernels is not None and kernels.prepared and compiled.pending("frames")
 
@@ -301,7 +301,7 @@ def _slope(
 
 
 def _usable(kernels: FrameKernels | type[FrameKernels] | None) -> bool:
-    """Whether there are kernels, and the caller may use them now."""
+    """True if there are kernels, and the caller may use them now."""
     return kernels is not None and (not kernels.prepared or compiled.usable("frames"))
 
 

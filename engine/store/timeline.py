@@ -172,7 +172,7 @@ def _once(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 
 def noisy(step: Step) -> bool:
-    """Whether a step has a noisy state beside what it predicted."""
+    """True if a step has a noisy state beside what it predicted."""
     return step.noisy_latent is not None and step.stage not in ("finetune", "result")
 
 

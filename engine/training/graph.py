@@ -171,7 +171,7 @@ class GraphedTraining:
 
     @staticmethod
     def possible(bank: SceneBank | None, data: PackedDataset) -> bool:
-        """Whether the latents are on a GPU and the pictures fit there."""
+        """True if the latents are on a GPU and the pictures fit there."""
         if bank is None or not bank.records.raw.is_cuda:
             return False
         free, _ = torch.cuda.mem_get_info(bank.records.raw.device)

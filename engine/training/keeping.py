@@ -28,7 +28,7 @@ LOG, DAMAGED_LOG = "metrics.jsonl", "metrics-damaged.jsonl"
 
 
 def begun(folder: Path) -> bool:
-    """Whether a run has left a state in a folder."""
+    """True if a run has left a state in a folder."""
     return any((folder / name).exists() for name in (STATE, BEFORE))
 
 

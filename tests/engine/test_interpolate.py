@@ -37,7 +37,7 @@ A, B, C, D = Noise(0).normal((4, 2, 3, 5), "corners")
 
 
 def official(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
-    """Spec section 7.1, in numpy: weights from the angle between the flattened vectors, which keep their lengths."""
+    """The official `spherical_linear` in numpy: weights from the angle between the flattened vectors, which keep their lengths."""
     cosine = (a.ravel() @ b.ravel()) / np.linalg.norm(a) / np.linalg.norm(b)
     theta = np.arccos(cosine)
     return (np.sin((1 - share) * theta) * a + np.sin(share * theta) * b) / np.sin(theta)

@@ -12,7 +12,7 @@ from engine.types import Camera
 
 
 def spiral(k: int) -> np.ndarray:
-    """The k-th of SRN's 251 test poses, from the closed form of spec section 6."""
+    """The k-th of SRN's 251 test poses, in closed form."""
     el, phi = math.radians(90 * k / 250), 20 * (1 - k / 250)
     centre = 1.3 * np.array(
         [math.cos(el) * math.cos(phi), math.cos(el) * math.sin(phi), math.sin(el)]

@@ -1,7 +1,6 @@
 """The official vectors of `tests/fixtures/vectors`, and the randomness they were made with.
 
-Uniform noise is the constant 0.5 and permutations are the identity; gaussians and timesteps come from the files
-(spec section 10).
+Uniform noise is the constant 0.5 and permutations are the identity; gaussians and timesteps come from the files.
 """
 
 import json

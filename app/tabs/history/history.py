@@ -87,7 +87,7 @@ DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
 
 
 def whole(record: Record) -> bool:
-    """Whether all its steps still have their codes."""
+    """True if all its steps still have their codes."""
     return all(frame.latent is not None for frame in record.frames)
 
 

@@ -295,7 +295,7 @@ class Blend:
     # -- the object at the point -------------------------------------------------------------------
 
     def newest(self, count: int) -> bool:
-        """Whether no later wish than this one has arrived; the page counts them."""
+        """True if no later wish than this one has arrived; the page counts them."""
         late = 0 < count < self._count
         self._count = max(self._count, count)
         return not late

@@ -109,7 +109,7 @@ class Folder:
 
 
 def unchanged(path: Path, digests: dict[str, str | None]) -> bool:
-    """Whether a mesh file and the files it was read with, as `Folder.digests` tells them, are the same today."""
+    """True if a mesh file and the files it was read with, as `Folder.digests` tells them, are the same today."""
     folder = Folder(path)
     for number, (place, digest) in enumerate(digests.items()):
         parts = [path.name] if number == 0 else place.split("/")
@@ -143,7 +143,7 @@ def decode_uri(uri: str, most_bytes: int = MOST_BYTES) -> tuple[str, bytes | Non
 
 
 def is_absolute(name: str) -> bool:
-    """Whether a file's name is one of a whole machine: it begins with a slash, a backslash or a drive."""
+    """True if a file's name is one of a whole machine: it begins with a slash, a backslash or a drive."""
     return name.startswith(("/", "\\")) or DRIVE.match(name) is not None
 
 

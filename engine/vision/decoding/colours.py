@@ -52,7 +52,7 @@ class Meaning:
 
     @property
     def is_srgb(self) -> bool:
-        """Whether nothing needs to be done."""
+        """True if nothing needs to be done."""
         same = np.allclose((*self.primaries, *self.white), (*REC709, *D65), atol=2e-3)
         return same and self.gamma == SRGB_GAMMA
 
@@ -169,7 +169,7 @@ def _of_chunks(info: Mapping[str, Any], adobe: bool) -> Meaning:
 
 
 def _is_gamut(chromaticity: tuple[float, ...]) -> bool:
-    """Whether these are white and three primaries that span something."""
+    """True if these are white and three primaries that span something."""
     points = np.array(chromaticity).reshape(4, 2)
     inside = (points > 0).all() and (points < 1).all()
     (rx, ry), (gx, gy), (bx, by) = points[1:]

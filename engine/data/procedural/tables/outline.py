@@ -36,7 +36,7 @@ class Outline:
 
     @property
     def straight(self) -> bool:
-        """Whether it has four right-angled corners."""
+        """True if it has four right-angled corners."""
         return self.shape in ("rectangular", "square")
 
     def scaled(self, inset: float) -> Outline:
