@@ -3,17 +3,36 @@
     from engine import Noise, finish, open_checkpoint
 
     method = open_checkpoint("vehicles")
-    latents = finish(method.generate(1, method.presets["generate"]["ours"], Noise(seed=1)))
+    options = method.presets["generate"]["ours"]
+    latents = finish(method.generate(1, options, Noise(seed=1)))
     method.scene(latents[0]).save("scene.safetensors")
 
 Slow work is a `Run`: a generator that yields `Step`s and returns its result; `finish` pulls one to its end. Cameras,
 units and colour ranges are on one page, `engine.types`. Inside the engine imports go one way:
 
-    types, events, errors, config, noise, files, device, decoding <- ops, images <- diffusion, nets <- fields
-    <- scene, render, mesh, video <- methods <- checkpoint, convert, data, training
+    types, events, errors, config, noise, device <- files, reading <- ops <- vision, diffusion <- nets, fields, kernels,
+    render <- output <- methods <- store <- explore <- data <- training <- evaluation
 
 A method (`engine.methods`) owns its latents, losses and inner loops and reads like its paper; everything that works on
 any field (rendering, meshes, export) or on any latent (samplers, checkpoints, the training loop) is shared.
+
+Words, one for each thing:
+
+    latent       what a method keeps of one object, a tensor of any shape: planes, two codes, a grid; what is rendered
+    code         one of CodeNeRF's two latents of an object: its shape's, its texture's
+    field        a function from points and directions to density and colour: a latent read by a model's weights
+    scene        a field and where it came from; the only thing saved, exported and shown
+    model        trained weights with their settings; a prior is a model that gives objects probabilities
+    method       a published system: how models are trained and used
+    capability   something that a method declares it can do; nothing else is offered
+    options      settings of one task, owned by the method; a preset is a named set of them (`ours`, `paper`)
+    sample       an object drawn from a model; to sample is to draw one
+    render       a picture of a field from a camera; to render is to compute it
+    image        pixels in memory; a picture is what a person gives or sees
+    completion   an object of which a part was kept and the rest sampled anew
+    result       the object at the end of a run
+    step, run    one reported piece of slow work; the whole of it, a generator
+    noise level  how much of a state is noise: a timestep, EDM's sigma, and for all of them the log signal-to-noise ratio
 """
 
 from importlib import import_module

@@ -20,14 +20,14 @@ def orbit_cameras(
     """Cameras on a sphere that look at its centre, upright; also well defined above the pole.
 
     Args:
-        azimuth: Radians from +x towards +y (the spec's phi, not the page's azimuth).
+        azimuth: Radians from +x towards +y (phi of SRN's path, not the page's azimuth).
         elevation: Radians above the horizon.
         distance: Radius of the sphere.
 
     Returns:
         Camera to world.
 
-    Source: shared/spec/ssdnerf.md, section 6 (closed form of SRN's poses).
+    Source: closed form of SRN's poses (1906.01618).
     """
     zero = np.zeros_like(azimuth)
     sin_a, cos_a = np.sin(azimuth), np.cos(azimuth)

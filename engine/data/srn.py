@@ -1,7 +1,7 @@
 """The SRN layout: `<root>/<scene>/{intrinsics.txt, rgb/NNNNNN.png, pose/NNNNNN.txt}`, read and written.
 
 Poses are camera to world with OpenCV axes in SRN units, 16 numbers on one line. A scene we write also holds
-`attributes.json` (seed, caption, attributes), which readers of SRN ignore. Source: shared/spec/ssdnerf.md, section 6.
+`attributes.json` (seed, caption, attributes), which readers of SRN ignore. Source: the layout of Scene Representation Networks (1906.01618).
 """
 
 from __future__ import annotations

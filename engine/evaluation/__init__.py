@@ -1,6 +1,6 @@
 """The scoreboard: how good a prior is on unseen procedural scenes, beside baselines and what was published.
 
-`engine.evaluation.board.scoreboard` runs it (spec/ssdnerf.md 5.3 and 5.5 are its protocol). A task is one entry (our
+`engine.evaluation.board.scoreboard` runs it (its protocol is that of 2304.06714, section 5). A task is one entry (our
 settings, the paper's, a baseline, an ablation) on one scene with one number of given views; its scores are kept in
 `parts/ENTRY/VIEWS-SCENE.json`, so that a killed run goes on and several processes share the work.
 
@@ -20,7 +20,7 @@ scenes; `iou` and `chamfer` are of the first scenes only):
     views                  {"1": ROW, "2": ROW, "4": ..., "32": ROW, "no_prior": {"1": ROW, ..., "32": ROW}} on the same
                            scenes for every number of views; "gain": INTERVAL is the step in PSNR from the row before
     samples                counts, fd_small and kd_small of `ours`, `training` (the floor) and the small priors, coverage, mmd
-    published              what the paper reports (spec section 9)
+    published              what the paper reports
 
 Pictures lie beside it in `pictures/`: `{scene:03d}-{views:02d}-input.png`, `...-{place:03d}-truth.png`,
 `...-{place:03d}-{entry}.png`, `sample-{k:03d}-{side}.png`, `nearest-{k:03d}.png`.

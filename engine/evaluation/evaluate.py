@@ -1,6 +1,6 @@
 """Held-out reconstruction of a folder: some views of a scene in, all others compared with the truth.
 
-Protocol (spec section 5.5): renders at the data's size, clamped, rounded to 8-bit levels, PSNR and SSIM of each
+Protocol (2304.06714, section 5): renders at the data's size, clamped, rounded to 8-bit levels, PSNR and SSIM of each
 picture averaged over the scene's pictures, then over scenes. Results are kept in the output file scene by scene, so
 that an interrupted evaluation goes on where it stopped; what has changed since (settings, weights, a scene's pictures,
 poses or intrinsics) is said and measured anew.

@@ -44,7 +44,7 @@ def lpips_metric(weights: Path | str) -> Lpips:
     Raises:
         DataError: If the package or the file is missing, or the file is another one.
 
-    Source: Zhang et al. 2018 (1801.03924); SSDNeRF's evaluation (spec section 5.5).
+    Source: Zhang et al. 2018 (1801.03924); SSDNeRF's official evaluation.
     """
     path = _checked(weights, VGG_FILE, VGG_SHA256)
     try:

@@ -1,4 +1,4 @@
-"""What is given, what is compared, and what the paper reports (spec/ssdnerf.md sections 5.3, 5.5 and 9)."""
+"""What is given, what is compared, and what the paper reports (SSDNeRF, 2304.06714, section 5)."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def slerp(
 
     Vectors that point the same or opposite ways, or nowhere, span no circle: there it is `lerp`.
 
-    Source: spec section 7.1 (the official `spherical_linear`), on whole flattened vectors.
+    Source: the official code's `spherical_linear`, on whole flattened vectors.
     """
     first, second = a.double().flatten(), b.double().flatten()
     length = first.norm() * second.norm()

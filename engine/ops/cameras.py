@@ -25,7 +25,7 @@ def orbit(
     """Camera-to-world poses on a sphere, looking at its centre, image up towards +z.
 
     The right axis depends on the azimuth alone, so the pose is defined at the poles too.
-    Source: spec section 6 (the SRN spiral in closed form), phi = azimuth + 90 degrees.
+    Source: the closed form of SRN's test path (1906.01618), phi = azimuth + 90 degrees.
     """
     phi = azimuth + math.pi / 2
     sin_p, cos_p = torch.sin(phi), torch.cos(phi)

@@ -10,7 +10,7 @@ from torch import Tensor
 def spherical_harmonics(dirs: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 16"]:
     """The first 16 real spherical harmonics of unit directions.
 
-    Source: torch-ngp's SH encoder, order and signs as in spec section 2.3.
+    Source: torch-ngp's SH encoder, order and signs as the official decoder has them.
     """
     x, y, z = dirs.unbind(-1)
     xx, yy, zz = x * x, y * y, z * z

@@ -12,7 +12,7 @@ from torch import Tensor
 def pixel_scale(num_rays: int, coefficient: float) -> float:
     """Weight of a scene's pixels, growing with how many there are: `1 - exp(-coefficient * num_rays)`.
 
-    Source: spec section 2.7 (0.095 for one 128 px view, 0.993 for fifty, at 0.1 / 128^2).
+    Source: the official SSDNeRF code (0.095 for one 128 px view, 0.993 for fifty, at 0.1 / 128^2).
     """
     return -math.expm1(-coefficient * num_rays)
 
@@ -22,8 +22,8 @@ def total_variation(
 ) -> Float[Tensor, ""]:
     """Mean size of the gradient at each texel, raised to `power`.
 
-    The gradient is the pair of forward differences along rows and columns, zero past the border. Source: spec
-    section 1 (the official first-stage configs use power 1.5).
+    The gradient is the pair of forward differences along rows and columns, zero past the border. Source:
+    the official code, whose first-stage configurations use power 1.5.
     """
     along_rows = F.pad(triplanes.diff(dim=-2), (0, 0, 0, 1))
     along_cols = F.pad(triplanes.diff(dim=-1), (0, 1))

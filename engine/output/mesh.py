@@ -31,7 +31,7 @@ FORMATS = (".glb", ".obj", ".ply", ".stl")
 """File endings that `save_mesh` knows."""
 
 THRESHOLD = 10.0
-"""Density of the surface, per engine unit (spec section 7.3): light fades to 1/e within a tenth of a unit."""
+"""Density of the surface, per engine unit: light fades to 1/e within a tenth of a unit."""
 EMPTY = 0.5
 """A field thinner than this everywhere, per engine unit, shows nothing."""
 SPECK = 0.01
@@ -104,7 +104,7 @@ def extract_mesh(
     Raises:
         ExportError: If the field is empty.
 
-    Source: marching cubes on a regular lattice as in SSDNeRF (spec section 7.3), here on the logarithm of density,
+    Source: marching cubes on a regular lattice as in SSDNeRF's official code, here on the logarithm of density,
     which is what the decoder makes linear.
     """
     vertices, faces, steps = yield from extract_surface(field, resolution, threshold)

@@ -4,7 +4,7 @@ The fused kernels of both march for themselves; these samples are their oracle.
 
 Each ray has a fixed lattice of sample distances, `t = near + jitter * dt` and on by `dt(t)`; culling drops the
 lattice points that lie in empty cells and changes nothing else. Source: torch-ngp's marcher as used by SSDNeRF
-(spec section 2.6); equal to its samples exactly (tested).
+(official code); equal to its samples exactly (tested).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Occupancy grids: where a field may hold matter.
 
 A grid keeps the largest density seen in each cell, decaying, `scenes gx gy gz` over the field's box (x slowest).
-Source: torch-ngp's density grid as used by SSDNeRF (spec section 2.4). Morton order exists only in `engine.convert`.
+Source: torch-ngp's density grid as used by SSDNeRF. Morton order exists only in `engine.store.morton`.
 """
 
 from __future__ import annotations

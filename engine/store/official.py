@@ -2,7 +2,7 @@
 
 Their weights are named after mmcv's module lists; the tables below name the parts once and are read both ways. What
 shapes do not tell (attention heads, norm groups, plane size) takes the value every released config has.
-Source: spec sections 3.2 to 3.4 and 7.2. Files are read with `torch.load(weights_only=True)` only.
+Source: the official code's modules. Files are read with `torch.load(weights_only=True)` only.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from torch import nn
 def ema_decay(step: int, half_life_images: float = 4000.0, batch: int = 16) -> float:
     """Decay after `step` iterations: ramps up while training is young.
 
-    Source: spec section 4.2, `0.5^(batch / min(4000, 0.8 (step + 1)))` for the paper's 16; EDM's ramp.
+    Source: the official configurations, `0.5^(batch / min(4000, 0.8 (step + 1)))` for the paper's 16; EDM's ramp.
     """
     return 0.5 ** (batch / min(half_life_images, 0.8 * (step + 1)))
 

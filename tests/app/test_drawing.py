@@ -53,9 +53,9 @@ def test_depth_is_sent_with_fewer_rows_only_where_it_has_more():
 
 
 @pytest.mark.parametrize("channel", ["colour", "depth", "normals", "opacity"])
-@pytest.mark.parametrize("tables", [True, False], ids=["kernels", "torch"])
-def test_bands_make_the_same_picture_as_the_whole(baked, channel, tables):
-    baked = baked if tables else replace(baked, tables=None)
+@pytest.mark.parametrize("kernels", [True, False], ids=["kernels", "torch"])
+def test_bands_make_the_same_picture_as_the_whole(baked, channel, kernels):
+    baked = baked if kernels else replace(baked, kernels=None)
     camera, display = orbit_camera(30.0, 20.0, 1.3, 100), Display(channel=channel)
     whole = draw([baked], camera, display, {}, Size("preview", 100))
     bands = draw([baked], camera, display, {}, Size("preview", 100, bands=5))

@@ -19,11 +19,11 @@ from tests.app.test_jobs import wait_for_end
 
 @pytest.fixture
 def session(vehicles, monkeypatch):
-    def regenerate(latent, region, options, noise, after=None):
+    def complete(latent, region, options, noise, after=None):
         yield Step(stage="guide", index=1, total=1, latent=latent[None])
         return latent[None]
 
-    monkeypatch.setattr(vehicles, "regenerate", regenerate)
+    monkeypatch.setattr(vehicles, "complete", complete)
     session = Session(Prior("vehicles", vehicles), AppSettings())
     yield session
     session.close()

@@ -264,12 +264,14 @@ def test_damaged_metrics_are_told_in_one_sentence(checkpoint, content):
 
 
 SCENE_MISTAKES = {
-    "no planes": lambda tensors, header: tensors.pop("triplane"),
+    "no planes": lambda tensors, header: tensors.pop("latent"),
     "planes of other channels": lambda tensors, header: tensors.update(
-        triplane=torch.zeros(3, 5, 8, 8)
+        latent=torch.zeros(3, 5, 8, 8)
     ),
-    "a weight missing": lambda tensors, header: tensors.pop("decoder.base.0.weight"),
-    "unknown decoder": lambda tensors, header: header.update(decoder='{"channel": 4}'),
+    "a weight missing": lambda tensors, header: tensors.pop("field.base.0.weight"),
+    "unknown decoder": lambda tensors, header: header.update(
+        field='{"kind": "triplane", "config": {"channel": 4}}'
+    ),
     "provenance that is no JSON": lambda tensors, header: header.update(provenance="{"),
     "another format": lambda tensors, header: header.update(format="x"),
 }

@@ -1,4 +1,4 @@
-"""SSDNeRF at test time: image guidance (spec section 5.2) and finetuning (section 5.3).
+"""SSDNeRF at test time: image guidance and finetuning.
 
 Source: Single-Stage Diffusion NeRF (2304.06714) section 4.3, official code. Mode `ours` adds renoise-averaging.
 """
@@ -29,7 +29,7 @@ from engine.types import SceneBatch
 
 
 class Guide:
-    """x0 estimates pulled towards the views by the rendering loss (spec section 5.2).
+    """x0 estimates pulled towards the views by the rendering loss (2304.06714, section 4.3).
 
     `x0 <- x0 - gain * sigma^(2 - 2 omega) * signal^(2 omega - 1) * dLoss/dx_t`, clipped before and after; the
     gradient runs through the denoiser, or stops at x0 where the options say so. The occupancy grid persists over the whole sampling.
@@ -226,7 +226,7 @@ def finetune(
     after: Step | None = None,
     hold: Hold | None = None,
 ) -> Run[Tensor]:
-    """Optimise latents on the views with the prior's gradient cached in each outer step (spec 5.3).
+    """Optimise latents on the views with the prior's gradient cached in each outer step.
 
     With `after`, a step of an earlier run, it goes on from there; with `hold`, wholly held texels stay.
     """
