@@ -1,4 +1,4 @@
-"""What to train: recipes, one file per data set, and the commands that run them.
+"""Recipes, one file per method, and the commands that run them.
 
 `launch.py train NAME` trains a recipe and can be stopped and started again; `python -m train.tune CHECKPOINT` chooses a
 finished prior's test-time settings, and `python -m train.card CHECKPOINT` measures it and draws its model card's pictures.

@@ -1,4 +1,4 @@
-"""What the commands of launch.py ask of their arguments, and how they open a prior."""
+"""Shared by the commands of launch.py: checks of arguments, and the opening of models."""
 
 from __future__ import annotations
 

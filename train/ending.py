@@ -1,4 +1,4 @@
-"""How commands end: with 0, with one sentence, or because somebody asked them to."""
+"""The end of a command: exit code 0, one sentence and a code, or a signal's."""
 
 from __future__ import annotations
 

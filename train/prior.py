@@ -30,7 +30,7 @@ CHECKED_PICTURES = 4
 
 
 def run_folder(recipe: Recipe) -> Path:
-    """Where a recipe's run lies unless told otherwise."""
+    """A recipe's default run folder."""
     return Path("runs") / recipe.name
 
 

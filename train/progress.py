@@ -1,4 +1,4 @@
-"""What a long run shows on a terminal or in a log: where it is, how long it will take, its numbers."""
+"""Progress of a long run on a terminal or in a log: stage, time left, numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this is and how to use it, in a few lines."""
+"""The page's introduction: its purpose and its use in a few lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of Gradio's server is open: the routes that the page uses, and bodies that say what the page says."""
+"""The open part of Gradio's server: the routes that the page uses, with bodies as the page sends them."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def _is_index(value: Any) -> bool:
 
 
 def _paths(answered: list[Message]) -> list[Path]:
-    """Where Gradio says that it put the files that it took."""
+    """Paths of uploaded files, as Gradio's answer names them."""
     if not answered or answered[0].get("status") != 200:
         return []
     try:

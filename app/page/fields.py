@@ -36,7 +36,7 @@ class Settings:
         self.controls: dict[type, dict[str, gr.components.Component]] = {}
 
     def layout(self) -> None:
-        """All groups, one of them visible."""
+        """Place all groups, one of them visible."""
         shown = self._kind(self._first)
         for kind, name in self._kinds.items():
             with gr.Column(visible=kind is shown) as self.groups[kind]:
@@ -55,7 +55,7 @@ class Settings:
 
     @property
     def outputs(self) -> list[Any]:
-        """What `follow` may change."""
+        """Components that `follow` may change."""
         return [*self.groups.values(), *self.inputs]
 
     def values(self, method: Method, told: Sequence[Any]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Settings:
         return {field: getattr(options, field) for field in controls_of(type(options))}
 
     def shown(self, method: Method, values: Mapping[str, Any]) -> dict[Any, Any]:
-        """What puts values into a method's controls; fields without a value stay."""
+        """Updates that put values into a method's controls; fields without a value stay."""
         return {
             c: values[f]
             for f, c in self.controls.get(self._kind(method), {}).items()
@@ -81,7 +81,7 @@ class Settings:
         }
 
     def follow(self, method: Method, mode: Mode) -> dict[Any, Any]:
-        """What changes with the session's method: its own controls, as its checkpoint has them."""
+        """Updates for the session's method: its own controls, with its checkpoint's values."""
         kind = self._kind(method)
         groups = {group: gr.Column(visible=of is kind) for of, group in self.groups.items()}
         return {**groups, **self.shown(method, self.usual(mode, method))}

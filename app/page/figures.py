@@ -1,4 +1,4 @@
-"""What the page needs to draw figures: plotly's script, as the installed package brings it."""
+"""Plotly's script for the page's figures, as the installed package brings it."""
 
 from __future__ import annotations
 

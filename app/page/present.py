@@ -30,7 +30,7 @@ FAIR_DB, BAD_DB = 26.0, 20.0
 HEAT_GAIN = 3.0
 """How much of the range a difference of colours is stretched."""
 GONE = '<span class="tl-gone"></span>'
-"""In place of a thumbnail that there is none of."""
+"""Placeholder for a step without a thumbnail."""
 THUMB = 112
 """Side of a thumbnail, pixels."""
 THUMB_ZOOM = 0.88
@@ -142,7 +142,7 @@ def _thumb(address: str, title: str) -> str:
 
 
 def captions(snapshot: Snapshot) -> dict[str, Any]:
-    """What stands in which part of the view, for its captions."""
+    """Captions of the view's parts, as the page's script takes them."""
     look = snapshot.display.look
     texts = [pane_text(pane) for pane in snapshot.panes]
     if snapshot.difference:
@@ -152,7 +152,7 @@ def captions(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def pane_text(pane: Pane) -> str:
-    """What one part of the view shows."""
+    """Caption of one part of the view: object, stage and step."""
     frame = pane.record.frames[pane.index]
     what = {"x0": "", "x_t": "x<sub>t</sub>, "}[pane.look]
     where = (
@@ -261,7 +261,7 @@ def _depth_colors(output: RenderOutput) -> Tensor:
 def heat(
     first: np.ndarray, second: np.ndarray, background: tuple[float, float, float]
 ) -> np.ndarray:
-    """Where two pictures differ: the background where they do not, from dark to bright where they do, uint8."""
+    """Heat map of the difference of two pictures, uint8: background where equal, brighter where they differ more."""
     apart = np.abs(first.astype(np.float32) - second.astype(np.float32)).mean(-1)
     level = np.clip(apart / 255 * HEAT_GAIN, 0, 1)
     colors = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]

@@ -1,4 +1,4 @@
-"""What needs the engine and not Gradio: the viewports' sockets, thumbnails, downloads, health."""
+"""Routes that need the engine and not Gradio: viewports' sockets, thumbnails, downloads, health."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ class Routes:
 
 
 def there(found: T | None, sentence: str) -> T:
-    """What was found.
+    """`found` itself, or a 404 with a sentence.
 
     Raises:
         HTTPException: If it is None.
@@ -250,13 +250,13 @@ def there(found: T | None, sentence: str) -> T:
 
 
 def no_picture(session: Session, request: Request) -> Response:
-    """Of what was let go of a page may still ask while it draws something else: there is nothing, and nothing is wrong."""
+    """An empty answer: 204 for a record that was dropped while the page still showed it, 404 for one that never was."""
     forgotten = session.forgot(request.path_params["number"])
     return Response(status_code=204 if forgotten else 404, headers=FRESH)
 
 
 def asked_look(request: Request) -> Look:
-    """Which code of a step a request means."""
+    """The latent of a step that a request asks for: "x0" (default) or "x_t"."""
     return "x_t" if request.query_params.get("look") == "x_t" else "x0"
 
 

@@ -34,7 +34,7 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Page:
-    """What the tabs share: the explorer's parts, the choice of the prior, and the components on the right.
+    """Shared by the tabs: the explorer's parts, the choice of the model, and the components on the right.
 
     `shown` is the name of the prior whose usual values the tabs show: the chosen one's, once it is there; for a program,
     which gets the tabs' first values for what it leaves out, the first one's.
@@ -49,7 +49,7 @@ class Page:
 
     @property
     def priors(self) -> Priors:
-        """What there is to choose from."""
+        """Models to choose from."""
         return self.sessions.priors
 
     def usual(

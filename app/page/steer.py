@@ -1,4 +1,4 @@
-"""What the page changes many times a second: small messages that need no Gradio, each answered at once."""
+"""Small messages of the page, many a second, without Gradio; each is answered at once."""
 
 from __future__ import annotations
 

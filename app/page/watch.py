@@ -1,4 +1,4 @@
-"""What both tabs show of a session: the filmstrip, the history, and a job while it runs."""
+"""Views of a session that tabs share: the filmstrip, the history, and a job while it runs."""
 
 from __future__ import annotations
 

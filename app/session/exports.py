@@ -85,7 +85,7 @@ def kept_here(path: Path) -> Iterator[None]:
 
 
 def file_name(record: Record, name: str) -> str:
-    """What a file of a record is called where it is kept: after the object, so that many may lie in one folder.
+    """Name of a record's file on disk: after the object, so that many may lie in one folder.
 
     A mesh and a run go by the title alone: `seed-7.glb`; others say what they are: `seed-7-turntable.mp4`.
     """
@@ -96,7 +96,7 @@ def file_name(record: Record, name: str) -> str:
 
 
 def _stamp(record: Record, name: str) -> str:
-    """What a file tells apart from an older one of its name: its frame, and of a run also what is said of it."""
+    """Version of a record's file: its frame and, for a run, also a checksum of its title and state."""
     said = f"-{zlib.crc32(repr((record.title, record.state)).encode()):08x}" if name == RUN else ""
     return f"{len(record.frames)}-{record.version}{said}"
 

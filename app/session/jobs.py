@@ -258,7 +258,7 @@ class JobRunner:
                 )
 
     def ahead(self, job: Job) -> int:
-        """How many jobs will run before this one (the current one included), if no others come."""
+        """Number of jobs that will run before this one (the current one included), if no others come."""
         with self._wake:
             order = self._ordered()
             if job not in order:
@@ -267,7 +267,7 @@ class JobRunner:
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait."""
+        """Number of waiting jobs."""
         return len(self._queue)
 
     def cancel(self, job: Job) -> None:
@@ -377,7 +377,7 @@ class _Turns:
 
 
 def progress(job: Job, known: Mapping[str, float]) -> tuple[float, float | None]:
-    """How far a job is and how long it will still take.
+    """Share of a job that is done, and the seconds it will still take.
 
     Args:
         job: The job.

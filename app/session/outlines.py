@@ -1,4 +1,4 @@
-"""What a dropped picture is framed by: outlines of the prior's own objects, found once and in the background."""
+"""Outlines of the model's own objects, by which dropped pictures are framed; found once, in the background."""
 
 from __future__ import annotations
 

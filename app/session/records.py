@@ -1,4 +1,4 @@
-"""What a session keeps and shows: records of objects with the steps of their runs, and how they are displayed. Plain data."""
+"""Plain data of a session: records of objects with the steps of their runs, and how they are displayed."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ class Record:
         return {} if self.views is None else {k: self.views[[k]] for k in range(len(self.views))}
 
     def step(self, index: int) -> Step | None:
-        """Frame `index` of this scene alone; None if its codes were dropped."""
+        """Frame `index` of this scene alone; None if its latent was dropped."""
         frame = self.frames[index]
         return None if frame.latent is None else of_scene(frame, self.scene)
 
     def steps(self) -> list[Step]:
-        """All frames of this scene that still have their codes."""
+        """Frames of this scene that still have their latents."""
         found = (self.step(place) for place in range(len(self.frames)))
         return [step for step in found if step is not None]
 
@@ -152,13 +152,13 @@ class Pane:
 
     @property
     def key(self) -> tuple[int, int, str, int]:
-        """What tells the code that it shows from all others."""
+        """Unique key of the latent that it shows."""
         return self.record.id, self.index, self.look, self.record.version
 
 
 @dataclass(frozen=True)
 class Display:
-    """How the viewport shows things."""
+    """Display settings of the viewport."""
 
     channel: Channel = "colour"
     look: Look = "x0"
@@ -195,7 +195,7 @@ class Flight:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the viewport should draw now: panes side by side, or what two have not in common where `difference` says so."""
+    """Content of the viewport: panes side by side, or with `difference` the difference of two."""
 
     revision: int
     panes: tuple[Pane, ...]
@@ -208,7 +208,7 @@ class Snapshot:
 
 
 def home(azimuth_deg: float = 56.0) -> Camera:
-    """Where a visitor stands: beside somebody at `azimuth_deg`, so that their frustum does not hide the object."""
+    """Camera of a newcomer, beside a view at `azimuth_deg` whose frustum would otherwise hide the object."""
     camera = orbit_camera(azimuth_deg - 24.0, 18.0, 2.6)
     focal = camera.height / 2 / math.tan(math.radians(27.5) / 2)
     return replace(camera, intrinsics=torch.tensor([focal, focal, 64.0, 64.0]))

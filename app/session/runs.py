@@ -44,7 +44,7 @@ END_OF_CALENDARS = 2.5e11
 
 @dataclass(frozen=True)
 class Note:
-    """What a run's file says beside its steps and its provenance.
+    """Metadata of a run's file, beside its steps and provenance.
 
     Attributes:
         kind: How it was made.
@@ -71,7 +71,7 @@ class Note:
 
 @dataclass(frozen=True)
 class _Known:
-    """What a file's provenance must say in this way if it says it at all."""
+    """Entries of a file's provenance whose types are checked where they are present."""
 
     checkpoint: Annotated[str, Bounds(0, 300)] | None = None
     settings: dict[str, Any] = field(default_factory=dict)

@@ -104,7 +104,7 @@ class Session:
 
     @property
     def method(self) -> Method:
-        """What generates and reconstructs now."""
+        """The method that runs begin with."""
         return self.prior.method
 
     def use(self, prior: Prior) -> None:
@@ -135,7 +135,7 @@ class Session:
     # -- what is shown ---------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """What the viewport should draw now."""
+        """Content of the viewport."""
         with self.cv:
             panes, difference = self._panes()
             slots = dict(sorted((self._slots if self._waiting else self._inputs()).items()))
@@ -292,7 +292,7 @@ class Session:
         return self.scene(pane.record, pane.index, pane.look).field
 
     def folder(self, record: Record) -> Path:
-        """Where a record's exported files are kept."""
+        """Folder of a record's exported files, made if need be."""
         folder = self.folder_of(record.id)
         folder.mkdir(exist_ok=True)
         return folder
@@ -302,7 +302,7 @@ class Session:
         return Path(self._folder.name) / str(number)
 
     def exported(self) -> list[Path]:
-        """All exported files that there are."""
+        """Exported files of all records."""
         folders = [path for path in Path(self._folder.name).glob("*") if path.name.isdigit()]
         return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 

@@ -27,7 +27,7 @@ MOST_INDEX_BYTES = MEGABYTE
 
 
 class NoRoomError(EngineError):
-    """All sessions together take as much of the disk as they may."""
+    """Raised where all sessions together fill the disk space that they may take."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class SessionFiles:
         return written
 
     def read(self, priors: Priors) -> Found | None:
-        """What there is; None if the index cannot be read, or there is none."""
+        """The saved session; None if there is none or its index cannot be read."""
         try:
             path = regular(self.lock.path / INDEX, ConfigError, "an index", MOST_INDEX_BYTES)
             index = from_json(Index, json.loads(path.read_text(encoding="utf-8")), INDEX)
@@ -217,7 +217,7 @@ def _ended(session: Session) -> list[Record]:
 
 
 def outline(session: Session) -> object:
-    """What tells a session from the same with something changed that is written."""
+    """A value that changes whenever something of the session changes that is saved."""
     with session.cv:
         shown, frame = _shown(session)
         told = [(r.id, r.title, r.pinned, r.trunk, _stamp(r)) for r in _ended(session)]
@@ -232,7 +232,7 @@ def _shown(session: Session) -> tuple[Record, int | None]:
 
 
 def _stamp(record: Record) -> str:
-    """What tells a record from the same with something changed that its file says; steps that were dropped are no change."""
+    """A string that changes with whatever the record's file holds; dropped steps are no change."""
     parts = (record.version, len(record.frames), record.state, record.psnrs, record.figures)
     return repr(parts)
 
@@ -246,7 +246,7 @@ def size(path: Path) -> int:
 
 
 def changed_at(path: Path) -> float:
-    """When a session was written last, seconds since 1970."""
+    """Time of a session's last save, seconds since 1970."""
     for one in (path / INDEX, path):
         try:
             return one.stat().st_mtime

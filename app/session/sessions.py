@@ -34,14 +34,14 @@ class SessionsFullError(EngineError):
 
 @dataclass(frozen=True)
 class Recovered:
-    """What became of a page's earlier session: its token (None if it is gone), and a sentence where there is one to say."""
+    """Outcome of asking for a page's earlier session: its token (None if it is gone), and a sentence if one is due."""
 
     token: str | None
     said: str
 
 
 class Sessions:
-    """All sessions by token and by the page load they belong to."""
+    """Sessions by token and by the page load they belong to."""
 
     def __init__(
         self,

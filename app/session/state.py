@@ -136,7 +136,7 @@ class StateFolder:
 
 
 def usual_places() -> list[Path]:
-    """Where the folder may be, best first."""
+    """Candidates for the folder, best first."""
     places = []
     if base := os.environ.get("XDG_STATE_HOME"):
         places.append(Path(base) / NAME)

@@ -22,7 +22,7 @@ class Waiting:
 
 
 class Tokens:
-    """What was given out: tokens that wait for their session, and tokens whose session lives."""
+    """Issued tokens: those that wait for their session, and those whose session lives."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class Tokens:
                 self._waiting[token] = Waiting(waiting.address, dark=True)
 
     def waiting(self, token: str) -> Waiting | None:
-        """What is known of a token that waits; None if it does not."""
+        """Details of a token that waits; None if it does not."""
         with self._lock:
             return self._waiting.get(token)
 

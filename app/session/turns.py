@@ -1,4 +1,4 @@
-"""How many pictures one session may have opened at a time, so that nobody takes all turns of those who wait."""
+"""A limit on the pictures that one session opens at a time, so that others get their turns."""
 
 from __future__ import annotations
 

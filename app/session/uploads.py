@@ -68,7 +68,7 @@ class StorageFullError(EngineError):
 
 
 class Ledger:
-    """Who sent which files, and how much room there is for more.
+    """Uploaded files by sender, and the room for more.
 
     One address has a quarter of the room, in bytes and in files. Files that nobody has sent for a while make room for new ones of the same address,
     or of anybody where there is none left.

@@ -1,1 +1,1 @@
-"""What can be done with objects and runs once there are some: interpolate, inspect, keep and regenerate."""
+"""Work on objects and runs: interpolation, curves, completion, films."""

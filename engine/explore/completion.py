@@ -1,4 +1,4 @@
-"""How well proposals keep a part of an object, and how much they differ in the rest.
+"""Measures of completion: how well proposals keep a part of an object, and how much they differ elsewhere.
 
 Everything is judged from eight orbit views. A pixel is kept where the original's first surface lies in the region; the
 rest is all other pixels. Errors are pooled over the pixels of all views before they become dB.
@@ -51,7 +51,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class KeepFigures:
-    """What a set of proposals reaches, dB.
+    """Figures of a set of proposals, dB.
 
     Attributes:
         kept_psnr: Of each proposal against the original, over the kept pixels; empty if the views see none of them.
@@ -90,7 +90,7 @@ def kept_pixels(
 def keep_figures(
     original: Looks, kept: Bool[Tensor, "views height width"], proposals: Sequence[Looks]
 ) -> KeepFigures:
-    """What some proposals reach; the lists about pairs are empty for a single one."""
+    """Figures of some proposals; the lists about pairs are empty for a single one."""
     present = torch.stack([looks.opacity for looks in (original, *proposals)]).amax(0) >= PRESENT
     pairs = list(combinations(proposals, 2))
     return KeepFigures(
@@ -104,7 +104,7 @@ def keep_figures(
 def judged(
     method: Method, original: Tensor, region: Region, proposals: Sequence[Tensor]
 ) -> tuple[KeepFigures, Looks, Bool[Tensor, "views height width"], list[Looks]]:
-    """What proposals reach, given as latents.
+    """Figures of proposals given as latents.
 
     Args:
         method: Made them.
@@ -142,7 +142,7 @@ def keep_sheet(
 def _psnrs(
     pairs: Sequence[tuple[Looks, Looks]], pixels: Bool[Tensor, "views height width"]
 ) -> list[float]:
-    """Of each pair over the pooled pixels, at most 120 dB; nothing where there are no pixels."""
+    """PSNR of each pair over the pooled pixels, at most 120 dB; empty where there are no pixels."""
     if not bool(pixels.any()):
         return []
     errors = [(a.rgb - b.rgb)[pixels].square().mean() for a, b in pairs]

@@ -1,4 +1,4 @@
-"""What a run looks like in numbers: one value per step, and None where a step has none."""
+"""Curves of a run: one value per step, and None where a step has none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PICTURE = 48
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of its box a field fills.
+    """Apparent size of a field.
 
     Attributes:
         opacity: Share of a picture from three quarters that it covers, [0, 1].
@@ -42,7 +42,7 @@ class Extent:
 
 
 def measure(baked: Baked, distance: float = 1.3) -> Extent:
-    """How much there is of a field, seen from `distance` SRN units."""
+    """Measure a field's opacity and size, seen from `distance` SRN units."""
     camera = orbit_camera(40.0, 18.0, distance, PICTURE)
     picture = render(baked, camera, RenderOptions(quality="preview"))
     return Extent(
@@ -66,7 +66,7 @@ def curves(
     field_of: Callable[[Tensor], Field],
     distance: float = 1.3,
 ) -> dict[str, Curve]:
-    """All curves of a run.
+    """Curves of a run, by name.
 
     Args:
         steps: Steps of one object.

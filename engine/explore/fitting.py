@@ -1,4 +1,4 @@
-"""Whether a saved scene is one of a prior's."""
+"""Checks that a saved scene belongs to a model."""
 
 from __future__ import annotations
 

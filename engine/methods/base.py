@@ -27,7 +27,7 @@ Task = Literal["generate", "reconstruct", "complete"]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a method can do; the page, the command line and the scoreboard offer nothing else."""
+    """Declared abilities of a method; the page, the command line and the scoreboard offer nothing else."""
 
     generate: str = ""
     """What objects are drawn from, as people call it ("prior"); empty where it draws none."""
@@ -44,7 +44,7 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What a method is and what it can do."""
+    """Name, shape and capabilities of a method."""
 
     name: str
     """Key in METHODS."""
@@ -61,7 +61,7 @@ class MethodInfo:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model was trained on."""
+    """Training data of a model."""
 
     category: Annotated[str, Bounds(1, 100)] | None = None
     """Name of the procedural category; None for other data."""

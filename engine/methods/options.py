@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Control:
-    """How a setting is shown to people.
+    """Presentation of a setting to people.
 
     Attributes:
         label: Its name.
@@ -50,7 +50,7 @@ class Control:
 
 
 class Options(Protocol):
-    """What every options dataclass can say of itself."""
+    """Members of every options dataclass."""
 
     def stages(self) -> Plan:
         """The stages of a run with these settings."""

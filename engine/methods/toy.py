@@ -46,7 +46,7 @@ TIMESTEPS = 1000
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """How slow the toy pretends to be."""
+    """Settings of the toy."""
 
     step_seconds: float = 0.0
     """Time spent in each step."""

@@ -1,4 +1,4 @@
-"""What a method offers the trainer: stages, weights with their rates, latents of scenes, and one iteration.
+"""A method's side of training: stages, weights with their rates, latents of scenes, and one iteration.
 
 The trainer (`engine.training.loop`) owns batches, learning-rate schedules, averages and files; everything between a batch
 and the next step of the weights is the method's.
@@ -52,7 +52,7 @@ class Trainable(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         ...
 
     def stages(self, options: Any, iterations: int) -> Sequence[Stage]:
@@ -127,7 +127,7 @@ class Trainable(Protocol):
 
 
 class LatentStatistics(NamedTuple):
-    """What there is to know of training latents."""
+    """Statistics of training latents."""
 
     mean: Float[Tensor, " *latent"]
     directions: Float[Tensor, " directions *latent"]

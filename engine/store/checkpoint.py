@@ -160,7 +160,7 @@ _Word = Annotated[str, Bounds(1, 100)]
 
 @dataclass(frozen=True)
 class _Config:
-    """What `config.json` holds; `model` is a config of the method's."""
+    """Contents of `config.json`; `model` is a config of the method's."""
 
     format: str
     method: str
@@ -188,7 +188,7 @@ def read_config(folder: Path | str) -> _Config:
 
 
 def read_metrics(folder: Path | str) -> dict[str, Any]:
-    """What a checkpoint's `metrics.json` holds; empty where there is none.
+    """Contents of a checkpoint's `metrics.json`; empty where there is none.
 
     Raises:
         CheckpointError: If it is not readable.
@@ -241,7 +241,7 @@ def tuned(settings: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
 def _read_tensors(
     folder: Path, wanted: Mapping[str, tuple[int, ...]], latent: tuple[int, ...]
 ) -> dict[str, Tensor]:
-    """All tensors of a folder, none of which is read before all have the wanted names and shapes."""
+    """Read a folder's tensors, once all are known to have the wanted names and shapes."""
     paths = sorted(folder.glob("model*.safetensors"))
     if not paths:
         raise CheckpointError(
@@ -319,7 +319,7 @@ def known_rate(checkpoint: Path | str, method: Method, views: tuple[int, ...]) -
 
 @dataclass(frozen=True)
 class _NoPriorRate:
-    """Which rate was found for which weights and views."""
+    """Learning rate found for the fit without prior, with the weights and views it was found on."""
 
     rate: Annotated[float, Bounds(0.0, 1e3)]
     views: tuple[int, ...]

@@ -333,7 +333,7 @@ def import_official(state: Mapping[str, Tensor], config: SSDNeRFConfig | None = 
 
 
 def _whole(weights: Mapping[str, Tensor]) -> str | None:
-    """Which weights are whole numbers, which no network's are; None where none is."""
+    """Complaint about the first weight of whole numbers, which no network has; None if all are floats."""
     odd = (name for name, value in weights.items() if not value.is_floating_point())
     name = next(odd, None)
     return None if name is None else f"{plain(name)} holds whole numbers"

@@ -23,7 +23,7 @@ MOST_CELLS = 256
 
 @dataclass(frozen=True)
 class OfficialScene:
-    """What an official scene file holds.
+    """Contents of an official scene file.
 
     Attributes:
         latent: Activated triplane.

@@ -73,7 +73,7 @@ class _ClaimError(ValueError):
 
 
 def _reason(error: Exception) -> str:
-    """Why a file cannot be read; torch's own messages advise to unpickle whatever it holds."""
+    """Reason why a file cannot be read; torch's own messages advise to unpickle it unsafely."""
     if isinstance(error, _ClaimError):
         return str(error)
     if code := _CODE.search(str(error)):

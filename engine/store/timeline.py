@@ -35,7 +35,7 @@ KNOWN_STAGES = (*STAGES, "path", "result")
 
 @dataclass(frozen=True)
 class Kept:
-    """What a run that draws an object anew was to keep of it.
+    """The kept part of an object in a run that completes it.
 
     Attributes:
         latent: The object, `*latent_shape`.
@@ -67,7 +67,7 @@ class Timeline:
     kept: Kept | None = None
 
     def scene(self, place: int = -1) -> Scene:
-        """What step `place` predicted."""
+        """The scene that step `place` predicted."""
         return Scene(self.field.with_latent(self.steps[place].latent[0]), self.provenance)
 
     def save(self, path: Path | str) -> Path:
@@ -198,7 +198,7 @@ class _Shelf:
         self._held: list[Tensor] = []
 
     def put(self, name: str, tensor: Tensor) -> dict[str, Any]:
-        """Where a tensor lies, as JSON."""
+        """Add a tensor; returns its place as JSON."""
         flat = tensor.detach().cpu().contiguous().flatten()
         key = (flat.data_ptr(), flat.numel(), flat.dtype)
         if key not in self._known:
@@ -243,7 +243,7 @@ MOST_NUMBERS = 2**28
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a tensor lies in the file, and its shape: tensors lie flat there."""
+    """Place of a tensor in the file, where it lies flat, and its shape."""
 
     name: str
     shape: Annotated[tuple[Annotated[int, Bounds(1, 2**31)], ...], Bounds(0, MOST_AXES)]

@@ -49,7 +49,7 @@ class SceneBank:
         return self.records.tensors()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """What `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         for name, stored in self.records.tensors().items():
             stored.copy_(state[name])
 

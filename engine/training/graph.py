@@ -93,7 +93,7 @@ class Draws:
         return -(-example.nbytes // ALIGNMENT) * ALIGNMENT
 
     def _in(self, block: Tensor) -> dict[Draw, Tensor]:
-        """Where each draw lies in a block of bytes."""
+        """Place of each draw in a block of bytes."""
         views, start = {}, 0
         for draw, example in self._examples.items():
             part = block[start : start + example.nbytes]
@@ -209,7 +209,7 @@ class GraphedTraining:
         torch.cuda.current_stream(device).wait_stream(self._stream)
 
     def numbers(self) -> dict[str, float]:
-        """What the last iteration reports; waits for it."""
+        """Numbers of the last iteration; waits for it."""
         return dict(zip(self._held.names, self._held.values.tolist(), strict=True))
 
     def _listener(self, held: _Held, step: int) -> Tape:

@@ -1,4 +1,4 @@
-"""What a run keeps in its folder: its state, the one before it, and its log; and how it goes on from them.
+"""The folder of a run: its state, the one before it, and its log; written, checked and gone on from.
 
 A state is written whole beside the others and then moved to its place, so that at every moment there is one that is
 whole, however the process ends. Its parts have checksums: where the newest state is damaged, the one before it is taken.
@@ -83,7 +83,7 @@ def load_state(state: TrainState, folder: Path, *, changed_data: bool = False) -
 
 
 def damage_of(path: Path) -> str | None:
-    """What is wrong with a state's bytes; None where every part has its checksum."""
+    """Description of the damage to a state's bytes; None where every part has its checksum."""
     try:
         with zipfile.ZipFile(path) as file:
             part = file.testzip()
@@ -132,7 +132,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _line(line: bytes) -> dict[str, Any] | None:
-    """What a line of the log says; None where it is damaged."""
+    """A line of the log, read; None where it is damaged."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):

@@ -142,7 +142,7 @@ def _graphed(state: TrainState, data: PackedDataset) -> Hashable | None:
 
 
 def load_batch(data: PackedDataset, scenes: Tensor, device: torch.device | str) -> SceneBatch:
-    """All views of some scenes; on the CPU their pictures stay where they are."""
+    """Load all views of some scenes; on the CPU their pictures are not copied."""
     camera = Camera.stack([data.cameras(i) for i in scenes.tolist()])
     if torch.device(device).type == "cpu":
         return SceneBatch(torch.from_numpy(data.images), camera, scenes)

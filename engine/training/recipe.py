@@ -29,7 +29,7 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """How the trainer goes about it, whatever the method."""
+    """The trainer's settings, whatever the method."""
 
     start: str | None = None
     """Checkpoint whose weights a fresh run starts from, its name under checkpoints/ or a folder; latents are fitted
@@ -69,7 +69,7 @@ class LoopOptions:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train, on what, for how long."""
+    """A model to train, its data, and the length of training."""
 
     name: str
     """Name of the run."""
@@ -117,7 +117,7 @@ def settings_of(recipe: Any) -> dict[str, Any]:
 
 
 def differences(before: Any, recipe: Recipe) -> dict[str, str]:
-    """What of a recipe is another than a file's says, by name: "iterations 300 -> 900"."""
+    """Differences of a recipe from a file's, by name: "iterations 300 -> 900"."""
     known, now = settings_of(before), settings_of(to_json(recipe))
     return {
         name: f"{name} {known[name]} -> {value}"

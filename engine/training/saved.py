@@ -29,7 +29,7 @@ class _Numbers:
 
 @dataclass(frozen=True)
 class SavedState:
-    """What a training state's file holds.
+    """Contents of a training state's file.
 
     Attributes:
         step: Iterations done.
@@ -101,7 +101,7 @@ def _tensors(part: str, found: Any, wanted: Mapping[str, Tensor]) -> dict[str, T
 
 
 def _adam(part: str, found: Any, parameters: Sequence[Tensor]) -> dict[int, dict[str, Tensor]]:
-    """What an optimiser keeps: nothing before its first step."""
+    """An optimiser's Adam state; empty before its first step."""
     state = found.get(part) if isinstance(found, Mapping) else None
     state = state.get("state") if isinstance(state, Mapping) else None
     if not isinstance(state, Mapping):

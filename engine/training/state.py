@@ -1,4 +1,4 @@
-"""Everything a training run is, and its file."""
+"""State of a training run, and its file."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class TrainState:
         save_pickle(path, state)
 
     def load(self, path: Path, *, changed_data: bool = False) -> list[str]:
-        """What `save` wrote, into a state of the same shape.
+        """Read what `save` wrote into a state of the same shape.
 
         Args:
             path: The file.

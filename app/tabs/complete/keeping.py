@@ -46,7 +46,7 @@ HALVES = {
 
 
 class Keeping:
-    """What one session keeps."""
+    """Marks and proposals of one session."""
 
     def __init__(self, session: Session):
         self.session = session
@@ -290,7 +290,7 @@ class Keeping:
             self.session.refresh()
 
     def report(self) -> Mapping[str, Any]:
-        """What is marked and what came out, for the page."""
+        """The marked part and the proposals, for the page."""
         region = self.region
         told = {
             "able": self.session.selection()[0].method.info.capabilities.complete,

@@ -80,7 +80,7 @@ def _thumbnail(token: str, record: Record) -> str:
 
 
 def history(session: Session, now: float | None = None) -> str:
-    """What the History tab shows of a session.
+    """A session's History tab, as HTML.
 
     Args:
         session: Whose.
@@ -161,7 +161,7 @@ def _svg(name: str) -> str:
 
 
 def _made(record: Record, now: float) -> str:
-    """How a record was made, and when."""
+    """A record's origin and age, in words."""
     parts = [MADE[record.kind]]
     if record.views is not None and len(record.views) > 1:
         parts[0] += f" from {len(record.views)} pictures"
@@ -192,7 +192,7 @@ def settings_text(record: Record) -> str:
 
 
 def ago(seconds: float) -> str:
-    """How long something is past, in words."""
+    """Time since an event, in words."""
     minutes = seconds / 60
     if minutes < 0.75:
         return "just now"

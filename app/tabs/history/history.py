@@ -1,4 +1,4 @@
-"""What can be done with the cards of the history: named anew, pinned, let go."""
+"""Actions on the cards of the history: rename, pin, drop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Shelf:
-    """How full a session's history is.
+    """Fill level of a session's history.
 
     Attributes:
         kept: Results in it.

@@ -51,7 +51,7 @@ class HistoryTab:
             )
 
     def wire(self) -> None:
-        """What happens on the page."""
+        """Connect the components to their handlers."""
         page, first = self.page, self.fitted.pictures.slots[0]
         self.cards.select(self.choose, outputs=[page.timeline, self.made.history], **QUIET)
         self.cards.submit(self.reuse, outputs=self._reused(), **QUIET).then(
@@ -121,7 +121,7 @@ class HistoryTab:
         return [*self._followed(), made.mode, made.seed, fitted.mode, fitted.seed]
 
     def _followed(self) -> list[Any]:
-        """What depends on the prior."""
+        """Components that depend on the model."""
         page, made, fitted = self.page, self.made, self.fitted
         shared = [page.prior, page.shown, page.timeline, made.history, self.problem]
         distances = [slot.distance for slot in fitted.pictures.slots]
@@ -130,7 +130,7 @@ class HistoryTab:
         return [*shared, *tabs, *distances]
 
     def _framed(self) -> tuple[list[Any], list[Any]]:
-        """What framing all pictures anew needs and changes."""
+        """Inputs and outputs of framing all pictures anew."""
         pictures = self.fitted.pictures
         return pictures.inputs, [pictures.problem, *(slot.framed for slot in pictures.slots)]
 

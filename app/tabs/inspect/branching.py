@@ -27,7 +27,7 @@ from engine.vision.images import join_views
 
 @dataclass(frozen=True)
 class Change:
-    """What a branch does differently; None leaves a setting as it was.
+    """Changes that a branch makes; None leaves a setting as it was.
 
     Attributes:
         seed: Of all draws after the step.

@@ -113,7 +113,7 @@ def build(page: Page, history: gr.HTML) -> None:
 
 
 def change_of(session: Session, told: Mapping[str, Any]) -> Change:
-    """What somebody asked to be different.
+    """The requested changes.
 
     Raises:
         ConfigError: If a number is none, or there are no pictures where pictures were asked for.

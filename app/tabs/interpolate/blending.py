@@ -96,7 +96,7 @@ class Keyframes:
 
 
 class Blend:
-    """What one session interpolates."""
+    """Interpolation of one session."""
 
     def __init__(self, session: Session):
         self.session = session
@@ -176,12 +176,12 @@ class Blend:
 
     @property
     def method(self) -> Method:
-        """What made the corners."""
+        """The method that made the corners."""
         return self.placed[0].record.method
 
     @property
     def options(self) -> Any:
-        """How each point is drawn."""
+        """Options by which each point is sampled."""
         corners = [placed.corner for placed in self.placed]
         return path_options(self.method, self._usual, corners)
 
@@ -193,7 +193,7 @@ class Blend:
 
     @property
     def seed(self) -> int:
-        """Of the draws that all points share: the first corner's, which is then exact if it was drawn so."""
+        """Seed of the draws that all points share: the first corner's, so that a sampled corner is exact."""
         return int(self.placed[0].record.provenance.get("seed", 0))
 
     def _outdate(self) -> None:

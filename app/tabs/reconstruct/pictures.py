@@ -47,7 +47,7 @@ class Slot:
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """What a handler needs to know about the picture."""
+        """Components that a handler reads about the picture."""
         return [self.image, self.azimuth, self.elevation, self.distance]
 
 
@@ -59,7 +59,7 @@ class Pictures:
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """What a handler needs to know about all pictures."""
+        """Components that a handler reads about all pictures."""
         return [component for slot in self.slots for component in slot.inputs]
 
     @property
@@ -161,7 +161,7 @@ class Pictures:
         self.examples.select(self.take_example, outputs=first.inputs, **quiet)
 
     def _slot_handlers(self, place: int) -> tuple[Callable[..., tuple], Callable[..., tuple]]:
-        """What happens when a slot's picture changes, and when its sliders move."""
+        """Connect a slot's picture and sliders to their handlers."""
 
         def take(
             request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
@@ -195,7 +195,7 @@ class Pictures:
         return take, frame
 
     def follow(self, session: Session) -> dict[Any, Any]:
-        """What changes with the session's prior: examples, and the distances that its training pictures had."""
+        """Updates for the session's model: examples, and the distances of its training cameras."""
         data = session.method.data
         distances = {slot.distance: data.distance for slot in self.slots}
         return {self.examples: examples_html(data), **distances}

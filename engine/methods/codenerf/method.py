@@ -183,7 +183,7 @@ class CodeNeRF(CodeNeRFModel):
         return torch.cat([candidates.gather(1, order), candidates[:, close - count :]], 1)
 
     def _near_pixels(self, batch: SceneBatch, place: int) -> Bool[Tensor, " pixels"]:
-        """Which pixels of a scene lie near its object; remembered for scenes of a data set."""
+        """Mask of a scene's pixels near its object; remembered for scenes of a data set."""
         scene = place if batch.scene is None else int(batch.scene[place])
         if batch.scene is not None and scene in self._near:
             return self._near[scene]

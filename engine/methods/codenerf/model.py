@@ -38,7 +38,7 @@ OCCUPIED = 1.0
 
 @dataclass(frozen=True)
 class CodeNeRFConfig:
-    """What the network is and what the loss weighs."""
+    """Sizes of the network and weights of the loss."""
 
     net: ConditionalConfig = ConditionalConfig()
     """Points and codes to density and colour."""
@@ -73,7 +73,7 @@ class CodeNeRFModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.net.aabb.device
 
     def field(self, codes: Float[Tensor, "2 code"]) -> ConditionalField:

@@ -148,7 +148,7 @@ def held_texels(
     region: Region,
     options: KeepOptions,
 ) -> Hold:
-    """How far each texel is held: by the share of the original's matter that it serves which is kept.
+    """Weight by which each texel is held: the kept share of the original's matter that it serves.
 
     A texel serves what lies up to one texel beside its column too, so the least share of its neighbours counts.
     """

@@ -53,7 +53,7 @@ class Guide:
         self.evaluations = state.get("evaluations", 0)
 
     def state(self) -> dict[str, Any]:
-        """What it needs to go on."""
+        """State that guidance goes on from."""
         return {"grid": self.grid, "evaluations": self.evaluations}
 
     def __call__(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
@@ -297,7 +297,7 @@ def _latents(
 
 
 def _state(records: LatentRecords, hold: Hold | None) -> dict[str, Tensor]:
-    """What the finetuning needs to go on."""
+    """State that the finetuning goes on from."""
     state = {name: value.clone() for name, value in vars(records).items()}
     return state if hold is None else {**state, "proposal": hold.proposal}
 

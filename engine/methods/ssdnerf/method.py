@@ -80,7 +80,7 @@ class TrainOptions:
     """Iteration from which the norm factor stays."""
 
     def stage_at(self, step: int) -> TrainingStage:
-        """Which part of Algorithm 1 an iteration takes."""
+        """Name of the part of Algorithm 1 that an iteration takes."""
         second = self.denoiser_from
         return self.stage if second is None or step < second else "denoiser"
 

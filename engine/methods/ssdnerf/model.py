@@ -46,7 +46,7 @@ GRID_INTERVAL = 16
 
 @dataclass(frozen=True)
 class SSDNeRFConfig:
-    """What the networks are and what the losses weigh; the defaults are the paper's `cars_uncond`."""
+    """Sizes of the networks and weights of the losses; the defaults are the paper's `cars_uncond`."""
 
     rows: Side = 128
     """Rows of each plane."""
@@ -133,7 +133,7 @@ class SSDNeRFModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.norm_factor.device
 
     def networks(self) -> Hashable:
@@ -207,7 +207,7 @@ class SSDNeRFModel(nn.Module):
         return grid, occupied_cells(grid, config.density_threshold, per_scene=dilate, dilate=dilate)
 
     def cell_jitter(self, noise: Noise, stage: str, step: int) -> Float[Tensor, "cells 3"]:
-        """Where in its cell each density query lies."""
+        """Offset of each density query within its cell."""
         gx, gy, gz = self.config.grid_shape
         return noise.uniform((gx * gy * gz, 3), f"{stage}/cells", step, device=self.device)
 

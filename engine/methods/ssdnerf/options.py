@@ -224,7 +224,7 @@ class KeepOptions:
 
 @dataclass(frozen=True)
 class Growth:
-    """What more views multiply the finetuning's settings by."""
+    """Factors of the finetuning's settings for more views."""
 
     outer: float
     """Of the outer steps."""
