@@ -23,7 +23,7 @@ from engine.kernels import compiled
 
 @dataclass(frozen=True)
 class Explorer:
-    """What one process serves."""
+    """Parts of one explorer process."""
 
     priors: Priors
     settings: AppSettings

@@ -88,7 +88,7 @@ def locked(settings: AppSettings) -> AppSettings:
 
 
 def address(settings: AppSettings, port: int) -> str:
-    """What to type into a browser on this machine, with the key if one is needed."""
+    """Address for a browser on this machine, with the key if one is needed."""
     host = "127.0.0.1" if settings.host in WILDCARDS else settings.host
     place = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     place += settings.path
@@ -98,7 +98,7 @@ def address(settings: AppSettings, port: int) -> str:
 
 
 def configured(app: ASGIApp, settings: AppSettings, **more: Any) -> uvicorn.Config:
-    """How the explorer is served: little patience and small messages; files come as requests."""
+    """Settings of uvicorn: short timeouts and small messages; files come as requests."""
     proxies = frozenset(network(split(name)[0]) for name in settings.trust_proxy)
     options = {
         "http": type("Protocol", (PatientProtocol,), {"proxies": proxies}),

@@ -1,4 +1,4 @@
-"""What the explorer is told when it starts."""
+"""Settings of the explorer."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Bounds:
     high: int | float
 
     def problem(self, value: Any) -> str | None:
-        """What is wrong with a value, as "found ..., expected ..."; None if nothing is."""
+        """Description of a value's fault, as "found ..., expected ..."; None if nothing is."""
         if isinstance(value, int | float):
             good = self.low <= value <= self.high
             return None if good else f"found {shown(value)}, expected {self.low} to {self.high}"

@@ -81,7 +81,7 @@ def writing(path: Path | str) -> Iterator[None]:
 
 
 def write_error(path: Path, error: OSError) -> WriteError:
-    """Why a file or folder cannot be written, for people."""
+    """Reason why a file or folder cannot be written, for people."""
     folder = _nearest(path.parent)
     number = errno.ENOSPC if error.errno is None else error.errno
     if number == errno.ENOSPC:

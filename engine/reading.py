@@ -130,7 +130,7 @@ def _finite(digits: str) -> float:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a file's header says of a tensor: kind of numbers, as safetensors calls it, and shape."""
+    """A tensor's entry in a file's header: kind of numbers, as safetensors calls it, and shape."""
 
     kind: str
     shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""How torch's threads wait for each other, on idle cores and on busy ones. Imports the standard library only.
+"""Waiting of torch's threads for each other, on idle cores and on busy ones. Imports the standard library only.
 
 Between two parallel loops the threads of GNU's OpenMP (libgomp) spin for milliseconds. On idle cores nothing is faster.
 Where another program needs the cores too, a thread spins on one for another that waits for one, and a second of work

@@ -157,7 +157,7 @@ def _round(value: float) -> float:
 def draw_samples(
     renders: Float[Tensor, "samples sides height width 3"], path: Path, columns: int = 4
 ) -> None:
-    """Render the samples from all sides, cropped to the part that any of them covers."""
+    """Write a contact sheet of all samples from all sides, cropped to what any of them covers."""
     tiles = cropped(renders.flatten(0, 1))
     save_picture(path, contact_sheet(tiles, columns=columns * renders.shape[1], gap=0))
 

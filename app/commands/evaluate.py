@@ -273,7 +273,7 @@ class Scoreboard:
         return "trained"
 
     def _instruments(self) -> Instruments:
-        """What needs files; those that were not named are left out."""
+        """Measures that need files; those that were not named are left out."""
         from engine.evaluation.board import Instruments
 
         networks, files = {}, {}

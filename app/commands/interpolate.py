@@ -94,7 +94,7 @@ class Interpolate:
         )
 
     def _drawn(self) -> int:
-        """How many objects of the way are drawn; blending codes costs nothing."""
+        """Number of objects on the path that are sampled; blending latents costs nothing."""
         every = self.space == "code" or not self.keyframes
         return self.frames if every else min(self.frames, self.keyframes)
 

@@ -1,4 +1,4 @@
-"""What commands that make objects write."""
+"""Output files of commands that make objects."""
 
 from __future__ import annotations
 

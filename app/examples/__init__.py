@@ -30,7 +30,7 @@ class Example:
 
     @property
     def path(self) -> Path:
-        """Where the picture lies."""
+        """Path of the picture."""
         return FOLDER / self.file
 
 

@@ -41,7 +41,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Arrival:
-    """Where a request comes from, as far as that is believed.
+    """Origin of a request, as far as it is trusted.
 
     Attributes:
         client: Address of whoever asks.
@@ -142,10 +142,10 @@ class Guard:
             raise RefusedError(403, "This explorer does not answer to pages of other sites.")
 
     def _unlock(self, scope: Scope, arrival: Arrival) -> Response | None:
-        """Nothing for whoever holds the key; a browser that shows it in the address gets a cookie and goes on.
+        """None for a request with the key; a redirect with a cookie for a browser with the key in the address.
 
         Raises:
-            RefusedError: For whoever does not.
+            RefusedError: For a request without the key.
         """
         key = self._key
         if key is None:

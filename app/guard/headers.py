@@ -1,4 +1,4 @@
-"""What every answer says to the browser about how it may be used."""
+"""Security headers of every response."""
 
 from __future__ import annotations
 

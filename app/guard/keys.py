@@ -65,7 +65,7 @@ class Attempts:
 
 
 def network(address: str) -> str:
-    """What one person's addresses have in common: an IPv4 address itself, the first half of an IPv6 address."""
+    """Network of one visitor: an IPv4 address itself, the first half of an IPv6 address."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -37,7 +37,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Place:
-    """What stands at one held-out place of the camera: the truth and each entry's picture."""
+    """Images at one held-out camera: the truth and each entry's render."""
 
     number: int
     truth: Shot
@@ -76,7 +76,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Gallery:
-    """All that can be looked at, and how many reconstructions did not find room."""
+    """Images of the gallery, and the number of reconstructions left out."""
 
     reconstructions: tuple[Reconstruction, ...]
     omitted: int

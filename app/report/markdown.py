@@ -18,7 +18,7 @@ SETS = {
 
 
 def markdown(results: Mapping[str, Any]) -> str:
-    """Everything that was measured, as tables under bold headings.
+    """A scoreboard's figures as Markdown tables under bold headings.
 
     Args:
         results: What `scoreboard.json` holds.

@@ -148,7 +148,7 @@ def _capital(words: str) -> str:
 
 
 def _measured(results: Mapping[str, Any]) -> dict[str, Any]:
-    """What the template shows of the figures."""
+    """Figures for the template."""
     return {
         "category": str(results.get("category", "objects")),
         "size": _part(results, "settings").get("size", 128),
@@ -167,7 +167,7 @@ def _measured(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pictured(gallery: Gallery) -> dict[str, Any]:
-    """What the template shows of the pictures."""
+    """Pictures for the template."""
     places = [place for scene in gallery.reconstructions for place in scene.places]
     found = {entry for place in places for entry in place.entries}
     order = [*ABOUT, *sorted(found)]

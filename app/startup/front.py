@@ -1,4 +1,4 @@
-"""What answers from the first moment: the page with the live view in it, and a wait for everything else.
+"""Server of the first moments: the page with the live view, and a wait for all other requests.
 
 Importing torch, viser and Gradio takes seconds, and a browser needs half a one to start viser's client. So the page is
 sent in two parts: the first, which holds the view, at once; the second, which is Gradio's, when there is one. Every

@@ -1,4 +1,4 @@
-"""What viser's client may say to its server: the messages that the view needs, with bounds. No viser.
+"""Accepted messages of viser's client: those that the view needs, with bounds. No viser.
 
 Whatever else a browser sends is dropped, and what passes is written anew, so that nothing travels along with it.
 """
@@ -25,7 +25,7 @@ class _Message(Struct, tag=True, tag_field="type"):
 
 
 class ViewerCameraMessage(_Message):
-    """Where the camera is: OpenCV axes in the world, radians, pixels of the canvas."""
+    """The camera's pose: OpenCV axes in the world, radians, pixels of the canvas."""
 
     wxyz: Quaternion
     position: Triple

@@ -1,4 +1,4 @@
-"""How a viewport paces itself: whose turn it is to draw, and which frame is worth drawing now. No viser.
+"""Pacing of viewports: the order in which they draw, and the size of the next frame. No viser.
 
 Sizes and qualities follow from what frames took so far: on the machine that draws them, and on their way to the
 browser. Nothing here knows how fast a machine ought to be.
@@ -34,7 +34,7 @@ CROWD_S = 0.5
 
 @dataclass(frozen=True)
 class Size:
-    """What one frame is to be.
+    """Size and quality of one frame.
 
     Attributes:
         quality: Of the render.
@@ -76,7 +76,7 @@ class FairSlot:
 
 
 class Pace:
-    """What frames cost one viewer, and which frame comes next."""
+    """Costs of one viewer's frames, and the choice of the next."""
 
     def __init__(self):
         self._drawing: dict[Quality, TimeModel] = {

@@ -1,4 +1,4 @@
-"""Which session's viewport lives: made when a browser connects, closed a while after it left."""
+"""Viewports by session: made when a browser connects, closed a while after it left."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class PackedDataset:
 
     @property
     def distance(self) -> float:
-        """Of the cameras from the origin, SRN units: the median."""
+        """Median distance of the cameras from the origin, SRN units."""
         return float(np.median(np.linalg.norm(self.c2w[..., :3, 3], axis=-1)))
 
     def cameras(self, index: int) -> Camera:

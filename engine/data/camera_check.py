@@ -146,7 +146,7 @@ class _Symptom:
 def check_views(
     sights: Sequence[Sight], reading: CameraReading = SRN, distance: float = SRN_DISTANCE
 ) -> list[Finding]:
-    """What is wrong with the cameras of one object's pictures, or may be; at most one finding.
+    """Findings about the cameras of one object's pictures, certain or doubtful; at most one.
 
     Args:
         sights: The pictures' cameras, and masks where they are known.
@@ -220,7 +220,7 @@ def _least_reach(sights: Sequence[Sight], looks: Sequence[Look]) -> float:
 
 
 def _of_view(sight: Sight, look: Look, reading: CameraReading) -> Iterator[tuple[str, Grade]]:
-    """What speaks against one view's camera."""
+    """Objections to one view's camera."""
     if look.ahead <= 0:
         yield "the camera looks away from the object at the origin", "impossible"
     elif look.misses:

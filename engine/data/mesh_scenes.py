@@ -61,7 +61,7 @@ def _name(text: str) -> str:
 
 
 def find_places(files: list[Path], out: Path | None) -> list[Place]:
-    """Where every file's scene lies.
+    """Folder of every file's scene.
 
     Raises:
         DataError: Where a file has changed since its scene was drawn.
@@ -125,7 +125,7 @@ def digest_of_place(path: Path) -> str:
 def sentences(
     files: list[Path], out: Path, places: list[Place], drawn: dict[int, AboutMesh]
 ) -> Iterator[str]:
-    """What a run has to say of its files."""
+    """Messages of a run about its files."""
     kept = [path for path, place in zip(files, places, strict=True) if place.kept]
     if kept:
         yield f"Kept: {_listed(kept)}, drawn from the same content before."

@@ -30,7 +30,7 @@ UPS = {"x": X_UP, "y": Y_UP, "z": Z_UP}
 
 @dataclass(frozen=True)
 class AboutMesh:
-    """Where a drawn mesh comes from.
+    """Origin of a rendered mesh.
 
     Attributes:
         axes: Which of the file's axes were taken for up and front.
@@ -152,7 +152,7 @@ def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _within(vertices: np.ndarray, faces: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Which triangles lie near the `CORE` of the weight."""
+    """Mask of the triangles near the `CORE` of the weight."""
     spans = []
     for axis in range(3):
         corners = vertices[faces, axis]

@@ -52,7 +52,7 @@ Scene = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What a packed folder is to hold.
+    """Wanted contents of a packed folder.
 
     Attributes:
         request: What was asked for; a folder of another request is somebody else's.
@@ -272,7 +272,7 @@ def _is_of(done: dict[str, Any], request: dict[str, Any]) -> bool:
 
 
 def _change(done: dict[str, Any], wanted: _Wanted) -> str:
-    """What is not as it was when the folder was packed."""
+    """Description of a change since the folder was packed."""
     if not _is_current(done):
         return "packed by an older version, which did not note the contents of the scenes"
     before = {scene["id"]: scene["key"] for scene in done["scenes"]}
@@ -313,7 +313,7 @@ def _write(folder: Path, wanted: _Wanted, scenes: Generator[Scene, None, None]) 
 
 
 def damage_of(folder: Path, done: dict[str, Any]) -> str | None:
-    """What is wrong with a packed folder's files; None where each has its size and checksum, or none was noted."""
+    """Description of the damage to a packed folder's files; None where each has its size and checksum, or none was noted."""
     for name, noted in done.get("files", {}).items():
         try:
             found = _sum(folder / name)

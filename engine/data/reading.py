@@ -1,4 +1,4 @@
-"""How files with cameras are meant, where they are not as SRN writes them. Light to import: commands are made of it."""
+"""Conventions of camera files that are not as SRN writes them. Light to import: commands are made of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MIRRORS = {"x": (-1, 1, 1), "y": (1, -1, 1), "z": (1, 1, -1)}
 
 @dataclass(frozen=True)
 class CameraReading:
-    """How files with cameras are meant. What is not given is as in SRN's files, and checked against the pictures."""
+    """Conventions of camera files. Those not given are SRN's, and are checked against the pictures."""
 
     convention: Convention | None = None
     """Axes of the poses' cameras: `opencv` (x right, y down, z forward), `opengl` (x right, y up, z backward: Blender,

@@ -72,7 +72,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Look:
-    """How one view stands to the object under some reading.
+    """Geometry of one view and the object under a reading of its camera.
 
     Attributes:
         ahead: Cosine of the angle between the view and the origin's direction.
@@ -96,7 +96,7 @@ class Look:
 
 
 def looked_at(sight: Sight, reading: CameraReading) -> Look:
-    """How a view stands to the object under a reading of its camera."""
+    """The geometry of a view and the object under a reading of its camera."""
     c2w = reading.c2w(sight.matrix)
     focal_x, focal_y, cx, cy = k = sight.intrinsics(reading)
     centre = c2w[:3, 3]
@@ -146,7 +146,7 @@ def border(mask: np.ndarray) -> np.ndarray:
 
 
 def hull_cover(sights: Sequence[Sight], reading: CameraReading) -> float:
-    """How much of every outline can be filled by an object that stays inside all of them.
+    """Share of each outline that an object inside all of them can fill.
 
     The outlines' convex hulls are carved from a grid; for right cameras what remains fills each of them.
 

@@ -160,7 +160,7 @@ class SRNDataset:
         return Camera.from_srn(c2w, intrinsics.expand(len(frames), 4).clone(), height, width)
 
     def describe(self, index: int) -> dict[str, Any]:
-        """What `attributes.json` holds; empty for scenes of other origin."""
+        """Contents of `attributes.json`; empty for scenes of other origin."""
         path = self.root / self._ids[index] / "attributes.json"
         return _attributes(path)
 
@@ -295,7 +295,7 @@ def _chosen(frames: tuple, which: Sequence[int] | None) -> tuple:
 
 
 def _attributes(path: Path) -> dict[str, Any]:
-    """What a scene's `attributes.json` holds; empty where there is none.
+    """Contents of a scene's `attributes.json`; empty where there is none.
 
     Raises:
         DataError: Where it is not readable.

@@ -22,7 +22,7 @@ MOST_DOUBTS = 3
 
 @dataclass(frozen=True)
 class SRNReport:
-    """What a sound SRN folder holds.
+    """Contents of a sound SRN folder.
 
     Attributes:
         scenes: Number of scenes.

@@ -49,7 +49,7 @@ class Materials:
 
 @dataclass(frozen=True)
 class Surface:
-    """How a soup's faces look.
+    """Appearance of a soup's faces.
 
     Attributes:
         rgba: Colour of every corner of every face, linear, straight alpha.

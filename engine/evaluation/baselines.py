@@ -92,7 +92,7 @@ class TrainingScenes:
         return int(errors.argmin())
 
     def _look(self, camera: Camera) -> Float[Tensor, "scenes height width 3"]:
-        """All scenes from one place."""
+        """Pictures of all scenes from one place."""
         key = camera.c2w.cpu().numpy().tobytes() + camera.intrinsics.cpu().numpy().tobytes()
         if key not in self._looks:
             if len(self._looks) == PLACES_REMEMBERED:

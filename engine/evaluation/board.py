@@ -50,7 +50,7 @@ PROTOCOL = 2
 
 @dataclass(frozen=True)
 class Players:
-    """Everything that is compared.
+    """Entries of a comparison.
 
     Attributes:
         prior: The prior.
@@ -76,7 +76,7 @@ class Players:
 
 @dataclass(frozen=True)
 class Instruments:
-    """What needs files that may not be there.
+    """Measures that need files, which may be absent.
 
     Attributes:
         perceptual: LPIPS.
@@ -187,7 +187,7 @@ class _Work:
         self.tasks = planned(options, players.equal, self.own)
 
     def settings(self) -> dict[str, Any]:
-        """What `scoreboard.json` says about the run."""
+        """Settings of the run, as in `scoreboard.json`."""
         method, counts = self.players.prior, (*FEW, *MANY)
         modes = dict.fromkeys((self.options.mode, "paper"))
         return {

@@ -1,4 +1,4 @@
-"""How far two sets of pictures are apart, by their features: the Frechet distance and the kernel distance.
+"""Distances of two sets of images by their features: the Frechet distance and the kernel distance.
 
 On the features of the repository's own small network these are called `fd_small` and `kd_small`; FID and KID are the same
 distances on the features of Inception (`engine.evaluation.perceptual`).

@@ -1,4 +1,4 @@
-"""Who takes part: our settings, the paper's, baselines, and the paper's ablation.
+"""Entries of the scoreboard: our settings, the paper's, baselines, and the paper's ablation.
 
 An entry answers a scene, of which it is given some views; its `settings` are all that the answer depends on beside
 the scene. What several entries or scenes share (training scenes, their mean pictures, learning rates) is made once.
@@ -36,7 +36,7 @@ class Entry(Protocol):
     """Name for people."""
 
     def settings(self, num_views: int) -> dict[str, Any]:
-        """Everything the answer depends on beside the scene; plain JSON values."""
+        """All settings that the result depends on beside the scene; plain JSON values."""
         ...
 
     def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
@@ -166,7 +166,7 @@ def own_entries(method: Method) -> tuple[str, ...]:
 def fitting_entries(
     contender: Contender, options: BoardOptions, rates: dict[int, float]
 ) -> list[Entry]:
-    """Everything that a prior's own weights can do, ours first.
+    """Entries that use a model's own weights, ours first.
 
     Args:
         contender: The prior.

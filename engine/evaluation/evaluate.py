@@ -130,7 +130,7 @@ def evaluate(
 
 
 def data_spread(dataset: SceneDataset) -> dict[str, Any]:
-    """How much the scenes differ: mean pairwise PSNR of up to 50 scenes seen from one place."""
+    """Spread of the scenes: mean pairwise PSNR of up to 50 scenes seen from one place."""
     count = min(len(dataset), SPREAD_SCENES)
     view = min(SPREAD_VIEW, len(dataset.views(0)) - 1)
     images = torch.cat([dataset.views(index, [view]).images for index in range(count)])
@@ -141,7 +141,7 @@ def data_spread(dataset: SceneDataset) -> dict[str, Any]:
 def _settings(
     method: Method, options: EvaluateOptions, training: TrainingScenes | None
 ) -> dict[str, Any]:
-    """Everything a result depends on, apart from the scenes themselves."""
+    """All settings that a result depends on, apart from the scenes themselves."""
     return {
         "protocol": PROTOCOL,
         "method": method.info.name,
@@ -161,7 +161,7 @@ def _settings(
 
 @dataclass(frozen=True)
 class _Scores:
-    """What an entry of an evaluation's file must hold to be gone on with."""
+    """Required contents of an entry of an evaluation's file, for going on."""
 
     psnr: float
     ssim: float
@@ -171,7 +171,7 @@ _Tables = dict[str, dict[str, Any]]
 
 
 def _known(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What an earlier evaluation of the same settings left in `out`; empty where there is nothing to go on from."""
+    """Results of an earlier evaluation of the same settings in `out`; empty where there are none."""
     if not out.exists():
         return {}
     try:

@@ -40,7 +40,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Guesses:
-    """What the network says about pictures.
+    """The network's predictions for images.
 
     Attributes:
         category: Scores of the categories.
@@ -81,7 +81,7 @@ class FeatureNet(nn.Module):
         return self.trunk(2 * images - 1).mean((-2, -1))
 
     def guess(self, features: Float[Tensor, "n features"]) -> Guesses:
-        """What the features say."""
+        """Predictions from features."""
         return Guesses(*self.heads(features).split(self.widths, -1))
 
 
@@ -118,7 +118,7 @@ def save_features(folder: Path | str, net: FeatureNet, provenance: Mapping[str, 
 
 @dataclass(frozen=True)
 class _About:
-    """What `network.json` holds."""
+    """Contents of `network.json`."""
 
     format: Literal[FORMAT]
     categories: _Names

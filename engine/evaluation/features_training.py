@@ -30,7 +30,7 @@ COLOUR_WEIGHT = 4.0
 
 @dataclass(frozen=True)
 class FeatureRecipe:
-    """How a feature network is trained; about two minutes on one core."""
+    """Training settings of a feature network; about two minutes on one core."""
 
     scenes: int = 300
     """Training scenes of each category, half of them augmented."""
@@ -141,7 +141,7 @@ def _loss(guess: Guesses, data: Pictures, which: Tensor, strength: Tensor) -> Te
 
 @torch.no_grad()
 def _judge(net: FeatureNet, held: Pictures) -> dict[str, float]:
-    """How often the network is right about pictures that nobody spoilt."""
+    """Accuracy of the network on undistorted images."""
     guess = net.guess(net(_channels(held.images)))
     turn = torch.atan2(guess.azimuth[:, 1], guess.azimuth[:, 0])
     turn = turn - torch.atan2(held.azimuth[:, 1], held.azimuth[:, 0])

@@ -161,7 +161,7 @@ def _distance(a: cKDTree, b: cKDTree) -> float:
 
 @dataclass(frozen=True)
 class _Sight:
-    """What a surface's depth maps say.
+    """Depth maps of a surface.
 
     Attributes:
         c2w: Cameras in SRN units.
@@ -190,7 +190,7 @@ def _look(vertices: np.ndarray, faces: np.ndarray) -> _Sight:
 def _seen(
     sight: _Sight, points: Float[np.ndarray, "n 3"], slack: float = 0.0
 ) -> Bool[np.ndarray, " n"]:
-    """Which points enough directions see: nothing lies further in front of them than `slack`."""
+    """Mask of the points that enough directions see: nothing lies further in front of them than `slack`."""
     witnesses = np.zeros(len(points), int)
     for pose, depth in zip(sight.c2w, sight.depth, strict=True):
         left = np.flatnonzero(witnesses < WITNESSES)

@@ -25,14 +25,14 @@ PATIENCE_SECONDS = 7200.0
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of how many processes this one is."""
+    """Rank of this process, and the number of processes."""
 
     rank: int = 0
     world: int = 1
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> Ranks:
-        """What `torchrun` says in RANK and WORLD_SIZE; alone where it says nothing.
+        """Ranks from torchrun's RANK and WORLD_SIZE; a single process without them.
 
         Raises:
             ConfigError: Where the two make no sense.
@@ -81,7 +81,7 @@ def kept(path: Path, key: str, mine: bool, compute: Callable[[], Run[Any]]) -> R
 
 
 def _read(path: Path, key: str) -> dict[str, Any] | None:
-    """What a file holds under this key; files of other keys, or damaged ones, hold nothing."""
+    """Contents of a file under this key; None for files of other keys and damaged ones."""
     if not path.is_file():
         return None
     try:

@@ -36,7 +36,7 @@ class Task:
     scene: int
 
     def part(self, folder: Path) -> Path:
-        """Where its scores are kept."""
+        """File of its scores."""
         return folder / "parts" / self.entry / f"{self.num_views:02d}-{self.scene:04d}.json"
 
 

@@ -1,4 +1,4 @@
-"""What is given, what is compared, and what the paper reports (SSDNeRF, 2304.06714, section 5)."""
+"""The protocol: given views, compared views, and the figures of the paper (SSDNeRF, 2304.06714, section 5)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN_SCENES = 12
 
 @dataclass(frozen=True)
 class BoardOptions:
-    """How much is measured, and how."""
+    """Extent and settings of a measurement."""
 
     scenes: int = 50
     """Test scenes rebuilt from one and from two views."""
@@ -98,5 +98,5 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 def published(category: str) -> dict[str, Any]:
-    """What the paper reports on the objects most like a category's."""
+    """The paper's figures on the objects most like a category's."""
     return PUBLISHED | OTHERS.get(category, {})

@@ -53,7 +53,7 @@ DISTANCES = {"small": ("fd_small", "kd_small"), "inception": ("fid", "kid")}
 
 @dataclass(frozen=True)
 class Gauge:
-    """What measures sets of objects: they are looked at from the same places, by the same networks.
+    """Measure of sets of objects, rendered from the same places and seen by the same networks.
 
     Attributes:
         category: Where the true objects are from.
@@ -81,7 +81,7 @@ class Gauge:
     def features(
         self, things: Iterable[Field | Shape], count: int, stage: str
     ) -> Run[dict[str, np.ndarray]]:
-        """What each network sees in a set of `count` objects."""
+        """Features of a set of `count` objects, by network."""
         camera = self.camera()
         found: dict[str, list[np.ndarray]] = {name: [] for name in self.networks}
         for index, thing in enumerate(things):

@@ -21,7 +21,7 @@ from engine.types import Views
 
 @dataclass(frozen=True)
 class Answer:
-    """What an entry makes of some views of a scene.
+    """An entry's result for some views of a scene.
 
     Attributes:
         images: The scene as it is thought to look, from every place.

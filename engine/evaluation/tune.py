@@ -47,7 +47,7 @@ COMPARED_VIEWS = (16, 48, 80, 112, 144, 176, 208, 240)
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was chosen, and how."""
+    """Chosen settings, and how they were found."""
 
     sample: Any
     """Sampling in mode `ours`."""

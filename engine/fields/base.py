@@ -53,7 +53,7 @@ class StoredField(Field, Protocol):
 
     @property
     def config(self) -> Any:
-        """Everything but the numbers."""
+        """The field's config, a `config_type`: all but its tensors."""
         ...
 
     @property

@@ -110,7 +110,7 @@ class Layers(nn.ModuleList):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Float[Tensor, "*n a"]) -> Float[Tensor, "*n b"]:
-        """What the last layer gives, before any activation."""
+        """Output of the last layer, before any activation."""
         for index, layer in enumerate(self):
             x = layer(self.activation(x) if index else x)
         return x

@@ -43,7 +43,7 @@ class VoxelConfig:
 
 
 def shortest_edge(aabb: Float[Tensor, "2 3"], grid: Float[Tensor, "4 depth height width"]) -> float:
-    """Of a voxel, engine units."""
+    """Shortest edge of a voxel, engine units."""
     sides = (aabb[1] - aabb[0]).tolist()
     return min(side / count for side, count in zip(sides, reversed(grid.shape[1:]), strict=True))
 

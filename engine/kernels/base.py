@@ -47,7 +47,7 @@ class FrameKernels(ABC):
     @classmethod
     @abstractmethod
     def of(cls, field: Field) -> FrameKernels:
-        """What they read of a field that suits."""
+        """The arrays that they read of a suitable field."""
 
     @abstractmethod
     def cell_density(self, cells: int) -> Float[Tensor, "gx gy gz"]:

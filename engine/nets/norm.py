@@ -76,7 +76,7 @@ def _rows(x: Tensor):
 
 @lru_cache
 def _pixels_in_a_row(pixels: int, channels: int) -> int:
-    """How many pixels the kernels take at a time: a divisor of their number."""
+    """Pixels that the kernels take at a time: a divisor of their number."""
     from engine.kernels.norm_fast import ROW
 
     return max(k for k in range(1, max(1, ROW // channels) + 1) if pixels % k == 0)

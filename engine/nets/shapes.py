@@ -11,7 +11,7 @@ from engine.errors import ConfigError, one_line
 
 
 def unbuilt(build: Callable[[], nn.Module]) -> nn.Module:
-    """What `build` makes, with shapes but without numbers: nothing is allocated for its weights.
+    """The module that `build` makes, on the meta device: nothing is allocated for its weights.
 
     Raises:
         ConfigError: If there is no such network, e.g. because its groups do not divide its channels.

@@ -1,4 +1,4 @@
-"""How much of an object hangs together."""
+"""Connected components of an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How alike two pictures are, and how clean a generated one is.
+"""Metrics of images: PSNR, SSIM, and the plaid of generated ones.
 
 Images are RGB in [0, 1]. Axis names: `n`, `m` pictures, `*b` any leading axes.
 """

@@ -52,7 +52,7 @@ def intersect_box(
     aabb: Float[Tensor, "2 3"],
     min_near: float = 0.2,
 ) -> tuple[Float[Tensor, "*rays"], Float[Tensor, "*rays"]]:
-    """Where rays enter and leave the box; both `MISS` where they do not meet it.
+    """Distances at which rays enter and leave the box; both `MISS` where they do not meet it.
 
     Args:
         rays_o: Origins.

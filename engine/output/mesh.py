@@ -152,7 +152,7 @@ def extract_surface(
 
 
 def framing_objects(fields: Iterable[Field]) -> Float[np.ndarray, "n points 3"]:
-    """What a dropped picture is framed by: the outermost points of a prior's objects, SRN units.
+    """Outermost points of a model's objects, SRN units, by which dropped pictures are framed.
 
     Args:
         fields: Some of the prior's objects, as `method.scene(latent).field` of its gallery; empty ones do not count.

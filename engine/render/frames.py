@@ -41,7 +41,7 @@ GRID = 64
 
 @dataclass(frozen=True)
 class Tier:
-    """What one quality costs and keeps."""
+    """Settings of one quality."""
 
     max_steps: int
     """Lattice points along the diagonal of [-1, 1]^3; training uses 256."""
@@ -62,7 +62,7 @@ TIERS: dict[str, Tier] = {
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How to render."""
+    """Settings of a frame."""
 
     quality: Quality = "standard"
     """`preview` while the camera moves, `standard` at rest and for turntables, `high` for pictures and metrics."""
@@ -181,7 +181,7 @@ def warm_up(field: Field) -> None:
 
 
 class TimeModel:
-    """What a frame will cost: seconds = a + b * rays, learnt from the frames measured so far.
+    """Predicted time of a frame: seconds = a + b * rays, fitted to the frames measured so far.
 
     A weighted least-squares line through recent frames; a and b are never negative. Two weak made-up frames, the
     first guess brought to the level of the frames measured, keep the line sensible when all frames have one size.
@@ -228,7 +228,7 @@ class TimeModel:
         return overhead + per_ray * rays
 
     def rays(self, seconds: float) -> int:
-        """How many rays fit into a duration."""
+        """Number of rays that fit into a duration."""
         overhead, per_ray = self.line
         return int(max(seconds - overhead, 0) / max(per_ray, 1e-12))
 

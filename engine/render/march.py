@@ -26,7 +26,7 @@ UNIT_DIAGONAL = 2 * math.sqrt(3)
 
 @dataclass(frozen=True)
 class MarchConfig:
-    """How rays are sampled."""
+    """Settings of sampling along rays."""
 
     max_steps: Annotated[int, Bounds(1, 4096)] = 256
     """Samples along the diagonal of [-1, 1]^3, and the most a ray may have."""

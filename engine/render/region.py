@@ -82,7 +82,7 @@ class Region:
         return cls(cells, aabb)
 
     def __or__(self, other: Region) -> Region:
-        """What belongs to either; both lie in the same box and are equally fine."""
+        """Union of two regions of the same box and resolution."""
         return Region(self.cells | other.cells, self.aabb)
 
     def to(self, device: torch.device | str) -> Region:
@@ -110,7 +110,7 @@ class Region:
 def surface_points(
     depth: Float[Tensor, "height width"], camera: Camera
 ) -> Float[Tensor, "height width 3"]:
-    """What every pixel shows, engine units; far outside any field's box where nothing is seen.
+    """Surface point of each pixel, engine units; far outside any field's box where nothing is seen.
 
     Args:
         depth: Z-depth, engine units (`engine.render.frames.RenderOutput.depth`).

@@ -15,7 +15,7 @@ from engine.render.march import Samples
 
 @dataclass(frozen=True)
 class ThinConfig:
-    """Which samples are kept."""
+    """Settings of thinning: the samples to keep."""
 
     thinnest: Annotated[float, Bounds(0.0, 1.0)] = 5e-3
     """Samples of a smaller optical depth are nearly empty; only a share of them is kept."""

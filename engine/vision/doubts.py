@@ -1,4 +1,4 @@
-"""What speaks against a mask that nobody painted.
+"""Doubts about masks that were found automatically.
 
 A floor, a shadow, a vignette, a photograph on a page, or a second object becomes part of the object as easily as its
 wheels do, and a fit to it ends with a high PSNR. So a mask is looked at before it is used. All is measured on a picture of
@@ -45,7 +45,7 @@ INSIDE = "Large parts inside the object look just like the background"
 def doubt_about_alpha(
     rgb: Float[np.ndarray, "height width 3"], alpha: Float[np.ndarray, "height width"]
 ) -> str | None:
-    """What speaks against a picture's own alpha as the object's mask: half a sentence, or None."""
+    """Doubt about an image's own alpha as the object's mask: half a sentence, or None."""
     rgb, alpha = _small(rgb), _small(alpha)
     solid = _solid(alpha)
     half = ((alpha > 0.05) & (alpha < 0.6)).astype(np.uint8)
@@ -60,7 +60,7 @@ def doubt_about_cutout(
     distance: Float[np.ndarray, "height width"],
     inside: float,
 ) -> str | None:
-    """What speaks against a mask that was found by the background's colour: half a sentence, or None.
+    """Doubt about a mask that was found by the background's colour: half a sentence, or None.
 
     Args:
         rgb: The picture.
@@ -102,7 +102,7 @@ def _doubt_about_shape(colors: np.ndarray, solid: np.ndarray) -> str | None:
 
 
 def _is_soft(distance: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Where an outline would be soft: a shadow fades away, while even a pale object ends within two pixels."""
+    """Mask of a soft outline: a shadow fades away, while even a pale object ends within two pixels."""
     strongest, step = _step(distance, solid, 5)
     _, within_pixel = _step(distance, solid, 3)
     return (strongest < FAINT) & ((step < STEP) | (within_pixel < SHARP * step))

@@ -1,4 +1,4 @@
-"""Where an object should lie in a prior's image, and moving it there without fringes.
+"""Framing: the place of an object in a model's images, and moving it there without fringes.
 
 Frames are boxes in an image: left, top, right, bottom, in pixels with the first pixel's corner at 0.
 """
@@ -70,7 +70,7 @@ def _span(profile: np.ndarray) -> tuple[float, float]:
 def expected_frame(
     found: Float[np.ndarray, "4"], camera: Camera, objects: Float[np.ndarray, "n points 3"]
 ) -> Float[np.ndarray, "4"]:
-    """Where an object of the prior with the found proportions would lie in the camera's image.
+    """Box in the camera's image of an object of the model with the found proportions.
 
     Args:
         found: The frame around the object in the picture.

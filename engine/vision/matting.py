@@ -1,4 +1,4 @@
-"""Which pixels of a picture are the object: alpha, a plain background, or a brush decide.
+"""Matting: the object's pixels by alpha, a plain background, or a brush.
 
 Pictures are float32 RGBA arrays in [0, 1], straight alpha.
 """

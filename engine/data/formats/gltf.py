@@ -272,7 +272,7 @@ class _Scene:
     def _morph(
         self, primitive: Primitive, weights: list[float], used: np.ndarray
     ) -> np.ndarray | float:
-        """What the morph targets add to the positions."""
+        """Offsets that the morph targets add to the positions."""
         total = np.zeros((len(used), 3))
         for weight, target in zip(weights, primitive.targets, strict=False):
             if not weight:

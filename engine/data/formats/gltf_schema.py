@@ -59,7 +59,7 @@ class SparseIndices(Json, frozen=True):
 
 
 class SparseValues(Json, frozen=True):
-    """What a sparse accessor puts there."""
+    """Replacement values of a sparse accessor."""
 
     buffer_view: Index
     byte_offset: Bytes = 0
@@ -141,7 +141,7 @@ class TextureTransform(Json, frozen=True):
 
 
 class TextureInfoExtensions(Struct, frozen=True, rename={"transform": "KHR_texture_transform"}):
-    """How texture coordinates are moved."""
+    """Transform of texture coordinates."""
 
     transform: TextureTransform | None = None
 
@@ -201,7 +201,7 @@ class MaterialExtensions(
 
 
 class Material(Json, frozen=True):
-    """How a surface looks."""
+    """Appearance of a surface."""
 
     pbr_metallic_roughness: Metallic = Metallic()
     emissive_factor: Colour3 = (0.0, 0.0, 0.0)
@@ -309,7 +309,7 @@ class Gltf(Json, frozen=True):
 
 
 class _Header(Json, frozen=True):
-    """What all versions of glTF say alike."""
+    """Header that all versions of glTF share."""
 
     asset: Asset
 

@@ -71,7 +71,7 @@ def _split(text: str) -> Iterator[str]:
 
 @dataclass
 class _Lines:
-    """What the lines so far have said."""
+    """State of the parser after the lines so far."""
 
     folder: Folder
     remarks: dict[str, None] = field(default_factory=dict)

@@ -23,7 +23,7 @@ AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 
 class Wrap(IntEnum):
-    """What lies outside a texture."""
+    """Continuation of a texture beyond its borders."""
 
     REPEAT = 0
     CLAMP = 1
@@ -31,7 +31,7 @@ class Wrap(IntEnum):
 
 
 class Alpha(IntEnum):
-    """What a material's alpha does, as in glTF."""
+    """Meaning of a material's alpha, as in glTF."""
 
     OPAQUE = 0
     MASK = 1
@@ -49,7 +49,7 @@ class Texture:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """How a part looks.
+    """Appearance of a part.
 
     Attributes:
         base: Multiplied with the corners' colours.
@@ -127,7 +127,7 @@ Y_UP, Z_UP, X_UP = Axes("y", "z"), Axes("z", "y"), Axes("x", "z")
 
 @dataclass(frozen=True)
 class MeshFile:
-    """What a reader found.
+    """Contents of a mesh file, as read.
 
     Attributes:
         parts: Its surface.

@@ -38,7 +38,7 @@ BRADFORD = np.array(
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a picture's numbers mean without an ICC profile.
+    """Colour space of an image without an ICC profile.
 
     Attributes:
         primaries: x and y of red, green and blue.
@@ -127,7 +127,7 @@ def _by_profile(picture: Image.Image, profile: bytes | None) -> Image.Image | No
 
 
 def _of_code(data: bytes, name: str) -> Meaning | None:
-    """What a PNG's cICP chunk says; None if it has none."""
+    """Colour space of a PNG's cICP chunk; None without one."""
     body = _png_chunk(data, b"cICP")
     if body is None or len(body) != 4:
         return None
@@ -154,7 +154,7 @@ def _png_chunk(data: bytes, wanted: bytes) -> bytes | None:
 
 
 def _of_chunks(info: Mapping[str, Any], adobe: bool) -> Meaning:
-    """What a PNG's sRGB, gAMA and cHRM chunks or a camera's EXIF say."""
+    """Colour space by a PNG's sRGB, gAMA and cHRM chunks or a camera's EXIF."""
     if "srgb" in info:
         return Meaning()
     if adobe:

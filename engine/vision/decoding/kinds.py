@@ -23,7 +23,7 @@ STARTS = {
 
 
 def other_kind(data: bytes) -> str | None:
-    """What a file is that is no picture we read, or None if that is not known."""
+    """Name of the format of a file that is no supported image; None if unknown."""
     if data[4:8] == b"ftyp":
         brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(len(data), 64), 4))}
         if b"avif" in brands or b"avis" in brands:

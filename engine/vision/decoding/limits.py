@@ -1,4 +1,4 @@
-"""How large a picture may be, what is read, and how a request is sent."""
+"""Limits on images, the formats that are read, and the form of a request."""
 
 from __future__ import annotations
 
