@@ -109,8 +109,6 @@ def plaid(
 
     Raises:
         EngineError: If no picture has an inside.
-
-    Source: training2.md, section 0.
     """
     kernel = torch.tensor([1.0, 2.0, 1.0], dtype=images.dtype, device=images.device) / 4
     window = (kernel[:, None] * kernel).expand(3, 1, 3, 3)
