@@ -141,7 +141,7 @@ def grid_points(rows: int, cols: int) -> list[tuple[float, float]]:
 def between(
     keyframes: Float[Tensor, "rows cols *shape"], u: float, v: float = 0.0
 ) -> Float[Tensor, "*shape"]:
-    """Bilinear blend at `u`, `v` of the nearest keyframes of a regular grid; well under a millisecond.
+    """What lies at `u`, `v` between the nearest keyframes of a regular grid: straight lines, well under a millisecond.
 
     Args:
         keyframes: Codes at `grid_points(rows, cols)`; one row where there is no `v`.
@@ -173,7 +173,7 @@ def _place(share: float, count: int) -> tuple[int, float]:
 
 
 def likeness(method: Method, first: Tensor, second: Tensor) -> float:
-    """Likeness of two objects (`*latent_shape`): mean PSNR of 8 views all around, dB; infinite for equal ones."""
+    """How alike two objects (`*latent_shape`) look: mean PSNR of 8 views all around, dB; infinite for equal ones."""
     azimuths = torch.arange(VIEWS) * (360.0 / VIEWS)
     cameras = orbit_camera(azimuths, VIEW_ELEVATION, method.data.distance, VIEW_SIZE)
     pictures = [
@@ -243,7 +243,7 @@ def path_options(method: Method, options: Any, corners: Sequence[Corner]) -> Any
 
 
 def corner_return(method: Method, corner: Corner, options: Any, seed: int) -> Run[float]:
-    """Likeness of an object and its corner of a path with these settings, dB; infinite for equal ones.
+    """How like the object is what a path with these settings shows at its corner, dB; infinite where nothing differs.
 
     Steps as `path` yields them: one.
     """

@@ -32,7 +32,7 @@ class GenerateTab:
     examples: gr.HTML
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
-        """Updates for the session's model."""
+        """What changes with the session's prior."""
         examples = {self.examples: examples_html(session.prior.showcase)}
         return {**self.settings.follow(session.method, mode), **examples}
 

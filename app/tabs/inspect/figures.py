@@ -114,7 +114,7 @@ def _parts(before: str, after: str) -> bool:
 
 
 def note(chart: Chart, values: Curve, pending: bool, whole: bool) -> str:
-    """Reason for an empty chart; empty where it is not.
+    """Why a chart is empty; nothing where it is not.
 
     Args:
         chart: Which.
@@ -134,7 +134,7 @@ def note(chart: Chart, values: Curve, pending: bool, whole: bool) -> str:
 
 
 def histogram(plane: Tensor, largest: float) -> Figure:
-    """Histogram of one channel of one plane over [-largest, largest]; values beyond count in the last bins."""
+    """How often which values occur in one channel of one plane, over [-largest, largest]; what lies beyond is counted at its end."""
     values = plane.numpy().ravel()
     counts, edges = np.histogram(values.clip(-largest, largest), BINS, (-largest, largest))
     bars = {

@@ -1,4 +1,4 @@
-"""The inspector's data of a run: curves, planes, and the tree of branches. No gradio, no viser."""
+"""What the inspector shows of a run: its curves, its planes, and the tree of its branches. No gradio, no viser."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def histogram(plane: Tensor, largest: float) -> dict[str, Any]:
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    """The run's values of the settings that a branch may change."""
+    """What a branch of it may change, as it was."""
     kind = options_type(record.method, record.kind)
     names = [] if kind is None else branch_controls(kind)
     known = {name: record.sampling.get(name) for name in names}

@@ -82,7 +82,7 @@ class ReconstructTab:
     # -- wiring -----------------------------------------------------------------------------------
 
     def wire(self) -> None:
-        """Connect the components to their handlers."""
+        """What happens when they change or are pressed."""
         page, pictures = self.page, self.pictures
         pictures.wire()
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -112,7 +112,7 @@ class ReconstructTab:
         return self.settings.follow(self.page.session(request).method, mode)
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
-        """Updates for the session's model."""
+        """What changes with the session's prior."""
         return {**self.settings.follow(session.method, mode), **self.pictures.follow(session)}
 
     def reconstruct(self, request: gr.Request, *told: Any) -> Iterator[dict[Any, Any]]:
@@ -186,7 +186,7 @@ class ReconstructTab:
 
 
 def _usual_camera(method: Method) -> dict[str, float]:
-    """Distance of the model's training cameras, by the slider's name."""
+    """Where the pictures were taken from that it was trained on."""
     return {"distance": method.data.distance}
 
 
