@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from torch import Tensor
 from app.session import room
 from app.session.bakes import Bakes
 from app.session.jobs import Job, JobRunner, Owner, Plan, State
+from app.session.presence import Presence
 from app.session.priors import Prior
 from app.session.records import (
     Display,
@@ -53,7 +53,7 @@ Choice = tuple[int, int | None]
 MOST_PANES = 4
 
 
-class Session:
+class Session(Presence):
     """The state of one tab."""
 
     def __init__(
@@ -66,6 +66,7 @@ class Session:
         folder: Path | None = None,
     ):
         """`token` opens the session's view; `address` is its client's; its own files lie in a folder below `folder`."""
+        super().__init__()
         self.token = token
         self.address = address
         self.prior = prior
@@ -73,9 +74,6 @@ class Session:
         self.cv = threading.Condition()
         self._starting = threading.RLock()
         self.revision = 0
-        self.last_seen = time.monotonic()
-        self.left: float | None = None
-        """When its page was closed; None while it is open."""
         self.job: Job | None = None
         self.history: list[Record] = []
         self.closed = False
@@ -242,19 +240,6 @@ class Session:
         """Let what is shown be drawn again."""
         with self.cv:
             self._changed()
-
-    def touch(self) -> None:
-        """Note a sign of life."""
-        self.last_seen = time.monotonic()
-
-    def leave(self) -> None:
-        """Note that the page was closed: the session goes unless a page comes back to it."""
-        self.left = time.monotonic()
-
-    def come_back(self) -> None:
-        """Note that a page has the session (again)."""
-        self.left = None
-        self.touch()
 
     @property
     def busy(self) -> bool:
