@@ -112,7 +112,7 @@ def follow_prior(
     def follow(session: Session, fitting: str, making: str) -> dict[Any, Any]:
         return {**fitted.follow(session, fitting), **made.follow(session, making)}
 
-    tabs = [*made.settings.outputs, made.examples, *fitted.settings.outputs]
+    tabs = [*made.outputs, *fitted.outputs]
     outputs = [*tabs, pictures.examples, *distances]
     prior.wire(page, note, made.history, outputs, follow, [fitted.mode, made.mode]).then(
         pictures.reframe,

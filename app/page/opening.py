@@ -58,7 +58,7 @@ def wire_opening(demo: gr.Blocks, page: Page, fitted: ReconstructTab, made: Gene
         page.sessions.close_page(request.session_hash)
 
     shown = [page.toolbar, page.timeline, made.history, page.prior, page.shown]
-    tabs = [*made.settings.outputs, made.examples, *fitted.settings.outputs, pictures.examples]
+    tabs = [*made.outputs, *fitted.outputs, pictures.examples]
     slots = [part for slot in pictures.slots for part in (*slot.inputs, slot.framed)]
     dark, token = gr.Checkbox(visible=False), gr.Textbox(visible=False)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from app.session.tasks import LARGEST_SEED
+from engine.methods.base import Method, Task
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 
@@ -61,13 +62,19 @@ def seed_row(elem_id: str, value: int = 0) -> tuple[gr.Number, gr.Button]:
     return seed, dice
 
 
-def mode_choice(elem_id: str) -> gr.Radio:
-    """The paper's procedure or ours."""
+def several_presets(method: Method, task: Task) -> bool:
+    """Whether there is a procedure of a task to choose."""
+    return len(method.presets.get(task, {})) > 1
+
+
+def mode_choice(elem_id: str, method: Method, task: Task) -> gr.Radio:
+    """The paper's procedure or ours; hidden where a method has one."""
     return gr.Radio(
         [("Ours", "ours"), ("Paper", "paper")],
         value="ours",
         label="Procedure",
-        info="Paper is the published procedure; ours adds renoise-averaging, which smooths the panels.",
+        info="Paper is the published procedure; ours is what did better here in quality for its time.",
+        visible=several_presets(method, task),
         elem_id=elem_id,
         elem_classes="segmented",
     )

@@ -274,7 +274,11 @@ def thumb_camera(record: Record, size: int) -> Camera:
     """From where a record's thumbnails are taken: its first input's camera, or three quarters from the front."""
     if record.views is not None:
         return record.views.camera[0].resized(size, size)
-    distance = record.method.data.distance
+    return usual_camera(record.method.data.distance, size)
+
+
+def usual_camera(distance: float, size: int) -> Camera:
+    """Three quarters from the front, closer than `distance`: objects fill the picture."""
     camera = orbit_camera(40.0, 18.0, distance, size)
     zoom = THUMB_ZOOM * distance
     closer = camera.intrinsics * torch.tensor([zoom, zoom, 1.0, 1.0])

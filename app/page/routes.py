@@ -30,12 +30,14 @@ from app.session.session import Session
 from app.session.sessions import Sessions
 from app.tabs.complete.keeping import Keeping
 from app.tabs.history import cards
-from app.tabs.inspect import inspector
+from app.tabs.inspect import inspector, sheet
 from app.tabs.interpolate.blending import Blend
+from app.tabs.interpolate.exchange import exact, exchanged
 from app.view.pump import pump
 from app.view.viewports import CrowdedError, Viewports
 from engine.errors import EngineError
-from engine.render.frames import to_uint8
+from engine.render.frames import Baked, to_uint8
+from engine.types import Camera
 
 EXPIRED, CROWDED = 4404, 4429
 """Socket close codes: for a token nobody knows, and where too many look."""
@@ -65,7 +67,7 @@ class Routes:
     def all(self) -> list[BaseRoute]:
         """Every route by its path."""
         film = "/film/{token}/{number:int}"
-        channel = "/planes/{token}/{number:int}/{place:int}/{plane:int}/{channel:int}.json"
+        tile = "/planes/{token}/{number:int}/{place:int}/{row:int}/{col:int}.json"
         return [
             WebSocketRoute("/viewport/{token}", self._viewport),
             WebSocketRoute("/viewport/{token}/", self._viewport),
@@ -76,10 +78,11 @@ class Routes:
             Route("/history/{token}", self._history),
             Route("/steer/{token}", self._steer, methods=["POST"]),
             Route("/blend/{token}.json", self._blend),
+            Route("/swap/{token}/{row:int}/{col:int}.jpg", self._exchanged),
             Route("/keep/{token}.json", self._keep),
             Route("/inspect/{token}/{number:int}.json", self._inspect),
             Route("/planes/{token}/{number:int}/{place:int}.png", self._planes),
-            Route(channel, self._histogram),
+            Route(tile, self._histogram),
             Route("/path/{token}/{number:int}/{name}", self._path_film),
             Route("/download/{token}/{number:int}/{name}", self._download),
             Route("/plotly.min.js", self._plotly),
@@ -136,7 +139,14 @@ class Routes:
         return thumbnail(session, record, place, asked_look(request))
 
     def _planes(self, request: Request) -> Response:
-        return png(inspector.planes_picture(self._code(request), asked_range(request)))
+        return png(sheet.picture(self._code(request), asked_range(request)))
+
+    def _exchanged(self, request: Request) -> Response:
+        session = self._session(request)
+        blend, places = session.part(Blend), request.path_params
+        code = there(exchanged(blend, places["row"], places["col"]), "There is no such exchange.")
+        camera = present.usual_camera(blend.method.data.distance, present.THUMB)
+        return small_picture(session, exact(blend.method, code), camera)
 
     # -- files ------------------------------------------------------------------------------------
 
@@ -195,10 +205,11 @@ class Routes:
 
     def _histogram(self, request: Request) -> Response:
         code = self._code(request)
-        plane, channel = request.path_params["plane"], request.path_params["channel"]
-        found = plane < code.shape[0] and channel < code.shape[1]
-        there(found or None, "There is no such channel.")
-        return JSONResponse(inspector.histogram(code[plane, channel], asked_range(request)))
+        tiles, unit = sheet.tiles(code), sheet.layout(code.shape).unit
+        row, col = request.path_params["row"], request.path_params["col"]
+        found = row < tiles.shape[0] and col < tiles.shape[1]
+        there(found or None, "There is no such part of the latent.")
+        return JSONResponse(inspector.histogram(tiles[row, col], asked_range(request), unit))
 
     def _history(self, request: Request) -> Response:
         session = self._session(request)
@@ -272,8 +283,12 @@ def asked_range(request: Request) -> float:
 def thumbnail(session: Session, record: Record, place: int, look: Look) -> Response:
     """A frame's thumbnail."""
     camera = present.thumb_camera(record, present.THUMB)
+    return small_picture(session, session.glance(record, place, look), camera)
+
+
+def small_picture(session: Session, baked: Baked, camera: Camera) -> Response:
+    """A render over the session's paper."""
     background = session.snapshot().display.background
-    baked = session.glance(record, place, look)
     data = present.encode(present.picture(baked, camera, background))
     return Response(data, media_type="image/jpeg", headers=CACHED)
 

@@ -7,6 +7,7 @@ alone: every point of a path takes the same draws.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -174,6 +175,8 @@ def _place(share: float, count: int) -> tuple[int, float]:
 
 def likeness(method: Method, first: Tensor, second: Tensor) -> float:
     """How alike two objects (`*latent_shape`) look: mean PSNR of 8 views all around, dB; infinite for equal ones."""
+    if torch.equal(first.cpu(), second.cpu()):
+        return math.inf
     azimuths = torch.arange(VIEWS) * (360.0 / VIEWS)
     cameras = orbit_camera(azimuths, VIEW_ELEVATION, method.data.distance, VIEW_SIZE)
     pictures = [

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 
-import numpy as np
 import pytest
-import torch
 
 from app.page import watch
 from app.page.steer import steer
@@ -57,27 +55,6 @@ def test_the_report_has_one_value_for_every_step(session, runner):
     change = (record.latent(1) - record.latent(0)).square().mean().sqrt()
     assert found["change"][1] == pytest.approx(float(change))
     assert 0 < found["extent"][-1] < 1.5
-
-
-def test_planes_are_blue_below_zero_and_red_above(session):
-    planes = torch.zeros(3, 2, 4, 5)
-    planes[0, 0, 0, 0], planes[2, 1, 3, 4] = -9.0, 0.5
-    sheet = inspector.planes_picture(planes, 1.0)
-    gap = inspector.GAP
-    assert sheet.shape == (3 * 4 + 2 * gap, 2 * 5 + gap, 3)
-    assert sheet[3, 0].tolist() == [36, 84, 196], "row 0 of a plane lies lowest, as z grows upwards"
-    last = sheet[2 * (4 + gap), -1]
-    assert last[0] > last[2]
-    assert np.array_equal(sheet[0, 3], [255, 255, 255])
-
-
-def test_a_histogram_counts_every_texel_once():
-    plane = torch.linspace(-3, 3, 60).reshape(6, 10)
-    told = inspector.histogram(plane, 2.0)
-    counts = told["figure"]["data"][0]["y"]
-    assert sum(counts) == 60
-    assert counts[0] > counts[5], "what lies beyond the range is counted at its end"
-    assert told["mean"] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_page_steers_over_the_network(served):

@@ -1,5 +1,6 @@
 // Complete: a half, a box dragged in the view or typed, or brushed surfaces; the rest is drawn anew.
 const part = (name) => element.querySelector(`.complete-${name}`);
+const WITHOUT = 'The model of this object cannot draw a part of it anew; choose another model above.';
 const canvas = document.getElementById('stroke');
 let state = {box: null, brushed: false, proposals: []}, brushing = false, stroke = null, watching = null;
 
@@ -13,13 +14,14 @@ async function refresh() {
 
 function draw(told) {
   state = told;
-  part('of').innerHTML = told.original === null ? 'Mark a half, a box or surfaces of the object in the view.'
+  element.querySelectorAll('button, input').forEach((one) => { one.disabled = !told.able; });
+  part('of').innerHTML = !told.able ? '' : told.original === null ? 'Mark a half, a box or surfaces of the object in the view.'
     : `Of <b>${explorer.escape(told.original)}</b>: ` +
       (told.box ? 'a box is marked; drag its corners in the view.' : told.brushed ? 'brushed surfaces are marked.' : 'nothing is marked yet.');
   if (told.box) numbers().forEach((one, k) => { if (document.activeElement !== one) one.value = told.box[k].toFixed(2); });
   else numbers().forEach((one) => { if (document.activeElement !== one) one.value = ''; });
   explorer.need('regenerate', told.able ? told.box || told.brushed ? '' : 'Mark first what is to stay: a half, a box, or surfaces.'
-    : 'The prior of this object cannot draw a part anew; choose another prior.');
+    : WITHOUT);
   const tell = (list) => list.map((value) => value.toFixed(1)).join(', ');
   part('figures').innerHTML = told.kept?.length ? `Kept part against the original: <b>${tell(told.kept)} dB</b>` +
     (told.between.length ? `; elsewhere the proposals agree to only <b>${tell(told.between)} dB</b>.` : '.') : '';

@@ -1,6 +1,5 @@
-// The denoise inspector: curves with one cursor, the planes of the shown step, and the tree of branches. It draws what
+// The inspector: curves with one cursor, the latent of the shown step, and the tree of branches. It draws what
 // inspect/*.json tells, and moves the shown step through the filmstrip.
-const STAGES = {denoise: 'Denoising', guide: 'Guided denoising', langevin: 'Langevin correction', renoise: 'Renoise-averaging', finetune: 'Finetuning', result: 'Result'};
 const part = (name) => element.querySelector(`.insp-${name}`);
 let run = null, other = null, asking = 0, filled = null, playing = null, loop = false, enlarged = null, range = 2, tree = '', cards = '', zoom = null;
 
@@ -39,9 +38,9 @@ function move() {
   if (!run) return;
   const at = index(), stage = run.stages[at], total = run.stages.length;
   const t = run.t[at] === null || run.t[at] < 0 ? '' : `, t = ${run.t[at]}`;
-  const size = (run.bytes / 1024 / total).toFixed(0);
-  part('line').innerHTML = `<b>Step ${at + 1} of ${total}</b> ${STAGES[stage] ?? explorer.escape(stage)} ${stage === 'result' ? '' : run.index[at]}${t}`;
-  part('cost').textContent = `This run's codes: ${size} KB a step, ${(run.bytes / 2 ** 20).toFixed(1)} MB in all`;
+  const size = number(run.bytes / 1024 / total);
+  part('line').innerHTML = `<b>Step ${at + 1} of ${total}</b> ${explorer.escape(run.titles[stage] ?? stage)} ${stage === 'result' ? '' : run.index[at]}${t}`;
+  part('cost').textContent = `This run's codes: ${size} KB a step, ${number(run.bytes / 2 ** 20)} MB in all`;
   element.querySelectorAll('.chart b').forEach((shown, k) => {
     const value = run.figure.data[k].y[at];
     shown.textContent = value === null ? '–' : number(value);
@@ -52,9 +51,14 @@ function move() {
   part('primary').disabled = Boolean(obstacle);
   element.querySelectorAll('[data-look]').forEach((button) => {
     const idle = button.dataset.look !== 'x0' && !noisy;
+    const never = idle && !run.noisy.some(Boolean) && !(other && button.dataset.look === 'difference');
     button.classList.toggle('idle', idle);
     button.setAttribute('aria-disabled', idle);
+    button.disabled = never;
+    button.dataset.title ??= button.title;
+    button.title = never ? 'No step of this run has a noisy state: its latents are sampled or fitted directly' : button.dataset.title;
   });
+  part('note').textContent = run.sheet.note;
   drawPlanes();
 }
 
@@ -149,7 +153,7 @@ for (const kind of ['mousedown', 'touchstart']) graph.addEventListener(kind, (ev
 graph.addEventListener('dblclick', () => graph.layout && window.Plotly.relayout(graph, {'xaxis.autorange': true}));
 new ResizeObserver(() => graph.layout && drawCurves()).observe(graph);
 
-// -- planes ----------------------------------------------------------------------------------------
+// -- the latent ------------------------------------------------------------------------------------
 
 const sheet = () => `planes/${explorer.token()}/${run.record}/${index()}.png?look=${look() === 'x_t' ? 'x_t' : 'x0'}&range=${range}&version=${run.version}`;
 
@@ -171,34 +175,38 @@ function drawPlanes() {
 
 async function drawEnlarged() {
   const box = part('enlarged');
+  if (enlarged && (enlarged[0] >= run.sheet.rows.length || enlarged[1] >= run.sheet.cols.length)) enlarged = null;
   box.hidden = enlarged === null;
   if (enlarged === null) return;
-  const [, channels, rows, cols] = run.planes;
-  const [plane, channel] = enlarged;
-  const wide = channels * (cols + 2) - 2, high = 3 * (rows + 2) - 2, zoom = 168 / cols;
+  const {rows, cols, unit, tile: [height, width]} = run.sheet;
+  const [row, col] = enlarged;
+  const wide = cols.length * (width + 2) - 2, high = rows.length * (height + 2) - 2, zoom = 168 / width;
   const tile = box.querySelector('.tile');
   Object.assign(tile.style, {
     backgroundImage: `url("${sheet()}")`, backgroundSize: `${wide * zoom}px ${high * zoom}px`,
-    backgroundPosition: `-${channel * (cols + 2) * zoom}px -${plane * (rows + 2) * zoom}px`, height: `${rows * zoom}px`,
+    backgroundPosition: `-${col * (width + 2) * zoom}px -${row * (height + 2) * zoom}px`, height: `${height * zoom}px`,
   });
-  const address = `planes/${explorer.token()}/${run.record}/${index()}/${plane}/${channel}.json?look=${look() === 'x_t' ? 'x_t' : 'x0'}&range=${range}`;
+  const address = `planes/${explorer.token()}/${run.record}/${index()}/${row}/${col}.json?look=${look() === 'x_t' ? 'x_t' : 'x0'}&range=${range}`;
   const response = await fetch(address);
   if (!response.ok) return;
   const found = await response.json();
-  const name = `${['xy', 'xz', 'yz'][plane]} plane, channel ${channel + 1}`, bars = box.querySelector('.bars');
-  if (!bars.firstChild) bars.innerHTML = '<p class="name"></p><p>texels, by the value of the code</p><div class="histogram" role="img"></div><p class="spread"></p>';
+  const name = [rows[row], cols[col]].filter(Boolean).join(', '), bars = box.querySelector('.bars');
+  if (!bars.firstChild) bars.innerHTML = '<p class="name"></p><p class="unit"></p><div class="histogram" role="img"></div><p class="spread"></p>';
   bars.querySelector('.name').textContent = name;
+  bars.querySelector('.unit').textContent = `${unit}, by their value`;
   bars.querySelector('.spread').textContent = `mean ${number(found.mean)}, spread ${number(found.spread)}`;
   const drawn = bars.querySelector('.histogram'), Plotly = await explorer.plotly();
   drawn.setAttribute('aria-label', `How often which values occur in the ${name}`);
   if (Plotly) Plotly.react(drawn, found.figure.data, {...found.figure.layout, template: explorer.look(element), margin: {l: 30, r: 8, t: 4, b: 16}}, explorer.figure);
 }
 
+const wrapped = (place, list) => (place + list.length) % list.length;
+
 part('planes').addEventListener('click', (event) => {
   const picture = event.target.closest('img');
   if (!picture || !run) return;
-  const box = picture.getBoundingClientRect(), channels = run.planes[1];
-  const hit = [Math.floor((event.clientY - box.top) / box.height * 3), Math.floor((event.clientX - box.left) / box.width * channels)];
+  const box = picture.getBoundingClientRect(), {rows, cols} = run.sheet;
+  const hit = [Math.floor((event.clientY - box.top) / box.height * rows.length), Math.floor((event.clientX - box.left) / box.width * cols.length)];
   enlarged = enlarged && enlarged.join() === hit.join() ? null : hit;
   drawEnlarged();
 });
@@ -206,7 +214,7 @@ part('planes').addEventListener('keydown', (event) => {
   if (!event.target.closest('.sheet') || !run) return;
   const step = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}[event.key];
   if (event.key === 'Enter' || event.key === ' ') enlarged = enlarged ? null : [0, 0];
-  else if (step && enlarged) enlarged = [(enlarged[0] + step[0] + 3) % 3, (enlarged[1] + step[1] + run.planes[1]) % run.planes[1]];
+  else if (step && enlarged) enlarged = [wrapped(enlarged[0] + step[0], run.sheet.rows), wrapped(enlarged[1] + step[1], run.sheet.cols)];
   else return;
   event.preventDefault();
   drawEnlarged();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,19 +12,22 @@ import gradio as gr
 from app.page import present, watch
 from app.page.blocks import picked_number
 from app.page.fields import Settings
-from app.page.parts import clickable, mode_choice, seed_row
+from app.page.parts import clickable, mode_choice, seed_row, several_presets
 from app.page.stage import Page
 from app.session import tasks
 from app.session.session import Session
 from app.session.showcase import Showcase
 from app.session.tasks import LARGEST_SEED, MOST_OBJECTS
 from engine.errors import EngineError
+from engine.methods.base import Method, can
 
 
 @dataclass(frozen=True)
 class GenerateTab:
     """Components that others need."""
 
+    lead: gr.HTML
+    go: gr.Button
     history: gr.HTML
     stop: gr.Button
     mode: gr.Radio
@@ -33,18 +37,27 @@ class GenerateTab:
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
         """What changes with the session's prior."""
-        examples = {self.examples: examples_html(session.prior.showcase)}
-        return {**self.settings.follow(session.method, mode), **examples}
+        method = session.method
+        return {
+            **self.settings.follow(method, mode),
+            self.examples: examples_html(session.prior.showcase),
+            self.lead: lead_html(method),
+            self.mode: gr.Radio(visible=several_presets(method, "generate")),
+            self.go: gr.Button(interactive=can(method, "generate")),
+        }
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `follow` may change."""
+        return [*self.settings.outputs, self.examples, self.lead, self.mode, self.go]
 
 
 def build(page: Page) -> GenerateTab:
     """Lay the tab out and wire it."""
-    gr.HTML(
-        '<p class="lead">Noise becomes an object. Every step appears below the view and can be turned.</p>'
-    )
-    showcase = page.priors.first.showcase
+    first = page.priors.first
+    lead, showcase = gr.HTML(lead_html(first.method), elem_id="generate-lead"), first.showcase
     examples = clickable("ready", examples_html(showcase))
-    mode = mode_choice("generate-mode")
+    mode = mode_choice("generate-mode", first.method, "generate")
     seed, _ = seed_row("generate-seed", showcase.seeds[0] if showcase.seeds else 0)
     with gr.Row():
         count = gr.Slider(
@@ -57,13 +70,18 @@ def build(page: Page) -> GenerateTab:
             elem_id="count",
             buttons=[],
         )
-    settings = Settings("generate", page.priors.first.method)
+    settings = Settings("generate", first.method)
     settings.layout()
     problem = gr.HTML("", elem_id="generate-problem")
     gr.HTML('<h2 class="section">Results of this tab</h2>')
     history = clickable("history")
     with gr.Row(elem_classes="actions"):
-        go = gr.Button("Generate", variant="primary", elem_id="generate")
+        go = gr.Button(
+            "Generate",
+            variant="primary",
+            elem_id="generate",
+            interactive=can(first.method, "generate"),
+        )
         stop = gr.Button("Cancel", elem_id="generate-cancel", interactive=False)
 
     def generate(
@@ -128,11 +146,23 @@ def build(page: Page) -> GenerateTab:
         show_progress="hidden",
         api_visibility="private",
     )
-    return GenerateTab(history, stop, mode, seed, settings, examples)
+    return GenerateTab(lead, go, history, stop, mode, seed, settings, examples)
 
 
 def _whole(value: float | None, low: int, high: int) -> int:
     return min(max(int(value or 0), low), high)
+
+
+def lead_html(method: Method) -> str:
+    """What objects are drawn from, or that none are."""
+    source, name = method.info.capabilities.generate, html.escape(method.info.title)
+    if not source:
+        told = f"{name} draws no objects; choose another model above."
+    elif source in ("prior", "noise"):
+        told = "Noise becomes an object. Every step appears below the view and can be turned."
+    else:
+        told = f"Objects are drawn from the {html.escape(source)}. They appear below the view and can be turned."
+    return f'<p class="lead">{told}</p>'
 
 
 def examples_html(showcase: Showcase) -> str:

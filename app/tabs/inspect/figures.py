@@ -128,21 +128,29 @@ def note(chart: Chart, values: Curve, pending: bool, whole: bool) -> str:
         return "measuring"
     if len(values) == 1:
         return "nothing to show: one step"
-    if chart.key in ("psnr", "guidance_norm"):
+    if chart.key == "guidance_norm":
+        return "guided runs only"
+    if chart.key == "psnr":
         return "needs pictures"
     return "nothing to show" if whole else "codes were dropped"
 
 
-def histogram(plane: Tensor, largest: float) -> Figure:
-    """How often which values occur in one channel of one plane, over [-largest, largest]; what lies beyond is counted at its end."""
-    values = plane.numpy().ravel()
-    counts, edges = np.histogram(values.clip(-largest, largest), BINS, (-largest, largest))
+def histogram(values: Tensor, largest: float, unit: str = "texels") -> Figure:
+    """How often which values occur, over [-largest, largest]; what lies beyond is counted at its end.
+
+    Args:
+        values: Any shape.
+        largest: End of the axis.
+        unit: What is counted, for people.
+    """
+    numbers = values.numpy().ravel()
+    counts, edges = np.histogram(numbers.clip(-largest, largest), BINS, (-largest, largest))
     bars = {
         "type": "bar",
         "x": ((edges[1:] + edges[:-1]) / 2).tolist(),
         "y": counts.tolist(),
         "width": 2 * largest / BINS,
-        "hovertemplate": "%{y} texels about %{x:.2f}<extra></extra>",
+        "hovertemplate": f"%{{y}} {unit} about %{{x:.2f}}<extra></extra>",
     }
     layout = {
         "xaxis": {"range": [-largest, largest], "nticks": 5, "fixedrange": True},

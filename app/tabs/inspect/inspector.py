@@ -1,4 +1,4 @@
-"""What the inspector shows of a run: its curves, its planes, and the tree of its branches. No gradio, no viser."""
+"""What the inspector shows of a run: its curves, its latents, and the tree of its branches. No gradio, no viser."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ import threading
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
 from torch import Tensor
 
 from app.session.plans import options_type
 from app.session.records import Look, Record
 from app.session.session import Session
-from app.tabs.inspect import figures
+from app.tabs.inspect import figures, sheet
 from app.tabs.inspect.branching import obstacle
+from engine.events import STAGES
 from engine.explore.curves import cheap_curves, measure
 from engine.methods.options import branch_controls
 from engine.render.frames import bake
 from engine.store.timeline import noisy, step_bytes
 
-GAP = 2
-"""Pixels between two planes of a sheet."""
 _measuring = threading.Lock()
 """One field is measured at a time: the view needs the machine too."""
 
 
 def report(session: Session, record: Record) -> dict[str, Any]:
     """A run in numbers, one entry per step in every list; `pending` while some are still being measured."""
-    frames = list(record.frames)
+    frames, info = list(record.frames), record.method.info
     found = [record.step(place) for place in range(len(frames))]
     whole = all(step is not None for step in found)
     numbers = cheap_curves(found if whole else frames, whole)
@@ -45,6 +42,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
         "kind": record.kind,
         "state": record.state,
         "stages": [frame.stage for frame in frames],
+        "titles": {**STAGES, "result": "Result"},
         "index": [frame.index for frame in frames],
         "t": [frame.t for frame in frames],
         "noisy": [noisy(frame) for frame in frames],
@@ -55,7 +53,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
         ],
         "figure": figures.curves(numbers, [frame.stage for frame in frames]),
         "pending": bool(missing),
-        "planes": list(record.method.info.latent_shape),
+        "sheet": asdict(sheet.layout(info.latent_shape, info.capabilities.edit)),
         "bytes": step_bytes([step for step in found if step]),
         "tree": tree(session, record),
         "settings": _settings(record),
@@ -96,39 +94,17 @@ def tree(session: Session, record: Record) -> list[dict[str, Any]]:
 
 
 def code(record: Record, place: int, look: Look) -> Tensor | None:
-    """One code of a record, `3 channels rows cols`; None if there is none."""
+    """One latent of a record, `*latent_shape`; None if there is none."""
     return record.latent(place, look) if place < len(record.frames) else None
 
 
-def planes_picture(planes: Tensor, largest: float) -> UInt8[np.ndarray, "rows cols 3"]:
-    """Three rows of channels as pixels: blue below zero, red above, full colour at `largest`."""
-    values = planes.flip(-2).clamp(-largest, largest).numpy() / largest
-    rows = [np.concatenate([_gap(plane) for plane in row], 1) for row in values]
-    sheet = np.concatenate(
-        [np.pad(row, ((0, GAP), (0, 0)), constant_values=np.nan) for row in rows]
-    )
-    return diverging(sheet[:-GAP, :-GAP])
-
-
-def _gap(plane: np.ndarray) -> np.ndarray:
-    return np.pad(plane, ((0, 0), (0, GAP)), constant_values=np.nan)
-
-
-def diverging(values: np.ndarray) -> UInt8[np.ndarray, "rows cols 3"]:
-    """Values in [-1, 1] from blue over white to red; grey where there is none."""
-    level = np.abs(np.nan_to_num(values))[..., None]
-    ends = np.where(values[..., None] < 0, (36, 84, 196), (196, 44, 40))
-    colors = 255 * (1 - level) + ends * level
-    colors[np.isnan(values)] = (128, 134, 148)
-    return colors.round().astype(np.uint8)
-
-
-def histogram(plane: Tensor, largest: float) -> dict[str, Any]:
-    """One channel of one plane: its `figure` over [-largest, largest], `mean` and standard deviation `spread`."""
+def histogram(tile: Tensor, largest: float, unit: str = "texels") -> dict[str, Any]:
+    """One tile of a sheet: its `figure` over [-largest, largest], `mean` and standard deviation `spread`."""
+    values = tile[~tile.isnan()]
     return {
-        "figure": figures.histogram(plane, largest),
-        "mean": float(plane.mean()),
-        "spread": float(plane.std(correction=0)),
+        "figure": figures.histogram(values, largest, unit),
+        "mean": float(values.mean()),
+        "spread": float(values.std(correction=0)),
     }
 
 

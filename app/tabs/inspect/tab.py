@@ -1,4 +1,4 @@
-"""The Inspect tab: a run's steps in 3D, in curves and in planes, and branches from any of them."""
+"""The Inspect tab: a run's steps in 3D, in curves and in latents, and branches from any of them."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ SKELETON = """
   <label class="insp-swap"><input name="swap" type="checkbox"> guide with the pictures that lie in Reconstruct now</label>
  </form>
  <div class="insp-planes">
-  <h2>Triplane <small>planes xy, xz, yz &times; channels</small><label title="Values from which colours are full">range <input type="range" min="0.2" max="3" step="0.1" value="2" aria-label="Colour range"><output>&plusmn;2.0</output></label></h2>
-  <div class="sheet" tabindex="0" role="group" data-arrows aria-label="Planes of the shown step: Enter enlarges one, the arrow keys choose another"><img alt="" title="Blue is negative, red positive; click one to enlarge it"></div>
+  <h2>Latent <small class="insp-note"></small><label title="Values from which colours are full">range <input type="range" min="0.2" max="3" step="0.1" value="2" aria-label="Colour range"><output>&plusmn;2.0</output></label></h2>
+  <div class="sheet" tabindex="0" role="group" data-arrows aria-label="Latent of the shown step: Enter enlarges one, the arrow keys choose another"><img alt="" title="Blue is negative, red positive; click one to enlarge it"></div>
  </div>
  <p class="insp-cost"></p>
  <div class="insp-enlarged" aria-live="polite" hidden><div class="tile"></div><div class="bars"></div></div>

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,14 +15,13 @@ from torch import Tensor
 from app.session.jobs import Job, JobRunner, State
 from app.session.records import Record, note_kernels
 from app.session.session import Session
-from app.tabs.interpolate.variation import keep
+from app.tabs.interpolate.variation import direction_names, keep
+from app.tabs.interpolate.ways import WAYS, Way, ways_of
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import Run, Step
 from engine.explore.interpolate import (
     Corner,
-    Kind,
-    Space,
     between,
     blend,
     blend_parts,
@@ -44,23 +43,6 @@ FILM_FRAMES, FILM_SIZE = 49, 320
 """Pictures of a film, and their side in pixels."""
 INVERSION = 100
 """Noise levels of an inversion."""
-Way = Literal["slerp", "lerp", "code", "parts"]
-WAYS: dict[str, tuple[Space, Kind]] = {
-    "slerp": ("noise", "slerp"),
-    "lerp": ("noise", "lerp"),
-    "code": ("code", "lerp"),
-    "parts": ("parts", "lerp"),
-}
-"""From noise to noise along the great circle or straight, each point then drawn by the prior; from code to code; or from two
-parts of a code to those of another, each along a side of the pad."""
-
-
-def ways_of(method: Method) -> tuple[Way, ...]:
-    """The ways that lead between a method's objects, the best first."""
-    told = method.info.capabilities
-    noise: tuple[Way, ...] = ("slerp", "lerp") if "noise" in told.interpolate else ()
-    parts: tuple[Way, ...] = ("parts",) if len(told.edit) == 2 else ()
-    return (*noise, *parts, *(("code",) if "latent" in told.interpolate else ()))
 
 
 @dataclass
@@ -219,8 +201,12 @@ class Blend:
         drawn = self._drawn
         usual, space = self._usual, WAYS[way][0]
         if space == "parts":
-            placed = placed[:2]
-        grid = (1, LINE) if len(placed) == 2 and space != "parts" else (PAD, PAD)
+            placed, grid = (
+                placed[:2],
+                (2, 2),
+            )  # straight between the two objects and their exchanges
+        else:
+            grid = (1, LINE) if len(placed) == 2 else (PAD, PAD)
         title = " to ".join(placed.record.title for placed in self.placed[:2])
         about = {"task": "interpolate", "way": way}
         if usual is not None:
@@ -376,10 +362,13 @@ class Blend:
 
         space, kind = WAYS[self.way]
         corners = [placed.corner for placed in self.placed[:2]]
+        points = even_points(FILM_FRAMES)
+        if space == "parts":
+            points = [(u, u) for u, _ in points]
         codes = yield from path(
             self.method,
             corners,
-            even_points(FILM_FRAMES),
+            points,
             options=self.options,
             seed=self.seed,
             space=space,
@@ -390,6 +379,8 @@ class Blend:
 
     def report(self) -> Mapping[str, Any]:
         """Corners and settings for the page."""
+        method = self.method if self.placed else self.session.method
+        ways = ways_of(method)
         return {
             "corners": [
                 {
@@ -401,9 +392,11 @@ class Blend:
                 }
                 for placed in self.placed
             ],
-            "way": self.way,
-            "ways": ways_of(self.method) if self.placed else ways_of(self.session.method),
-            "parts": self.session.method.info.capabilities.edit,
+            "way": self.way if self.way in ways or not ways else ways[0],
+            "ways": ways,
+            "parts": method.info.capabilities.edit,
+            "draws": can(self.session.method, "generate"),
+            "directions": direction_names(self.session.selection()[0].method),
             "mode": self.mode,
             "point": self.point,
             "ready": self.codes is not None,

@@ -24,9 +24,10 @@ from engine.errors import ConfigError, EngineError
 DIRECTIONS = 8
 SKELETON = f"""
 <div class="blend">
- <p class="lead">Slide from one object to another. The way decides what lies between: that is what a prior has learnt.</p>
+ <p class="lead">Slide from one object to another. The way decides what lies between: that is what the model has learnt.</p>
  <div class="blend-pad line"></div>
  <p class="blend-where"></p>
+ <div class="blend-swap" hidden></div>
  <div class="blend-row">
   <button type="button" data-act="shown" title="Put what the view shows into the next corner">Add what is shown</button>
   <span class="blend-new"><input class="blend-seed" type="number" min="0" max="{
@@ -36,20 +37,21 @@ SKELETON = f"""
   <button type="button" data-act="seed" title="Draw the seed's object and put it into the next corner">Add seed</button></span>
  </div>
  <div class="blend-row">
-  <div class="seg" role="group" aria-label="Way">
+  <div class="seg blend-ways" role="group" aria-label="Way">
    <button type="button" data-way="slerp" aria-pressed="true" title="Starting noises x_T along the great circle: every point is as noisy as the prior expects, so it is an object">Noise, slerp</button>
    <button type="button" data-way="lerp" aria-pressed="false" title="Starting noises x_T straight: halfway they are too short, and objects grow plain">Noise, lerp</button>
-   <button type="button" data-way="code" aria-pressed="false" title="Triplane codes straight, without the prior: one object fades into the other">Code, lerp</button>
+   <button type="button" data-way="code" aria-pressed="false" title="Latents straight: one object fades into the other">Code, lerp</button>
+   <button type="button" data-way="parts" aria-pressed="false" hidden></button>
   </div>
-  <div class="seg" role="group" aria-label="Procedure">
+  <div class="seg blend-modes" role="group" aria-label="Procedure">
    <button type="button" data-mode="ours" aria-pressed="true" title="Every point drawn with renoise-averaging">Ours</button>
    <button type="button" data-mode="paper" aria-pressed="false" title="Every point drawn by deterministic DDIM, as in the paper's demonstration">Paper</button>
   </div>
  </div>
- <h2>Main directions <small>applied to what is shown</small><button type="button" data-act="reset" title="Back to the object">Reset</button></h2>
+ <h2 class="blend-main">Main directions <small>applied to what is shown</small><button type="button" data-act="reset" title="Back to the object">Reset</button></h2>
  <div class="blend-directions">{
     "".join(
-        f'<label title="Principal direction {k + 1} of the training codes, in standard deviations">{k + 1}'
+        f'<label title="Principal direction {k + 1} of the training codes, in standard deviations"><span>{k + 1}</span>'
         f'<input type="range" min="-3" max="3" step="0.1" value="0" data-direction="{k}" aria-label="Direction {k + 1}">'
         "<output>0.0&sigma;</output></label>"
         for k in range(DIRECTIONS)
@@ -148,7 +150,7 @@ def do(page: Page, session: Session, told: Mapping[str, Any]) -> Job | None:
             raise ConfigError("There is no path yet; wait for the keyframes.")
         u, v = blend.point
         blend.finish()
-        where = f"{u:.2f}" if len(blend.placed) == 2 else f"{u:.2f}, {v:.2f}"
+        where = f"{u:.2f}" if len(blend.codes) == 1 else f"{u:.2f}, {v:.2f}"
         blend.keep(f"{blend.record.title}, {where}")
         return None
     if what == "varied":

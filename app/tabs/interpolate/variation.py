@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,7 @@ from app.session.records import WITHOUT, Record
 from app.session.session import Session
 from engine.errors import ConfigError
 from engine.events import Step
+from engine.methods.base import Method
 from engine.store.timeline import result_step
 
 
@@ -51,6 +53,17 @@ class Variation:
             elif self.session.selection()[0] is not self.record:
                 self.session.select(self.record.id)
         return self.record
+
+
+def direction_names(method: Method) -> list[str]:
+    """What each main direction of a method moves: a part of the latent and a number where it moves that part alone."""
+    parts, counts, names = method.info.capabilities.edit, Counter(), []
+    for place, direction in enumerate(method.directions):
+        moved = [part for part, share in zip(parts, direction, strict=False) if share.any()]
+        counts.update(moved[:1])
+        alone = len(moved) == 1 and len(parts) == len(direction)
+        names.append(f"{moved[0]} {counts[moved[0]]}" if alone else str(place + 1))
+    return names
 
 
 def keep(session: Session, record: Record, title: str, steps: Sequence[Step] = ()) -> Record:

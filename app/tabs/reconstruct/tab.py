@@ -10,7 +10,7 @@ import gradio as gr
 
 from app.page import present, watch
 from app.page.fields import Settings
-from app.page.parts import mode_choice, reason, reveal, seed_row
+from app.page.parts import mode_choice, reason, reveal, seed_row, several_presets
 from app.page.stage import Page, toolbar_html
 from app.session import tasks
 from app.session.jobs import Job
@@ -56,7 +56,7 @@ class ReconstructTab:
         self.result = gr.HTML(
             "", elem_id="result", js_on_load=reveal(".compare"), apply_default_css=False
         )
-        self.mode = mode_choice("reconstruct-mode")
+        self.mode = mode_choice("reconstruct-mode", self.page.priors.first.method, "reconstruct")
         self.seed, _ = seed_row("reconstruct-seed")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             self.settings.layout()
@@ -113,7 +113,14 @@ class ReconstructTab:
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
         """What changes with the session's prior."""
-        return {**self.settings.follow(session.method, mode), **self.pictures.follow(session)}
+        modes = {self.mode: gr.Radio(visible=several_presets(session.method, "reconstruct"))}
+        settings = self.settings.follow(session.method, mode)
+        return {**modes, **settings, **self.pictures.follow(session)}
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `follow` may change, but for the pictures."""
+        return [self.mode, *self.settings.outputs]
 
     def reconstruct(self, request: gr.Request, *told: Any) -> Iterator[dict[Any, Any]]:
         """Fit an object to one to four pictures and follow the run; `told` are the tab's values, as `wire` lists them."""
