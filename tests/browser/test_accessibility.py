@@ -208,7 +208,7 @@ def test_a_main_button_that_cannot_work_yet_is_off_and_says_why(tab):
     assert not why.is_visible()
     tab.tab("Complete")
     until(tab.page.locator("#regenerate").is_disabled, "a prior that cannot do this")
-    assert "another prior" in tab.page.locator("#regenerate-why").inner_text()
+    assert "another model" in tab.page.locator("#regenerate-why").inner_text()
 
 
 def test_the_end_of_a_run_is_told_aloud(tab):
