@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,10 @@ from app.tabs.complete.keeping import Keeping
 from app.tabs.history import history
 from app.tabs.inspect.branching import Change, branch
 from app.tabs.interpolate.blending import Blend
-from engine.config import from_json
 from engine.data.posed import Posed, posed_views
 from engine.data.poses import rigid
 from engine.errors import ConfigError, CutoutError, EngineError, ImageError, plain
-from engine.methods.base import Method, Task, options_of
+from engine.methods.base import options_of
 from engine.methods.options import branch_controls, controls_of, with_settings
 from engine.types import Views
 from engine.vision.images import join_views, open_image, open_mask, prepare_view
@@ -86,7 +85,8 @@ def generate(desk: Desk, asked: schema.Generating) -> Job:
     """Draw objects."""
     use(desk, asked.prior)
     told = {**asked.settings, **({} if asked.steps is None else {"steps": asked.steps})}
-    settings = checked_settings(desk.session.method, "generate", told)
+    options = options_of(desk.session.method, "generate")
+    settings = checked_settings(told, controls_of(type(options)))
     return tasks.generate(desk.session, desk.runner, asked.seed, asked.count, settings, asked.mode)
 
 
@@ -94,8 +94,8 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
     """Fit an object to pictures."""
     session = desk.session
     use(desk, asked.prior)
-    given = checked_settings(session.method, "reconstruct", asked.settings)
-    options = with_settings(options_of(session.method, "reconstruct", asked.mode), given)
+    usual = options_of(session.method, "reconstruct", asked.mode)
+    options = with_settings(usual, checked_settings(asked.settings, controls_of(type(usual))))
     posed, doubts = posed_pictures(session, asked.pictures)
     found = iter(posed)
     views = join_views(
@@ -108,35 +108,17 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
     return job
 
 
-def checked_settings(method: Method, task: Task, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a task by name, as a program told them.
+def checked_settings(told: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
+    """Settings by name, as a program told them; `with_settings` checks their values.
 
     Raises:
-        ConfigError: If the method has no such setting, or a value is out of bounds.
+        ConfigError: If there is no such setting.
     """
-    options = options_of(method, task)
-    known = controls_of(type(options))
     if strange := [name for name in told if name not in known]:
         raise ConfigError(
             f"Found the setting {plain(strange[0], 40)}, expected one of {', '.join(known) or 'none'}."
         )
-    read = from_json(type(options), dict(told), "settings")
-    return {name: getattr(read, name) for name in told}
-
-
-def branch_settings(trunk: Record, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that a branch changes.
-
-    Raises:
-        ConfigError: If branches of its method change no such setting, or a value is out of bounds.
-    """
-    kind = options_type(trunk.method, trunk.kind)
-    known = {} if kind is None else branch_controls(kind)
-    if strange := [name for name in told if name not in known]:
-        raise ConfigError(
-            f"Found the setting {plain(strange[0], 40)}, expected one of {', '.join(known) or 'none'}."
-        )
-    return dict(told)
+    return told
 
 
 def posed_pictures(
@@ -226,8 +208,9 @@ def go_on(desk: Desk, asked: schema.Branching) -> Job:
         raise ConfigError(
             f"Found step {asked.step} of a record with {len(trunk.frames)}; they are counted from 0."
         )
-    settings = branch_settings(trunk, asked.settings)
-    change = Change(asked.seed, settings)
+    kind = options_type(trunk.method, trunk.kind)
+    known = {} if kind is None else branch_controls(kind)
+    change = Change(asked.seed, checked_settings(asked.settings, known))
     _, job = branch(desk.session, desk.runner, trunk, asked.step, change)
     return job
 

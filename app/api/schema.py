@@ -52,7 +52,7 @@ class Generating(Asked):
 
 
 Settings = Annotated[
-    dict[Name, float | str],
+    dict[Name, int | float | str],
     Meta(
         max_length=100,
         description="Settings of the model by name, those of its page; what is left out is its own.",

@@ -63,7 +63,7 @@ def seed_row(elem_id: str, value: int = 0) -> tuple[gr.Number, gr.Button]:
 
 
 def several_presets(method: Method, task: Task) -> bool:
-    """Whether there is a procedure of a task to choose."""
+    """True if a task has more than one procedure to choose from."""
     return len(method.presets.get(task, {})) > 1
 
 

@@ -24,6 +24,6 @@ def options_type(method: Method, kind: str) -> type | None:
 
 
 def known_type(method: str, kind: str) -> type[Any] | None:
-    """The same for a method by its name in METHODS; None where there is no such method here."""
+    """The options dataclass of a kind of record, by the method's name in METHODS; None where either is unknown."""
     known = METHODS.get(method)
     return None if known is None else known[0].OPTIONS.get(TASKS.get(kind, ""))

@@ -69,7 +69,7 @@ class EvaluateOptions:
     quality: Quality = "high"
     """How the results are rendered."""
     every: int = 1
-    """Of the other views every so many are compared, from the first of all."""
+    """Stride of the compared views, from the first."""
 
 
 def evaluate(

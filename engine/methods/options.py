@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, TypeVar
+
+from engine.config import from_json, to_json
 
 Mode = Literal["ours", "paper"]
 """Names of presets: `paper` is the published procedure, `ours` what was found to be better on validation scenes."""
@@ -86,18 +88,18 @@ def branch_controls(kind: type) -> dict[str, Control]:
 def with_settings(options: T, changes: Mapping[str, Any]) -> T:
     """The same options with settings changed by name; those it holds in a dataclass of its own too. Others are left out.
 
-    Whole numbers become whole again.
+    Whole numbers, which pages and programs send as 4.0, become whole again.
 
     Raises:
-        ConfigError: If a value is out of bounds.
+        ConfigError: If a value is of another type than its setting's, or out of bounds.
     """
     changed = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if field.name in changes:
             given = changes[field.name]
-            whole = isinstance(value, int) and not isinstance(value, bool)
+            whole = isinstance(value, int) and isinstance(given, float) and given.is_integer()
             changed[field.name] = int(given) if whole else given
         elif dataclasses.is_dataclass(value):
-            changed[field.name] = with_settings(value, changes)
-    return replace(options, **changed)
+            changed[field.name] = to_json(with_settings(value, changes))
+    return from_json(type(options), to_json(options) | changed, "settings")

@@ -30,7 +30,7 @@ from engine.fields.kinds import FIELDS
 from engine.fields.scene import Scene
 from engine.methods import METHODS
 from engine.methods.base import Method, can, check_task, fit_options_for, options_of
-from engine.methods.options import controls_of
+from engine.methods.options import controls_of, with_settings
 from engine.methods.training import Trainable
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -336,3 +336,15 @@ def test_a_killed_training_goes_on_to_the_bit(trained, data):
     for part, tensors in trained.run.state_dicts().items():
         for name, tensor in tensors.items():
             assert torch.equal(tensor, state.state_dicts()[part][name]), (part, name)
+
+
+def test_settings_of_another_type_or_beyond_their_bounds_are_refused(method):
+    for presets in method.presets.values():
+        options = presets["ours"]
+        for name, control in controls_of(type(options)).items():
+            value = getattr(options, name)
+            if isinstance(value, int):
+                assert with_settings(options, {name: float(value)}) == options, "4.0 is 4"
+            for wrong in ({}, "no such value", None, control.high * 1e15 + 0.5):
+                with pytest.raises(ConfigError):
+                    with_settings(options, {name: wrong})

@@ -107,7 +107,7 @@ def diverging(values: np.ndarray) -> UInt8[np.ndarray, "rows cols 3"]:
 
 
 def _kinds(shape: Sequence[int]) -> tuple[bool, tuple[int, int]]:
-    """Whether a latent is three planes, and a tile's height and width in numbers."""
+    """True for a latent of three planes, and a tile's height and width in numbers."""
     if len(shape) < 3:
         height = max(math.isqrt(shape[-1]), 1)
         return False, (height, math.ceil(shape[-1] / height))

@@ -77,7 +77,7 @@ class CodeNeRF(CodeNeRFModel):
         self.gallery = torch.zeros(0, *shape)
         self.data = TrainingData()
         self.checkpoint: str | None = None
-        self._near: dict[int, Bool[Tensor, " pixels"]] = {}
+        self._near: dict[tuple[int, int], Bool[Tensor, " pixels"]] = {}
 
     def scene(self, latent: Tensor, **provenance) -> Scene:
         """Wrap one scene's two codes as a renderable scene."""
@@ -173,26 +173,28 @@ class CodeNeRF(CodeNeRFModel):
     def _pixels(self, batch: SceneBatch, count: int, noise: Noise) -> Int[Tensor, "scenes count"]:
         """Random pixels of every scene, most of them near its object."""
         device, total = batch.images.device, batch.num_pixels
-        near = torch.stack([self._near_pixels(batch, k) for k in range(batch.num_scenes)])
         shape = batch.num_scenes, CANDIDATES * count
         candidates = noise.integers(0, total, shape, "train/pixels", device=device)
         close = round(count * self.config.near_share)
-        hits = near.gather(1, candidates)
-        hits[:, -(count - close) :] = False  # the last ones are taken wherever they lie
-        order = (~hits).to(torch.uint8).argsort(dim=1, stable=True)[:, :close]
-        return torch.cat([candidates.gather(1, order), candidates[:, close - count :]], 1)
+        hits = [self._near_pixels(batch, k)[row] for k, row in enumerate(candidates)]
+        anywhere = shape[1] - (count - close)  # from here on they are taken wherever they lie
+        missed = ~torch.stack(hits)
+        missed[:, anywhere:] = True
+        order = missed.to(torch.uint8).argsort(dim=1, stable=True)[:, :close]
+        return torch.cat([candidates.gather(1, order), candidates[:, anywhere:]], 1)
 
     def _near_pixels(self, batch: SceneBatch, place: int) -> Bool[Tensor, " pixels"]:
         """Mask of a scene's pixels near its object; remembered for scenes of a data set."""
         scene = place if batch.scene is None else int(batch.scene[place])
-        if batch.scene is not None and scene in self._near:
-            return self._near[scene]
+        key = batch.images.data_ptr(), scene
+        if batch.scene is not None and key in self._near:
+            return self._near[key]
         images = batch.images[scene]
         if images.dtype == torch.uint8:
             images = images.float() / 255
         found = near_object(images).flatten()
         if batch.scene is not None:
-            self._near[scene] = found
+            self._near[key] = found
         return found
 
     # -------------------------------------------------------------------------------- test time
