@@ -152,7 +152,7 @@ def test_another_prior_shows_other_objects_in_this_tab_only(open_tab, explorer):
     seen = first.frame_element.screenshot()
     examples = first.page.locator("#examples button").count()
     first.page.click("#prior input")
-    first.page.get_by_role("option", name="Vehicles").click()
+    first.page.get_by_role("option", name="Vehicles", exact=True).click()
     until(lambda: len(first.uploads) > before, "a frame of the other prior")
     first.settled()
     assert changed(seen, first.frame_element.screenshot()) > 0.02
