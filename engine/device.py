@@ -1,4 +1,4 @@
-"""Which device a name means on this machine."""
+"""Devices of this machine, by name."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def runs_triton(tensor: Tensor) -> bool:
 def trim_memory() -> None:
     """Give memory that nothing uses any more back to the system, where the C library can (glibc).
 
-    Codes of runs are smaller than what it maps one by one, so that freed ones would stay with the process.
+    Latents of runs are smaller than the blocks that glibc maps one by one, so freed ones would stay with the process.
     """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):

@@ -147,7 +147,7 @@ _SHORT.maxlong = 30
 
 
 def one_line(error: Exception) -> str:
-    """What an error of somebody else's code says, in one line that is safe to print; its name where it says nothing."""
+    """Message of another library's error in one line that is safe to print; the error's class name if it has none."""
     return plain(error) or type(error).__name__
 
 

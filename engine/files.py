@@ -28,9 +28,9 @@ except ImportError:  # Windows
 
 MEGABYTE = 2**20
 TURN_S = 0.2
-"""Time after which is looked again whether others are done."""
+"""Seconds between two checks for whether other processes have finished."""
 LFS = b"version https://git-lfs"
-"""How the file begins that Git keeps in the place of a large one."""
+"""First bytes of a Git LFS pointer, the file that stands in for a large one."""
 
 
 @contextmanager
@@ -106,7 +106,7 @@ REASONS = {
     errno.EISDIR: "found a folder, expected a file",
     errno.ENAMETOOLONG: "the name is too long",
 }
-"""Why nothing can be written, by what the system calls it."""
+"""Reasons for a failed write, by the system's error number."""
 
 
 def check_file(path: Path) -> None:
@@ -180,7 +180,7 @@ def _claim(path: Path) -> tuple[Path, int | None]:
 
 
 def _is_still(path: Path, held: int) -> bool:
-    """True if a path leads to the open file: its writer may have moved it to its place meanwhile."""
+    """True if a path still names the open file; its writer may have renamed it meanwhile."""
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.stat(path), os.fstat(held))
     return False
@@ -205,7 +205,7 @@ def lock(held: int) -> bool:
 
 @contextmanager
 def alone(folder: Path, doing: str) -> Iterator[None]:
-    """Keep other processes out of a folder while the block lasts; killed ones let go of it.
+    """Lock a folder against other processes while the block lasts; a killed process releases it.
 
     Args:
         folder: Created if need be; holds a file `.lock` with the process's number.
@@ -303,7 +303,7 @@ def regular(
         kind: Error to raise.
         expected: What should be there, as a message says it: "a scene saved as .safetensors".
         most_bytes: Largest size.
-        name: What messages call the file, if not by its path.
+        name: Name of the file in messages; default: its path.
 
     Raises:
         EngineError: Of the given kind, if it is missing, a folder, a pipe, socket or device, empty, too large, not
@@ -380,7 +380,7 @@ def save_pickle(path: Path | str, content: Any) -> None:
 
 
 class _Told:
-    """A file that keeps the first error of a write: torch turns it into its own, and adds more."""
+    """A file that remembers the first error of a write, since torch replaces it by errors of its own."""
 
     def __init__(self, file: io.FileIO):
         self.error: OSError | None = None
@@ -398,4 +398,4 @@ class _Told:
         return len(data)
 
     def flush(self) -> None:
-        """There is nothing to flush."""
+        """Do nothing: writes are not buffered."""

@@ -72,7 +72,7 @@ def read_json(
         error: What to raise.
         expected: What should be there, as a message says it.
         most_bytes: Largest size of the file.
-        name: What messages call the file, if not by its path.
+        name: Name of the file in messages; default: its path.
 
     Raises:
         EngineError: Of the given kind, if the file is missing, too large, no JSON or of another shape.
@@ -140,7 +140,7 @@ class TensorFile:
     """An open safetensors file of which nothing but the header was read.
 
     Attributes:
-        called: What messages call it.
+        called: Its name in messages.
         header: Its texts by key.
         entries: Its tensors by name.
     """
@@ -159,7 +159,7 @@ class TensorFile:
     def problem(
         self, wanted: Mapping[str, tuple[int, ...]], kinds: Iterable[str] = FLOATS
     ) -> str | None:
-        """How its tensors differ from the shapes that are wanted, no more and no fewer; None where they do not."""
+        """First difference between its tensors and the wanted ones, in words; None if they are exactly those."""
         found = {name: entry.shape for name, entry in self.entries.items()}
         if problem := misfit(found, wanted):
             return problem
@@ -203,7 +203,7 @@ def open_tensors(
         error: What to raise.
         expected: What should be there, as a message says it.
         most_bytes: Largest size of the file, which is the most memory that reading it takes.
-        name: What messages call the file, if not by its path.
+        name: Name of the file in messages; default: its path.
         device: Where its tensors go.
 
     Raises:

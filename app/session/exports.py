@@ -75,7 +75,7 @@ def kept_here(path: Path) -> Iterator[None]:
     """Tell visitors what keeps the server from writing a file of theirs, without naming its folders.
 
     Raises:
-        StorageError: Where it cannot be written.
+        StorageError: If it cannot be written.
     """
     try:
         with writing(path):

@@ -37,7 +37,7 @@ class SceneDataset(Protocol):
 
     @property
     def stamp(self) -> str | None:
-        """A text that stays the same only while nothing is changed (`engine.content.stamp`); None where nobody knows."""
+        """Text that stays the same only while no file changes (`engine.content.stamp`); None if that is not known."""
         ...
 
     def key(self, index: int) -> str:
@@ -57,19 +57,19 @@ class PackedDataset:
     """A folder written by `engine.data.pack`: all pictures in one memory-mapped file.
 
     Attributes:
-        folder: Where it lies.
+        folder: Its folder.
         images: All pictures, uint8, laid on white; mapped, so only what is touched is read. Long random reading
             through it should call `release` now and then; `raw` and `views` do so themselves.
         c2w: Poses in SRN units, `scenes views 4 4`.
         intrinsics: fx, fy, cx, cy in pixels, `scenes 4`.
-        meta: What `meta.json` holds: the request it was built for, and id, seed, caption, attributes of every scene.
+        meta: Contents of `meta.json`: the request it was built for, and id, seed, caption, attributes of every scene.
     """
 
     def __init__(self, folder: str | Path):
         """Opens a finished folder.
 
         Raises:
-            DataError: Where the folder is not a finished packed data set.
+            DataError: If the folder is not a finished packed data set.
         """
         self.folder = Path(folder)
         meta = read_meta(self.folder)
@@ -159,10 +159,10 @@ class PackedDataset:
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
-    """Contents of a packed folder's `meta.json`, or None where there is none.
+    """Contents of a packed folder's `meta.json`; None if there is no such file.
 
     Raises:
-        DataError: Where it is not readable.
+        DataError: If it is not readable.
     """
     path = folder / "meta.json"
     if not path.is_file():

@@ -24,20 +24,20 @@ from engine.errors import DataError
 BACKGROUND = 245
 """Lightest grey that counts as object on white."""
 TOO_FAR = 0.88
-"""Where even a unit cube's corners end; the engine's fields end there too."""
+"""Distance of a unit cube's corners from its centre, and a little; the engine's fields end there too."""
 LARGE = 0.53
 """Distance from the origin within which 98 % of an object's rays pass in all our categories, and a little."""
 SMALL_TOGETHER = 0.3
-"""What the largest of three or more views' distances exceeds in all our categories."""
+"""Lower bound in all our categories of the largest reach among three or more views."""
 TINY = 0.06
 OFF_CENTRE = 0.45
-"""Distance between an outline's middle and the origin's picture, in radii of the object's ball; ours stay below 0.37."""
+"""Largest distance of an outline's middle from the projected origin, in radii of the bounding sphere (ours: 0.37)."""
 ROLL = 15.0
-"""Degrees by which a camera is rolled that is worth asking whether another axis is up."""
+"""Degrees of roll from which another upward axis of the world is considered."""
 COVER = 0.97
 """Share of every outline that an object seen by all cameras fills; 1 but for the grid where cameras are right."""
 HOPELESS = 0.5
-"""Share below which cameras and pictures have nothing to do with each other."""
+"""Share below which cameras and pictures cannot belong together."""
 FULL_FRAME = 36.0
 """Width of a full-frame sensor, millimetres."""
 CALLED = {"opencv": "OpenCV's", "opengl": "OpenGL's", "pytorch3d": "PyTorch3D's"}
@@ -45,11 +45,11 @@ CALLED = {"opencv": "OpenCV's", "opengl": "OpenGL's", "pytorch3d": "PyTorch3D's"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about cameras or pictures that is not as it should be.
+    """A fault found in cameras or pictures.
 
     Attributes:
-        text: A sentence.
-        certain: False for what only may be wrong.
+        text: One sentence about it.
+        certain: False for a doubt.
     """
 
     text: str
@@ -74,15 +74,15 @@ def refuse(findings: Sequence[Finding]) -> list[str]:
 def see(
     camera: Sight, rgba: UInt8[np.ndarray, "h w 4"], reading: CameraReading, name: str
 ) -> tuple[Sight, list[Finding]]:
-    """A view with its object's mask, and what is wrong with its picture.
+    """A view with its object's mask, and the faults of its picture.
 
-    Where alpha tells nothing apart, whatever is not white is object.
+    If alpha does not separate object and background, everything that is not white is the object.
 
     Args:
-        camera: Without a mask.
+        camera: The view, without a mask.
         rgba: The picture.
-        reading: How the camera is read: an object may fill the picture of a near one.
-        name: What messages call the picture.
+        reading: Conventions of the camera, to tell if it is so near that the object may fill the picture.
+        name: Name of the picture in messages.
     """
     alpha = rgba[..., 3]
     low, high = int(alpha.min()), int(alpha.max())
@@ -110,7 +110,7 @@ def see(
 
 
 def _inverted(opaque: Bool[np.ndarray, "h w"], name: str) -> list[Finding]:
-    """Whether the ground is opaque and the object clear."""
+    """A finding if the background is opaque and the object transparent; else none."""
     if not border(opaque).all() or opaque.mean() > 0.98:
         return []
     text = f"{name}: its alpha is opaque all around the border and clear inside, as if inverted; expected an opaque object."
@@ -118,7 +118,7 @@ def _inverted(opaque: Bool[np.ndarray, "h w"], name: str) -> list[Finding]:
 
 
 def _fills(camera: Sight, rgba: UInt8[np.ndarray, "h w 4"], reading: CameraReading) -> bool:
-    """True if the object may fill a whole picture: it is taken from so near, and its border is of many colours."""
+    """True if the object may fill the whole picture: the camera is near enough, and the border has many colours."""
     edge = border(rgba[..., :3]).astype(np.float32)
     rim = np.zeros(camera.size, bool)
     rim[[0, -1], :] = rim[:, [0, -1]] = True
@@ -132,7 +132,7 @@ def _fills(camera: Sight, rgba: UInt8[np.ndarray, "h w 4"], reading: CameraReadi
 
 
 Grade = Literal["impossible", "odd", "unusual", "doubt", "perhaps"]
-"""What a symptom is worth: `impossible` cameras are refused; `odd` ones too where another reading of the files fits, and
+"""Weight of a symptom: `impossible` cameras are refused; `odd` ones too where another reading of the files fits, and
 are a doubt otherwise; `unusual` ones are refused where another reading fits, and nothing otherwise; a `doubt` stays one;
 `perhaps` is a doubt where another reading fits, and nothing otherwise."""
 
@@ -150,7 +150,7 @@ def check_views(
 
     Args:
         sights: The pictures' cameras, and masks where they are known.
-        reading: How the files are read. What it says outright is believed where it is possible at all.
+        reading: Conventions of the files. Explicit ones are trusted unless they are impossible.
         distance: Usual distance of cameras from the origin, SRN units: what another unit is told from.
     """
     looks = [looked_at(sight, reading) for sight in sights]
@@ -181,7 +181,7 @@ def check_views(
 def _symptom(
     sights: Sequence[Sight], looks: Sequence[Look], reading: CameraReading
 ) -> _Symptom | None:
-    """The gravest thing that speaks against a reading."""
+    """The gravest symptom against a reading; None if there is none."""
     found: list[_Symptom] = []
     for sight, look in zip(sights, looks, strict=True):
         found += [
@@ -206,14 +206,14 @@ def _symptom(
 
 
 def _largest(sights: Sequence[Sight], looks: Sequence[Look]) -> float | None:
-    """Reach of the view in which the object seems largest; None where some picture may not show all of it."""
+    """Reach of the view in which the object seems largest; None if some picture may cut it off."""
     if not all(sight.whole for sight in sights):
         return None
     return max((look.reach for look in looks if look.reach is not None), default=None)
 
 
 def _least_reach(sights: Sequence[Sight], looks: Sequence[Look]) -> float:
-    """Below what reach an object is smaller than ours ever seem: the end of a long one, seen from afar, seems small."""
+    """Least reach of an object of our categories: a long one seen end-on from afar has the smallest."""
     if sum(sight.mask is not None for sight in sights) > 2:
         return SMALL_TOGETHER
     return float(np.clip(0.27 - 0.03 * min(look.distance for look in looks), 0.14, 0.25))
@@ -254,7 +254,7 @@ def _of_view(sight: Sight, look: Look, reading: CameraReading) -> Iterator[tuple
 def _others(
     sights: Sequence[Sight], reading: CameraReading, distance: float, loose: bool, free: bool
 ) -> Iterator[CameraReading]:
-    """Other readings under which nothing speaks against the cameras, the least different ones first."""
+    """Other readings under which the cameras fit the pictures, the least different ones first."""
     found = [
         scaled
         for other in _variants(sights, reading, free)
@@ -267,7 +267,7 @@ def _others(
 
 
 def _strangeness(reading: CameraReading, other: CameraReading) -> float:
-    """Larger for what is less likely meant.
+    """Improbability of another reading: larger for one that is less likely meant.
 
     Every difference adds 1. Another scale adds 1.5, for nothing in the files shows it; other intrinsics take away from the
     sum, for they are suggested only where the files' own numbers ask for them.
@@ -277,7 +277,7 @@ def _strangeness(reading: CameraReading, other: CameraReading) -> float:
 
 
 def _variants(sights: Sequence[Sight], reading: CameraReading, free: bool) -> list[CameraReading]:
-    """Readings of other axes, directions, worlds and intrinsics; also than what was said outright, if `free`."""
+    """Readings with other axes, directions, worlds and intrinsics; with `free`, also against explicit settings."""
     conventions: tuple = (None, "opengl", "pytorch3d")
     inverses: tuple = (False, True)
     ups: tuple = (None, "y", "y-down")
@@ -316,7 +316,7 @@ def _optics(sight: Sight, reading: CameraReading) -> list[CameraReading]:
 def _scaled(
     sights: Sequence[Sight], reading: CameraReading, distance: float
 ) -> Iterator[CameraReading]:
-    """A reading as it is, where the object has its size, else in the units in which it has."""
+    """A reading as it is if the object's size fits, else with the scales at which it does."""
     looks = [looked_at(sight, reading) for sight in sights]
     reach = max((look.reach for look in looks if look.reach is not None), default=None)
     small = _largest(sights, looks) is not None and reach < _least_reach(sights, looks)
@@ -332,7 +332,7 @@ def _scaled(
 def _fits(
     sights: Sequence[Sight], candidate: CameraReading, given: CameraReading, loose: bool
 ) -> bool:
-    """True if nothing speaks against a reading: upright cameras above the ground, the object in its box."""
+    """True if a reading fits: upright cameras above the ground, and the object inside its box."""
     roll, below = (30, -30) if loose else (2, -15)
     for sight in sights:
         look = looked_at(sight, candidate)
@@ -352,7 +352,7 @@ def _changes(reading: CameraReading, other: CameraReading) -> dict[str, object]:
 
 
 def _difference(reading: CameraReading, other: CameraReading) -> tuple[str, str]:
-    """What another reading says of the files, and the flags that say so."""
+    """Description of another reading of the files, and the command-line flags that select it."""
     changes = _changes(reading, other)
     said, flags = [], []
     for name, value in changes.items():
@@ -371,7 +371,7 @@ def _difference(reading: CameraReading, other: CameraReading) -> tuple[str, str]
 
 
 def _said(name: str, value: Any) -> str:
-    """What a setting of a reading says of the files."""
+    """Description of the files under one setting of a reading."""
     if name == "convention":
         return f"the poses seem to have {CALLED[value]} axes ({AXES[value][0]})"
     if name == "up":

@@ -49,7 +49,7 @@ def training_cameras(
     Args:
         seed: Scene seed; the same seed gives the same cameras.
         count: Number of cameras.
-        distance: From the origin.
+        distance: Distance from the origin, SRN units.
     """
     noise = np.random.default_rng([seed, 0xCA])
     azimuth = noise.uniform(0, 2 * np.pi, count)

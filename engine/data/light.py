@@ -19,8 +19,8 @@ class Light:
     Attributes:
         sun: Direction towards the sun, any length.
         ambient: Brightness of a vertical surface in shadow.
-        sky: What facing up adds, and facing down takes away.
-        diffuse: What facing the sun adds.
+        sky: Brightness that facing up adds and facing down takes away.
+        diffuse: Brightness that facing the sun adds.
     """
 
     sun: tuple[float, float, float] = (0.42, 0.50, 0.76)
@@ -35,7 +35,7 @@ DAYLIGHT = Light()
 SMOOTH_COSINE = np.cos(np.deg2rad(48))
 """Faces that meet at a smaller angle than 48 degrees share a normal."""
 MOST_SHARED = 512
-"""Where more corners than this lie at one point, each keeps its own face's normal."""
+"""Most corners at one point that are smoothed together; beyond, each keeps its own face's normal."""
 
 
 def brightness(

@@ -1,4 +1,4 @@
-"""Scenes of mesh files: their names, and what they were drawn from; a scene is known by the content of its files."""
+"""Scenes of mesh files: their names and sources; a scene is identified by the content of its files."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Place:
 
     Attributes:
         scene: Its name.
-        kept: Whether it is there already, drawn from the same content.
-        avoided: Name that would have been taken, had no scene of other content had it.
+        kept: True if it exists already, drawn from the same content.
+        avoided: Preferred name, if a scene of other content has it already.
     """
 
     scene: str
@@ -64,7 +64,7 @@ def find_places(files: list[Path], out: Path | None) -> list[Place]:
     """Folder of every file's scene.
 
     Raises:
-        DataError: Where a file has changed since its scene was drawn.
+        DataError: If a file has changed since its scene was drawn.
     """
     taken: set[str] = set()
     places = []
@@ -102,7 +102,7 @@ class _Source:
 
 
 def _record(scene: Path) -> _Source | None:
-    """What a scene's folder says of the files that it was drawn from; None where it says nothing, or is not there."""
+    """Source of a scene as recorded in its folder; None if it records none or does not exist."""
     try:
         told = read_json(
             scene / "attributes.json",
@@ -118,7 +118,7 @@ def _record(scene: Path) -> _Source | None:
 
 
 def digest_of_place(path: Path) -> str:
-    """Tells a file from others of its name, without telling where it lies."""
+    """Digest of a file's absolute path: tells files of one name apart without revealing their folders."""
     return hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
 
 

@@ -20,9 +20,9 @@ from engine.data.surface import Materials, Surface
 from engine.errors import DataError, plain
 
 CORE = 0.995
-"""Share of a surface, by area and by number of triangles, that tells how large the object is."""
+"""Share of a surface, by area and by number of triangles, that defines the object's size."""
 FAR = 20.0
-"""What lies further off than so many times that size is no part of it."""
+"""Triangles further away than this many times that size are not part of the object."""
 MOST_STRAY = 0.1
 """Share of the surface that may lie there and be left out."""
 UPS = {"x": X_UP, "y": Y_UP, "z": Z_UP}
@@ -34,8 +34,8 @@ class AboutMesh:
 
     Attributes:
         axes: Which of the file's axes were taken for up and front.
-        assumed: Whether nothing but custom says so.
-        remarks: What the file asks for and is not drawn, a few words each.
+        assumed: True if they follow from convention alone.
+        remarks: Features of the file that are not drawn, a few words each.
         digests: SHA-256 of every file that was read, see `Folder.digests`.
     """
 
@@ -51,7 +51,7 @@ class OpenMesh:
 
     Attributes:
         soup: Its surface in SRN units: box centre at the origin, box diagonal 1, z up, front towards +y.
-        about: Where it comes from.
+        about: Its origin.
     """
 
     soup: Soup
@@ -74,7 +74,7 @@ def open_mesh(path: str | Path, up: str = "auto", front: str = "auto") -> OpenMe
             up, y where z is up.
 
     Raises:
-        DataError: Where the file is missing, cannot be read, holds no surface, or asks for what cannot be left out.
+        DataError: If the file is missing, cannot be read, holds no surface, or requires an unsupported feature.
     """
     folder = Folder(Path(path))
     found = read_mesh(folder)
@@ -108,7 +108,7 @@ def framed(
     """Vertices moved and scaled so that the surface's box is centred and its diagonal is 1.
 
     Raises:
-        DataError: Where the surface is a single point or not finite.
+        DataError: If the surface is a single point or not finite.
     """
     used = vertices[np.unique(faces)]
     low, high = used.min(0), used.max(0)
@@ -123,10 +123,10 @@ def framed(
 def near_faces(
     vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], name: object = "mesh"
 ) -> tuple[Bool[np.ndarray, " f"], tuple[str, ...]]:
-    """The faces without stray ones far away from nearly all others, and a remark on those.
+    """Mask of the faces except strays far away from nearly all others, and a remark on the strays.
 
     Raises:
-        DataError: Where what is far away is too much to be left out, and would make the object a dot.
+        DataError: If the far part is too large to be left out, though it would shrink the object to a dot.
     """
     if not np.isfinite(vertices).all(1)[faces].all():
         raise DataError(f"{name}: the surface is not finite, expected numbers of usual size.")
@@ -152,7 +152,7 @@ def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _within(vertices: np.ndarray, faces: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Mask of the triangles near the `CORE` of the weight."""
+    """Mask of the triangles near the box that holds the share `CORE` of `weight`."""
     spans = []
     for axis in range(3):
         corners = vertices[faces, axis]
@@ -199,7 +199,7 @@ def _surface(
     vertices: np.ndarray,
     faces: np.ndarray,
 ) -> Surface:
-    """How the faces of all parts look; `near` says which of their faces are kept, `part_of` whose those are."""
+    """Appearance of the faces of all parts; `near` selects the faces kept, `part_of` is the part of each of these."""
     materials = list(dict.fromkeys(part.material for part in parts))
     row = {material: index for index, material in enumerate(materials)}
     rows = np.array([row[part.material] for part in parts])[part_of]

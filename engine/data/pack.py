@@ -44,7 +44,7 @@ SAMPLED = 64
 change that none of them shows goes unnoticed, unless `GENERATOR` is raised."""
 
 FILES = ("images.npy", "c2w.npy", "intrinsics.npy")
-"""What a packed folder holds beside `meta.json`."""
+"""Files of a packed folder beside `meta.json`."""
 
 Scene = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 """Pictures, SRN poses, intrinsics and a scene's entry in `meta.json`."""
@@ -55,7 +55,7 @@ class _Wanted:
     """Wanted contents of a packed folder.
 
     Attributes:
-        request: What was asked for; a folder of another request is somebody else's.
+        request: Settings of the data set; a folder with other settings belongs to somebody else.
         keys: Content key of every scene.
         names: Name of every scene.
         stamp: See `SceneDataset.stamp`.
@@ -80,16 +80,16 @@ def pack_scenes(
     """Renders procedural scenes into a packed folder; a finished folder of the same scenes is reused.
 
     Args:
-        folder: Where to; must not hold anything else.
-        category: What to draw.
+        folder: Output folder; must not hold anything else.
+        category: Category of the objects.
         seeds: Scene seeds (`scene_seed(split, index)`).
         views: Random pictures per scene.
         size: Rows and columns.
         spiral: The 251 pictures of SRN's test path instead of random ones.
-        augment: Whether half of the scenes get other colours, light and proportions.
+        augment: True to give half of the scenes other colours, light and proportions.
 
     Raises:
-        DataError: Where the folder holds something else.
+        DataError: If the folder holds something else.
     """
     seeds = [int(seed) for seed in seeds]
     request = {"kind": category.name, "generator": GENERATOR, "seeds": seeds, "size": size}
@@ -111,7 +111,7 @@ def pack_scenes(
 
 
 def _drawing_key(scene: Scene) -> str:
-    """A short name of how an object becomes pictures, told from the first scene: other code, other pictures."""
+    """Digest of the first scene's drawing, which changes with the code that turns objects into pictures."""
     pictures, c2w, intrinsics, _ = scene
     state = hashlib.blake2b(digest_size=8)
     for array in (pictures, c2w, intrinsics):
@@ -129,13 +129,13 @@ def pack_dataset(
     """Copies a data set (an SRN folder, say) into a packed folder; a finished one of the same contents is reused.
 
     Args:
-        dataset: What to copy.
-        folder: Where to.
-        renew: Whether a folder whose scenes have changed since is packed anew.
+        dataset: Data set to copy.
+        folder: Output folder.
+        renew: True to pack a folder anew if its scenes have changed since.
         check: Called before anything is packed; raises what it finds wrong.
 
     Raises:
-        DataError: Where scenes differ in number or size of pictures, the folder holds something else or, without `renew`,
+        DataError: If scenes differ in number or size of pictures, the folder holds something else or, without `renew`,
             other contents, or the data set changes while it is copied.
     """
     folder = Path(folder)
@@ -182,7 +182,7 @@ def _pack(
 ) -> Run[PackedDataset]:
     """Writes scenes into `folder` under a temporary name and renames it when everything is there.
 
-    Where another process is at it, its result is waited for.
+    If another process is already packing it, wait for its result.
     """
     total = len(wanted.keys)
     if total == 0:
@@ -202,7 +202,7 @@ def _pack(
 
 
 def _is_ready(folder: Path, wanted: _Wanted) -> bool:
-    """True if a packed folder holds just these scenes, undamaged; it is given the new stamp then."""
+    """True if a packed folder holds exactly these scenes, undamaged; updates its stamp in that case."""
     done = read_meta(folder)
     if done is None or not _holds(done, wanted) or damage_of(folder, done) is not None:
         return False
@@ -212,7 +212,7 @@ def _is_ready(folder: Path, wanted: _Wanted) -> bool:
 
 
 def _check_place(folder: Path, wanted: _Wanted, renew: bool) -> None:
-    """Say why a folder that is there is packed anew.
+    """Log the reason for packing an existing folder anew.
 
     Raises:
         DataError: If it must not be.
@@ -237,7 +237,7 @@ def _check_place(folder: Path, wanted: _Wanted, renew: bool) -> None:
 def _build(
     folder: Path, wanted: _Wanted, scenes: Callable[[], Generator[Scene, None, None]]
 ) -> Run[None]:
-    """Writes a packed folder, in the place of one that is there."""
+    """Writes a packed folder, replacing an existing one."""
     partial = folder.with_name(folder.name + ".partial")
     drawn = scenes()
     try:
@@ -257,7 +257,7 @@ def _is_current(done: dict[str, Any]) -> bool:
 
 
 def _holds(done: dict[str, Any], wanted: _Wanted) -> bool:
-    """True if a packed folder holds just these scenes."""
+    """True if a packed folder holds exactly these scenes."""
     return (
         _is_current(done)
         and done["request"] == wanted.request
@@ -267,7 +267,7 @@ def _holds(done: dict[str, Any], wanted: _Wanted) -> bool:
 
 
 def _is_of(done: dict[str, Any], request: dict[str, Any]) -> bool:
-    """True if a packed folder was made for the same request, of whatever contents then."""
+    """True if a packed folder was made for the same request, with any contents."""
     return done["request"].get("kind") == "copy" == request["kind"] or done["request"] == request
 
 
@@ -313,7 +313,7 @@ def _write(folder: Path, wanted: _Wanted, scenes: Generator[Scene, None, None]) 
 
 
 def damage_of(folder: Path, done: dict[str, Any]) -> str | None:
-    """Description of the damage to a packed folder's files; None where each has its size and checksum, or none was noted."""
+    """Damage to a packed folder's files, in words; None if sizes and checksums agree or were not recorded."""
     for name, noted in done.get("files", {}).items():
         try:
             found = _sum(folder / name)

@@ -1,4 +1,4 @@
-"""Pictures whose cameras come from files or programs: read, checked and made to views, the same way for everybody."""
+"""Pictures with cameras from files or programs, read, checked and turned into `Views` in one place."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Posed:
         picture: See `engine.vision.images.open_sized`.
         matrix: A rigid matrix (`engine.data.poses.read_matrix`).
         values: fx, fy, cx, cy.
-        resolution: Height and width that those belong to; None where nobody says.
-        name: What messages call the camera.
-        picture_name: What messages call the picture.
+        resolution: Height and width that those belong to; None if unknown.
+        name: Name of the camera in messages.
+        picture_name: Name of the picture in messages.
     """
 
     picture: Source
@@ -46,15 +46,15 @@ def posed_views(
 
     Args:
         given: Pictures with their cameras.
-        reading: How the cameras are meant.
-        distance: Usual distance of the prior's cameras, SRN units.
+        reading: Conventions of the cameras.
+        distance: Usual distance of the model's cameras, SRN units.
 
     Returns:
-        One view per picture, and what is doubtful about them, one sentence each.
+        One view per picture, and doubts about them, one sentence each.
 
     Raises:
         ImageError: If a picture cannot be used or is of other proportions than its intrinsics.
-        DataError: If cameras and pictures do not fit each other; says what the files seem to mean instead.
+        DataError: If cameras and pictures do not fit each other; suggests a reading that does.
     """
     if not given:
         return [], []

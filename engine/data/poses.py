@@ -1,4 +1,4 @@
-"""Cameras in files: poses and intrinsics as text, and which pose belongs to which picture."""
+"""Cameras in files: poses and intrinsics as text, and the pairing of poses with pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_matrix(path: Path | str, name: str | None = None) -> Float[np.ndarray, 
 
     Args:
         path: The file.
-        name: What messages call it, if not by its path.
+        name: Its name in messages; default: its path.
 
     Raises:
         DataError: If the file is missing or is not such a matrix.
@@ -41,7 +41,7 @@ def rigid(matrix: Float[np.ndarray, "4 4"], name: str) -> Float[np.ndarray, "4 4
     """The matrix, if it is a rotation (perhaps mirrored) with a translation.
 
     Raises:
-        DataError: If it is none; `name` is what the message calls it.
+        DataError: If it is not; the message calls it `name`.
     """
     if not np.isfinite(matrix).all():
         raise DataError(
@@ -77,7 +77,7 @@ def right_handed(
     """Camera to world of a file's rigid matrix.
 
     Raises:
-        DataError: If it is mirrored; `name` is what the message calls it.
+        DataError: If it is mirrored; the message calls it `name`.
     """
     c2w = reading.c2w(matrix)
     if np.linalg.det(c2w[:3, :3]) < 0:
@@ -93,7 +93,7 @@ def right_handed(
 
 
 def _mirrored_axis(c2w: Float[np.ndarray, "4 4"]) -> str:
-    """The axis of a mirrored camera that is wrong if it stands upright and looks at the origin."""
+    """The axis of a mirrored camera to negate so that it stands upright and looks at the origin."""
     if c2w[:3, 2] @ c2w[:3, 3] > 0:
         return "z"
     return "y" if c2w[2, 1] > 0 else "x"
@@ -148,7 +148,7 @@ def pair_poses(pictures: Sequence[Path], poses: Sequence[Path]) -> Sequence[Path
     """The poses in the order of their pictures: by name where both have the same names, as given where none is shared.
 
     Raises:
-        DataError: Where only some names are shared, so that a pose of that name belongs to another picture.
+        DataError: If only some names are shared, so that a pose of that name belongs to another picture.
     """
     names, found = [path.stem for path in pictures], {path.stem: path for path in poses}
     shared = set(names) & found.keys()

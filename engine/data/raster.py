@@ -1,8 +1,8 @@
-"""A z-buffer rasteriser for triangle soups, in Numba, no lights of its own.
+"""A z-buffer rasteriser for triangle soups, in Numba, without lights of its own.
 
 Colours are sRGB in [0, 1] and stay what the caller made of them: light is baked into the corners, so a surface looks the
 same from everywhere. Faces that reach behind the near plane are dropped: objects are seen from outside. What has textures,
-alpha or a glow is drawn by `engine.data.surface`.
+alpha or emission is drawn by `engine.data.surface`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def rasterise(
     """Pictures of a soup, straight (unpremultiplied) RGBA, anti-aliased by `samples` x `samples` supersampling.
 
     Args:
-        soup: What to draw.
+        soup: Object to draw.
         c2w: Cameras, OpenCV axes, in the soup's unit.
         intrinsics: fx, fy, cx, cy in pixels of the returned picture.
         height: Rows.

@@ -1,4 +1,4 @@
-"""Conventions of camera files that are not as SRN writes them. Light to import: commands are made of it."""
+"""Conventions of camera files other than SRN's. Light to import, since command-line flags are generated from it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ AXES: dict[str, tuple[str, tuple[int, int, int]]] = {
     "opengl": ("x right, y up, z backward", (1, -1, -1)),
     "pytorch3d": ("x left, y up, z forward", (-1, -1, 1)),
 }
-"""Of every convention: a camera's axes, and the factors of a pose's columns that make them OpenCV's."""
+"""Axes of each convention's cameras, and factors on a pose's columns that convert it to OpenCV's."""
 
 WORLDS: dict[str, Float[np.ndarray, "3 3"]] = {
     "z": np.eye(3),
     "y": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
     "y-down": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
 }
-"""From a world of another upward axis to ours: a quarter turn about x."""
+"""Rotations from worlds of another upward axis to ours: quarter turns about x."""
 
 MIRRORS = {"x": (-1, 1, 1), "y": (1, -1, 1), "z": (1, 1, -1)}
 
 
 @dataclass(frozen=True)
 class CameraReading:
-    """Conventions of camera files. Those not given are SRN's, and are checked against the pictures."""
+    """Conventions of camera files. The defaults are SRN's and are checked against the pictures."""
 
     convention: Convention | None = None
     """Axes of the poses' cameras: `opencv` (x right, y down, z forward), `opengl` (x right, y up, z backward: Blender,
@@ -80,7 +80,7 @@ class CameraReading:
         """fx, fy, cx, cy in pixels of a picture.
 
         Args:
-            values: As the file holds them.
+            values: Intrinsics as in the file.
             resolution: Height and width that the file says they belong to.
             size: Height and width of the picture.
         """

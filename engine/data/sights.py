@@ -1,4 +1,4 @@
-"""Pictures of an object with their cameras as files hold them: outlines, where their rays pass, and the hull they leave.
+"""Pictures of an object with their cameras as files hold them: outlines, their rays' distances, and their visual hull.
 
 An object's box has diagonal 1 around the origin, so a ray that meets the object passes the origin within 0.5 (SRN units).
 """
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, UInt8
 from engine.data.reading import CameraReading
 
 CHECKED_SIDE = 96
-"""Masks are looked at with so many pixels along their longer side."""
+"""Longer side to which masks are reduced for the checks, pixels."""
 REACH = 0.5
 """Greatest distance of an object's point from the origin where its box has diagonal 1."""
 MOST_HULL_VIEWS = 8
@@ -28,12 +28,12 @@ class Sight:
     """One picture and its camera as files hold them.
 
     Attributes:
-        name: What messages call the camera.
-        matrix: Of the pose's file.
+        name: Name of the camera in messages.
+        matrix: Matrix of the pose's file.
         values: fx, fy, cx, cy of the intrinsics' file.
         resolution: Height and width that those belong to, where the file says.
         size: Height and width of the picture's file, which the mask may have fewer pixels than.
-        mask: Where the object is; None where nobody looked.
+        mask: True on the object; None if not computed.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Sight:
 
     @cached_property
     def small(self) -> Bool[np.ndarray, "rows cols"] | None:
-        """The mask in few pixels."""
+        """The mask at reduced size."""
         if self.mask is None:
             return None
         factor = CHECKED_SIDE / max(self.size)
@@ -78,11 +78,12 @@ class Look:
         ahead: Cosine of the angle between the view and the origin's direction.
         roll: Degrees by which the image is turned about the view, 0 for an upright camera, 180 upside down.
         elevation: Degrees above the horizon.
-        distance: From the origin.
-        near: How close the mask's rays come to the origin, at best; None without a mask.
+        distance: Distance from the origin, SRN units.
+        near: Smallest distance of the mask's rays from the origin; None without a mask.
         reach: Distance that all but the outermost 2 % of the mask's rays keep to.
-        off: Distance of the mask's middle from the origin's picture, in radii of the object's ball; 0 for a cut object.
-        misses: Whether the object's ball lies outside of the picture.
+        off: Distance of the mask's middle from the projected origin, in radii of the object's bounding sphere; 0 for an
+            object that is cut off.
+        misses: True if the object's bounding sphere lies outside of the picture.
     """
 
     ahead: float
@@ -146,7 +147,7 @@ def border(mask: np.ndarray) -> np.ndarray:
 
 
 def hull_cover(sights: Sequence[Sight], reading: CameraReading) -> float:
-    """Share of each outline that an object inside all of them can fill.
+    """Share of the outlines that the visual hull fills.
 
     The outlines' convex hulls are carved from a grid; for right cameras what remains fills each of them.
 
@@ -185,7 +186,7 @@ def hull_cover(sights: Sequence[Sight], reading: CameraReading) -> float:
 def _project(
     points: Float[np.ndarray, "n 3"], cell: float, sight: Sight, reading: CameraReading
 ) -> tuple[np.ndarray, Bool[np.ndarray, " n"], int]:
-    """Pixels of points, which of them lie in the picture, and how many pixels a grid cell is wide."""
+    """Pixels of points, mask of those inside the picture, and width of a grid cell in pixels."""
     c2w, k = reading.c2w(sight.matrix), sight.intrinsics(reading)
     local = (points - c2w[:3, 3]) @ c2w[:3, :3]
     depth = np.maximum(local[:, 2], 1e-6)

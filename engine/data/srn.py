@@ -46,7 +46,7 @@ class SRNScene:
         images: Pictures, RGB or straight RGBA.
         c2w: Poses in SRN units.
         intrinsics: fx, fy, cx, cy in pixels; SRN knows one focal length only.
-        about: Anything worth keeping: seed, caption, attributes, settings; plain JSON values.
+        about: Seed, caption, attributes, settings and the like; plain JSON values.
     """
 
     images: UInt8[np.ndarray, "views h w c"]
@@ -56,18 +56,18 @@ class SRNScene:
 
 
 class SRNDataset:
-    """Scenes of an SRN folder, by name; files are opened when they are asked for.
+    """Scenes of an SRN folder, by name; files are opened on use.
 
     Attributes:
         root: The folder.
-        reading: How its cameras are meant.
+        reading: Conventions of its cameras.
     """
 
     def __init__(self, root: str | Path, reading: CameraReading = SRN):
         """Lists the scenes.
 
         Raises:
-            DataError: Where there are none.
+            DataError: If there are none.
         """
         self.root = Path(root)
         self.reading = reading
@@ -107,7 +107,7 @@ class SRNDataset:
         """Picture and pose file of every view, by name.
 
         Raises:
-            DataError: Where a folder is missing or pictures and poses do not pair up.
+            DataError: If a folder is missing or pictures and poses do not pair up.
         """
         return scene_frames(self.root / self._ids[index])
 
@@ -118,7 +118,7 @@ class SRNDataset:
         return torch.from_numpy(found).float(), size
 
     def misnumbered(self, index: int, which: Sequence[int]) -> str | None:
-        """A sentence where a view's number is not that of its file: numbers are missing, or do not begin at 0."""
+        """A sentence if views' numbers differ from those of their files (gaps, or not from 0); else None."""
         frames = self.frames(index)
         numbers = series_numbers([picture.stem for picture, _ in frames])
         for view in which:
@@ -138,7 +138,7 @@ class SRNDataset:
         """Pictures of a scene, laid on white, with cameras in engine units.
 
         Raises:
-            DataError: Where a file is missing or wrong.
+            DataError: If a file is missing or wrong.
         """
         frames = _chosen(self.frames(index), which)
         camera = self._cameras(index, frames)
@@ -169,7 +169,7 @@ def scene_frames(scene: Path) -> tuple[tuple[Path, Path], ...]:
     """Picture and pose file of every view of a scene's folder, paired by name, in the order of their numbers.
 
     Raises:
-        DataError: Where a folder is missing or pictures and poses do not pair up.
+        DataError: If a folder is missing or pictures and poses do not pair up.
     """
     for name in ("rgb", "pose"):
         if not (scene / name).is_dir():
@@ -190,7 +190,7 @@ def scene_frames(scene: Path) -> tuple[tuple[Path, Path], ...]:
 
 
 def _by_stem(folder: Path, ending: str) -> dict[str, Path]:
-    """Files of one ending by name; hidden ones are other programs' own."""
+    """Files of one ending by stem, without hidden ones."""
     return {path.stem: path for path in folder.glob(f"*{ending}") if path.name[0] != "."}
 
 
@@ -198,7 +198,7 @@ def scene_intrinsics(scene: Path) -> tuple[torch.Tensor, tuple[int, int]]:
     """fx, fy, cx, cy and (height, width) of a scene's folder.
 
     Raises:
-        DataError: Where the file is missing or does not tell the size.
+        DataError: If the file is missing or does not tell the size.
     """
     path = scene / "intrinsics.txt"
     if not path.is_file():
@@ -215,7 +215,7 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 4"]:
     """A picture file as straight RGBA.
 
     Raises:
-        DataError: Where it cannot be decoded.
+        DataError: If it cannot be decoded.
     """
     data = regular(path, DataError, "a PNG", MOST_BYTES).read_bytes()
     picture = None
@@ -244,14 +244,14 @@ def write_srn(
     """Writes scenes; finished ones are kept, so that an interrupted run goes on where it stopped.
 
     Args:
-        root: Where to.
+        root: Output folder.
         ids: Folder name of every scene.
         make: Makes the scene of a position; called from several threads.
         request: Settings that all scenes share; kept with each, and a finished scene must agree.
 
     Raises:
-        DataError: Where a finished scene was written with other settings.
-        WriteError: Where the folder cannot be written to; finished scenes stay.
+        DataError: If a finished scene was written with other settings.
+        WriteError: If the folder cannot be written to; finished scenes stay.
     """
     root = Path(root)
     check_folder(root)
@@ -298,7 +298,7 @@ def _attributes(path: Path) -> dict[str, Any]:
     """Contents of a scene's `attributes.json`; empty where there is none.
 
     Raises:
-        DataError: Where it is not readable.
+        DataError: If it is not readable.
     """
     if not path.exists():
         return {}
@@ -306,7 +306,7 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 
 def _finished(scene: Path, request: dict[str, Any]) -> bool:
-    """True where a scene's folder exists; it appears by renaming, hence complete."""
+    """True if a scene's folder exists; it is renamed into place, hence complete."""
     if not scene.exists():
         return False
     path = scene / "attributes.json"

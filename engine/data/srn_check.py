@@ -1,4 +1,4 @@
-"""Checks of an SRN folder: says in one sentence what is wrong, instead of training on nonsense."""
+"""Checks of an SRN folder before training on it; each fault is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SRNReport:
         width: Columns of every picture.
         intrinsics: fx, fy, cx, cy of the first scene.
         distance: Smallest and largest distance of a camera from the origin, SRN units.
-        doubts: What may be wrong, one sentence each; the first few.
+        doubts: Possible faults, one sentence each; the first few.
     """
 
     scenes: int
@@ -53,23 +53,23 @@ def check_srn(
     one_camera: bool = True,
     given: Sequence[int] = (),
 ) -> SRNReport:
-    """Looks at a whole SRN folder.
+    """Check a whole SRN folder.
 
     Args:
         root: The folder.
-        pictures_per_scene: How many pictures of each scene are decoded, evenly spread; None for all. Poses,
+        pictures_per_scene: Number of pictures of each scene to decode, evenly spread; None for all. Poses,
             intrinsics and pairing are checked everywhere.
-        reading: How its cameras are meant.
+        reading: Conventions of its cameras.
         distance: Usual distance of the cameras, SRN units.
-        limit: How many scenes are looked at, from the first; None takes all.
-        one_camera: Whether all scenes must have the same intrinsics and picture size.
-        given: Views that are wanted by number.
+        limit: Number of scenes to check, from the first; None for all.
+        one_camera: True if all scenes must have the same intrinsics and picture size.
+        given: Views requested by number.
 
     Returns:
-        What it holds, and what is doubtful about it.
+        Contents of the folder, with doubts about it.
 
     Raises:
-        DataError: At the first thing that is wrong: where, what was found, what was expected.
+        DataError: At the first fault: where it is, what was found, what was expected.
     """
     dataset = SRNDataset(root, reading)
     first, count, distances, doubts = None, 0, [], []
@@ -99,7 +99,7 @@ def check_srn(
 def _scene(
     dataset: SRNDataset, index: int, pictures: int | None
 ) -> tuple[list[Sight], list[Finding]]:
-    """All cameras of a scene, some with their pictures' masks, and what is wrong with these."""
+    """All cameras of a scene, some with their pictures' masks, and findings about those pictures."""
     frames = dataset.frames(index)
     values, size = scene_intrinsics(dataset.root / dataset.ids[index])
     chosen = range(len(frames))

@@ -1,4 +1,4 @@
-"""Textured, transparent and glowing triangles in the rasteriser: what mesh files ask for beyond coloured corners.
+"""Textured, transparent and emissive triangles for the rasteriser.
 
 Colours are multiplied in linear light and shown in sRGB. Light is baked into the corners, one for either side of a face.
 """
@@ -30,11 +30,11 @@ class Materials:
         base: First texel, rows and columns of the picture that colours are multiplied with; 0 rows for none.
         glow: The same of the picture that the glow is multiplied with.
         wrap: `formats.part.Wrap` of base (u, v) and glow (u, v).
-        smooth: Whether base and glow are interpolated between texels.
+        smooth: True if base and glow are interpolated between texels.
         alpha: `formats.part.Alpha`.
-        cutoff: Least alpha that is seen, for masks.
-        two_sided: Whether faces are seen from behind.
-        glow_rgb: Light that is sent out, linear.
+        cutoff: Least visible alpha, for masks.
+        two_sided: True if faces are visible from behind.
+        glow_rgb: Emitted light, linear RGB.
     """
 
     base: Int[np.ndarray, "m 3"]
@@ -57,7 +57,7 @@ class Surface:
         uv: Texture coordinates of the base pictures, (0, 0) at the upper left.
         glow_uv: Those of the glow's pictures.
         material: Row of every face in `materials`.
-        materials: What they are.
+        materials: Numbers of the materials.
         texels: All pictures one after the other, row by row, sRGB with straight alpha.
     """
 
@@ -79,14 +79,14 @@ def draw_surface(
 ) -> None:
     """Draws the faces into `inverse` (1/depth) and `rgba` (premultiplied sRGB), which are cleared first.
 
-    What hides comes first, by depth; then what is seen through, from far to near.
+    Opaque faces are drawn first, by depth; then transparent ones, from far to near.
 
     Args:
         screen: Column, row and 1/depth of every vertex; 0 where it cannot be seen.
         faces: Vertex indices.
-        surface: How they look.
-        inverse: To be filled.
-        rgba: To be filled.
+        surface: Their appearance.
+        inverse: Filled in.
+        rgba: Filled in.
     """
     inverse[:], rgba[:] = 0, 0
     arrays, m = _arrays(surface), surface.materials
@@ -142,7 +142,7 @@ def _paint(
     inverse,
     rgba,
 ):
-    """Draws faces in order: the samples that hide, or (`through`) those that are seen through."""
+    """Draws faces in order: their opaque samples, or with `through` the transparent ones."""
     height, width = inverse.shape
     texel = np.empty(4)
     shown = np.empty(4)

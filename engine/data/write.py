@@ -34,9 +34,9 @@ def write_scenes(
     """Writes procedural scenes as RGBA pictures in the SRN layout.
 
     Args:
-        category: What to draw.
+        category: Category of the objects.
         out: Folder; finished scenes in it are kept.
-        scenes: How many.
+        scenes: Number of scenes.
         views: Random pictures per scene.
         spiral: The 251 pictures of SRN's test path instead.
         size: Rows and columns.
@@ -87,10 +87,10 @@ def write_meshes(
         size: Rows and columns.
         up: The files' axis that points up, see `open_mesh`.
         front: The direction that their objects' fronts face, see `open_mesh`.
-        say: Called with a sentence for what was assumed, kept or left out.
+        say: Called with a sentence on everything assumed, kept or left out.
 
     Raises:
-        DataError: Where a file cannot be used or has changed since its scene was drawn, or `out` holds scenes of other
+        DataError: If a file cannot be used or has changed since its scene was drawn, or `out` holds scenes of other
             settings.
     """
     _check(len(files), views, size)

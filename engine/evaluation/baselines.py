@@ -41,7 +41,7 @@ def category_of(method: Method) -> Category:
     """The procedural category that a method was trained on.
 
     Raises:
-        DataError: Where it was trained on other data.
+        DataError: If it was trained on other data.
     """
     if method.data.category is None:
         raise DataError(

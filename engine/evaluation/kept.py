@@ -35,7 +35,7 @@ class Ranks:
         """Ranks from torchrun's RANK and WORLD_SIZE; a single process without them.
 
         Raises:
-            ConfigError: Where the two make no sense.
+            ConfigError: If the two make no sense.
         """
         found = environment.get("RANK", "0"), environment.get("WORLD_SIZE", "1")
         if not all(text.isdecimal() for text in found) or not int(found[0]) < int(found[1]):
@@ -60,7 +60,7 @@ def kept(path: Path, key: str, mine: bool, compute: Callable[[], Run[Any]]) -> R
         compute: Makes it; plain JSON values.
 
     Raises:
-        DataError: Where the other process does not deliver.
+        DataError: If the other process does not deliver.
     """
     known = _read(path, key)
     if known is None and mine:

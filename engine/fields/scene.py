@@ -51,7 +51,7 @@ class Scene:
         Args:
             path: The file.
             device: Where to put it.
-            name: What messages call the file, if not by its path.
+            name: Name of the file in messages; default: its path.
 
         Raises:
             SceneError: If the file is missing, damaged or something else.

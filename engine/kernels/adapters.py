@@ -13,7 +13,7 @@ FRAME_KERNELS: dict[str, tuple[type[FrameKernels], ...]] = {
     TriplaneField.kind: (TriplaneOnGpu, TriplaneOnCpu),
     VoxelField.kind: (VoxelOnCpu,),
 }
-"""What draws fields, by their kind; the first that suits is taken."""
+"""Kernels by kind of field; the first that suits a field is taken."""
 
 
 def frame_kernels(field: Field) -> type[FrameKernels] | None:

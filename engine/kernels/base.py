@@ -33,8 +33,8 @@ class FrameKernels(ABC):
     """One field as the kernels read it.
 
     Attributes:
-        prepared: Numba compiled them, so that they are used from when `engine.kernels.compiled` says so; others may be
-            used at any time.
+        prepared: True for Numba kernels, which are used once `engine.kernels.compiled` allows it; others may be used at
+            any time.
     """
 
     prepared: ClassVar[bool]
@@ -42,12 +42,12 @@ class FrameKernels(ABC):
     @staticmethod
     @abstractmethod
     def suit(field: Field) -> bool:
-        """Fields of this kind that lie on the kernels' device in a shape they are written for."""
+        """True if a field of this kind is on the kernels' device and of a shape that they support."""
 
     @classmethod
     @abstractmethod
     def of(cls, field: Field) -> FrameKernels:
-        """The arrays that they read of a suitable field."""
+        """Kernels for a suitable field, holding the arrays that they read."""
 
     @abstractmethod
     def cell_density(self, cells: int) -> Float[Tensor, "gx gy gz"]:
@@ -55,7 +55,7 @@ class FrameKernels(ABC):
 
     @abstractmethod
     def space(self, occupied: Bool[Tensor, "gx gy gz"]) -> Any:
-        """Cells to sample, over the box, as `draw` takes them."""
+        """Occupied cells of the box in the form that `draw` takes."""
 
     @abstractmethod
     def draw(
@@ -74,5 +74,5 @@ class FrameKernels(ABC):
             camera: One camera.
             limits: Sampling of the rays.
             threads: Threads of the CPU, the caller's included.
-            stop: Asked now and then; True gives the picture up, and None comes back.
+            stop: Called now and then; if it returns True, rendering is abandoned and None is returned.
         """

@@ -1,9 +1,9 @@
-"""When compiled kernels may be used, and torch stands in for them.
+"""Availability of compiled kernels; torch stands in for those that may not be used yet.
 
-Numba takes seconds to compile a kernel and half a one to load it from its cache. Programs without an audience wait for
-that. One with an audience calls `postpone` first and prepares the kernels in threads of their own: until they are
-ready, every other thread goes without. What must come out the same again bit for bit says `without`, so that nothing
-changes in its midst.
+Numba takes seconds to compile a kernel and half a second to load it from its cache. Batch programs wait for that. An
+interactive program calls `postpone` first and prepares the kernels in background threads; until they are ready, all
+other threads use torch. A run whose result must repeat bit for bit fixes its choice of kernels with `without`, so that
+it does not change half way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Literal, get_args
 
 Kind = Literal["frames", "fits"]
-"""What kernels are for: pictures without gradients, or sampling, fitting and training."""
+"""Purpose of kernels: pictures without gradients, or sampling, fitting and training."""
 
 _missing: set[Kind] = set()
 _preparing: dict[Kind, int] = {}
@@ -23,7 +23,7 @@ _decided = threading.local()
 
 
 def usable(kind: Kind) -> bool:
-    """True if the caller may use compiled kernels now; if not, torch computes the same but for rounding."""
+    """True if the caller may use compiled kernels now; torch computes the same up to rounding."""
     unused = getattr(_decided, "unused", None)
     if unused is not None:
         return kind not in unused and kind not in _given_up
@@ -36,15 +36,15 @@ def pending(kind: Kind) -> bool:
 
 
 def unusable() -> tuple[Kind, ...]:
-    """Which kernels the caller may not use now."""
+    """Kinds of kernels that the caller may not use now."""
     return tuple(kind for kind in get_args(Kind) if not usable(kind))
 
 
 @contextmanager
 def without(kinds: Collection[Kind]) -> Iterator[None]:
-    """Use all kernels but these in this block and thread, whatever others prepare meanwhile.
+    """Use all kernels except these in this block and thread, whatever other threads prepare meanwhile.
 
-    One that is not prepared yet is waited for; one whose preparation failed is not used.
+    A kernel that is not ready yet is waited for; one whose preparation failed is not used.
     """
     before = getattr(_decided, "unused", None)
     _decided.unused = frozenset(kinds)
@@ -55,15 +55,15 @@ def without(kinds: Collection[Kind]) -> Iterator[None]:
 
 
 def postpone() -> None:
-    """Let everybody go without kernels until they have been prepared."""
+    """Let all threads use torch until the kernels have been prepared."""
     _missing.update(get_args(Kind))
 
 
 @contextmanager
 def preparing(kind: Kind) -> Iterator[None]:
-    """Use kernels in this block, and let all other threads go without until it has ended well.
+    """Use kernels in this block; all other threads use torch until it has ended without an exception.
 
-    Where it ends badly they go without for good.
+    After an exception they use torch from then on.
     """
     _missing.add(kind)
     _preparing[kind] = threading.get_ident()

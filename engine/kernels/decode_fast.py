@@ -24,7 +24,7 @@ CORNERS = 12
 
 
 def _data(context, builder, signature, args, *places):
-    """Where the elements of the arrays among the arguments lie; None for those that are None."""
+    """Pointers to the elements of the array arguments at `places`; None for arguments that are None."""
     return [
         None
         if isinstance(signature.args[k], types.NoneType)
@@ -34,7 +34,7 @@ def _data(context, builder, signature, args, *places):
 
 
 def _base(builder, texels, heads, at, by, offset):
-    """The base feature of the block at hand, and where its texels are."""
+    """Base feature of the current block, and the offsets of its texels."""
     places = [offset(start) for start in at]
     reads = [
         load(builder, texels, place) * weight for place, weight in zip(places, by, strict=True)
@@ -49,7 +49,7 @@ def _splats(builder, tuple_value, count):
 @intrinsic
 @no_type_check
 def density_at(typing_context, texels, heads, at, by, hidden):
-    """What the density head makes of a point."""
+    """Output of the density head at a point, before its bias and activation."""
 
     def generate(context, builder, signature, args):
         texels, heads = _data(context, builder, signature, args, 0, 1)
@@ -66,7 +66,7 @@ def density_at(typing_context, texels, heads, at, by, hidden):
 @intrinsic
 @no_type_check
 def color_at(typing_context, texels, heads, term, term_at, at, by, hidden):
-    """What the colour head makes of a point: red, green, blue."""
+    """Outputs of the colour head at a point, before biases and activation: red, green, blue."""
 
     def generate(context, builder, signature, args):
         texels, heads, term = _data(context, builder, signature, args, 0, 1, 2)
@@ -88,7 +88,7 @@ def color_at(typing_context, texels, heads, term, term_at, at, by, hidden):
 @intrinsic
 @no_type_check
 def decode_at(typing_context, texels, heads, term, term_at, at, by, hidden):
-    """What the heads make of a point: density, red, green, blue."""
+    """Outputs of both heads at a point, before biases and activations: density, red, green, blue."""
 
     def generate(context, builder, signature, args):
         texels, heads, term = _data(context, builder, signature, args, 0, 1, 2)
@@ -153,7 +153,7 @@ def decode_back(
 @intrinsic
 @no_type_check
 def squash(typing_context, red, green, blue):
-    """Sigmoids of three numbers, at the price of one."""
+    """Sigmoids of three numbers, computed together at the cost of one."""
 
     def generate(context, builder, signature, args):
         gathered = ir.Constant(VECTOR, [0.0] * WIDTH)

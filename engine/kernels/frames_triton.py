@@ -30,7 +30,7 @@ FIRST_SHARE = 0.125
 @triton.jit
 @no_type_check
 def _turn(direction, dx, dy, dz, hidden, H: tl.constexpr):
-    """What a direction adds to the hidden layer: the harmonics of `engine.ops.harmonics` times the layer."""
+    """View direction's contribution to the hidden layer: harmonics of `engine.ops.harmonics` times its weights."""
     valid = hidden < H
     at = direction + hidden
     xx, yy, zz = dx * dx, dy * dy, dz * dz

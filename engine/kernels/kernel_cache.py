@@ -28,9 +28,9 @@ ROOM = 64 * 2**20
 
 
 def drop_stale(root: Path = ENGINE) -> bool:
-    """Forget all compiled kernels below `root` if any of their sources changed since the last call.
+    """Delete all cached kernels below `root` if any of their sources changed since the last call.
 
-    Returns whether anything had changed. Where the folder cannot be written there is no cache beside it either.
+    Returns True if anything had changed. A folder that cannot be written to has no cache beside its sources either.
     """
     digest = sources_digest(root)
     stamp = root / "__pycache__" / STAMP
@@ -47,7 +47,7 @@ def drop_stale(root: Path = ENGINE) -> bool:
 
 
 def sources_digest(root: Path) -> str:
-    """A short name of what the sources of kernels hold."""
+    """Digest of the sources of all kernels below `root`."""
     digest = hashlib.blake2b(digest_size=16)
     for path in _sources(root):
         digest.update(path.read_bytes())
@@ -59,7 +59,7 @@ def _sources(root: Path) -> list[Path]:
 
 
 def find_place(root: Path = ENGINE) -> bool:
-    """Tell Numba where to keep kernels if not beside their sources; False if nothing can be kept anywhere."""
+    """Set Numba's cache folder if the sources' own cannot be written to; False if no folder can."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return True
     folders = {path.parent / "__pycache__" for path in _sources(root)}
@@ -77,7 +77,7 @@ def find_place(root: Path = ENGINE) -> bool:
 
 
 def _private_folders() -> Iterator[Path]:
-    """Folders that nobody else can write to, made if need be: what lies there is run."""
+    """Cache folders that no other user can write to, created if need be, since their contents are executed."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     user = os.getuid() if hasattr(os, "getuid") else "user"
     with contextlib.suppress(OSError):
@@ -92,7 +92,7 @@ def _private_folders() -> Iterator[Path]:
 
 
 def _is_private(folder: Path) -> bool:
-    """True if a folder is no link, and this user's alone."""
+    """True if a folder is not a link and only this user can write to it."""
     found = os.lstat(folder)
     ours = not hasattr(os, "getuid") or (
         found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
@@ -101,7 +101,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def _has_room(folder: Path) -> bool:
-    """True if kernels can be written to a folder, which is made if need be."""
+    """True if kernels can be written to a folder, which is created if need be."""
     try:
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -112,4 +112,4 @@ def _has_room(folder: Path) -> bool:
 
 drop_stale()
 CACHED = find_place()
-"""Whether compiled kernels are kept; for the decorators of all of them, which must come after."""
+"""True if compiled kernels are cached on disk; every kernel's decorator reads it, so it is set before them."""

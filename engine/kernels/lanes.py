@@ -27,7 +27,7 @@ _FAST = ("nnan", "ninf", "nsz", "arcp", "contract", "afn")
 
 
 class Lanes:
-    """A vector in the code that a builder writes; numbers it meets are taken for every lane."""
+    """A vector value in LLVM code under construction; plain numbers in its arithmetic apply to every lane."""
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value):
         self.builder, self.value = builder, value
@@ -70,19 +70,19 @@ class Lanes:
         return Lanes(self.builder, self.builder.call(function, values, fastmath=_FAST))
 
     def floor(self) -> Lanes:
-        """The whole number below."""
+        """Largest integer not above each lane."""
         return self._call("floor")
 
     def at_least(self, other: Lanes | float) -> Lanes:
-        """The larger of the two."""
+        """Lane-wise maximum with `other`."""
         return self._call("maxnum", other)
 
     def at_most(self, other: Lanes | float) -> Lanes:
-        """The smaller of the two."""
+        """Lane-wise minimum with `other`."""
         return self._call("minnum", other)
 
     def whole(self) -> ir.Value:
-        """As 32-bit integers, cut off."""
+        """Lanes truncated to 32-bit integers."""
         return self.builder.fptosi(self.value, ir.VectorType(INT, self.count))
 
     def exp(self) -> Lanes:
@@ -164,12 +164,12 @@ class Sums:
             builder.store(zero, cell)
 
     def add(self, index: int, lanes: Lanes) -> None:
-        """Add to one of them."""
+        """Add to the sum at `index`."""
         cell = self._cells[index]
         self.builder.store((Lanes(self.builder, self.builder.load(cell)) + lanes).value, cell)
 
     def totals(self) -> list[ir.Value]:
-        """What they have come to, one float each."""
+        """Final values of the sums, one float each."""
         builder = self.builder
         lanes = [Lanes(builder, builder.load(cell)) for cell in self._cells]
         if len(lanes) == 1:
@@ -182,9 +182,9 @@ class Sums:
 
 
 def _folded(first: Lanes, second: Lanes, half: int) -> Lanes:
-    """Both vectors with the halves of their groups of `2 * half` lanes added up, one after the other.
+    """Both vectors with the two halves of every group of `2 * half` lanes added, one result after the other.
 
-    Four vectors are summed so with a third of the shuffles that four sums would take.
+    Summing four vectors this way takes a third of the shuffles of four separate sums.
     """
     groups = range(0, WIDTH, 2 * half)
     low = [g + k for g in groups for k in range(half)]

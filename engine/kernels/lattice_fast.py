@@ -20,11 +20,11 @@ RUN = 8
 def occupied_points(
     typing_context, leaps, cells, first, end, near, step, origin, speed, t_out, x_out, y_out, z_out, place
 ):  # fmt: skip
-    """Which of a ray's lattice points `first .. first + RUN - 1` before `end` lie in occupied cells.
+    """Number of a ray's lattice points `first .. first + RUN - 1` before `end` that lie in occupied cells.
 
-    Their distances and positions are written from `place` on, where there must be room for `RUN`; returns their number.
-    Positions are `origin + t * speed`, in cells, clamped to the grid of `cells` (three counts); `leaps` is zero where
-    occupied; point k lies at `near + (k + 1/2) * step`.
+    Their distances and positions are written from index `place` on; the arrays must have room for `RUN` more values.
+    Positions are `origin + t * speed`, in cells, clamped to the grid of `cells` (three counts); `leaps` is zero in
+    occupied cells; point k is at `near + (k + 1/2) * step`.
     """
 
     def generate(context, builder, signature, args):
@@ -73,7 +73,7 @@ def occupied_points(
 @intrinsic
 @no_type_check
 def texels_around(typing_context, x, y, z, count, cells, rows, cols, hidden, at, by):
-    """Where the first `count` points, in cells, are on planes of `rows` times `cols` texels of `hidden` numbers.
+    """Locate the first `count` points (in cells) on planes of `rows` times `cols` texels of `hidden` numbers.
 
     `at` receives the offsets of the first of four texels around each point (three rows of `at.shape[1]`), `by` the
     weights of all twelve (twelve rows). Arrays have room for a multiple of `lanes.WIDTH` points.

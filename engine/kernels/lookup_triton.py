@@ -23,7 +23,7 @@ POINTS = 16
 @triton.jit
 @no_type_check
 def _slab(origin, direction, low, high):
-    """Where a line enters and leaves along one axis."""
+    """Distances at which a line enters and leaves a slab of the box along one axis."""
     inverse = tl.div_rn(1.0, direction)
     first, second = (low - origin) * inverse, (high - origin) * inverse
     return tl.minimum(first, second), tl.maximum(first, second)
@@ -32,7 +32,7 @@ def _slab(origin, direction, low, high):
 @triton.jit
 @no_type_check
 def interval(ox, oy, oz, dx, dy, dz, box, min_near):
-    """Where a ray enters and leaves the box; it leaves at -1 where it misses."""
+    """Distances at which a ray enters and leaves the box; the second is -1 for a ray that misses."""
     x0, x1 = _slab(ox, dx, tl.load(box), tl.load(box + 3))
     y0, y1 = _slab(oy, dy, tl.load(box + 1), tl.load(box + 4))
     z0, z1 = _slab(oz, dz, tl.load(box + 2), tl.load(box + 5))
@@ -61,7 +61,7 @@ def _cell(x, low, high, cells):
 @triton.jit
 @no_type_check
 def is_occupied(occupied, ox, oy, oz, dx, dy, dz, t, valid, box, gx, gy, gz):
-    """Whether the points at distances `t` lie in occupied cells."""
+    """Mask of the points at distances `t` that lie in occupied cells."""
     i = _cell(ox + t * dx, tl.load(box), tl.load(box + 3), gx)
     j = _cell(oy + t * dy, tl.load(box + 1), tl.load(box + 4), gy)
     k = _cell(oz + t * dz, tl.load(box + 2), tl.load(box + 5), gz)
@@ -71,7 +71,7 @@ def is_occupied(occupied, ox, oy, oz, dx, dy, dz, t, valid, box, gx, gy, gz):
 @triton.jit
 @no_type_check
 def chunk(t, gamma, dt_min, dt_max, CHUNK: tl.constexpr):
-    """The next lattice points from `t` on, and the first one after them."""
+    """The next `CHUNK` lattice points from `t` on, and the one after them."""
     lane = tl.arange(0, CHUNK)
     points = tl.zeros([CHUNK], tl.float32)
     for k in tl.static_range(CHUNK):
@@ -83,7 +83,7 @@ def chunk(t, gamma, dt_min, dt_max, CHUNK: tl.constexpr):
 @triton.jit
 @no_type_check
 def bits_of(flags, CHUNK: tl.constexpr):
-    """Flags as the bits of one number."""
+    """Flags packed into the bits of one integer."""
     ones = tl.full([CHUNK], 1, tl.int64) << tl.arange(0, CHUNK).to(tl.int64)
     return tl.sum(tl.where(flags, ones, 0))
 
@@ -91,7 +91,7 @@ def bits_of(flags, CHUNK: tl.constexpr):
 @triton.jit
 @no_type_check
 def place_of(power):
-    """Which bit a power of two is: the exponent of the float of that value."""
+    """Index of the single set bit of a power of two, read from the exponent of its float32 value."""
     return (power.to(tl.float32).to(tl.int32, bitcast=True) >> 23) - 127
 
 
@@ -136,7 +136,7 @@ def _spread(plane, c0, c1, fc, r0, r1, fr, cols, hidden, values, H: tl.constexpr
 @triton.jit
 @no_type_check
 def _texels(x, y, z, box, rows, cols):
-    """`_texel` of x along columns, y along rows and along columns, z along rows."""
+    """Results of `_texel` for x along columns, y along rows and along columns, and z along rows."""
     lx, ly, lz = tl.load(box), tl.load(box + 1), tl.load(box + 2)
     hx, hy, hz = tl.load(box + 3), tl.load(box + 4), tl.load(box + 5)
     xc0, xc1, xcf = _texel(x, lx, hx, cols)

@@ -1,11 +1,12 @@
-"""Numba kernels that march the rays of a picture through any field: aim, gather samples, composite, write.
+"""Numba kernels that march the rays of a picture through any field: set up, gather samples, composite, write.
 
 Rays go in tiles, and all rays of a tile take turns: without data-dependent branches between the evaluations the processor
 overlaps them. They leap through empty space on a grid of Chebyshev distances. A colour is evaluated only when enough
-weight has gathered since the last one. What a sample holds is read by the kernels of a field's kind (`engine.kernels.trace_fast`).
+weight has gathered since the last one. Samples are decoded by the kernels of each kind of field
+(`engine.kernels.trace_fast`).
 
-Exponentials are our own, since a library's is a call. `no_type_check` keeps the tests' run-time type checker out of
-compiled code.
+Exponentials are implemented here to be inlined; a library's would be a call. `no_type_check` keeps the tests' run-time
+type checker out of compiled code.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from engine.kernels.lattice_fast import RUN, occupied_points
 from engine.kernels.render_fast import TILE
 
 NEAR = 2
-"""Where the next occupied cell is no further than this, lattice points are looked at one run after the other."""
+"""If the next occupied cell is at most this many cells away, lattice points are tested run by run instead of leaping."""
 ROUND = RUN
 """Samples of a ray in one round, at most."""
 FIRST_SHARE = np.float32(0.125)
@@ -102,7 +103,7 @@ def _inverse(v):
 @njit(**OPTIONS)
 @no_type_check
 def _clamped_cell(x, size):
-    """A position kept in [0, size], and the lower face of its cell."""
+    """A position clamped to [0, size], and the lower face of its cell."""
     x = min(max(x, _ZERO), size)
     return x, min(np.floor(x), size - _ONE)
 
@@ -116,9 +117,9 @@ def _leave(x, cell, reach, inverse):
 
 
 class Lattice(NamedTuple):
-    """Where samples may lie. Positions are counted in cells from the box's lower corner, distances in engine units.
+    """Candidate sample positions: in cells from the box's lower corner; distances are in engine units.
 
-    What is occupied lies between `low` and `high`.
+    All occupied cells lie between `low` and `high`.
     """
 
     leaps: np.ndarray
@@ -155,7 +156,7 @@ class Rays(NamedTuple):
 
 
 class Picks(NamedTuple):
-    """Samples whose colour is wanted: which, of which ray, with what weight; and then that colour."""
+    """Samples to be coloured: index, ray and weight of each, and its colour once known."""
 
     sample: np.ndarray
     ray: np.ndarray
@@ -166,7 +167,7 @@ class Picks(NamedTuple):
 @njit(**OPTIONS)
 @no_type_check
 def aim(rays, lattice, camera, tile, height, width, alive):
-    """Start the rays of a tile; returns how many meet the box, their indices in `alive`."""
+    """Initialise the rays of a tile; returns the number of those that meet the box, their indices in `alive`."""
     tiles_across = (width + TILE - 1) // TILE
     ox, oy, oz = lattice.origin
     sx, sy, sz = lattice.scale
@@ -210,7 +211,7 @@ def aim(rays, lattice, camera, tile, height, width, alive):
 def gather(rays, lattice, samples, alive, living, ends):
     """The next samples of every living ray, at most `ROUND` of each.
 
-    Returns how many rays had any: these are in `alive` then, and `ends` says where each one's samples end.
+    Returns the number of rays that had any, with their indices in `alive` and the end of each one's samples in `ends`.
     """
     ox, oy, oz = lattice.origin
     sx, sy, sz = lattice.scale
@@ -253,7 +254,7 @@ def gather(rays, lattice, samples, alive, living, ends):
 @njit(**OPTIONS)
 @no_type_check
 def composite(rays, samples, picks, alive, still, ends, stop, carry):
-    """Let every ray pass its samples; returns how many rays go on (in `alive`) and how many colours are wanted."""
+    """Composite every ray's samples; returns the number of rays that go on (in `alive`) and of colours to evaluate."""
     wanted, living, i = 0, 0, 0
     for place in range(still):
         ray = alive[place]
@@ -282,7 +283,7 @@ def composite(rays, samples, picks, alive, still, ends, stop, carry):
 @njit(**OPTIONS)
 @no_type_check
 def write(rays, tile, stop, saturation, rgb, opacity, depth):
-    """Put a finished tile into the picture. A ray that ended counts as opaque."""
+    """Write a finished tile to the picture. A ray that was stopped early counts as opaque."""
     wide = _ONE + saturation + saturation
     height, width = opacity.shape
     tiles_across = (width + TILE - 1) // TILE

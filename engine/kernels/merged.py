@@ -1,4 +1,4 @@
-"""Triplane decoders with their first layer merged into the planes: what fused kernels read.
+"""Triplane decoders with their first layer merged into the planes, the form that fused kernels read.
 
 The layer is linear and the lookup bilinear, so the layer can be applied to the texels, once, instead of to every point.
 Hidden layers are padded with zeros to a multiple of the kernels' width.
@@ -17,7 +17,7 @@ from engine.ops.planes import HIDDEN_MULTIPLE
 
 
 def mergeable(decoder: TriplaneDecoder) -> bool:
-    """True if a decoder has the shape that kernels are written for: one layer for each purpose but the direction's."""
+    """True if the kernels support a decoder's shape: one layer each for base, density and colour."""
     config = decoder.config
     shallow = all(
         len(widths) == 1
@@ -52,14 +52,14 @@ def merged_heads(decoder: TriplaneDecoder) -> Float[Tensor, " values"]:
 def direction_terms(
     decoder: TriplaneDecoder, rays_d: Float[Tensor, "rays 3"]
 ) -> Float[Tensor, "rays hidden"]:
-    """What each direction adds to the hidden layer for its colour; zero channels where colour ignores it."""
+    """Contribution of each direction to the hidden layer of colour; zero channels if colour ignores directions."""
     if decoder.direction is None:
         return rays_d.new_zeros(len(rays_d), 0)
     return _padded(decoder.direction(spherical_harmonics(rays_d)))
 
 
 def merged_direction(decoder: TriplaneDecoder) -> Float[Tensor, " values"] | None:
-    """The direction's layer as the frames' kernels read it, 16 rows of `hidden` weights and one of biases; or None."""
+    """The direction's layer as 16 rows of `hidden` weights and one of biases; None if colour ignores directions."""
     if decoder.direction is None:
         return None
     layer = decoder.direction[0]
@@ -67,7 +67,7 @@ def merged_direction(decoder: TriplaneDecoder) -> Float[Tensor, " values"] | Non
 
 
 def drawable(decoder: TriplaneDecoder) -> bool:
-    """True if the frames' kernels are written for its shape: `mergeable`, and at most one layer for the direction."""
+    """True if the picture kernels support a decoder: it is `mergeable` and has at most one layer for the direction."""
     return mergeable(decoder) and (decoder.direction is None or len(decoder.direction) == 1)
 
 

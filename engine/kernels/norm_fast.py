@@ -101,7 +101,7 @@ def _statistics(x, first, total, squares, channels, eps, mean, rstd):
 @njit(**_options)
 @no_type_check
 def _affine(mean, rstd, weight, bias, scale, shift, slope, offset):
-    """The line that takes each channel to its normalised, scaled and shifted value, repeated along a row."""
+    """Slope and offset that normalise, scale and shift each channel, repeated along a row."""
     channels = len(weight)
     share = channels // len(mean)
     for j in range(len(slope)):
@@ -148,7 +148,7 @@ def normalise(start, stop, x, weight, bias, scale, shift, eps, silu, mean, rstd,
 @njit(**_options)
 @no_type_check
 def _through_silu(x, slope, offset, gradient, through, total, product):
-    """Gradients before the activation, and the sums of them and of their products with `x`."""
+    """Gradients before the activation, their column sums, and those of their products with `x`."""
     for j in range(x.shape[1]):
         total[j] = 0
         product[j] = 0

@@ -16,7 +16,7 @@ TILE = 4096
 @triton.jit
 @no_type_check
 def _affine(weight, bias, scale, shift, image, stride, channel, valid, MODULATED: tl.constexpr):
-    """What normalised values are multiplied by, and what is added then."""
+    """Gain that normalised values are multiplied by, and level that is added to the product."""
     gain = tl.load(weight + channel, mask=valid, other=0.0).to(tl.float32)
     level = tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)
     if MODULATED:

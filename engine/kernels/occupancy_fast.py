@@ -1,4 +1,4 @@
-"""Where a triplane field is empty, found fast on the CPU: densities on a lattice, and leaps over empty cells."""
+"""Empty space of a triplane field on the CPU: densities on a lattice, and leaps over empty cells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_LEAP = 254
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=CACHED)
 @no_type_check
 def _probe(plane_xy, plane_xz, plane_yz, hidden, head, raw):
-    """The raw density on a lattice.
+    """Density on a lattice, before its activation.
 
     The planes' features are given on the lattice (`xs ys hidden`, `xs zs hidden`, `ys zs hidden`, flat).
     """
@@ -41,7 +41,7 @@ def _probe(plane_xy, plane_xz, plane_yz, hidden, head, raw):
 @njit(nogil=True, cache=CACHED)
 @no_type_check
 def _sweep(leaps, backwards):
-    """One half of the two-pass distance transform: look at the 13 neighbours already visited."""
+    """One pass of the two-pass distance transform, over the 13 neighbours already visited."""
     gx, gy, gz = leaps.shape
     step = -1 if backwards else 1
     one = np.int16(1)
@@ -78,7 +78,7 @@ def leap_grid(occupied: Bool[np.ndarray, "gx gy gz"]) -> UInt8[np.ndarray, "gx g
 def extent(
     leaps: UInt8[np.ndarray, "gx gy gz"],
 ) -> tuple[Float32[np.ndarray, " 3"], Float32[np.ndarray, " 3"]]:
-    """Lowest and highest corner of what is occupied, in cells; the same corner twice where nothing is."""
+    """Lowest and highest corner of the occupied cells, in cells; equal corners if none is occupied."""
     occupied = leaps == 0
     sides = [np.flatnonzero(occupied.any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
     low = [side[0] if len(side) else 0 for side in sides]
@@ -96,7 +96,7 @@ def cell_density(
     Densities are probed at the corners of the cells, and in between where texels are finer than cells.
 
     Args:
-        planes: Planes times the first layer, as in `engine.kernels.render_fast.Tables`.
+        planes: Planes times the first layer, as in `engine.kernels.triplane_frames.TriplaneOnCpu`.
         heads: The decoder's other numbers, as there.
         cells: Cells along each axis.
     """

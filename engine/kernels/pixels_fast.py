@@ -13,7 +13,7 @@ from engine.kernels.kernel_cache import CACHED
 @njit(nogil=True, cache=CACHED, error_model="numpy")
 @no_type_check
 def gather(images, scene, pixels, c2w, intrinsics, one, rays_o, rays_d, rgb):
-    """Fill in rays and colours of pixels `scenes n`; `one` is the value of a full channel in `images`."""
+    """Fill in rays and colours of pixels `scenes n`; `one` is the full-scale channel value of `images` (255 or 1)."""
     _, _, height, width, _ = images.shape
     half = np.float32(0.5)
     for k in range(pixels.shape[0]):

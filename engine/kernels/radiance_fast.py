@@ -1,9 +1,9 @@
 """Colours of rays through triplane fields on the CPU, differentiable: marching, decoder and compositing in one kernel.
 
-What `march`, a decoder and `composite` compute one after the other (they stay the oracle, and serve other devices), for
-the same samples, but ray by ray: a ray that has ended costs nothing more, and nothing but a sample's distance, density
-and colour is kept for the backward pass, which decodes again. Work is split into pieces (scenes, or parts of them) that
-have gradients of their own, added up in a fixed order: results do not depend on the number of threads.
+Computes the same as `march`, a decoder and `composite` in turn (the oracle, also used on other devices), at the same
+samples, but ray by ray: a ray that has ended costs nothing more, and only a sample's distance, density and colour are
+kept for the backward pass, which decodes again. Work is split into pieces (scenes, or parts of them) with gradients of
+their own, added up in a fixed order, so that results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 @dataclass(frozen=True)
 class Lattice:
-    """Where the samples of rays may lie; see `engine.render.march`.
+    """Candidate samples of rays; see `engine.render.march`.
 
     Attributes:
         rays_o: Origins, engine units, sorted by scene, equally many of each.
@@ -47,7 +47,7 @@ class Lattice:
         aabb: The field's box.
         dt: Shortest and longest step.
         max_steps: Most samples of a ray.
-        min_near: Nothing is sampled nearer than this.
+        min_near: Smallest distance of a sample from the camera.
     """
 
     rays_o: Float[Tensor, "rays 3"]
@@ -64,7 +64,7 @@ class Lattice:
 @njit(**_exact)
 @no_type_check
 def _enter(rays_o, rays_d, ray, low, high, min_near):
-    """Where a ray enters and leaves the box, to the bit as `engine.ops.rays.intersect_box` has it."""
+    """Distances at which a ray enters and leaves the box, bit-identical to `engine.ops.rays.intersect_box`."""
     near, far = np.float32(-np.inf), np.float32(np.inf)
     for axis in range(3):
         inverse = _ONE / rays_d[ray, axis]
@@ -77,7 +77,7 @@ def _enter(rays_o, rays_d, ray, low, high, min_near):
 @njit(**_exact)
 @no_type_check
 def _point(rays_o, rays_d, ray, t, low, high):
-    """A point of a ray, kept in the box."""
+    """The point of a ray at distance `t`, clamped to the box."""
     x = min(max(rays_o[ray, 0] + t * rays_d[ray, 0], low[0]), high[0])
     y = min(max(rays_o[ray, 1] + t * rays_d[ray, 1], low[1]), high[1])
     z = min(max(rays_o[ray, 2] + t * rays_d[ray, 2], low[2]), high[2])
@@ -193,7 +193,7 @@ def _backward(
     first, last, texels, heads, term, rays_o, rays_d, box, saturation, stop, kept, counts,
     image, opacity, d_image, d_opacity, d_texels, d_heads, d_term,
 ):  # fmt: skip
-    """Add what rays `first` to `last` of one scene pull at the decoder; see `engine.render.volume` for the stop."""
+    """Add the gradients from rays `first` to `last` of one scene; see `engine.render.volume` for the stop."""
     _, rows, cols, hidden = texels.shape
     hidden, flat, pulled = np.uintp(hidden), texels.ravel(), d_texels.ravel()
     low, high = box[0], box[1]
@@ -373,9 +373,9 @@ def render_rays(
     Args:
         texels: Planes times the decoder's first layer.
         heads: That layer's bias and the weights of density, red, green, blue, `hidden` each; then these four's biases.
-        term: What each ray's direction adds to the base feature before colour, or None.
+        term: Contribution of each ray's direction to the base feature before colour, or None.
         lattice: The rays and where their samples may lie.
-        saturation: How far colours reach beyond [0, 1].
+        saturation: Amount by which colours may exceed [0, 1].
         stop: A ray ends once less than this share of light passes.
     """
     return _Radiance.apply(texels.contiguous(), heads.contiguous(), term, lattice, saturation, stop)

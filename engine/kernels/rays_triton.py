@@ -107,7 +107,7 @@ def _backward(
     H: tl.constexpr, LANES: tl.constexpr, DIRECTED: tl.constexpr, CHUNK: tl.constexpr,
     PARTS: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of one ray, whose samples are computed again; the sample that ends a ray has none."""
+    """Gradients of one ray, whose samples are recomputed; the sample that ends a ray has no gradient."""
     ray = tl.program_id(0)
     ox, oy, oz = (
         tl.load(rays_o + 3 * ray),
@@ -266,12 +266,12 @@ def render_rays(
         features: Planes times the first layer, `scenes 3 rows cols hidden`.
         heads: Bias of the first layer and weights of density, red, green and blue (`hidden` each), then the four
             heads' biases.
-        terms: What each ray's direction adds to the hidden layer for its colour, `rays hidden`; empty for nothing.
+        terms: Contribution of each ray's direction to the hidden layer for its colour, `rays hidden`; empty for nothing.
         rays: Origins, unit directions, scenes, offsets of the lattice in steps, growth of the steps.
         occupied: Cells by scene.
         aabb: The field's box.
         limits: Shortest step, longest step, nearest distance, most samples, and the transmittance that ends a ray.
-        saturation: How far colours reach beyond [0, 1].
+        saturation: Amount by which colours may exceed [0, 1].
     """
     rays = tuple(part.detach().contiguous() for part in rays)
     grid, box = occupied.contiguous().view(torch.uint8), aabb.flatten().contiguous()

@@ -21,21 +21,21 @@ from engine.types import Camera
 TILE = 8
 """Rays are traced in square tiles of this many pixels, for the sake of the caches."""
 MIN_BATCHES, MAX_BATCH = 12, 64
-"""Batches of tiles in a picture, at least; tiles in a batch, at most. Nobody waits for a picture that one thread makes
-without asking whether to stop: that is one batch."""
+"""Least number of batches of tiles in a picture; most tiles in a batch. A picture that one thread traces without `stop`
+is one batch."""
 
 
 def flat(*tensors: Tensor) -> Float32[np.ndarray, " values"]:
-    """The numbers of tensors, one after the other, as kernels take them."""
+    """All values of some tensors in one float32 array, in order."""
     return torch.cat([tensor.reshape(-1) for tensor in tensors]).float().numpy()
 
 
 class Space(NamedTuple):
-    """Where a field may hold matter.
+    """Occupied space of a field.
 
     Attributes:
         leaps: From `engine.kernels.occupancy_fast.leap_grid`, over the field's box.
-        low: Lowest corner of what is occupied, in cells.
+        low: Lowest corner of the occupied cells, in cells.
         high: Its highest corner.
     """
 
@@ -45,7 +45,7 @@ class Space(NamedTuple):
 
     @classmethod
     def of(cls, occupied: Bool[Tensor, "gx gy gz"]) -> Space:
-        """Leaps between occupied cells."""
+        """Leap grid and bounds of a grid of occupied cells."""
         from engine.kernels import occupancy_fast  # numba
 
         leaps = occupancy_fast.leap_grid(occupied.numpy())
@@ -56,7 +56,7 @@ class Space(NamedTuple):
         return self.leaps.ravel(), self.leaps.shape, tuple(self.low), tuple(self.high)
 
     def within(self, box: Float32[np.ndarray, " 6"]) -> Float32[np.ndarray, " 6"]:
-        """What is occupied of a box, engine units."""
+        """Bounds of the occupied cells within the field's `box`, engine units."""
         low, high = box.reshape(2, 3)
         cell = (high - low) / np.array(self.leaps.shape, np.float32)
         return np.concatenate([low + self.low * cell, low + self.high * cell])
@@ -77,14 +77,14 @@ def trace(
     Args:
         trace_tiles: A kernel, called with tiles, the first and last of them to trace, and the three results.
         box: Lower and upper corner of the field, engine units.
-        space: Where it may hold matter.
+        space: Its occupied space.
         pose: c2w's upper three rows, then fx fy cx cy.
         camera: The same with the picture's size.
         threads: Threads to use, the caller's included.
-        stop: Asked by the caller's thread between its batches; True gives the picture up.
+        stop: Called by the caller's thread between its batches; if it returns True, the picture is abandoned.
 
     Returns:
-        Colour over black (`height width 3`), opacity, opacity-weighted z-depth; or None if it was given up.
+        Colour over black (`height width 3`), opacity, opacity-weighted z-depth; None if it was abandoned.
     """
     height, width = camera.height, camera.width
     rgb = np.zeros((height, width, 3), np.float32)

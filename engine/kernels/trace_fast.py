@@ -55,7 +55,7 @@ def _harmonics(x, y, z, out):
 
 
 class _Layers(NamedTuple):
-    """A field, flat: see `Tables`."""
+    """Arrays of a triplane field: see `engine.kernels.triplane_frames.TriplaneOnCpu`."""
 
     planes: np.ndarray
     rows: int
@@ -66,9 +66,9 @@ class _Layers(NamedTuple):
 
 
 class _Samples(NamedTuple):
-    """Samples of one round: distance, position, texels and their weights, the light that passes, colour.
+    """Samples of one round: distance, position, texels and their weights, transmittance, colour.
 
-    Colours are there only where directions have no part in them; `at` and `by` are `lattice_fast.texels_around`'s.
+    Colours are set only if they do not depend on directions; `at` and `by` come from `lattice_fast.texels_around`.
     """
 
     t: np.ndarray
@@ -84,7 +84,7 @@ class _Samples(NamedTuple):
 @njit(**OPTIONS)
 @no_type_check
 def _place(layers, lattice, samples, count):
-    """Find all samples on the planes."""
+    """Compute the texels and weights of all samples on the planes."""
     texels_around(
         samples.x, samples.y, samples.z, count, lattice.cells,
         layers.rows, layers.cols, layers.hidden, samples.at, samples.by,
@@ -114,7 +114,7 @@ def _reads(layers, samples, i):
 @njit(**OPTIONS)
 @no_type_check
 def _absorb(direction, layers, samples, count, step):
-    """The share of light that passes each sample; where there are no directions, its colour is had for little more."""
+    """Transmittance of each sample; also its colour if directions play no part, since that costs little more."""
     hidden, heads, rgb = np.uintp(layers.hidden), layers.heads, samples.rgb
     bias = 5 * hidden
     for i in range(count):
@@ -131,7 +131,7 @@ def _absorb(direction, layers, samples, count, step):
 
 @no_type_check
 def _room_for_terms(direction, size):
-    """Where the shares of a tile's directions go; None where they have none."""
+    """Buffer for the directions' contributions in a tile; None if colour ignores directions."""
     return None if direction is None else np.empty(size, np.float32)
 
 
@@ -146,7 +146,7 @@ def _typed_room_for_terms(direction, size):
 @njit(**OPTIONS)
 @no_type_check
 def _turn(direction, hidden, rays, ray, basis):
-    """The direction's share of a ray's hidden layer, where it has one."""
+    """Compute the direction's contribution to a ray's hidden layer, if colour depends on directions."""
     if direction is not None:
         start = np.uintp(ray) * hidden
         _harmonics(rays.direction[0, ray], rays.direction[1, ray], rays.direction[2, ray], basis)

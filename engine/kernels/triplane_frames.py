@@ -1,4 +1,4 @@
-"""Pictures of triplane fields: what the kernels of a CPU (Numba) and of a GPU (Triton) read, and where a field is empty."""
+"""Pictures of triplane fields: arrays for the kernels of a CPU (Numba) and of a GPU (Triton), and occupancy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TriplaneOnCpu(FrameKernels):
         planes: Planes times the first layer.
         heads: Bias of the first layer, weights of density and colours (`hidden` each), then their four biases.
         direction: 16 rows of `hidden` weights, then `hidden` biases; None where colour ignores the direction.
-        saturation: How far colours reach beyond [0, 1].
+        saturation: Amount by which colours may exceed [0, 1].
         box: Lower and upper corner, engine units.
     """
 
@@ -44,14 +44,14 @@ class TriplaneOnCpu(FrameKernels):
 
     @staticmethod
     def suit(field: TriplaneField) -> bool:
-        """Float32 planes on the CPU, whose decoder the kernels are written for."""
+        """True for float32 planes on the CPU with a decoder that the kernels support."""
         planes = field.triplane
         plain = planes.device.type == "cpu" and planes.dtype == torch.float32
         return plain and min(planes.shape[-2:]) >= 2 and drawable(field.decoder)
 
     @classmethod
     def of(cls, field: TriplaneField) -> TriplaneOnCpu:
-        """What the kernels read of a field that suits."""
+        """The kernels' arrays for a suitable field."""
         decoder = field.decoder
         direction = merged_direction(decoder)
         return cls(
@@ -105,7 +105,7 @@ class TriplaneOnGpu(FrameKernels):
         heads: From `engine.kernels.merged.merged_heads`.
         direction: 16 rows of `hidden` weights, then the biases; empty where colour ignores the direction.
         box: Lower and upper corner, engine units.
-        saturation: How far colours reach beyond [0, 1].
+        saturation: Amount by which colours may exceed [0, 1].
     """
 
     planes: Float[Tensor, "1 3 rows cols hidden"]
@@ -117,12 +117,12 @@ class TriplaneOnGpu(FrameKernels):
 
     @staticmethod
     def suit(field: TriplaneField) -> bool:
-        """Float32 planes on a GPU, whose decoder the kernel is written for."""
+        """True for float32 planes on a GPU with a decoder that the kernel supports."""
         return runs_triton(field.triplane) and drawable(field.decoder)
 
     @classmethod
     def of(cls, field: TriplaneField) -> TriplaneOnGpu:
-        """What the kernel reads of a field that suits."""
+        """The kernel's arrays for a suitable field."""
         decoder = field.decoder
         planes = merged_planes(decoder, field.triplane[None]).contiguous()
         direction = merged_direction(decoder)

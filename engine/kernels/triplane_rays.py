@@ -1,4 +1,4 @@
-"""Colours of rays through many triplane scenes at once, differentiable in latents and decoder: what training and fitting render.
+"""Colours of rays through many triplane scenes at once, differentiable in latents and decoder: for training and fits.
 
 Three implementations stand behind the functions here: Numba kernels on the CPU, Triton kernels on a GPU, and torch, the
 oracle of both, for everything else. Source: SSDNeRF (2304.06714) section 3.1; NeRF (2003.08934) eq. 3.
@@ -161,7 +161,7 @@ def densities(
     triplanes: Float[Tensor, "scenes 3 channels rows cols"],
     xyz: Float[Tensor, "points 3"],
 ) -> Float[Tensor, "scenes points"]:
-    """Extinction of the same points, engine units, in every scene."""
+    """Density of every scene at the same points, engine units."""
     on_gpu = on_triton(decoder, triplanes)
     if not on_gpu and not on_numba(decoder, triplanes):
         return torch.stack([decoder.density(planes[None], xyz) for planes in triplanes])

@@ -1,6 +1,6 @@
 """The Numba kernel that traces rays through a voxel field; `engine.kernels.voxel_frames` drives it.
 
-The march is that of all fields (`engine.kernels.march_fast`). Density and colour of a sample lie side by side, so both
+All fields share the march (`engine.kernels.march_fast`). A voxel's density and colour are adjacent in memory, so both
 are read at once.
 """
 
@@ -29,7 +29,7 @@ _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
 class _Samples(NamedTuple):
-    """Samples of one round: distance, position in cells, the light that passes, colour."""
+    """Samples of one round: distance, position in cells, transmittance, colour."""
 
     t: np.ndarray
     x: np.ndarray
@@ -66,7 +66,7 @@ def _mixed(grid, at, row, sheet, fx, fy, fz):
 @njit(**OPTIONS)
 @no_type_check
 def _read(grid, counts, cells, samples, count, per_edge, most):
-    """The light that passes each sample, and its colour."""
+    """Transmittance and colour of each sample."""
     width, height, depth = counts
     per_x = np.float32(width) / np.float32(cells[0])
     per_y = np.float32(height) / np.float32(cells[1])

@@ -1,4 +1,4 @@
-"""Pictures of voxel fields on the CPU: what the Numba kernel of `engine.kernels.voxel_fast` reads, and where a field is empty."""
+"""Pictures of voxel fields on the CPU: arrays for the Numba kernel of `engine.kernels.voxel_fast`, and occupancy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class VoxelOnCpu(FrameKernels):
     """A voxel field as the kernel reads it.
 
     Attributes:
-        grid: Its channels, those of a voxel side by side.
+        grid: Channels of every voxel, density first, channels last.
         edge: Shortest edge of a voxel, engine units.
         box: Lower and upper corner, engine units.
     """
@@ -36,13 +36,13 @@ class VoxelOnCpu(FrameKernels):
 
     @staticmethod
     def suit(field: VoxelField) -> bool:
-        """A float32 grid on the CPU."""
+        """True for a float32 grid on the CPU."""
         grid = field.grid
         return grid.device.type == "cpu" and grid.dtype == torch.float32 and min(grid.shape) >= 2
 
     @classmethod
     def of(cls, field: VoxelField) -> VoxelOnCpu:
-        """What the kernel reads of a field that suits."""
+        """The kernel's arrays for a suitable field."""
         grid = field.grid.detach().permute(1, 2, 3, 0).contiguous().numpy()
         return cls(grid, shortest_edge(field.aabb, field.grid), flat(field.aabb))
 
@@ -80,7 +80,7 @@ class VoxelOnCpu(FrameKernels):
 
 
 def _largest(values: Float[Tensor, "nx ny nz"], axis: int, cells: int) -> Float[Tensor, "gx gy gz"]:
-    """The largest of the voxels that the points of each of `cells` slices along an axis read."""
+    """Largest value of the voxels that points in each of `cells` slices along an axis interpolate."""
     count = values.shape[axis]
     edges = torch.arange(cells + 1, dtype=torch.float64) * (count / cells) - 0.5
     first, last = edges[:-1].floor().long(), edges[1:].ceil().long()

@@ -95,7 +95,7 @@ class Method(Protocol):
         """Options of `reconstruct` for one view made fit for several.
 
         Raises:
-            ConfigError: Where there is no view.
+            ConfigError: If there is no view.
         """
         ...
 
@@ -269,7 +269,7 @@ def check_views(num_views: int) -> None:
     """Refuse a reconstruction from nothing.
 
     Raises:
-        ConfigError: Where there is no view.
+        ConfigError: If there is no view.
     """
     if num_views < 1:
         raise ConfigError(f"Found {num_views} views, expected at least one; give a picture.")

@@ -109,7 +109,7 @@ def open_texture(data: bytes, name: str) -> UInt8[np.ndarray, "height width 4"]:
 
     Args:
         data: The file.
-        name: What messages call it.
+        name: Its name in messages.
 
     Raises:
         ImageError: If it cannot be read.

@@ -1,4 +1,4 @@
-"""Files beside a mesh: found by the names that other programs write, read once, and remembered by their digests."""
+"""Files beside a mesh: found by the names in the mesh's file, read once, and recorded with their digests."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ class Folder:
         """The mesh file itself.
 
         Raises:
-            DataError: Where it is no ordinary file.
+            DataError: If it is no ordinary file.
         """
         regular(self.path, DataError, "a mesh (GLB, glTF, OBJ, PLY or STL)", most_bytes)
         return self._read(self.path.name, self.path)
 
     def beside(self, name: str, expected: str) -> bytes | None:
-        """A file in the mesh's folder or below it, by a name as files write it; None where there is none.
+        """A file in the mesh's folder or below it, by its name in the mesh's file; None if there is none.
 
         Raises:
-            DataError: Where the name leads out of the folder, or to something that is no ordinary file.
+            DataError: If the name leads out of the folder, or to something that is no ordinary file.
         """
         parts = _parts(name)
         if parts is None or ".." in parts:
@@ -63,13 +63,13 @@ class Folder:
         return self._find(parts, expected, MOST_BYTES)
 
     def picture(self, name: str) -> bytes | None:
-        """A picture, by a name as files write it; None where there is none.
+        """A picture, by its name in the mesh's file; None if there is none.
 
-        Backslashes, other capitals and names that go up are followed. Of another machine's absolute path the last names
-        are looked for beside the mesh.
+        Backslashes, differing case and `..` are followed. For an absolute path of another machine, its last parts are
+        looked for beside the mesh.
 
         Raises:
-            DataError: Where it has no picture's ending, or what is found is no ordinary file.
+            DataError: If it has no picture's ending, or the file found is not an ordinary one.
         """
         if not name.strip().lower().endswith(PICTURES):
             raise DataError(f"{plain(name)} is no picture of a kind that is read")
@@ -109,7 +109,7 @@ class Folder:
 
 
 def unchanged(path: Path, digests: dict[str, str | None]) -> bool:
-    """True if a mesh file and the files it was read with, as `Folder.digests` tells them, are the same today."""
+    """True if a mesh file and the files read with it still have the digests of `Folder.digests`."""
     folder = Folder(path)
     for number, (place, digest) in enumerate(digests.items()):
         parts = [path.name] if number == 0 else place.split("/")
@@ -123,10 +123,10 @@ def unchanged(path: Path, digests: dict[str, str | None]) -> bool:
 
 
 def decode_uri(uri: str, most_bytes: int = MOST_BYTES) -> tuple[str, bytes | None]:
-    """A glTF URI as a file name, or as the data that it holds itself.
+    """File name of a glTF URI, or the bytes embedded in it.
 
     Raises:
-        DataError: Where it is an address, or its data is damaged.
+        DataError: If it is an address, or its data is damaged.
     """
     if uri.startswith("data:"):
         head, _, body = uri.partition(",")
@@ -143,7 +143,7 @@ def decode_uri(uri: str, most_bytes: int = MOST_BYTES) -> tuple[str, bytes | Non
 
 
 def is_absolute(name: str) -> bool:
-    """True if a file's name is one of a whole machine: it begins with a slash, a backslash or a drive."""
+    """True if a file's name is an absolute path: it begins with a slash, a backslash or a drive."""
     return name.startswith(("/", "\\")) or DRIVE.match(name) is not None
 
 
@@ -156,7 +156,7 @@ def _parts(name: str) -> list[str] | None:
 
 
 def _walk(folder: Path, parts: list[str]) -> Path | None:
-    """The file that the parts lead to; capitals do not count where nothing fits exactly."""
+    """The file at a relative path; case is ignored if there is no exact match."""
     for part in parts:
         exact = folder / part
         if part == ".." or os.path.exists(exact):

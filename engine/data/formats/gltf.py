@@ -1,7 +1,7 @@
-"""glTF 2.0, GLB and .gltf: nodes, skins, morph targets and instances to parts where they stand.
+"""glTF 2.0, GLB and .gltf: nodes, skins, morph targets and instances as parts in scene coordinates.
 
-A strict reader of this project's own: trimesh, which other formats' writers use here, passes over skins, morph weights,
-instancing, masks, second texture coordinates and unknown required extensions without a word.
+This reader is strict. trimesh, which writes meshes elsewhere here, silently ignores skins, morph weights, instancing,
+masks, second texture coordinates and unknown required extensions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DRAWN = {
     "EXT_texture_webp",
     "EXT_texture_avif",
 }
-"""Extensions that are drawn as they ask."""
+"""Extensions that are fully supported."""
 UNSEEN = {
     "KHR_lights_punctual",
     "EXT_lights_image_based",
@@ -71,14 +71,14 @@ SHINE = {
 }
 """Extensions of how surfaces shine: the data sets' light is diffuse."""
 NAMED_LATER = {DRACO, "EXT_meshopt_compression", "KHR_meshopt_compression", "KHR_texture_basisu"}
-"""Extensions that are refused or named where a part asks for them."""
+"""Extensions that are refused or reported for each part that uses them."""
 
 
 def read_gltf(folder: Folder) -> MeshFile:
     """A .glb or .gltf file's default scene.
 
     Raises:
-        DataError: A few words on what is wrong, or what the file asks for that is not read.
+        DataError: With a short description of the fault, or of a required feature that is not supported.
     """
     store = Store.open(folder)
     remarks = _extensions(store.gltf)
@@ -86,10 +86,10 @@ def read_gltf(folder: Folder) -> MeshFile:
 
 
 def _extensions(gltf: Gltf) -> dict[str, None]:
-    """Remarks on extensions that are left out.
+    """Remarks on unsupported extensions.
 
     Raises:
-        DataError: Where the file cannot be drawn without one.
+        DataError: If the file cannot be drawn without one.
     """
     known = DRAWN | UNSEEN | SHINE
     for name in gltf.extensions_required:
@@ -137,7 +137,7 @@ class _Scene:
             raise DataError(f"it has {total:,} parts, expected at most {MOST_PARTS:,}; join them")
 
     def _place(self, node: Node, worlds: np.ndarray, index: int) -> None:
-        """Adds a node's mesh where it stands, as often as it stands there."""
+        """Adds a node's mesh in scene coordinates, once per instance."""
         mesh: Mesh = pick(self.store.gltf.meshes, node.mesh, "mesh")
         weights = mesh.weights if node.weights is None else node.weights
         if node.skin is not None:
@@ -193,7 +193,7 @@ class _Scene:
         )
 
     def _coordinates(self, primitive: Primitive, look: Look, corner: np.ndarray) -> tuple:
-        """A part's material and texture coordinates; without its textures where their coordinates are not there."""
+        """A part's material and texture coordinates; textures without coordinates are dropped."""
         material = look.material
         uv, glow_uv = (self._uv(primitive, info, corner) for info in (look.base, look.glow))
         if uv is None:
@@ -233,7 +233,7 @@ class _Scene:
         return np.clip(np.nan_to_num(rgba), 0, 1)
 
     def _faces(self, primitive: Primitive, count: int) -> np.ndarray:
-        """Triangles of a primitive, whatever its mode."""
+        """Triangles of a primitive of any mode."""
         if primitive.indices is None:
             if count > MOST_VERTICES:
                 raise DataError(f"a part has {count} vertices, more than is read")
@@ -258,7 +258,7 @@ class _Scene:
         return np.stack([indices[first + 1], indices[first + 2], centre], -1)
 
     def _check_draco(self, primitive: Primitive) -> None:
-        """A part that is there in Draco's compression alone cannot be drawn; some come with a plain copy."""
+        """Refuses a part that exists only in Draco compression; some come with an uncompressed copy."""
         if DRACO not in primitive.extensions:
             return
         accessors = self.store.gltf.accessors
@@ -301,7 +301,7 @@ class _Scene:
     def _skinned(
         self, primitive: Primitive, vertices: np.ndarray, joints: np.ndarray, used: np.ndarray
     ) -> np.ndarray:
-        """Vertices as the joints place them: the mesh's own node does not count."""
+        """Vertices moved by their joints; the mesh's own node has no effect."""
         homogeneous = np.concatenate([vertices, np.ones((len(vertices), 1))], 1)
         total, sum_of_weights = np.zeros((len(vertices), 3)), np.zeros((len(vertices), 1))
         if "JOINTS_0" not in primitive.attributes or "WEIGHTS_0" not in primitive.attributes:
@@ -347,7 +347,7 @@ class _Scene:
 
 
 def _placed(part: Part, place: np.ndarray) -> Part:
-    """A part moved by a matrix; its faces are turned round where that mirrors it."""
+    """A part transformed by a matrix, with faces flipped if that mirrors it."""
     vertices = part.vertices @ place[:3, :3].T + place[:3, 3]
     if np.linalg.det(place[:3, :3]) >= 0:
         return replace(part, vertices=vertices)
@@ -385,7 +385,7 @@ def _worlds(nodes: list[Node]) -> tuple[np.ndarray, list[int | None]]:
     """Matrices of all nodes in the scene, and every node's parent.
 
     Raises:
-        DataError: Where a node is its own descendant, or has two parents.
+        DataError: If a node is its own descendant, or has two parents.
     """
     if len(nodes) > MOST_NODES:
         raise DataError(f"it has {len(nodes)} nodes, expected at most {MOST_NODES}")
@@ -408,7 +408,7 @@ def _worlds(nodes: list[Node]) -> tuple[np.ndarray, list[int | None]]:
 
 
 def _shown(gltf: Gltf, parents: list[int | None]) -> list[int]:
-    """The nodes of the scene that is shown, without hidden ones, in the order of the file."""
+    """Visible nodes of the default scene, in the order of the file."""
     if gltf.scenes:
         scene = pick(gltf.scenes, gltf.scene or 0, "scene")
         ready = list(dict.fromkeys(scene.nodes))

@@ -24,7 +24,7 @@ def split_glb(data: bytes) -> tuple[bytes, bytes | None]:
     """JSON and binary chunk of a GLB file.
 
     Raises:
-        DataError: A few words on what is wrong.
+        DataError: With a short description of the fault.
     """
     if len(data) < 20:
         raise DataError("it ends within its header")
@@ -50,10 +50,10 @@ def split_glb(data: bytes) -> tuple[bytes, bytes | None]:
 
 @dataclass
 class Store:
-    """A glTF file and its buffers, which are read when they are first asked for.
+    """A glTF file and its buffers, which are read on first use.
 
     Attributes:
-        folder: Where the file lies.
+        folder: Its folder.
         gltf: Its JSON.
         binary: The binary chunk of a GLB file.
     """
@@ -67,10 +67,10 @@ class Store:
 
     @classmethod
     def open(cls, folder: Folder) -> Store:
-        """Reads a .glb or .gltf file, whichever its first bytes say.
+        """Reads a .glb or .gltf file, told apart by its first bytes.
 
         Raises:
-            DataError: A few words on what is wrong.
+            DataError: With a short description of the fault.
         """
         data = folder.mesh()
         if data[:4] == b"glTF":
@@ -84,7 +84,7 @@ class Store:
         """The bytes of a buffer view.
 
         Raises:
-            DataError: Where it is compressed, or reaches beyond its buffer.
+            DataError: If it is compressed, or reaches beyond its buffer.
         """
         view = self._view(index)
         data = self._buffer(view.buffer)
@@ -94,7 +94,7 @@ class Store:
         """Entries of an accessor.
 
         Raises:
-            DataError: Where there is no such accessor.
+            DataError: If there is no such accessor.
         """
         return pick(self.gltf.accessors, index, "accessor").count
 
@@ -104,13 +104,13 @@ class Store:
         """An accessor as an array `count *shape`, float32.
 
         Args:
-            index: Of the accessor.
+            index: Index of the accessor.
             shape: "SCALAR", "VEC3", ... or several, separated by "|".
             whole: Expects whole numbers, and leaves them as they are.
             fractions: Takes whole numbers as fractions of the type's largest, also where the file does not say so.
 
         Raises:
-            DataError: Where it is of another shape, or does not fit into its buffer.
+            DataError: If it is of another shape, or does not fit into its buffer.
         """
         accessor: Accessor = pick(self.gltf.accessors, index, "accessor")
         if accessor.type not in shape.split("|"):

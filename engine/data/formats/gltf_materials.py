@@ -18,14 +18,14 @@ from engine.errors import DataError, plain
 WRAPS = {10497: Wrap.REPEAT, 33071: Wrap.CLAMP, 33648: Wrap.MIRROR}
 NEAREST = 9728
 DIELECTRIC = 0.2
-"""Surfaces that mirror more than this share have a colour of their own in what they mirror: metals."""
+"""Specular colour above which a surface is a metal, which shows a colour of its own in its reflections."""
 SEEN_THROUGH = 0.8
-"""How much of what lies behind clear glass is seen: the rest stands for its reflections."""
+"""Transparency of clear glass; the rest stands for its reflections."""
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A material, the linear RGBA that it multiplies colours with, and where its textures are looked up."""
+    """A material, the linear RGBA factor on its colours, and the coordinates of its textures."""
 
     material: Material
     factor: np.ndarray
@@ -39,7 +39,7 @@ class Materials:
 
     Attributes:
         store: The file.
-        remarks: What is not drawn, in order.
+        remarks: Features that are not drawn, in order.
     """
 
     store: Store
@@ -51,7 +51,7 @@ class Materials:
         """A material by its index; None for glTF's default.
 
         Raises:
-            DataError: Where the file asks for what it does not hold.
+            DataError: If the file asks for what it does not hold.
         """
         if index not in self._looks:
             gltf = self.store.gltf
@@ -99,7 +99,7 @@ class Materials:
         )
 
     def _texture(self, index: int) -> Texture | None:
-        """A texture; None, with a remark, where its picture cannot be had."""
+        """A texture; None, with a remark, if its picture is not available."""
         gltf = self.store.gltf
         entry: GltfTexture = pick(gltf.textures, index, "texture")
         try:

@@ -1,4 +1,4 @@
-"""The JSON of glTF 2.0, as far as it is drawn; msgspec checks every type and bound."""
+"""The JSON of glTF 2.0, as far as it is supported; msgspec checks every type and bound."""
 
 from __future__ import annotations
 
@@ -318,7 +318,7 @@ def decode(text: bytes) -> Gltf:
     """A file's JSON.
 
     Raises:
-        DataError: A few words on what is wrong.
+        DataError: With a short description of the fault.
     """
     if len(text) > MOST_JSON:
         raise DataError(f"its JSON has {len(text) >> 20} MB, expected at most {MOST_JSON >> 20}")
@@ -341,7 +341,7 @@ def pick(items: list, index: int, what: str) -> Any:
     """An entry of one of the file's lists.
 
     Raises:
-        DataError: Where the list is shorter.
+        DataError: If the list is shorter.
     """
     if index >= len(items):
         raise DataError(f"asks for {what} {index} of {len(items)}")

@@ -1,4 +1,4 @@
-"""MTL: the materials of OBJ files, as the programs that write them do, not only as the format says."""
+"""MTL: the materials of OBJ files, including common deviations of exporters from the format."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def read_mtl(
 ) -> dict[str, Callable[[], Paint]]:
     """The materials of a library by name, as functions that read their textures.
 
-    Of a material that is not asked for, none are read.
+    Textures of a material that is never requested are not read.
 
     Args:
         text: The library.
         place: Its name as the OBJ file writes it: textures lie beside it, or beside the mesh.
-        folder: Where the mesh lies.
+        folder: The mesh's folder.
         pictures: The mesh's textures.
-        remarks: Grows by what of a material is not drawn.
+        remarks: Extended by features of materials that are not drawn.
     """
     base = place.replace("\\", "/").rpartition("/")[0]
     entries: dict[str, dict[str, str]] = {}
@@ -135,7 +135,7 @@ class _Painter:
         return Paint(material, np.append(to_linear(colour), opacity), where.scale, where.shift)
 
     def _opacity(self, entry: dict[str, str]) -> float:
-        """`d`, or one less `Tr`; `Tr 1`, which MeshLab writes for opaque materials, counts as opaque."""
+        """`d`, or `1 - Tr`; `Tr 1`, which MeshLab writes for opaque materials, counts as opaque."""
         words = entry.get("d", "").replace("-halo", "")
         found, through = _floats(words, 1), _floats(entry.get("tr", ""), 1)
         if found:
@@ -167,7 +167,7 @@ class _Painter:
         return None if opaque is None else Texture(opaque, (wrap, wrap))
 
     def _made(self, key: tuple, name: str, make: Callable[[], np.ndarray]) -> np.ndarray | None:
-        """See `Pictures.made`; None, with a remark, where there are too many."""
+        """See `Pictures.made`; None, with a remark, if there are too many."""
         try:
             return self.pictures.made(key, plain(name), make)
         except DataError as error:
@@ -210,7 +210,7 @@ def _number(word: str) -> bool:
 
 
 def _floats(text: str, count: int) -> tuple[float, ...] | None:
-    """The numbers that a line begins with; the last stands for further ones, as for `Kd 0.5`."""
+    """The first `count` numbers of a line; if there are fewer, the last one is repeated, as for `Kd 0.5`."""
     words = text.split()[:count]
     if not words or not all(_number(word) for word in words):
         return None

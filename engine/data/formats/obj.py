@@ -37,7 +37,7 @@ def read_obj(folder: Folder) -> MeshFile:
     """An OBJ file with its MTL libraries and textures.
 
     Raises:
-        DataError: A few words on what is wrong.
+        DataError: With a short description of the fault.
     """
     data = folder.mesh(MOST_TEXT_BYTES)
     if b"\0" in data[:HEAD]:
@@ -60,7 +60,7 @@ def read_obj(folder: Folder) -> MeshFile:
 
 
 def _split(text: str) -> Iterator[str]:
-    """The lines of a text, one after the other: all at once they take many times its memory."""
+    """Lines of a text, lazily: a list of them takes many times its memory."""
     start = 0
     while start < len(text):
         end = text.find("\n", start)
@@ -90,7 +90,7 @@ class _Lines:
         """Reads a line.
 
         Raises:
-            ValueError: Where a number is none, or does not count anything.
+            ValueError: If a number is malformed, or an index refers to nothing.
         """
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -134,7 +134,7 @@ class _Lines:
         self.paint_of.append(self.current)
 
     def _library(self, names: str) -> None:
-        """Libraries are named in one line, apart by blanks; but a name may hold blanks too."""
+        """Reads the libraries named on one line, separated by blanks; a name may contain blanks too."""
         whole = self._library_data(names)
         for name in [names] if whole is not None else names.split():
             data = whole if whole is not None else self._library_data(name)
@@ -146,7 +146,7 @@ class _Lines:
             self.paints = {**paints, **self.paints}
 
     def _library_data(self, name: str) -> bytes | None:
-        """A library in the mesh's folder, of another machine's absolute path the last name; None where there is none."""
+        """Bytes of a library in the mesh's folder (by its last name if the path is absolute); None if there is none."""
         if is_absolute(name):
             name = name.replace("\\", "/").rpartition("/")[2]
         try:
@@ -224,7 +224,7 @@ def _part(
 
 
 def _points(points: list[list[float]]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Positions, and linear colours where vertices have one (`v x y z r g b`); others have that of uncoloured meshes."""
+    """Positions and linear colours of vertices (`v x y z r g b`); `stl.PLAIN` for those without a colour."""
     vertices = np.array([point[:3] for point in points], np.float64).reshape(-1, 3)
     coloured = [index for index, point in enumerate(points) if len(point) >= 6]
     if not coloured:
@@ -236,5 +236,5 @@ def _points(points: list[list[float]]) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _counted(number: int, count: int) -> int:
-    """An index as OBJ counts: from 1, or backwards from -1; far below 0 where it is neither."""
+    """Zero-based index from OBJ's (from 1, or backwards from -1); a large negative number if it is neither."""
     return number - 1 if number > 0 else count + number if number else -2

@@ -53,12 +53,12 @@ class Material:
 
     Attributes:
         base: Multiplied with the corners' colours.
-        glow: Light that the surface sends out, linear RGB; multiplied with `glow_texture`.
-        glow_texture: Where it does so; looked up at the part's `glow_uv`.
-        alpha: What alpha does.
-        cutoff: Least alpha that is seen, for `Alpha.MASK`.
-        two_sided: Whether a face is seen from behind.
-        lit: False where the colours hold their light already.
+        glow: Emitted light, linear RGB; multiplied with `glow_texture`.
+        glow_texture: Picture of the emission; looked up at the part's `glow_uv`.
+        alpha: Meaning of alpha.
+        cutoff: Least visible alpha, for `Alpha.MASK`.
+        two_sided: True if faces are visible from behind.
+        lit: False if the colours include lighting already.
     """
 
     base: Texture | None = None
@@ -78,7 +78,7 @@ class Part:
         vertices: Positions in the file's own axes and units.
         faces: Vertex indices, counter-clockwise seen from outside.
         rgba: Colour of every corner, linear, straight alpha.
-        material: How it looks.
+        material: Its material.
         uv: Texture coordinates of `material.base`, (0, 0) at a picture's upper left.
         glow_uv: Those of `material.glow_texture`.
     """
@@ -98,7 +98,7 @@ class Axes:
     Attributes:
         up: Axis that points up.
         front: Axis that the front faces.
-        why: Where that is known from; empty if it was assumed.
+        why: Source of that knowledge; empty if it was assumed.
     """
 
     up: str
@@ -109,7 +109,7 @@ class Axes:
         """Rotation from the file's axes to SRN's (front +y, right +x, up +z).
 
         Raises:
-            DataError: Where front and up lie on one line.
+            DataError: If front and up lie on one line.
         """
         up, front = (_direction(axis) for axis in (self.up, self.front))
         if up @ front:
@@ -122,7 +122,7 @@ class Axes:
 
 GLTF_AXES = Axes("y", "z", "as glTF says")
 Y_UP, Z_UP, X_UP = Axes("y", "z"), Axes("z", "y"), Axes("x", "z")
-"""Usual fronts of files whose up is known: glTF's, and SRN's own."""
+"""Usual fronts by upward axis: glTF's for y, SRN's own for z."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class MeshFile:
     Attributes:
         parts: Its surface.
         axes: Its directions.
-        remarks: What the file asks for and is not drawn, a few words each.
+        remarks: Features of the file that are not drawn, a few words each.
     """
 
     parts: list[Part]
@@ -141,7 +141,7 @@ class MeshFile:
 
 
 def stated_axes(text: str) -> tuple[Axes, bool] | None:
-    """What a file of this project says of itself: its axes, and whether its colours want light; None for other files."""
+    """Axes of a file written by this project, and True if its colours are to be lit; None for other files."""
     found = STATEMENT.search(text)
     return None if found is None else (Axes(found[1], found[2], "as the file says"), not found[3])
 

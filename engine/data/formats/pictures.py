@@ -29,11 +29,11 @@ class Pictures:
 
         Args:
             key: Tells it from the mesh's other pictures.
-            name: What messages call it.
+            name: Its name in messages.
             read: Finds its file's bytes.
 
         Raises:
-            DataError: A few words on what is wrong.
+            DataError: With a short description of the fault.
         """
         if key not in self._kept:
             try:
@@ -48,10 +48,10 @@ class Pictures:
     def made(
         self, key: Hashable, name: str, make: Callable[[], UInt8[np.ndarray, "h w 4"]]
     ) -> UInt8[np.ndarray, "h w 4"]:
-        """A picture made of others: once for every key, and counted as they are.
+        """A picture computed from others: once per key, counted towards the limit like them.
 
         Raises:
-            DataError: Where there are too many.
+            DataError: If there are too many.
         """
         if key not in self._kept:
             self._kept[key] = self._count(make, name)

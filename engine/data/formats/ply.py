@@ -72,7 +72,7 @@ def read_ply(folder: Folder) -> MeshFile:
     """A PLY file, ASCII or binary.
 
     Raises:
-        DataError: A few words on what is wrong.
+        DataError: With a short description of the fault.
     """
     data = folder.mesh()
     form, elements, comments, start = _header(data)
@@ -191,7 +191,7 @@ def _read_binary(data: bytes, at: int, elements: list[_Element], order: str) -> 
 
 
 def _table(element: _Element, data: bytes, at: int, order: str) -> np.ndarray | None:
-    """An element's records, if all its rows have lists as long as the first's; None where they have not."""
+    """An element's records, if all its rows have lists as long as the first's; else None."""
     fields, start = [], at
     for k, entry in enumerate(element.properties):
         if entry.count is None:
@@ -215,7 +215,7 @@ def _table(element: _Element, data: bytes, at: int, order: str) -> np.ndarray | 
 
 
 def _rows(element: _Element, take: Callable, at: int) -> int:
-    """Reads an element with lists of differing lengths row by row; where it ends."""
+    """Reads an element with lists of differing lengths row by row; returns the offset of its end."""
     if element.count > MOST_FACES:
         raise DataError(f"it has {element.count:,} entries of {plain(element.name[:40])}")
     values: dict[str, list[np.ndarray]] = {entry.name: [] for entry in element.properties}
@@ -296,7 +296,7 @@ def _parts(
 def _uv(
     vertex: _Element, face: _Element, triangles: np.ndarray, faces: np.ndarray, sizes: np.ndarray
 ) -> np.ndarray | None:
-    """Texture coordinates of the corners: of every face's own, or of the vertices."""
+    """Texture coordinates of the corners, from the faces or else from the vertices."""
     if "texcoord" in face.lists:
         values, lengths = face.lists["texcoord"]
         if (lengths == 2 * sizes).all():

@@ -23,7 +23,7 @@ def triangulate(
         sizes: Corners of each polygon; polygons of less than three are left out.
 
     Raises:
-        DataError: Where there are more triangles than are read.
+        DataError: If there are more triangles than are read.
     """
     count = int(np.maximum(sizes - 2, 0).sum())
     if count > MOST_FACES:
@@ -52,7 +52,7 @@ def _fans(starts: np.ndarray, size: int) -> np.ndarray:
 
 
 def _concave(vertices: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Which polygons of one size turn the other way at some corner."""
+    """Mask of the polygons, all of one size, that have a reflex corner."""
     if corners.shape[1] == 3:
         return np.zeros(len(corners), bool)
     points = vertices[corners]
@@ -64,13 +64,13 @@ def _concave(vertices: np.ndarray, corners: np.ndarray) -> np.ndarray:
 
 
 def _normals(points: np.ndarray) -> np.ndarray:
-    """Newell's normals of polygons `p c 3`; half their length is a flat polygon's area."""
+    """Newell's normals `p 3` of polygons `p c 3`; half their length is a flat polygon's area."""
     centred = points - points.mean(1, keepdims=True)
     return np.cross(centred, np.roll(centred, -1, 1)).sum(1)
 
 
 def _ears(points: np.ndarray) -> np.ndarray | None:
-    """Triangles of a concave polygon, as positions of its corners; None where it has no plane."""
+    """Triangles of a concave polygon, as positions of its corners, by ear clipping; None if it has no plane."""
     normal = _normals(points[None])[0]
     length = np.linalg.norm(normal)
     if not (np.isfinite(length) and length > 0):

@@ -1,4 +1,4 @@
-"""One door to every mesh format."""
+"""Mesh files of every format, by their ending."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ WANTED = "GLB, glTF, OBJ, PLY or STL"
 
 
 def read_mesh(folder: Folder) -> MeshFile:
-    """A mesh file; its ending says the format.
+    """Contents of a mesh file; its ending gives the format.
 
     Raises:
-        DataError: Where it is missing, damaged, or asks for what cannot be left out.
+        DataError: If it is missing, damaged, or requires an unsupported feature.
     """
     name, ending = plain(folder.path), folder.path.suffix.lower()
     if ending not in READERS:

@@ -19,7 +19,7 @@ def read_stl(folder: Folder) -> MeshFile:
     """A binary or ASCII STL file.
 
     Raises:
-        DataError: A few words on what is wrong.
+        DataError: With a short description of the fault.
     """
     data = folder.mesh()
     remarks: tuple[str, ...] = ()
@@ -37,12 +37,12 @@ def read_stl(folder: Folder) -> MeshFile:
 
 
 def plain_part(vertices: np.ndarray, faces: np.ndarray) -> Part:
-    """A part of the colour of meshes that bring none."""
+    """A part in the colour of meshes without colours, `PLAIN`."""
     return Part(vertices, faces, np.broadcast_to(PLAIN, (len(faces), 3, 4)))
 
 
 PLAIN = np.array([0.448, 0.448, 0.448, 1], np.float32)
-"""Colour of a mesh that brings none, linear: sRGB 0.7."""
+"""Colour of a mesh without colours, linear: sRGB 0.7."""
 
 
 def _is_text(data: bytes, count: int) -> bool:

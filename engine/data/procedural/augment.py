@@ -1,6 +1,6 @@
-"""Augmentation: the same shape in other colours, light and proportions, so that a prior is not blind outside its generator.
+"""Augmentation: the same shape in other colours, light and proportions, so that models generalise beyond the generator.
 
-A pure function of the shape's seed. Half of all shapes stay as they are, so that a prior keeps what the generator knows.
+A pure function of the shape's seed. Half of all shapes stay as they are, so that models learn the generator's own too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engine.data.procedural.shape import Shape
 from engine.types import WORLD_PER_SRN
 
 SHARE = 0.5
-"""Of the shapes that are changed."""
+"""Share of the shapes that are changed."""
 STRETCH = 0.18
 """Standard deviation of the logarithm of each axis' stretch."""
 SATURATION, GAMMA = (0.55, 1.35), (0.7, 1.5)
@@ -33,9 +33,9 @@ def augmented(
     """The shape, or a variation of it, as its seed decides.
 
     Args:
-        shape: As built.
+        shape: The shape as built.
         box: Lower and upper corner that must hold the result, engine units.
-        share: Of the shapes that are changed.
+        share: Share of the shapes that are changed.
     """
     noise = np.random.default_rng([shape.seed, 0xA6])
     if noise.uniform() >= share:
@@ -57,7 +57,7 @@ def augmented(
 def _stretched(
     shape: Shape, stretch: Float[np.ndarray, "3"], box: Float[np.ndarray, "2 3"]
 ) -> Shape:
-    """Scaled along its axes, diagonal 1 again; less, where that would leave the box."""
+    """The shape scaled along its axes to diagonal 1 again; scaled less if it would leave the box."""
     for share in (1.0, 0.6, 0.3):
         factors = stretch**share
         vertices = shape.vertices * factors
@@ -82,7 +82,7 @@ def recoloured(
 
     Args:
         rgb: sRGB in [0, 1].
-        turn: Of the colour circle, in turns.
+        turn: Rotation of the hue, in turns.
         saturation: Factor; the result is at most 1.
         gamma: Exponent of the value (HSV).
     """

@@ -142,7 +142,7 @@ class Builder:
 
         Args:
             profile: Points (along the axis, radius), from one end to the other.
-            centre: Where the axis' zero lies.
+            centre: Position of the axis' origin.
             axis: 0, 1 or 2.
             rgb: One colour, or one per (profile step, segment).
             part: One part name, or an index per (profile step, segment).

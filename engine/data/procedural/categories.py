@@ -1,4 +1,4 @@
-"""The procedural categories: what can be built from a seed, and how SRN would photograph it."""
+"""The procedural categories: objects built from seeds, seen by SRN's cameras."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Category:
     """A kind of procedural object.
 
     Attributes:
-        name: Plural, as in the command line; a checkpoint of this name is its prior.
-        build: The object of a seed.
+        name: Plural, as in the command line; also the name of its checkpoint.
+        build: Builds the object of a seed.
         parts: Names of its part labels.
         kind: Attribute that names the object's type.
-        distance: Of the cameras from the origin, SRN units (1.3 as SRN's cars, 2.0 as its chairs).
+        distance: Distance of the cameras from the origin, SRN units (1.3 as SRN's cars, 2.0 as its chairs).
         box: Lower and upper corner that hold every object, engine units.
-        word: Of one object, in scene names.
+        word: Word for one object, in scene names.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Category:
             index: Scene of the split.
             size: Rows and columns.
             which: Places on the path, in the order wanted; None takes all 251.
-            varied: Whether the object gets other colours, light and proportions than the generator's.
+            varied: True to give the object other colours, light and proportions than the generator's.
         """
         c2w = self.cameras(0, None)
         c2w = c2w if which is None else c2w[list(which)]
@@ -124,10 +124,10 @@ CATEGORIES = {category.name: category for category in (VEHICLES, CHAIRS, TABLES)
 
 
 def find_category(name: str) -> Category:
-    """A category by name.
+    """The category of a name.
 
     Raises:
-        DataError: Where there is none of this name.
+        DataError: If there is none of this name.
     """
     if name not in CATEGORIES:
         raise DataError(f"Found category {name!r}, expected one of {', '.join(CATEGORIES)}.")

@@ -1,4 +1,4 @@
-"""Colours: what procedural objects are painted with, and the names the captions use."""
+"""Paints of procedural objects, with their names in captions."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def scene_seed(split: str, index: int) -> int:
     """Seed of a split's scene; no two splits share one.
 
     Raises:
-        DataError: Where the split is unknown or the index outside it.
+        DataError: If the split is unknown or the index outside it.
     """
     if split not in SPLITS:
         raise DataError(f"Found split {split!r}, expected one of {', '.join(SPLITS)}.")
@@ -40,7 +40,7 @@ def seeded(seed: int) -> np.random.Generator:
     """A scene's source of randomness.
 
     Raises:
-        DataError: Where the seed is outside the three splits.
+        DataError: If the seed is outside the three splits.
     """
     if not 0 <= seed < len(SPLITS) * SPLIT_SIZE:
         raise DataError(f"Found seed {seed}, expected 0 to {len(SPLITS) * SPLIT_SIZE - 1}.")
@@ -58,11 +58,11 @@ class Shape:
         corner_normals: Unit normals of every face's corners, smooth over curved panels.
         part: Index into `parts` of every face.
         parts: Names of the part labels.
-        seed: What it was built from.
+        seed: Seed that it was built from.
         attributes: Type, colours, extras and the hidden factor; plain JSON values.
         caption: One sentence about it.
         glowing: Names of the parts that shine by themselves.
-        light: What it stands in.
+        light: Light that it is drawn in.
     """
 
     vertices: Float[np.ndarray, "v 3"]
@@ -88,12 +88,12 @@ class Shape:
         return Soup(self.vertices, self.faces, rgb.astype(np.float32))
 
     def labelled(self, names: Sequence[str]) -> np.ndarray:
-        """Which faces belong to the parts of these names."""
+        """Mask of the faces that belong to the parts of these names."""
         return np.isin(self.part, [self.parts.index(name) for name in names])
 
 
 def soups_key(soups: Iterable[Soup]) -> str:
-    """A short name of what objects are: another generator, other vertices or colours."""
+    """Digest of objects' vertices, faces and colours; it changes when the generator does."""
     state = hashlib.blake2b(digest_size=8)
     for soup in soups:
         state.update(soup.vertices.tobytes() + soup.faces.tobytes() + soup.corner_rgb.tobytes())
@@ -135,7 +135,7 @@ def render_shape(
     """Pictures of a shape: straight RGBA (`engine.data.raster.composite_white` lays it on white).
 
     Args:
-        shape: What to draw.
+        shape: Object to draw.
         c2w: Cameras in SRN units.
         intrinsics: fx, fy, cx, cy in pixels.
         size: Rows and columns.

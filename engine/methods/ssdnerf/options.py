@@ -264,7 +264,7 @@ def for_views(options: FitOptions, num_views: int) -> FitOptions:
     """Settings for one view made fit for several.
 
     Raises:
-        ConfigError: Where there is no view.
+        ConfigError: If there is no view.
     """
     check_views(num_views)
     rows = GROWTH[options.mode]

@@ -34,7 +34,7 @@ def build_chair(seed: int) -> Shape:
     """The chair of a seed; the same seed gives the same bytes.
 
     Raises:
-        DataError: Where the seed is outside the three splits.
+        DataError: If the seed is outside the three splits.
     """
     noise = seeded(seed)
     weights = np.array([weight for _, _, weight in KINDS], float)

@@ -15,7 +15,7 @@ from engine.data.procedural.paint import Colour
 
 
 class Design:
-    """What a chair is made of and what has been built so far."""
+    """A chair's choices (materials, covers, sizes) and the geometry built so far."""
 
     def __init__(self, kind: str, mesh: Builder, noise: np.random.Generator, seed: int):
         self.kind = kind
@@ -28,7 +28,7 @@ class Design:
         self.use_frame(0.1)
 
     def use_frame(self, metal: Number) -> None:
-        """Draws the frame's material anew."""
+        """Samples the frame's material again."""
         self.frame_material, self.frame_name, self.frame = pick_frame(self.noise, metal)
 
     def use_frame_for_seat(self) -> None:
@@ -57,7 +57,7 @@ class Design:
 
     @property
     def back_cover(self) -> Cover:
-        """What the backrest is covered with."""
+        """Cover of the backrest."""
         return self.cover.plain(self.cover.pattern == "two-tone")
 
     @property
@@ -87,16 +87,16 @@ class Design:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Where a backrest lies: a sheet that leans, narrows and bends.
+    """Surface of a backrest: a sheet that leans, narrows and bends.
 
     Attributes:
         low: Lower edge, metres above the floor.
         high: Upper edge.
-        y: Of the lower edge's ends.
+        y: Position of the lower edge's ends.
         bottom: Width below.
         top: Width above.
         lean: Metres backwards per metre upwards.
-        bow: How far the middle lies behind the ends.
+        bow: Distance by which the middle lies behind the ends.
         curl: How much further back the upper edge lies than leaning alone explains.
     """
 

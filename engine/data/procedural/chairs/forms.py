@@ -45,7 +45,7 @@ def slab(
     """A closed solid around a sheet.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         mid: The sheet. Its front is where (rows' direction) x (columns' direction) points: for x along the columns, up
             along the rows that is +y; for y falling along the rows it is up.
         half: Half the thickness, metres; one, or one per point.
@@ -110,7 +110,7 @@ def _middle(points: np.ndarray) -> Point:
 def _turned_away(
     rear: Float[np.ndarray, "r c 3"], normal: Float[np.ndarray, "r c 3"]
 ) -> np.ndarray:
-    """Which cells of a rear sheet no ray of view 64 or its mirror image meets from outside; `normal` points to the front."""
+    """Mask of a rear sheet's cells that face away from view 64 and its mirror image; `normal` points to the front."""
     cross = np.cross(rear[1:, 1:] - rear[:-1, :-1], rear[1:, :-1] - rear[:-1, 1:])
     cross /= np.maximum(np.linalg.norm(cross, axis=-1, keepdims=True), 1e-12)
     cross *= -np.sign((cross * normal[1:, 1:]).sum(-1, keepdims=True))
@@ -130,7 +130,7 @@ def tube(
     """A closed bar along a path.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         path: Points, metres.
         section: Half the width, or half widths (along the reference, across it), or either of them per point.
         rgb: Colour.
@@ -181,7 +181,7 @@ def board(
     """A lying board or cushion, symmetric or not.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         x: Left and right.
         y: Rear and front.
         z: Bottom and top.
@@ -219,8 +219,8 @@ def disc(
     """A closed solid of revolution about z, its rim's rear in the hidden colour.
 
     Args:
-        mesh: Where to.
-        centre: Where height 0 lies.
+        mesh: Builder to add to.
+        centre: Origin of the heights.
         profile: (height, radius) from the bottom's middle to the top's.
         rgb: One colour, or one per (step, segment).
         part: Part name.

@@ -1,4 +1,4 @@
-"""What holds a chair: legs, stretchers, armrests, and the open backs between two posts."""
+"""Frames of chairs: legs, stretchers, armrests, and open backs between two posts."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ def add_four_legs(
     Args:
         design: The chair.
         half: Half the distance between the legs, front and rear.
-        y: Of the front and the rear legs.
-        top: Where they end above.
+        y: Positions of the front and the rear legs.
+        top: Height of their upper ends.
         style: Key of `LEGS`.
         thick: Half their width.
-        splay: How far the feet stand outside the tops, metres.
+        splay: Distance of the feet outside the tops, metres.
         stretchers: "none", "box" or "H".
         floor: Height of the feet.
     """
@@ -125,7 +125,7 @@ def add_bar(
 
     Args:
         design: The chair.
-        sheet: Where the back lies.
+        sheet: Surface of the back.
         u: Left and right end.
         v: Lower and upper edge.
         half: Half its thickness, metres.
@@ -143,7 +143,7 @@ def add_open_back(design: Design, sheet: Sheet, style: str, thick: Number) -> No
 
     Args:
         design: The chair.
-        sheet: Where it lies.
+        sheet: Surface of the back.
         style: "ladder", "slats", "splat", "spindles", "cross", "hoop" or "panel".
         thick: Half the posts' width.
     """

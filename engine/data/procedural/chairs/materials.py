@@ -1,4 +1,4 @@
-"""What chairs are made of: woods, metals, and covers with patterns."""
+"""Materials of chairs: woods, metals, and covers with patterns."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HIDDEN: tuple[tuple[str, Colour | None, Number], ...] = (
     ("white", (0.93, 0.93, 0.92), 2),
     ("black", (0.07, 0.07, 0.08), 2),
 )
-"""What the rear shows and no front view does: name, sRGB and weight."""
+"""Colours of the hidden factor, visible only from the rear: name, sRGB and weight."""
 
 PATTERNS: tuple[tuple[str, int, Number], ...] = (
     ("plain", 3, 9),
@@ -74,7 +74,7 @@ def vary(noise: np.random.Generator, rgb: Colour) -> Colour:
 
 @dataclass(frozen=True)
 class Cover:
-    """What a seat or a back is covered with.
+    """Cover of a seat or a back.
 
     Attributes:
         material: "fabric", "leather", "plastic", or the frame's.

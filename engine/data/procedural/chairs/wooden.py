@@ -36,9 +36,9 @@ def add_frame_seat(
 
     Args:
         design: The chair.
-        width: Of the front edge.
-        depth: From front to rear.
-        height: Of the upper face.
+        width: Width of the front edge.
+        depth: Distance from front to rear.
+        height: Height of the upper face.
         taper: Share by which the rear is narrower.
         kind: "board", "cushion" or "woven".
     """

@@ -48,7 +48,7 @@ def _desk_legs(
     sides: tuple[int, ...],
     floor: float,
 ) -> None:
-    """What carries a desk where no case stands on the floor."""
+    """Legs or slabs on the sides of a desk that have no case on the floor."""
     a, b = half
     free = [side for side in (-1, 1) if side not in sides]
     style = d.pick(slab=4, square=5)

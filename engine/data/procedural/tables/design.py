@@ -31,15 +31,15 @@ class Design:
         hidden_name: The hidden factor: colour of the rear panel's field, or "none" where it is
             the frame's.
         top: Finish of the top, or of the cloth that covers it.
-        frame: Finish of everything that carries it.
+        frame: Finish of its supports.
         second: A colour unlike the top's, for patterns.
-        fronts: How its drawers look.
+        fronts: Appearance of its drawers.
         tip: Colour of its feet, if another than the frame's.
-        pattern: Of the top, "plain" for none.
-        shape: Of the top.
-        legs: What carries it, in words.
-        drawers: Their number.
-        extras: What else it has, in words.
+        pattern: Pattern of the top, "plain" for none.
+        shape: Shape of the top.
+        legs: Its supports, in words.
+        drawers: Number of its drawers.
+        extras: Its extras, in words.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class Design:
         """Adds the top with its pattern, and perhaps a cloth and things on it.
 
         Args:
-            mesh: Where to.
+            mesh: Builder to add to.
             outline: Shape.
-            height: Of the table, metres.
-            thick: Of the top, metres.
+            height: Height of the table, metres.
+            thick: Thickness of the top, metres.
 
         Returns:
             Height of its underside.
@@ -181,10 +181,10 @@ class Design:
         """Adds an apron under the top, with the hidden factor on its rear.
 
         Args:
-            mesh: Where to.
-            outline: Of the top.
+            mesh: Builder to add to.
+            outline: Outline of the top.
             under: Height of the top's underside, metres.
-            inset: How far the apron lies inside the outline.
+            inset: Distance of the apron inside the outline.
             apron: Its height.
             thick: Width of the legs it leaves room for.
 
@@ -206,7 +206,7 @@ class Design:
     def corner_spots(
         self, outline: Outline, half: tuple[float, float], thick: float
     ) -> list[legs.Spot]:
-        """Where four legs stand: at the corners, or on the diagonals of a round frame."""
+        """Positions of four legs: at the corners, or on the diagonals of a round frame."""
         a, b = half
         if outline.straight:
             x, y = a - thick / 2 + 0.01, b - thick / 2 + 0.01
@@ -228,7 +228,7 @@ class Design:
         self.extras.append("a shelf")
 
     def attributes(self, kind: str) -> dict[str, Any]:
-        """What the table is like, as plain JSON."""
+        """Attributes of the table, as plain JSON values."""
         return {
             "table_type": kind,
             "colour": self.top.name,

@@ -1,4 +1,4 @@
-"""What is between top and legs (aprons, rear panels, drawers) and what lies on the top."""
+"""Fittings between top and legs (aprons, rear panels, drawers) and things on the top."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.data.procedural.tables.outline import Outline, add_prism
 BOARD = 0.032
 """Thickness of boards, metres."""
 RAISED = 0.006
-"""How far the hidden field stands out of the rear panel, metres."""
+"""Distance by which the hidden field stands out of the rear panel, metres."""
 
 
 def add_rear_panel(
@@ -29,7 +29,7 @@ def add_rear_panel(
     """A board whose rear side carries a field of another colour, unseen from the front.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         x: Left and right end.
         y: Its rear side; it reaches `BOARD` to the front.
         z: Lower and upper edge.
@@ -55,7 +55,7 @@ def add_panels(
     """Four boards under a straight top, between its legs.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         half: Half the frame's size in x and y, metres.
         gap: Room for a leg at every corner.
         z: Lower and upper edge.
@@ -82,7 +82,7 @@ def add_drawer(
     """A drawer's front, closed, with its handle.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         x: Left and right edge.
         y: The surface it stands out of, towards the front.
         z: Lower and upper edge.
@@ -121,7 +121,7 @@ def add_drawer(
 
 @dataclass(frozen=True)
 class Fronts:
-    """How drawers look: colours of front and handle, and the handle's style."""
+    """Appearance of drawers: colours of front and handle, and the handle's style."""
 
     rgb: Colour
     handle: Colour

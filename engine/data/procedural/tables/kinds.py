@@ -1,4 +1,4 @@
-"""The types of tables: proportions in metres, and which parts each is made of."""
+"""The types of tables, each with its parts and its proportions in metres."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Kind:
     """A type of table.
 
     Attributes:
-        name: As in captions.
-        weight: How often it occurs.
+        name: Name in captions.
+        weight: Relative frequency.
         add: Adds its geometry.
-        materials: Of its top.
+        materials: Materials of its top.
         metal: Probability of a metal frame.
     """
 

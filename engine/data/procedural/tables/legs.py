@@ -9,11 +9,11 @@ from engine.data.procedural.builder import Builder
 from engine.data.procedural.paint import Colour
 
 Spot = tuple[float, float]
-"""Where a leg meets the top: x > 0, y; metres. Every leg has a mirror image."""
+"""Point at which a leg meets the top: x > 0, y; metres. Every leg has a mirror image."""
 
 LEGS = ("square", "tapered", "round", "turned", "splayed", "curved")
 THINNEST = 0.03
-"""Least width of a leg, metres: about what a prior's planes can hold."""
+"""Least width of a leg, metres: about what the triplanes of the bundled models resolve."""
 TURNED = np.array(
     [
         (0.0, 0.55),
@@ -59,7 +59,7 @@ def add_bar(
     """A closed bar with horizontal cross-sections.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         centres: Middles of its sections, upwards.
         sizes: Extent of every section in x and y, metres.
         rgb: One colour, or one per step.
@@ -94,10 +94,10 @@ def add_legs(
     """Single legs, each with its mirror image.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         style: One of `LEGS`.
-        spots: Where they meet what they carry.
-        height: Of their upper ends, metres.
+        spots: Points at which they meet the top.
+        height: Height of their upper ends, metres.
         thick: Width of their upper ends.
         rgb: Colour.
         tip: Colour of their feet, if another.
@@ -223,9 +223,9 @@ def add_column(
     """An upright column at (x, 0); with its mirror image where x is not 0.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         style: square, round, cone, turned or hourglass.
-        x: Where.
+        x: Position along x.
         span: Lower and upper z.
         radius: Half its greatest width.
         rgb: Colour.
@@ -248,14 +248,14 @@ def add_column(
 def add_foot(
     mesh: Builder, style: str, x: float, reach: tuple[float, float], height: float, rgb: Colour
 ) -> None:
-    """What a column stands on: a disc, a square plate, a cross or three or four curved feet.
+    """Foot of a column: a disc, a square plate, a cross, a bar, or curved claws.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         style: disc, plate, cross, bar, or claws.
-        x: Of the column; with its mirror image where x is not 0.
-        reach: How far it reaches in x and in y, metres.
-        height: Of its upper side.
+        x: Position of the column; with its mirror image where x is not 0.
+        reach: Half its extent in x and in y, metres.
+        height: Height of its upper side.
         rgb: Colour.
     """
     across, deep = reach

@@ -1,4 +1,4 @@
-"""What tables are made of: woods, paints, stones, metals, glass, and the names the captions use."""
+"""Materials of tables: woods, paints, stones, metals, glass, with their names in captions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Finish:
     """A surface.
 
     Attributes:
-        name: As in captions.
+        name: Name in captions.
         rgb: sRGB in [0, 1].
         material: wood, paint, stone, metal or glass.
     """

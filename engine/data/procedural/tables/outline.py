@@ -13,7 +13,7 @@ from engine.data.procedural.paint import Colour
 from engine.data.procedural.tables.labels import PARTS
 
 AWAY = np.array([0.677, -0.736])
-"""Where view 64 of SRN's test path looks, seen from above: at +x and -y sides nobody sees there."""
+"""Viewing direction of view 64 of SRN's test path, from above: it does not see sides that face +x or -y."""
 
 BACK_FACING = 0.35
 """Least cosine between `AWAY` and the normal of a wall that is surely unseen in view 64."""
@@ -122,7 +122,7 @@ def add_prism(
     """A solid of the outline's shape, partly of another colour where view 64 cannot see it.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         outline: Shape.
         span: Lower and upper z.
         rgb: Colour.

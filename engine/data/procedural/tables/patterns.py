@@ -17,7 +17,7 @@ class Pattern:
     """Colours of cells between lines, or of rings and sectors.
 
     Attributes:
-        name: As in captions; "plain" for none.
+        name: Name in captions; "plain" for none.
         x: Lines across x, increasing, metres; for rings: their radii as shares of the outline,
             from 0 to 1.
         y: Lines across y; for rings: empty.
@@ -198,7 +198,7 @@ def add_slab(
     """A plate with a pattern on it.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         outline: Shape of its upper side.
         span: Lower and upper z.
         pattern: Colours of the upper side.

@@ -20,7 +20,7 @@ def build_table(seed: int) -> Shape:
     Forward is +y: its user sits there, and there drawers open.
 
     Raises:
-        DataError: Where the seed is outside the three splits.
+        DataError: If the seed is outside the three splits.
     """
     noise = seeded(seed)
     weights = np.array([kind.weight for kind in kinds.KINDS], float)

@@ -28,7 +28,7 @@ class Body:
     """Shape of the lower body; metres, own length centred at y = 0.
 
     Attributes:
-        length: From bumper to bumper.
+        length: Length from bumper to bumper.
         width: Without mirrors.
         sill: Height of the body's lower edge.
         wheel: Wheel radius.
@@ -44,9 +44,9 @@ class Body:
         crown: Rise of the deck in the middle.
         shoulder: Radius of the edge between side and deck.
         barrel: How much the sides lean in, above and below their widest height.
-        bow_front: How far the corners lie behind the middle of the nose.
+        bow_front: Distance by which the corners lie behind the middle of the nose.
         bow_rear: The same at the tail.
-        rake_front: How far the nose's upper and lower edges lie behind its foremost height.
+        rake_front: Distance by which the nose's upper and lower edges lie behind its foremost height.
         rake_rear: The same at the tail.
         bed: (y front, y rear, depth) of a pickup's bed.
     """
@@ -158,7 +158,7 @@ class Body:
         return lift
 
     def stations(self) -> np.ndarray:
-        """Where the cross sections lie, from tail to nose."""
+        """Positions y of the cross sections, from tail to nose."""
         ends = np.array([0, 0.03, 0.09, 0.18, 0.3, 0.45])
         front = self.half - ends * 2.2 * self.corner_front
         rear = -self.half + ends * 2.2 * self.corner_rear
@@ -218,7 +218,7 @@ def add_body(
     """Adds the lower body.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         body: Its shape.
         paint: Main colour.
         lower: Colour of the strip along sills and wheel arches.

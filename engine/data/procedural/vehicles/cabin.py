@@ -26,8 +26,8 @@ class Cabin:
         fall_rear: The same above the rear window.
         inset: Distance of the side windows' base from the body's side.
         tumble: Share of the base's width by which the roof's edge is narrower.
-        bow_front: How far the windscreen bulges forward in its middle.
-        bow_rear: How far the rear window bulges backward.
+        bow_front: Bulge of the windscreen forward in its middle.
+        bow_rear: Bulge of the rear window backward in its middle.
         crown: Rise of the roof in the middle.
         bulge: Bulge of the sides.
         windows: (start, end) of every side window, 0 at the windscreen, 1 at the rear window.
@@ -116,8 +116,8 @@ def add_cabin(
     """Adds the greenhouse.
 
     Args:
-        mesh: Where to.
-        body: What it stands on.
+        mesh: Builder to add to.
+        body: The lower body.
         cabin: Its shape.
         paint: Colour of the panels between the windows.
         roof: Colour of the roof.

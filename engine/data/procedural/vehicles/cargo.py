@@ -1,4 +1,4 @@
-"""What pickups and lorries carry: loose loads, boxes, tanks and the chassis under them."""
+"""Loads of pickups and lorries: loose loads, boxes, tanks and the chassis under them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_bed_load(mesh: Builder, body: Body, noise: np.random.Generator) -> str |
     """Puts something into a pickup's bed.
 
     Returns:
-        What it is, or None.
+        Name of the load, or None.
     """
     front, rear, depth = body.bed
     floor = float(body.deck((front + rear) / 2)) - depth

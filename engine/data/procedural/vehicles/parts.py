@@ -13,7 +13,7 @@ from engine.data.procedural.vehicles.cabin import Cabin
 from engine.data.procedural.vehicles.labels import PARTS
 
 SKIN = 0.012
-"""How far a flat ornament lies above the surface it decorates, metres."""
+"""Height of a flat ornament above the surface it decorates, metres."""
 
 
 def add_wheel(
@@ -29,7 +29,7 @@ def add_wheel(
     """A pair of wheels, left and right.
 
     Args:
-        mesh: Where to.
+        mesh: Builder to add to.
         x: Outer face of the right tyre.
         y: Axle.
         radius: Tyre radius; the wheel stands on z = 0.
@@ -126,9 +126,9 @@ def add_lamps(
     """A pair of lamps that reach around the corner.
 
     Args:
-        mesh: Where to.
-        body: What they sit on.
-        rear: On the tail instead of the nose.
+        mesh: Builder to add to.
+        body: The lower body.
+        rear: True for the tail instead of the nose.
         z: Lower and upper edge at the inner end.
         inner: Inner end, as a share of half the width.
         wrap: How far they reach along the side, metres.
@@ -170,8 +170,8 @@ def add_doors(
     """Door gaps and handles.
 
     Args:
-        mesh: Where to.
-        body: What they are in.
+        mesh: Builder to add to.
+        body: The lower body.
         edges: y of every gap, from front to rear.
         rgb: Colour of the gaps.
         handles: Colour of the handles, one behind each door's front edge.

@@ -17,7 +17,7 @@ def build_vehicle(seed: int) -> Shape:
     """The vehicle of a seed; the same seed gives the same bytes.
 
     Raises:
-        DataError: Where the seed is outside the three splits.
+        DataError: If the seed is outside the three splits.
     """
     noise = seeded(seed)
     weights = np.array([weight for _, weight in shapes.KINDS], float)
