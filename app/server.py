@@ -24,6 +24,7 @@ from app.guard.keys import network
 from app.settings import AppSettings
 from app.startup.front import Front
 from app.startup.preload import limit_arenas, settle
+from engine import TITLE
 from engine.errors import ConfigError
 from engine.kernels import compiled
 
@@ -69,7 +70,7 @@ def serve(settings: AppSettings) -> None:
     settings = locked(settings)
     loading = Loading(settings)
     server = Server(configured(loading.front.app, settings), loading)
-    log.info("SSDNeRF Explorer: %s", address(settings, listening.getsockname()[1]))
+    log.info("%s: %s", TITLE, address(settings, listening.getsockname()[1]))
     try:
         server.run(sockets=[listening])
     finally:

@@ -37,6 +37,11 @@ Words, one for each thing:
 
 from importlib import import_module
 
+TITLE = "SSDNeRF Explorer"
+"""The project's name for people."""
+NAME = "ssdnerf-explorer"
+"""Its name in paths and in the formats of its files."""
+
 _HOMES = {
     "METHODS": "engine.methods",
     "Camera": "engine.types",

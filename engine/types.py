@@ -1,7 +1,7 @@
 """Cameras, rays and views: the one page of axes, units and colour range.
 
 World frame of the engine: z up, an object's front towards +y, its right towards +x. One engine unit is half an SRN
-unit (`WORLD_PER_SRN = 2`): SRN's object space [-0.5, 0.5]^3 is the engine's [-1, 1]^3, as in the official SSDNeRF.
+unit (`WORLD_PER_SRN = 2`): SRN's object space [-0.5, 0.5]^3 is the engine's [-1, 1]^3, as in 2304.06714's official code.
 Files, command line and page speak SRN units; loaders and exporters convert, nobody else does.
 
 Cameras are camera-to-world matrices with OpenCV axes (x right, y down, z forward). Pixel centres lie at +0.5.

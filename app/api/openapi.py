@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from app.api import schema
+from engine import TITLE
 
 if TYPE_CHECKING:
     from app.api.routes import Operation
@@ -44,7 +45,7 @@ def describe(operations: Sequence[Operation], root_path: str) -> dict[str, Any]:
     prefix = root_path.strip("/")
     return {
         "openapi": "3.1.0",
-        "info": {"title": "SSDNeRF Explorer", "version": VERSION},
+        "info": {"title": TITLE, "version": VERSION},
         "servers": [{"url": f"/{prefix}" if prefix else "/"}],
         "paths": paths,
         "components": {"schemas": components},

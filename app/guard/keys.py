@@ -8,6 +8,8 @@ import ipaddress
 import time
 from collections import OrderedDict, deque
 
+from engine import NAME
+
 GUESSES, GUESSES_S = 10, 60.0
 """Wrong keys that one address may try in a time; more are not even looked at."""
 MOST_ADDRESSES = 4096
@@ -26,8 +28,8 @@ class Key:
 
     def __init__(self, password: str):
         self._digest = _digest(password)
-        secret = hashlib.scrypt(password.encode(), salt=b"ssdnerf-explorer", n=1 << 14, r=8, p=1)
-        self.cookie = (f"ssdnerf-key-{secret[:4].hex()}", secret[4:36].hex())
+        secret = hashlib.scrypt(password.encode(), salt=NAME.encode(), n=1 << 14, r=8, p=1)
+        self.cookie = (f"{NAME}-key-{secret[:4].hex()}", secret[4:36].hex())
 
     def opens(self, password: str) -> bool:
         """True if a password is the right one; takes as long for every wrong one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import gradio as gr
@@ -20,9 +19,8 @@ from app.tabs.history import tab as history
 from app.tabs.inspect import tab as inspect
 from app.tabs.interpolate import tab as interpolate
 from app.tabs.reconstruct import tab as reconstruct
+from engine import TITLE
 from engine.methods.base import Method
-
-TITLE = "SSDNeRF Explorer"
 
 
 def theme() -> gr.themes.Base:
@@ -127,7 +125,7 @@ def header_html(method: Method) -> str:
     """Name and what is loaded."""
     device = method.mean_latent.device.type
     return (
-        f'<div class="masthead"><span class="mark"></span><h1>{TITLE}</h1><span class="tag">{html.escape(method.info.title)}</span>'
+        f'<div class="masthead"><span class="mark"></span><h1>{TITLE}</h1>'
         f'<span class="chips"><i>device <b>{device}</b></i></span>'
         f'<button type="button" class="help" data-dialog="about" aria-haspopup="dialog">About</button></div>{about.TEXT}'
     )

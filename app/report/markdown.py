@@ -27,7 +27,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     blocks = []
     for count, ours in results["ours"].items():
         rows = [ours, *(rows[count] for rows in results["baselines"].values())]
-        known = published["views"].get(count)
+        known = published.get("views", {}).get(count)
         level = (
             f"; the paper, on other data: {known['psnr']:.2f} dB, {known['ssim']:.3f}"
             if known
@@ -41,9 +41,9 @@ def markdown(results: Mapping[str, Any]) -> str:
         )
         blocks.append(_reached(rows))
     if results["ablation"]:
-        blocks += _ablation(results["ablation"], published["ablation"])
+        blocks += _ablation(results["ablation"], published.get("ablation", {}))
     if results["views"]:
-        blocks += _curve(results["views"], published["views"])
+        blocks += _curve(results["views"], published.get("views", {}))
     if results["samples"]:
         blocks += _samples(results["samples"])
     return "\n\n".join(blocks) + "\n"
@@ -145,14 +145,15 @@ def _curve(views: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:
     """PSNR over the number of views."""
     counts = [count for count in views if count != "no_prior"]
     rows = [
-        ["SSDNeRF, dB", *(_spread(views[n]["psnr"], 2) for n in counts)],
+        ["ours, dB", *(_spread(views[n]["psnr"], 2) for n in counts)],
         ["step", *(_between(views[n].get("gain")) for n in counts)],
-        ["fit without prior, dB", *(_spread(views["no_prior"][n]["psnr"], 2) for n in counts)],
-        [
-            "published",
-            *(f"{published[n]['psnr']:.2f}" if n in published else NO_VALUE for n in counts),
-        ],
     ]
+    if "no_prior" in views:
+        alone = [_spread(views["no_prior"][n]["psnr"], 2) for n in counts]
+        rows.append(["fit without prior, dB", *alone])
+    if published:
+        known = [f"{published[n]['psnr']:.2f}" if n in published else NO_VALUE for n in counts]
+        rows.append(["published", *known])
     return [
         _heading(f"from sparse to dense, {views[counts[0]]['scenes']} scenes"),
         table(["views", *counts], rows),

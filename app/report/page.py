@@ -54,8 +54,6 @@ PARTS = {
 """What each row of the paper's ablation takes away, and the row here whose margin tells what that is worth."""
 SETS = ("ours", "training", "one_stage", "two_stage")
 """Sets of objects whose pictures are compared with held-out ones."""
-PUBLISHED = {"vehicles": ("views", "cars"), "chairs": ("chairs", "chairs")}
-"""Key of the paper's reconstructions for a category, and what the paper calls it."""
 
 
 def write_page(folder: Path, results: Mapping[str, Any]) -> Path:
@@ -252,11 +250,10 @@ def _row(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
 def _curve(results: Mapping[str, Any]) -> dict[str, Any] | None:
     """From sparse to dense: figure and table."""
     views = _part(results, "views")
-    key, kind = PUBLISHED.get(str(results.get("category")), ("", ""))
     rows = {
         ("Ours", "ours"): views,
         ("No prior", "other"): _part(views, "no_prior"),
-        ("Published", "published"): _part(results, "published", key),
+        ("Published", "published"): _part(results, "published", "views"),
     }
     series = [Series(*name, points=_points(row)) for name, row in rows.items()]
     if not series[0].points:
@@ -269,7 +266,9 @@ def _curve(results: Mapping[str, Any]) -> dict[str, Any] | None:
         "names": [line.name for line in series],
         "rows": [(count, [points.get(count) for points in known]) for count in counts],
         "scenes": _part(views, _counts(views)[0]).get("scenes"),
-        "published": kind if len(series) > 2 or series[-1].kind == "published" else "",
+        "published": _part(results, "published").get("source", "")
+        if series[-1].kind == "published"
+        else "",
     }
 
 

@@ -36,6 +36,7 @@ from app.session.records import (
     note_kernels,
 )
 from app.settings import AppSettings
+from engine import NAME
 from engine.events import Run, Step
 from engine.fields.base import Field
 from engine.fields.scene import Scene
@@ -94,7 +95,7 @@ class Session(Presence):
         self.camera: Camera | None = None
         """From where the view was drawn last."""
         self._bakes = Bakes(self.refresh)
-        self._folder = tempfile.TemporaryDirectory(prefix="ssdnerf-session-", dir=folder)
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{NAME}-session-", dir=folder)
         self._parts: dict[Any, Any] = {}
         self._selected: Choice
         self._beside: tuple[Choice, ...] = ()

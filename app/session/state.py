@@ -19,11 +19,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine import NAME
 from engine.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-NAME = "ssdnerf-explorer"
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
 

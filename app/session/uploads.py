@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from engine import NAME
 from engine.errors import EngineError
 
-PREFIX = "ssdnerf-uploads-"
+PREFIX = f"{NAME}-uploads-"
 KEPT_S = 900.0
 """A file that was sent is kept for so long, whoever else needs room."""
 MOST_FILES = 4096

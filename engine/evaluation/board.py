@@ -31,7 +31,7 @@ from engine.evaluation.entries import (
 )
 from engine.evaluation.kept import Ranks, kept
 from engine.evaluation.measure import Perceptual, Task, measure
-from engine.evaluation.protocol import FEW, MANY, BoardOptions, given_views, published
+from engine.evaluation.protocol import FEW, MANY, BoardOptions, given_views
 from engine.evaluation.rows import Table, board, planned
 from engine.evaluation.samples import Features, Gauge, measure_samples
 from engine.evaluation.scenes import TestScene
@@ -127,7 +127,7 @@ def scoreboard(
         "settings": work.settings(),
         **board(table, options, players.equal, work.own),
         "samples": samples,
-        "published": published(category.name),
+        "published": getattr(players.prior, "PUBLISHED", {}).get(category.name, {}),
     }
     drop_other_pictures(out / "pictures", work.tasks, options.samples)
     write_json(out / "scoreboard.json", results)

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from engine import NAME
 from engine.config import Bounds
 from engine.errors import CheckpointError, plain
 from engine.files import MEGABYTE, replacing, write_json
@@ -26,7 +27,7 @@ from engine.nets.shapes import shapes_of, unbuilt
 from engine.reading import FLOATS, open_tensors, read_json
 from engine.store.checkpoint import FOLDER as CHECKPOINTS
 
-FORMAT = "ssdnerf-explorer-features/1"
+FORMAT = f"{NAME}-features/1"
 FOLDER = CHECKPOINTS / "features"
 MOST_BYTES = 64 * MEGABYTE
 _Names = Annotated[tuple[str, ...], Bounds(0, 1000)]

@@ -22,7 +22,7 @@ from engine.events import Run, Step
 BLUR_PX, NOISE, BLOTCHES = 3.0, 0.25, 0.35
 """Strongest corruption: standard deviations of the blur in pixels, of the noise and of the blotches in [0, 1]."""
 BLOTCH_CELLS = 16
-"""Blotches along a side of the picture: the scale of the triplanes' plaid."""
+"""Blotches along a side of the picture: the scale of the plaid that planes leave."""
 SPOILT = 0.6
 """Share of the pictures that are spoilt."""
 COLOUR_WEIGHT = 4.0

@@ -44,7 +44,7 @@ def lpips_metric(weights: Path | str) -> Lpips:
     Raises:
         DataError: If the package or the file is missing, or the file is another one.
 
-    Source: Zhang et al. 2018 (1801.03924); SSDNeRF's official evaluation.
+    Source: Zhang et al. 2018 (1801.03924); the official evaluation of 2304.06714.
     """
     path = _checked(weights, VGG_FILE, VGG_SHA256)
     try:

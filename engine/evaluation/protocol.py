@@ -1,10 +1,9 @@
-"""The protocol: given views, compared views, and the figures of the paper (SSDNeRF, 2304.06714, section 5)."""
+"""The protocol: which views are given, and which are compared."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from engine.methods.base import Mode
 from engine.render.frames import Quality
@@ -64,39 +63,3 @@ def given_views(count: int) -> tuple[int, ...]:
     if count <= 2:
         return (64, 104)[:count]
     return tuple(round(k * (PLACES - 1) / (count - 1)) for k in range(count))
-
-
-CARS = "SSDNeRF (2304.06714), ShapeNet-SRN cars at 128 px, 704 test scenes"
-PUBLISHED: dict[str, Any] = {
-    "source": CARS,
-    "views": {"1": {"psnr": 23.52, "ssim": 0.913}, "2": {"psnr": 26.49, "ssim": 0.94}},
-    "ablation": {
-        "A0": {"psnr": 23.52, "ssim": 0.913, "lpips": 0.078, "fid": 16.39},
-        "A1": {"psnr": 22.83, "ssim": 0.906, "lpips": 0.090, "fid": 20.97},
-        "A2": {"psnr": 23.13, "ssim": 0.907, "lpips": 0.088, "fid": 27.93},
-        "A3": {"psnr": 23.07, "ssim": 0.905, "lpips": 0.092, "fid": 30.95},
-    },
-    "samples": {
-        "one_stage": {"fid": 11.08, "kid_thousandths": 3.47},
-        "two_stage": {"fid": 16.33, "kid_thousandths": 6.38},
-    },
-}
-"""Measured by the authors on other data: orderings and steps compare, levels do not."""
-OTHERS: dict[str, dict[str, Any]] = {
-    "chairs": {
-        "source": "SSDNeRF (2304.06714), ShapeNet-SRN chairs at 128 px; the ablation on cars",
-        "views": {"1": {"psnr": 24.35, "ssim": 0.93}, "2": {"psnr": 26.94, "ssim": 0.95}},
-        "samples": {},
-    },
-    "tables": {
-        "source": "SSDNeRF (2304.06714), samples of ABO tables; the ablation on ShapeNet-SRN cars",
-        "views": {},
-        "samples": {"one_stage": {"fid": 14.27, "kid_thousandths": 4.08}},
-    },
-}
-"""What was published on other objects than cars."""
-
-
-def published(category: str) -> dict[str, Any]:
-    """The paper's figures on the objects most like a category's."""
-    return PUBLISHED | OTHERS.get(category, {})

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from safetensors.torch import save
 from torch import Tensor
 
+from engine import NAME
 from engine.config import Bounds, from_json, to_json
 from engine.errors import ConfigError
 from engine.fields.base import StoredField
@@ -26,8 +27,8 @@ from engine.reading import TensorFile, parse_json
 FORMAT = "radiance-field-explorer/2"
 Holds = Literal["scene", "run"]
 OLD_FORMATS: Mapping[str, Holds] = {
-    "ssdnerf-explorer-scene/1": "scene",
-    "ssdnerf-explorer-timeline/1": "run",
+    f"{NAME}-scene/1": "scene",
+    f"{NAME}-timeline/1": "run",
 }
 """What files of format 1 hold."""
 

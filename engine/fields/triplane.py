@@ -2,7 +2,7 @@
 
 A point's features are read from three planes, a small MLP turns them into density and colour. The view direction
 enters as a spherical-harmonics term that is added to (or concatenated with) the base feature, or not at all.
-Source: SSDNeRF (2304.06714) section 3.1 and the official `TriPlaneDecoder`; parity is tested on its outputs.
+Source: 2304.06714 section 3.1 and the official `TriPlaneDecoder`; parity is tested on its outputs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from engine.config import Bounds, from_json
 from engine.errors import ConfigError
 from engine.fields.box import UNIT_BOX, Box, check_box
+from engine.fields.planes import lookup_packed
 from engine.nets.shapes import shapes_of, unbuilt
 from engine.ops.harmonics import spherical_harmonics
-from engine.ops.planes import lookup_packed
 
 Activation = Literal["silu", "relu", "softplus", "trunc_exp"]
 Side = Annotated[int, Bounds(2, 256)]

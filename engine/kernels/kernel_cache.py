@@ -18,11 +18,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine import NAME
+
 ENGINE = Path(__file__).parents[1]
 SOURCES = ("*_fast.py", "lanes.py", "light.py", "raster.py", "surface.py")
 """Files whose functions are compiled."""
 STAMP = "kernels.digest"
-NAME = "ssdnerf-explorer-kernels"
+FOLDER = f"{NAME}-kernels"
 ROOM = 64 * 2**20
 """Bytes that must be free: Numba takes a full disk for an error of the kernel."""
 
@@ -81,12 +83,12 @@ def _private_folders() -> Iterator[Path]:
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     user = os.getuid() if hasattr(os, "getuid") else "user"
     with contextlib.suppress(OSError):
-        for folder in (Path(home) / NAME, Path(tempfile.gettempdir()) / f"{NAME}-{user}"):
+        for folder in (Path(home) / FOLDER, Path(tempfile.gettempdir()) / f"{FOLDER}-{user}"):
             with contextlib.suppress(OSError):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if _is_private(folder):
                     yield folder
-        folder = Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         yield folder
 

@@ -17,7 +17,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 
-from engine.ops.planes import HIDDEN_MULTIPLE
+from engine.fields.planes import HIDDEN_MULTIPLE
 
 WIDTH = HIDDEN_MULTIPLE
 """Lanes of the hidden layer's loops."""

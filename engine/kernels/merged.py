@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from engine.fields.planes import HIDDEN_MULTIPLE
 from engine.fields.triplane import TriplaneDecoder
 from engine.ops.harmonics import spherical_harmonics
-from engine.ops.planes import HIDDEN_MULTIPLE
 
 
 def mergeable(decoder: TriplaneDecoder) -> bool:

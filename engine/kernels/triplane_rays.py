@@ -1,7 +1,7 @@
 """Colours of rays through many triplane scenes at once, differentiable in latents and decoder: for training and fits.
 
 Three implementations stand behind the functions here: Numba kernels on the CPU, Triton kernels on a GPU, and torch, the
-oracle of both, for everything else. Source: SSDNeRF (2304.06714) section 3.1; NeRF (2003.08934) eq. 3.
+oracle of both, for everything else. Source: 2304.06714 section 3.1; NeRF (2003.08934) eq. 3.
 """
 
 from __future__ import annotations

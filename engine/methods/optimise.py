@@ -1,6 +1,6 @@
 """Latents under optimisation: per-scene raw latents of any rank with their own Adam state.
 
-Source: the per-scene cache of the official SSDNeRF. Adam's step counters are per scene and persist across visits;
+Source: the per-scene cache of 2304.06714's official code. Adam's step counters are per scene and persist across visits;
 the learning rate is always the current one.
 """
 

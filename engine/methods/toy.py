@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.events import Run, Step
+from engine.fields.planes import PLANE_AXES
 from engine.fields.scene import Scene
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.methods.base import (
@@ -28,7 +29,6 @@ from engine.methods.base import (
 )
 from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions, for_views
 from engine.noise import Noise
-from engine.ops.planes import PLANE_AXES
 from engine.types import Views
 
 RESOLUTION = 56

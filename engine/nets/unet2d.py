@@ -1,6 +1,6 @@
 """The denoising UNet: an improved-DDPM UNet with scale-shift conditioning.
 
-Source: improved DDPM (2102.09672) in the variant of the official SSDNeRF (`DenoisingUnetMod`): per-head interleaved
+Source: improved DDPM (2102.09672) in the variant of 2304.06714's official code (`DenoisingUnetMod`): per-head interleaved
 qkv, cosine before sine in the time embedding, scale before shift. Parity is tested on its outputs and gradients.
 """
 

@@ -14,7 +14,7 @@ CLIP = 2.0
 
 
 class TanhLatent(nn.Module):
-    """latent = 2 tanh(raw). Source: SSDNeRF's `TanhCode(scale=2)`."""
+    """latent = 2 tanh(raw). Source: `TanhCode(scale=2)` of 2304.06714's official code."""
 
     def forward(self, raw: Float[Tensor, "*b"], update: bool = False) -> Float[Tensor, "*b"]:
         """The latent, in (-2, 2); there are no statistics to `update`."""
@@ -38,7 +38,7 @@ class IdentityLatent(nn.Module):
 
 
 class NormalizedTanhLatent(nn.Module):
-    """Standardise by running statistics, then squash softly. Source: SSDNeRF's `NormalizedTanhCode`."""
+    """Standardise by running statistics, then squash softly. Source: `NormalizedTanhCode` of 2304.06714's official code."""
 
     running_mean: Tensor
     running_var: Tensor

@@ -1,4 +1,4 @@
-"""Real spherical harmonics of degree 4, with the signs SSDNeRF's checkpoints expect."""
+"""Real spherical harmonics of degree 4, with the signs of torch-ngp's encoder."""
 
 from __future__ import annotations
 

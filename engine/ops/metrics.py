@@ -32,7 +32,7 @@ def evaluation_psnr(
 ) -> Float[Tensor, "*b"]:
     """PSNR as published: 8-bit renders, -10 log10(MSE + 1e-6), so at most 60 dB.
 
-    Source: SSDNeRF's official evaluation.
+    Source: the official evaluation of 2304.06714.
     """
     error = (quantised(render) - target).square().mean((-3, -2, -1))
     return -10 * torch.log10(error + 1e-6)
@@ -43,7 +43,7 @@ def ssim(
 ) -> Float[Tensor, "*b"]:
     """Structural similarity as published: 8-bit renders, 7 x 7 uniform window.
 
-    Source: scikit-image's defaults, as in pixelNeRF and SSDNeRF.
+    Source: scikit-image's defaults, as in pixelNeRF's evaluation.
     """
     from skimage.metrics import structural_similarity  # skimage and scipy
 

@@ -104,7 +104,7 @@ def extract_mesh(
     Raises:
         ExportError: If the field is empty.
 
-    Source: marching cubes on a regular lattice as in SSDNeRF's official code, here on the logarithm of density,
+    Source: marching cubes on a regular lattice as in 2304.06714's official code, here on the logarithm of density,
     which is what the decoder makes linear.
     """
     vertices, faces, steps = yield from extract_surface(field, resolution, threshold)

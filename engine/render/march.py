@@ -3,7 +3,7 @@
 The fused kernels of both march for themselves; these samples are their oracle.
 
 Each ray has a fixed lattice of sample distances, `t = near + jitter * dt` and on by `dt(t)`; culling drops the
-lattice points that lie in empty cells and changes nothing else. Source: torch-ngp's marcher as used by SSDNeRF
+lattice points that lie in empty cells and changes nothing else. Source: torch-ngp's marcher as 2304.06714 uses it
 (official code); equal to its samples exactly (tested).
 """
 
@@ -32,7 +32,7 @@ class MarchConfig:
     """Samples along the diagonal of [-1, 1]^3, and the most a ray may have."""
     dt_gamma: Annotated[float, Bounds(0.0, 1.0)] = 0.0
     """Growth of the step with distance: `dt = clamp(t * dt_gamma, dt_min, dt_max)`. Used where `march` is given none
-    ray by ray; SSDNeRF always gives its own, `dt_gamma_scale` over the focal length."""
+    ray by ray; 2304.06714 always gives its own, `dt_gamma_scale` over the focal length."""
     grid: Annotated[int, Bounds(1, 512)] = 64
     """Occupancy resolution that bounds the largest step, `UNIT_DIAGONAL / grid`."""
     min_near: Annotated[float, Bounds(0.0, 100.0)] = 0.2

@@ -1,7 +1,7 @@
 """Occupancy grids: where a field may hold matter.
 
 A grid keeps the largest density seen in each cell, decaying, `scenes gx gy gz` over the field's box (x slowest).
-Source: torch-ngp's density grid as used by SSDNeRF. Morton order exists only in `engine.store.morton`.
+Source: torch-ngp's density grid as 2304.06714 uses it. Morton order exists only in `engine.store.morton`.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def texel_shares(
         cols: Columns of each plane.
 
     Returns:
-        In [0, 1], for planes xy, xz, yz as in `engine.ops.planes` (the first coordinate along the width).
+        In [0, 1], for planes xy, xz, yz as in `engine.fields.planes` (the first coordinate along the width).
     """
     inside = region.cells.float()
     shares = []

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from engine import NAME
 from engine.config import Bounds, from_json, to_json
 from engine.content import key_of
 from engine.device import network_dtype
@@ -30,7 +31,7 @@ from engine.nets.shapes import shapes_of, unbuilt
 from engine.reading import FLOATS, misfit, open_tensors, read_json
 from engine.store.official import load_official
 
-FORMAT = "ssdnerf-explorer-checkpoint/1"
+FORMAT = f"{NAME}-checkpoint/1"
 FOLDER = Path(__file__).resolve().parents[2] / "checkpoints"
 SHARD_BYTES = 16 * MEGABYTE
 MOST_BYTES = 512 * MEGABYTE

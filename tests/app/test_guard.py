@@ -193,7 +193,7 @@ def test_without_the_key_there_is_nothing():
     page = Visit(locked_up, headers={"accept": "text/html"})
     assert page.status == 401
     assert 'type="password"' in page.text
-    for name, value in (("authorization", "Bearer wrong"), ("cookie", "ssdnerf-key-1=wrong"), ("authorization", "Bearer")):  # fmt: skip
+    for name, value in (("authorization", "Bearer wrong"), ("cookie", "ssdnerf-explorer-key-1=wrong"), ("authorization", "Bearer")):  # fmt: skip
         assert Visit(locked_up, headers={name: value}).status == 401
 
 

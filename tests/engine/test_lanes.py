@@ -7,10 +7,10 @@ import pytest
 import torch
 from numba import njit
 
+from engine.fields.planes import lookup
 from engine.kernels import lattice_fast
 from engine.kernels.decode_fast import color_at, decode_at, decode_back, density_at, squash
 from engine.kernels.lattice_fast import RUN, occupied_points
-from engine.ops.planes import lookup
 
 RNG = np.random.default_rng(0)
 CORNERS = 12

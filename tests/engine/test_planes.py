@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from engine.ops.planes import (
+from engine.fields.planes import (
     lookup,
     lookup_packed,
     stack_planes,

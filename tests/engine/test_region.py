@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from engine.fields.box import UNIT_BOX
+from engine.fields.planes import PLANE_AXES
 from engine.ops.cameras import orbit_camera
-from engine.ops.planes import PLANE_AXES
 from engine.render.frames import EMPTY_DEPTH, RenderOptions, bake, render
 from engine.render.region import Region, surface_points, texel_shares
 from tests.engine.render_fields import constant_box, soft_car

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from engine.fields.base import Field
+from engine.fields.planes import lookup
 from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
 from engine.ops.harmonics import spherical_harmonics
-from engine.ops.planes import lookup
 
 PAPER = DecoderConfig(channels=4, base_widths=(16,), direction_widths=(16,))
 FUNCTIONS = {

@@ -7,9 +7,10 @@ from scipy import stats
 
 from engine.errors import ConfigError
 from engine.evaluation.intervals import Interval, interval, paired
-from engine.evaluation.protocol import FEW, MANY, PLACES, BoardOptions, given_views, published
+from engine.evaluation.protocol import FEW, MANY, PLACES, BoardOptions, given_views
 from engine.methods.base import fit_options_for
 from engine.methods.ssdnerf.options import GROWTH, PAPER_FIT, FitOptions, for_views
+from engine.methods.ssdnerf.published import PUBLISHED
 from engine.methods.toy import ToyMethod
 
 
@@ -87,9 +88,9 @@ def test_a_paired_difference_does_not_know_how_hard_the_scenes_are():
 
 
 def test_what_was_published_of_other_objects_is_not_told_of_chairs_and_tables():
-    assert published("vehicles")["views"]["1"]["psnr"] == 23.52
-    assert published("chairs")["views"]["2"]["psnr"] == 26.94
-    assert published("tables")["views"] == {}
+    assert PUBLISHED["vehicles"]["views"]["1"]["psnr"] == 23.52
+    assert PUBLISHED["chairs"]["views"]["2"]["psnr"] == 26.94
+    assert PUBLISHED["tables"]["views"] == {}
     for name in ("chairs", "tables"):
-        assert published(name)["ablation"] == published("vehicles")["ablation"]
-        assert published(name)["source"] != published("vehicles")["source"]
+        assert PUBLISHED[name]["ablation"] == PUBLISHED["vehicles"]["ablation"]
+        assert PUBLISHED[name]["source"] != PUBLISHED["vehicles"]["source"]

@@ -154,15 +154,23 @@ def _whole(value: float | None, low: int, high: int) -> int:
 
 
 def lead_html(method: Method) -> str:
-    """What objects are drawn from, or that none are."""
-    source, name = method.info.capabilities.generate, html.escape(method.info.title)
+    """The sentence at the tab's top: the method with its paper, and the source of new objects, if it has one."""
+    source, name = method.info.capabilities.generate, named_html(method)
     if not source:
         told = f"{name} draws no objects; choose another model above."
     elif source in ("prior", "noise"):
-        told = "Noise becomes an object. Every step appears below the view and can be turned."
+        told = f"{name} turns noise into an object. Every step appears below the view and can be turned."
     else:
-        told = f"Objects are drawn from the {html.escape(source)}. They appear below the view and can be turned."
+        told = f"{name}: objects are drawn from a {html.escape(source)}. They appear below the view and can be turned."
     return f'<p class="lead">{told}</p>'
+
+
+def named_html(method: Method) -> str:
+    """The method's name, which leads to its paper if it has one."""
+    name, paper = html.escape(method.info.title), method.info.paper
+    if paper == "none":
+        return name
+    return f'<a href="https://arxiv.org/abs/{paper}" target="_blank" rel="noreferrer" title="arXiv {paper}">{name}</a>'
 
 
 def examples_html(showcase: Showcase) -> str:

@@ -28,7 +28,13 @@ from engine.methods.codenerf.model import (
     pick,
     pixel_pools,
 )
-from engine.methods.codenerf.options import PAPER_FIT, FitOptions, SampleOptions, TrainOptions
+from engine.methods.codenerf.options import (
+    PAPER_FIT,
+    PUBLISHED,
+    FitOptions,
+    SampleOptions,
+    TrainOptions,
+)
 from engine.methods.optimise import LatentRecords
 from engine.methods.training import ParameterGroup, Stage, latent_statistics
 from engine.noise import Noise
@@ -49,6 +55,7 @@ class CodeNeRF(CodeNeRFModel):
     """The method: the network and everything it is used for."""
 
     OPTIONS: ClassVar[Mapping[str, type]] = {"generate": SampleOptions, "reconstruct": FitOptions}
+    PUBLISHED = PUBLISHED
     factor: Tensor
     """Cholesky factors of the training codes' covariances, `2 code code`."""
 

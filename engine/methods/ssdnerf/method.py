@@ -45,6 +45,7 @@ from engine.methods.ssdnerf.options import (
     for_views,
     without_prior,
 )
+from engine.methods.ssdnerf.published import PUBLISHED
 from engine.methods.training import ParameterGroup, Stage, latent_statistics
 from engine.noise import Noise
 from engine.ops.activations import CLIP
@@ -94,6 +95,7 @@ class SSDNeRF(SSDNeRFModel):
     """The method: denoiser, decoder, and everything they are used for."""
 
     ABLATION = ABLATION
+    PUBLISHED = PUBLISHED
     TUNING = TUNING
     OPTIONS: ClassVar[Mapping[str, type]] = {
         "generate": SampleOptions,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from engine.config import Bounds
 from engine.diffusion.schedule import Schedule
 from engine.errors import ConfigError
+from engine.fields.planes import stack_planes, unstack_planes
 from engine.fields.triplane import DecoderConfig, Side, TriplaneDecoder
 from engine.kernels import triplane_rays
 from engine.methods.optimise import LatentRecords
@@ -24,7 +25,6 @@ from engine.nets.unet2d import UNet2D, UNetConfig
 from engine.noise import Noise
 from engine.ops.activations import CLIP, LatentActivation, latent_activation
 from engine.ops.losses import pixel_scale, total_variation
-from engine.ops.planes import stack_planes, unstack_planes
 from engine.render.march import MarchConfig
 from engine.render.occupancy import occupied_cells, update_grid
 from engine.render.pixels import gather_rays

@@ -2,7 +2,7 @@
 
 A triplane is `3 channels rows cols`; plane 0 spans (x -> col, y -> row), plane 1 (x, z), plane 2 (y, z), the first
 coordinate along the width. Coordinates are in [-1, 1] across the field's box. Features come out channel-major,
-plane-minor: `feature[3 * channel + plane]`. Source: SSDNeRF (2304.06714), official code.
+plane-minor: `feature[3 * channel + plane]`. Source: 2304.06714, official code.
 """
 
 from __future__ import annotations
