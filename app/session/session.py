@@ -44,7 +44,7 @@ from engine.kernels import compiled
 from engine.methods.base import Method
 from engine.ops.metrics import psnr
 from engine.render.frames import Baked, bake, render_views
-from engine.render.live import live
+from engine.render.live import SMALL, live
 from engine.store.timeline import on_cpu, result_step, step_bytes
 from engine.types import Camera, Views
 
@@ -263,7 +263,7 @@ class Session(Presence):
     def glance(self, record: Record, index: int, look: Look = "x0") -> Baked:
         """The same for one small picture."""
         pane = Pane(record, index, look)
-        return self._bakes.glance(pane.key, lambda: live(self._field(pane)))
+        return self._bakes.glance(pane.key, lambda: live(self._field(pane), SMALL))
 
     def prepared(self, pane: Pane, patience_s: float) -> Baked | None:
         """The same without waiting long for it: None if it is not there by then, and a change when it is."""

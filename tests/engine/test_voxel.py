@@ -87,7 +87,7 @@ def test_a_constant_grid_obeys_beer_lambert():
 @pytest.mark.parametrize("quality", ["preview", "standard", "high"])
 @pytest.mark.parametrize("which", ["noise", "car"])
 def test_kernel_and_torch_draw_the_same(which, quality):
-    field = noise() if which == "noise" else voxelised(soft_car(), 48, 32)
+    field = noise() if which == "noise" else voxelised(soft_car(), 48)
     baked = bake(field)
     assert baked.kernels is not None
     options = RenderOptions(quality, background=(0.0, 0.5, 1.0))
@@ -132,6 +132,25 @@ def test_fields_as_voxels_look_alike():
         truth = render(bake(field), camera)
         found = render(bake(voxelised(field)), camera)
         assert -10 * torch.log10((truth.rgb - found.rgb).square().mean()) > least
+
+
+class Watched(Ball):
+    """A ball that knows how far from its centre it was asked."""
+
+    def query(self, xyz, dirs):
+        self.radii = [*getattr(self, "radii", []), xyz.norm(dim=-1)]
+        return super().query(xyz, dirs)
+
+
+def test_voxels_deep_inside_and_far_outside_are_not_asked_for():
+    field, camera = Watched(matter=200.0), orbit_camera(35.0, 22.0, size=64)
+    found = voxelised(field, 64)
+    radii = torch.cat(field.radii)
+    assert radii.min() > 0.25
+    assert radii.max() < 1.0
+    assert torch.histc(radii, 4, 0.5, 0.7).min() > 0
+    pictures = [render(bake(shown), camera).rgb for shown in (found, Ball(matter=200.0))]
+    assert -10 * torch.log10((pictures[0] - pictures[1]).square().mean()) > 30
 
 
 def test_only_fields_without_kernels_are_drawn_as_voxels():
