@@ -26,24 +26,25 @@ MINUS, RANGE, ABSENT = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{EN DASH}"
 ABOUT = {
     "ours": "guided sampling, guided renoising, finetuning with the prior",
     "paper": "guidance and finetuning as published, the same weights",
-    "no_prior": "from the mean code; the best of several rates",
+    "no_prior": "from the mean latent; the best of several rates",
     "nearest_training_scene": "the one that looks most like the given pictures",
     "rendering_only": "ours, but the prior plays no part in finetuning",
     "guidance_only": "ours up to the finetuning",
     "mean_image": "the mean of the training scenes, place by place",
-    "mean_code": "the mean of the training codes",
+    "mean_code": "the mean of the training latents",
 }
 """One line on each entry, in the order of the pictures' columns."""
 TITLES = {
     "paper": "Paper's way",
     "nearest_training_scene": "Nearest",
     "mean_image": "Mean picture",
+    "mean_code": "Mean latent",
     "A0_equal": "A0 equal",
     "A1_equal": "A1 equal",
 }
-"""Of columns, which are narrow; others are called by their key."""
+"""Titles of columns, which are narrow; the default is the key."""
 SHOWN_FIRST = ("ours", "paper", "no_prior", "nearest_training_scene")
-"""Columns of pictures that are open when the page is; the others are a click away."""
+"""Columns of pictures that are open at first."""
 METRICS = (("ssim", "SSIM", 3), ("lpips", "LPIPS", 3), ("iou", "IoU", 3), ("chamfer", "Chamfer", 4))
 """Columns of the tables beside PSNR, with their digits."""
 PARTS = {
@@ -51,7 +52,7 @@ PARTS = {
     "A2": ("prior in finetuning", "A2"),
     "A3": ("finetuning", "A3"),
 }
-"""What each row of the paper's ablation takes away, and the row here whose margin tells what that is worth."""
+"""Part that each row of the paper's ablation removes, and the row here whose margin is that part's gain."""
 SETS = ("ours", "training", "one_stage", "two_stage")
 """Sets of objects whose pictures are compared with held-out ones."""
 

@@ -1,4 +1,4 @@
-"""The scoreboard: how good a prior is on unseen procedural scenes, beside baselines and what was published.
+"""The scoreboard: quality of a model on unseen procedural scenes, beside baselines and published figures.
 
 `engine.evaluation.board.scoreboard` runs it (its protocol is that of 2304.06714, section 5). A task is one entry (our
 settings, the paper's, a baseline, an ablation) on one scene with one number of given views; its scores are kept in
@@ -7,8 +7,8 @@ settings, the paper's, a baseline, an ablation) on one scene with one number of 
 `scoreboard.json`, keys in this order (an INTERVAL is `{"mean", "low", "high"}`, 95 % over scenes; a ROW is
 `{"title", "scenes", "psnr": INTERVAL, "ssim": INTERVAL, "input_psnr": number, "seconds": number, "iou": INTERVAL,
 "chamfer": INTERVAL, "lpips": INTERVAL, "scene_psnr": [number, ...], "margin": {"psnr": INTERVAL, "ssim": INTERVAL}}`,
-without what was not measured; `seconds` are the processor's, drawing left out; `margin` is ours minus this on the same
-scenes; `iou` and `chamfer` are of the first scenes only):
+without the entries that were not measured; `seconds` are CPU time without rendering; `margin` is ours minus this on the
+same scenes; `iou` and `chamfer` are of the first scenes only):
 
     category, checkpoint   names
     settings               seed, mode, quality, numbers of scenes, fit options of every number of views, weights
@@ -20,7 +20,7 @@ scenes; `iou` and `chamfer` are of the first scenes only):
     views                  {"1": ROW, "2": ROW, "4": ..., "32": ROW, "no_prior": {"1": ROW, ..., "32": ROW}} on the same
                            scenes for every number of views; "gain": INTERVAL is the step in PSNR from the row before
     samples                counts, fd_small and kd_small of `ours`, `training` (the floor) and the small priors, coverage, mmd
-    published              what the paper reports
+    published              figures reported in the paper
 
 Pictures lie beside it in `pictures/`: `{scene:03d}-{views:02d}-input.png`, `...-{place:03d}-truth.png`,
 `...-{place:03d}-{entry}.png`, `sample-{k:03d}-{side}.png`, `nearest-{k:03d}.png`.

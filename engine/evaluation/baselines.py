@@ -1,4 +1,4 @@
-"""Yardsticks of reconstruction: what a prior has to beat on the same scenes and views.
+"""Baselines of reconstruction, which a model has to beat on the same scenes and views.
 
 `nearest_training_scene` answers with the training scene that looks most like the inputs, `mean_code` with the mean of
 the training latents whatever the inputs, `no_prior` fits a latent to the inputs by the rendering loss alone (same
@@ -28,7 +28,7 @@ from engine.types import Camera, Views
 NUM_TRAINING_SCENES = 300
 """Candidates for the nearest training scene."""
 PLACES_REMEMBERED = 4
-"""From so many places all candidates are kept, 60 MB each at 128 px."""
+"""Places from which the pictures of all candidates are cached, 60 MB each at 128 px."""
 RATES = (3e-3, 1e-2, 3e-2, 1e-1)
 """Learning rates that the fit without prior may choose from."""
 NUM_RATE_SCENES = 8
@@ -52,7 +52,7 @@ def category_of(method: Method) -> Category:
 
 
 class TrainingScenes:
-    """The first training scenes, drawn from their seeds; what they look like from a few places is remembered."""
+    """The first training scenes, rebuilt from their seeds; pictures from a few places are cached."""
 
     def __init__(self, category: Category, count: int = NUM_TRAINING_SCENES):
         self.category = category
@@ -65,11 +65,11 @@ class TrainingScenes:
 
     @property
     def fingerprint(self) -> str:
-        """A short name of what they hold: another generator, other scenes."""
+        """Digest of the scenes, which changes with the generator."""
         return soups_key(self._soups)
 
     def shape(self, index: int) -> Shape:
-        """One scene's object."""
+        """The object of one scene."""
         return self.category.build(scene_seed("train", index))
 
     def draw(self, index: int, camera: Camera) -> Float[Tensor, "views height width 3"]:
@@ -114,7 +114,7 @@ def has_prior(method: Method) -> bool:
 
 
 def no_prior_options(method: Method, rate: float, num_views: int) -> Any:
-    """Settings of the fit without prior: never fewer steps, nor other rays, than our fit of as many views has."""
+    """Settings of the fit without prior: as many rays as our fit to as many views, and at least as many steps."""
     return method.without_prior(fit_options_for(method, "ours", num_views), rate)
 
 
@@ -129,9 +129,9 @@ def choose_rate(
     """The learning rate at which the fit without prior does best on validation scenes.
 
     Args:
-        method: What fits.
-        views: Which views of SRN's test path are the inputs.
-        num_scenes: How many validation scenes decide.
+        method: The method that fits.
+        views: Views of SRN's test path that are the inputs.
+        num_scenes: Number of validation scenes.
         size: Rows and columns of their pictures.
         seed: Randomness of the fits.
     """

@@ -1,4 +1,4 @@
-"""The whole scoreboard as one run: what is shared, then every task, then the file."""
+"""The whole scoreboard as one run: shared results, then every task, then the file."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Players:
     """Entries of a comparison.
 
     Attributes:
-        prior: The prior.
-        one_stage: A small one trained as the paper says; goes with `two_stage`.
-        two_stage: One that took as much compute, trained in two stages.
+        prior: The model that is measured.
+        one_stage: A small model trained in one stage, as in the paper; given together with `two_stage`.
+        two_stage: One trained in two stages with the same compute.
     """
 
     prior: Method
@@ -64,13 +64,13 @@ class Players:
 
     @property
     def small(self) -> dict[str, Method]:
-        """The small priors, by name; both or none."""
+        """The two small models by name, if both are given; else none."""
         known = {"one_stage": self.one_stage, "two_stage": self.two_stage}
         return {name: method for name, method in known.items() if method is not None}
 
     @property
     def equal(self) -> bool:
-        """True if both small priors are there."""
+        """True if both small models are given."""
         return len(self.small) == 2
 
 
@@ -97,21 +97,21 @@ def scoreboard(
     instruments: Instruments,
     ranks: Ranks,
 ) -> Run[dict[str, Any] | None]:
-    """Measure everything; a run that was killed, or that others share, goes on from the files in `out`.
+    """Measure everything; an interrupted or shared run continues from the files in `out`.
 
     Args:
-        players: The prior, and those it is compared with.
-        category: Whose test scenes are rebuilt.
+        players: The model, and those it is compared with.
+        category: Category of the test scenes.
         out: Folder of `scoreboard.json`, `pictures/` and `parts/`.
-        options: How much is measured, and how.
-        instruments: What needs files.
-        ranks: Which of how many processes this is.
+        options: Extent and settings of the measurement.
+        instruments: Measures that need files.
+        ranks: Rank of this process and number of processes.
 
     Returns:
-        What `scoreboard.json` holds; None for all processes but the first.
+        Contents of `scoreboard.json`; None for all processes except the first.
 
     Raises:
-        ConfigError: If one of the priors is of another category.
+        ConfigError: If one of the models is of another category.
     """
     check_players(players, category)
     work = _Work(players, category, out, options, instruments, ranks)
@@ -135,7 +135,7 @@ def scoreboard(
 
 
 def check_players(players: Players, category: Category) -> None:
-    """Refuse priors of other objects, and half a comparison."""
+    """Refuse models of other categories, and one small model without the other."""
     if len(players.small) == 1:
         raise ConfigError(
             "Found one of the two small priors, expected both or none: they are compared at equal compute."
@@ -149,7 +149,7 @@ def check_players(players: Players, category: Category) -> None:
 
 
 def drop_other_pictures(folder: Path, tasks: Sequence[Task], samples: int) -> None:
-    """Remove what an earlier run of other settings left among the pictures, which the page would show beside these figures."""
+    """Remove pictures of an earlier run with other settings, which the page would show beside these figures."""
     pairs = {(task.scene, task.num_views) for task in tasks}
     shown = {(task.scene, task.num_views, task.entry) for task in tasks}
     for path in folder.glob("*.png"):
@@ -166,7 +166,7 @@ def drop_other_pictures(folder: Path, tasks: Sequence[Task], samples: int) -> No
 
 
 class _Work:
-    """One process's share, and what it needs from the others."""
+    """One process's share of the work, and its access to the others' results."""
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class _Work:
     # -- shared by all entries ---------------------------------------------------------------------
 
     def entries(self) -> Run[dict[str, Entry]]:
-        """Everybody who takes part, by name."""
+        """All entries of the comparison, by name."""
         counts = sorted({task.num_views for task in self.tasks if "no_prior" in self.own})
         rates: dict[int, float] = {}
         for mine in (True, False):  # own ones first, so that nobody waits for what nobody has begun
@@ -247,7 +247,7 @@ class _Work:
         return (yield from kept(path, key, mine, compute))
 
     def _mean_image(self) -> Run[Tensor]:
-        """The mean training pictures, which take minutes: the last process makes them."""
+        """The mean training pictures, computed by the last process, since they take minutes."""
         key = key_of(PROTOCOL, self.data, self.options.size)
         path = self.out / "parts" / f"mean_image-{key}.npy"
 
@@ -267,7 +267,7 @@ class _Work:
 
     @property
     def _last(self) -> bool:
-        """True if this process does what cannot be shared."""
+        """True for the process that does the work that cannot be divided."""
         return self.ranks.rank == self.ranks.world - 1
 
     # -- the tasks ---------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ class _Work:
         return parts
 
     def _part(self, entry: Entry, task: Task, mine: bool) -> Run[dict[str, float]]:
-        """One task's scores, known, measured now or waited for."""
+        """One task's scores: read, measured now, or awaited from another process."""
         scene = self._scene(task.scene)
         key = key_of(
             PROTOCOL,
@@ -311,7 +311,7 @@ class _Work:
         return (yield from kept(task.part(self.out), key, mine, compute))
 
     def _scene(self, index: int) -> TestScene:
-        """A scene; tasks come scene by scene, so the last one is enough to remember."""
+        """A scene; only the last one is cached, since tasks come scene by scene."""
         if self.scene is None or self.scene.index != index:
             self.scene = TestScene(self.category, index, self.options.size)
         return self.scene

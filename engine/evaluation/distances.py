@@ -18,9 +18,9 @@ SUBSET_SIZE = 1000
 def frechet(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
     """Frechet distance of the Gaussians that have the means and (unbiased) covariances of two sets of features.
 
-    The trace of the root of the covariances' product is the sum of the singular values of `Ra Rb^T`, where `R^T R` is
-    a covariance: no root of a matrix is taken, so fewer pictures than features do no harm (but bias the distance
-    upwards: compare sets of equal size only).
+    The trace of the root of the covariances' product is the sum of the singular values of `Ra Rb^T`, where `R^T R` is a
+    covariance. No matrix root is taken, so there may be fewer pictures than features (which bias the distance upwards:
+    compare sets of equal size only).
 
     Raises:
         DataError: If a set has fewer than two pictures.
@@ -48,9 +48,9 @@ def kernel(
     Args:
         a: Features of one set.
         b: Features of the other.
-        seed: Of the subsets.
-        subsets: How many; one where the sets are not larger than a subset.
-        size: Pictures of each set in a subset, at most.
+        seed: Seed of the subsets.
+        subsets: Number of subsets; one if the sets are not larger than a subset.
+        size: Most pictures of each set in a subset.
 
     Raises:
         DataError: If a set has fewer than two pictures.

@@ -1,7 +1,7 @@
 """Entries of the scoreboard: our settings, the paper's, baselines, and the paper's ablation.
 
-An entry answers a scene, of which it is given some views; its `settings` are all that the answer depends on beside
-the scene. What several entries or scenes share (training scenes, their mean pictures, learning rates) is made once.
+An entry reconstructs a scene from some of its views; its `settings` are all that the result depends on beside the
+scene. Results that entries or scenes share (training scenes, their mean pictures, learning rates) are computed once.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Entry(Protocol):
         ...
 
     def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
-        """The scene as it looks from everywhere, made of its pictures from some places."""
+        """Reconstruction of a scene from its pictures at some places, rendered from all places."""
         ...
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A method with the digest of its weights, and the key of how they are used."""
+    """A method with the digest of its weights and the content key of their use (`model_key`)."""
 
     method: Method
     weights: str
@@ -54,7 +54,7 @@ class Contender:
 
     @classmethod
     def of(cls, method: Method) -> Contender:
-        """A method that takes part."""
+        """A method as a contender."""
         return cls(method, fingerprint(method), model_key(method))
 
 
@@ -81,7 +81,7 @@ class Fit:
         }
 
     def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
-        """Reconstruct and draw."""
+        """Reconstruct and render."""
         method, begun = self.contender.method, time.process_time()
         run = method.reconstruct(scene.given(places), self.options(len(places)), Noise(self.seed))
         latent = finish(run)[0]
@@ -91,9 +91,9 @@ class Fit:
 
 
 class MeanCode:
-    """The mean of the training latents, whatever the views."""
+    """The mean of the training latents, independent of the views."""
 
-    name, title = "mean_code", "mean code"
+    name, title = "mean_code", "mean latent"
 
     def __init__(self, contender: Contender, quality: Quality):
         self.contender, self.quality = contender, quality
@@ -145,7 +145,7 @@ class Nearest:
         return {"data": self.data}
 
     def answer(self, scene: Scene, places: tuple[int, ...]) -> Answer:
-        """Find and draw it."""
+        """Find and render it."""
         begun = time.process_time()
         index = self.training.nearest(scene.given(places))
         seconds = time.process_time() - begun
@@ -154,7 +154,7 @@ class Nearest:
 
 
 def own_entries(method: Method) -> tuple[str, ...]:
-    """Names of what a method's own weights can do: see `fitting_entries`."""
+    """Names of the entries that a method's weights support: see `fitting_entries`."""
     return (
         "ours",
         "paper",
@@ -169,7 +169,7 @@ def fitting_entries(
     """Entries that use a model's own weights, ours first.
 
     Args:
-        contender: The prior.
+        contender: The model.
         options: Mode, seed and quality.
         rates: Learning rate of the fit without prior for every number of views.
     """
@@ -205,7 +205,7 @@ def fitting_entries(
 def equal_entries(
     one_stage: Contender, two_stage: Contender, options: BoardOptions
 ) -> tuple[Fit, Fit]:
-    """The paper's procedure on two priors that took equal compute."""
+    """The paper's procedure with two models trained with equal compute."""
     pairs = (("A0_equal", "one stage", one_stage), ("A1_equal", "two stages", two_stage))
 
     def paper(contender: Contender) -> Callable[[int], Any]:
@@ -226,7 +226,7 @@ def equal_entries(
 
 
 def mean_pictures(training: TrainingScenes, size: int) -> Run[UInt8[Tensor, "places h w 3"]]:
-    """Mean picture of the training scenes from every place on the test path."""
+    """Mean picture of the training scenes at every place on the test path."""
     camera = TestScene(training.category, 0, size).views.camera
     total = torch.zeros(len(camera), size, size, 3)
     for index in range(len(training)):

@@ -1,9 +1,9 @@
-"""Held-out reconstruction of a folder: some views of a scene in, all others compared with the truth.
+"""Held-out reconstruction of a data set: some views of a scene are given, all others are compared with the truth.
 
 Protocol (2304.06714, section 5): renders at the data's size, clamped, rounded to 8-bit levels, PSNR and SSIM of each
 picture averaged over the scene's pictures, then over scenes. Results are kept in the output file scene by scene, so
-that an interrupted evaluation goes on where it stopped; what has changed since (settings, weights, a scene's pictures,
-poses or intrinsics) is said and measured anew.
+that an interrupted evaluation goes on where it stopped; scenes whose inputs have changed since (settings, weights,
+pictures, poses or intrinsics) are reported and measured again.
 """
 
 from __future__ import annotations
@@ -52,22 +52,22 @@ SPREAD_VIEW = 64
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to evaluate."""
+    """Settings of an evaluation."""
 
     views: tuple[int, ...] = (64,)
     """Views of each scene that are given; all others are compared."""
     limit: int | None = None
-    """How many scenes, from the first; None takes all."""
+    """Number of scenes, from the first; None takes all."""
     mode: Mode = "ours"
-    """Which of the method's tuned settings reconstructs."""
+    """Preset of the method's settings for reconstruction."""
     baselines: bool = False
-    """Whether the yardsticks are measured too."""
+    """Measure the baselines too."""
     rate: float | None = None
     """Learning rate of the fit without prior; None chooses it on validation scenes."""
     seed: int = 0
     """Randomness of the fits."""
     quality: Quality = "high"
-    """How the results are rendered."""
+    """Quality at which results are rendered."""
     every: int = 1
     """Stride of the compared views, from the first."""
 
@@ -81,13 +81,13 @@ def evaluate(
     """Reconstruct scenes from some of their views and compare all others.
 
     Args:
-        method: What reconstructs.
+        method: The method that reconstructs.
         dataset: Scenes with posed pictures.
-        out: JSON file of the results; one that an interrupted evaluation of the same settings left is continued.
-        options: What to evaluate.
+        out: JSON file of the results; an interrupted evaluation of the same settings is continued.
+        options: Settings of the evaluation.
 
     Returns:
-        `psnr`, `ssim`, `scenes`, `views`, `per_scene`, `settings`, `spread` and, where asked for, `baselines`.
+        `psnr`, `ssim`, `scenes`, `views`, `per_scene`, `settings`, `spread` and, if requested, `baselines`.
 
     Raises:
         DataError: If the data lack the views, or `out` holds something else.
@@ -161,7 +161,7 @@ def _settings(
 
 @dataclass(frozen=True)
 class _Scores:
-    """Required contents of an entry of an evaluation's file, for going on."""
+    """Contents that an entry of an evaluation's file needs to be continued from."""
 
     psnr: float
     ssim: float
@@ -193,7 +193,7 @@ def _known(out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _unchanged(
     out: Path, per_scene: Mapping[str, Any], keys: Mapping[str, str], baselines: Collection[str]
 ) -> dict[str, dict[str, Any]]:
-    """Whole entries of scenes that hold what they held when they were measured; says where others do not."""
+    """Complete entries of scenes that have not changed since they were measured; logs those that have."""
     known = {name: per_scene[name] for name in keys if name in per_scene}
     kept = {name: entry for name, entry in known.items() if entry.get("key") == keys[name]}
     changed = [name for name in known if name not in kept]
@@ -214,14 +214,14 @@ def _unchanged(
 
 
 def baselines_of(method: Method) -> tuple[str, ...]:
-    """The yardsticks that a method is measured beside."""
+    """Names of the baselines that apply to a method."""
     return BASELINES if has_prior(method) else BASELINES[:-1]
 
 
 def _views(
     dataset: SceneDataset, index: int, options: EvaluateOptions
 ) -> tuple[Views, tuple[int, ...]]:
-    """A scene's pictures that are given or compared, and which of them are given."""
+    """A scene's pictures that are given or compared, and the positions of the given ones among them."""
     views, given = dataset.views(index), options.views
     if max(given) >= len(views):
         raise DataError(
@@ -237,7 +237,7 @@ def _entries(
     rate: float | None,
     training: TrainingScenes | None,
 ) -> list[Entry]:
-    """The method, and the yardsticks where training scenes and a rate for the fit without prior are there."""
+    """The method, and the baselines for which training scenes and a rate of the fit without prior are available."""
     contender = Contender.of(method)
 
     def fit(name: str, options_for: Callable[[int], Any]) -> Fit:
@@ -295,7 +295,7 @@ def _summary(
 
 
 def _written(summary: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """The output file's content: a summary, and beside its scenes those measured before that it does not speak of."""
+    """The output file's content: a summary, with scenes measured earlier that it does not cover."""
     return {**summary, "per_scene": {**kept, **summary["per_scene"]}}
 
 

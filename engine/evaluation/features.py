@@ -1,4 +1,4 @@
-"""Features of pictures, for distances between sets of pictures where Inception's weights are not at hand.
+"""Features of pictures, for distances between sets of pictures when Inception's weights are not available.
 
 The network is small and knows the procedural categories only, so distances between its features (`fd_small`, `kd_small`)
 compare sets of this repository's pictures with each other, and never with a published FID. `python -m train.features`
@@ -32,7 +32,7 @@ FOLDER = CHECKPOINTS / "features"
 MOST_BYTES = 64 * MEGABYTE
 _Names = Annotated[tuple[str, ...], Bounds(0, 1000)]
 SIZE = 64
-"""Rows and columns of what the network sees."""
+"""Rows and columns of the network's input."""
 CHANNELS = (16, 32, 64, 128, 192)
 STRIDES = (2, 2, 2, 1, 2)
 CORRUPTIONS = ("blur", "noise", "blotches")
@@ -59,7 +59,7 @@ class Guesses:
 
 
 class FeatureNet(nn.Module):
-    """Five convolutions and a mean over the picture; linear heads are there to train it.
+    """Five convolutions and a mean over the picture, with linear heads used in training only.
 
     Args:
         categories: Names of the categories that it tells apart.

@@ -1,6 +1,6 @@
-"""Training of the feature network: it names objects, their pose and colour, and how a picture was spoilt.
+"""Training of the feature network to predict objects' category, type, pose and colour, and a picture's corruption.
 
-The last is what makes distances grow with blur, noise and blotches, and not only with what is shown.
+Predicting the corruption makes feature distances grow with blur, noise and blotches, not only with the objects shown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BLUR_PX, NOISE, BLOTCHES = 3.0, 0.25, 0.35
 BLOTCH_CELLS = 16
 """Blotches along a side of the picture: the scale of the plaid that planes leave."""
 SPOILT = 0.6
-"""Share of the pictures that are spoilt."""
+"""Share of the pictures that are corrupted."""
 COLOUR_WEIGHT = 4.0
 
 
@@ -37,7 +37,7 @@ class FeatureRecipe:
     views: int = 12
     """Pictures of each scene."""
     validation_scenes: int = 40
-    """Of each category, on which the network is judged."""
+    """Validation scenes of each category."""
     iterations: int = 1200
     batch: int = 64
     rate: float = 3e-3
@@ -46,13 +46,13 @@ class FeatureRecipe:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures with what the network is to say about them.
+    """Pictures with their labels.
 
     Attributes:
         images: RGB on white.
         category: Index of the category.
         kind: Index of the type, -1 where it is not among the known ones.
-        azimuth: Cosine and sine of the camera's.
+        azimuth: Cosine and sine of the camera's azimuth.
         colour: Mean colour of the paint, by area.
         kinds: Names of the types.
     """
@@ -68,10 +68,10 @@ class Pictures:
 def train_features(
     categories: Sequence[Category], recipe: FeatureRecipe = FeatureRecipe()
 ) -> Run[tuple[FeatureNet, dict[str, float]]]:
-    """Draw pictures ("dataset"), train ("train"), and judge on scenes of the validation split.
+    """Render pictures (stage "dataset"), train ("train"), and validate on scenes of the validation split.
 
     Returns:
-        The network, and its `category_accuracy`, `kind_accuracy` and `azimuth_error_deg` (median) on sound pictures.
+        The network, and its `category_accuracy`, `kind_accuracy` and `azimuth_error_deg` (median) on clean pictures.
     """
     data = yield from _draw(categories, "train", recipe.scenes, recipe.views)
     torch.manual_seed(recipe.seed)
@@ -97,7 +97,7 @@ def train_features(
 def corrupted(
     images: Float[Tensor, "n 3 h w"], noise: torch.Generator
 ) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n corruptions"]]:
-    """Pictures of which some are spoilt, each in one way, and the strength of each corruption."""
+    """Pictures of which some are corrupted, each in one way, and the strength of each corruption."""
     count, _, height, width = images.shape
     spoilt = torch.rand(count, generator=noise) < SPOILT
     way = torch.randint(len(CORRUPTIONS), (count,), generator=noise)
@@ -164,7 +164,7 @@ def _draw(
     views: int,
     kinds: Sequence[str] | None = None,
 ) -> Run[Pictures]:
-    """Pictures of all categories; types that are not among `kinds` (None: all are) get -1."""
+    """Pictures of all categories; types that are not in `kinds` (None for all) get -1."""
     images, names, azimuth, colour = [], [], [], []
     for number, category in enumerate(categories):
         for index in range(scenes):

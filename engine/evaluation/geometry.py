@@ -1,9 +1,9 @@
 """Geometry against the truth: IoU and Chamfer of a field and a procedural shape, COV and MMD of sets of objects.
 
 Procedural meshes are soups of overlapping pieces, and fields may be hollow: neither has a volume of its own. Both are
-judged by what can be seen of them from outside, in the same way. A field becomes its mesh, as the explorer exports it;
-depth maps from all around carve away every cell that they see, and what is left is solid; surface points are kept where
-they are seen.
+judged by what is visible of them from outside, in the same way. A field becomes its mesh, as the explorer exports it;
+depth maps from all around carve away every cell that they see, and the rest is solid; surface points are kept if they
+are visible.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from engine.types import WORLD_PER_SRN
 MESH_RESOLUTION = 128
 """Lattice points along the longest side of a field's box."""
 DIRECTIONS = 128
-"""Of sight, evenly over the sphere."""
+"""Viewing directions, spread evenly over the sphere."""
 WITNESSES = 3
 """Directions that must see a point: fewer look through cracks between a mesh's pieces."""
 FAR = 20.0
@@ -41,10 +41,10 @@ SLACK = 0.004
 
 @dataclass(frozen=True)
 class Surface:
-    """Triangles in SRN units, and where they can be seen from.
+    """Triangles in SRN units, with depth maps for their visibility.
 
-    `iou`, `chamfer` and `surface_points` take one in place of a field or shape; whoever calls several of them, or compares
-    many fields with one shape, saves the depth maps.
+    `iou`, `chamfer` and `surface_points` take one in place of a field or shape, which saves the depth maps when several
+    of them are called, or many fields are compared with one shape.
     """
 
     vertices: Float[np.ndarray, "v 3"]
@@ -77,8 +77,8 @@ def iou(field: Geometry, shape: Geometry, resolution: int = 64) -> float:
     """Intersection over union of the solids of a field and of the true shape; 0 where the field is empty.
 
     Args:
-        field: What was reconstructed.
-        shape: The truth.
+        field: The reconstruction.
+        shape: The true shape.
         resolution: Cells per SRN unit; cells count by their centres, over SRN's cube.
     """
     try:
@@ -110,14 +110,14 @@ def surface_points(source: Geometry, count: int, seed: int) -> Float[np.ndarray,
 def chamfer(field: Geometry, shape: Geometry, points: int = 4096, seed: int = 0) -> float:
     """Mean distance between the visible surfaces of a field and of the true shape, SRN units.
 
-    Infinite where the field is empty. Two samples of one surface of area A are about 0.5 sqrt(A / points) apart: 0.008
-    for a vehicle and 4096 points, and no field does better.
+    Infinite for an empty field. Two samplings of one surface of area A are about 0.5 sqrt(A / points) apart: 0.008 for
+    a vehicle and 4096 points, which is the lower bound in practice.
 
     Args:
-        field: What was reconstructed.
-        shape: The truth.
-        points: On each surface.
-        seed: Of the points.
+        field: The reconstruction.
+        shape: The true shape.
+        points: Points on each surface.
+        seed: Seed of the points.
     """
     try:
         found = surface_points(field, points, seed)
@@ -165,7 +165,7 @@ class _Sight:
 
     Attributes:
         c2w: Cameras in SRN units.
-        focal: Of all of them, in pixels.
+        focal: Focal length of all of them, in pixels.
         depth: Along each camera's axis; infinite where nothing is hit.
     """
 
@@ -190,7 +190,7 @@ def _look(vertices: np.ndarray, faces: np.ndarray) -> _Sight:
 def _seen(
     sight: _Sight, points: Float[np.ndarray, "n 3"], slack: float = 0.0
 ) -> Bool[np.ndarray, " n"]:
-    """Mask of the points that enough directions see: nothing lies further in front of them than `slack`."""
+    """Mask of the points visible from at least `WITNESSES` directions, at most `slack` behind the nearest surface."""
     witnesses = np.zeros(len(points), int)
     for pose, depth in zip(sight.c2w, sight.depth, strict=True):
         left = np.flatnonzero(witnesses < WITNESSES)
@@ -204,7 +204,7 @@ def _seen(
 
 
 def _solid(surface: Surface, resolution: int) -> Bool[np.ndarray, "r r r"]:
-    """Cells of SRN's cube whose centres are not seen."""
+    """Mask of the cells of SRN's cube whose centres are not visible."""
     axis = (np.arange(resolution) + 0.5) / resolution - 0.5
     centres = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     low, high = surface.vertices.min(0), surface.vertices.max(0)

@@ -13,14 +13,14 @@ DIGITS = 4
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and where it lies with 95 % confidence; a single value has no spread to tell that from."""
+    """A mean with its 95 % confidence interval, which a single value does not have."""
 
     mean: float
     low: float
     high: float
 
     def json(self) -> dict[str, float]:
-        """Rounded, for files."""
+        """The interval rounded, as JSON values."""
         return {name: round(value, DIGITS) for name, value in asdict(self).items()}
 
 
@@ -38,5 +38,5 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
-    """Mean and interval of `ours - theirs`, scene by scene: what scenes have in common drops out."""
+    """Mean and interval of the paired differences `ours - theirs`, scene by scene."""
     return interval([a - b for a, b in zip(ours, theirs, strict=True)])

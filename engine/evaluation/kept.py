@@ -1,7 +1,7 @@
 """Results on disk that survive a kill and that several processes share.
 
-Every result is a JSON file with the digest of what it depends on: another digest, another result. Processes that
-`torchrun` starts split the scenes among themselves and look for each other's files; there is no other connection.
+Every result is a JSON file with the digest of all that it depends on; a file with another digest is ignored. Processes
+started by `torchrun` divide the scenes and read each other's files; they do not communicate otherwise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.files import write_json
 
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 7200.0
-"""How long a process waits for one result of another; the longest, a small prior, takes half an hour at most."""
+"""Longest wait for one result of another process; the slowest, a small model, takes half an hour at most."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Ranks:
         """Ranks from torchrun's RANK and WORLD_SIZE; a single process without them.
 
         Raises:
-            ConfigError: If the two make no sense.
+            ConfigError: If the two contradict each other.
         """
         found = environment.get("RANK", "0"), environment.get("WORLD_SIZE", "1")
         if not all(text.isdecimal() for text in found) or not int(found[0]) < int(found[1]):
@@ -51,16 +51,16 @@ class Ranks:
 
 
 def kept(path: Path, key: str, mine: bool, compute: Callable[[], Run[Any]]) -> Run[Any]:
-    """A result from its file, where that holds the one of this key; else computed and written, or waited for.
+    """A result, read from its file if that has this key; else computed and written, or waited for.
 
     Args:
         path: The JSON file.
         key: Digest of everything the result depends on.
-        mine: Whether to compute it; otherwise another process is expected to.
-        compute: Makes it; plain JSON values.
+        mine: True to compute it; otherwise another process is expected to.
+        compute: Returns it as plain JSON values.
 
     Raises:
-        DataError: If the other process does not deliver.
+        DataError: If the other process does not deliver in time.
     """
     known = _read(path, key)
     if known is None and mine:
@@ -81,7 +81,7 @@ def kept(path: Path, key: str, mine: bool, compute: Callable[[], Run[Any]]) -> R
 
 
 def _read(path: Path, key: str) -> dict[str, Any] | None:
-    """Contents of a file under this key; None for files of other keys and damaged ones."""
+    """Result in a file; None if it has another key or is damaged."""
     if not path.is_file():
         return None
     try:

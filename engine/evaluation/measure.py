@@ -1,4 +1,4 @@
-"""One task: an entry answers a scene, is compared with the truth, and its pictures are kept."""
+"""One task: an entry reconstructs a scene, is compared with the truth, and its pictures are saved."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from engine.types import Views
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """LPIPS of pictures against the truth, one number each."""
 NOTHING = 1.0
-"""Chamfer distance of a field that holds nothing: an object's diagonal, SRN units."""
+"""Chamfer distance of an empty field: an object's diagonal, SRN units."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ def measure(
     """Scores of one entry on one scene; writes the pictures of the first scenes.
 
     Args:
-        entry: Who answers.
-        scene: What it is asked.
-        num_views: How many views are given.
+        entry: The entry.
+        scene: The scene to reconstruct.
+        num_views: Number of given views.
         pictures: Folder of the pictures.
-        perceptual: LPIPS, where its weights are there.
+        perceptual: LPIPS, if its weights are available.
     """
     places = given_views(num_views)
     answer = entry.answer(scene, places)
@@ -71,7 +71,7 @@ def measure(
 def compare(
     images: Float[Tensor, "places height width 3"], truth: Views, given: tuple[int, ...]
 ) -> dict[str, float]:
-    """PSNR (dB) and SSIM as published, averaged over the places that were not given; PSNR of those that were."""
+    """PSNR (dB) and SSIM as published, averaged over the places that were not given, and PSNR on the given ones."""
     held_out, inputs = others(truth, given), list(given)
     psnr = evaluation_psnr(images[held_out], truth.images[held_out]).mean()
     alike = ssim(images[held_out], truth.images[held_out]).mean()
@@ -115,7 +115,7 @@ def write_pictures(
 
 
 def _keep(path: Path, views: Views, place: int) -> None:
-    """A true picture, which every entry shares."""
+    """File name stem of a true picture, which all entries share."""
     if not path.exists():
         save_rgb(path, views.images[place])
 

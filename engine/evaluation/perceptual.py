@@ -1,4 +1,4 @@
-"""LPIPS, and Inception's features for FID and KID, where their weights are on this machine; nothing is ever fetched."""
+"""LPIPS, and Inception's features for FID and KID, if their weights are on this machine; nothing is ever downloaded."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def lpips_metric(weights: Path | str) -> Lpips:
 def inception_metric(weights: Path | str, *, run_foreign_code: bool = False) -> Inception:
     """Inception's features as StyleGAN2-ADA takes them, for FID and KID.
 
-    The file is a TorchScript program: loading it runs what is in it. It is loaded only if it is, byte for byte, the one
-    that the papers used, and only where the caller says so.
+    The file is a TorchScript program, so loading it runs foreign code. It is loaded only if it is, byte for byte, the
+    one that the papers used, and only with the caller's consent.
 
     Args:
         weights: `INCEPTION_FILE`.
@@ -106,7 +106,7 @@ def inception_metric(weights: Path | str, *, run_foreign_code: bool = False) -> 
 
 
 def _checked(weights: Path | str, name: str, sha256: str) -> Path:
-    """The path of a weights file that is there and is the right one."""
+    """The path of a weights file, after checking that it exists and has the expected digest."""
     path = Path(weights)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; put {name} there, nothing is downloaded.")

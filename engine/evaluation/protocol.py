@@ -27,26 +27,26 @@ class BoardOptions:
     scenes: int = 50
     """Test scenes rebuilt from one and from two views."""
     dense_scenes: int = 8
-    """Those rebuilt from 4, 8, 16 and 32 views too, from the first."""
+    """Test scenes also rebuilt from 4, 8, 16 and 32 views, from the first."""
     ablation_scenes: int = 24
-    """Those on which the paper's ablation is repeated, from the first."""
+    """Test scenes on which the paper's ablation is repeated, from the first."""
     samples: int = 64
-    """Objects drawn from the prior."""
+    """Objects sampled from the model."""
     mode: Mode = "ours"
-    """Whose settings `ours` are."""
+    """Preset of the settings of `ours`."""
     seed: int = 0
     """Randomness of fits and samples."""
     size: int = 128
     """Rows and columns of a picture."""
     quality: Quality = "standard"
-    """How results are rendered."""
+    """Quality at which results are rendered."""
     training_scenes: int = 300
     """Candidates for the nearest training scene; as many make the mean picture."""
     rate_scenes: int = 4
     """Validation scenes that decide the learning rate of the fits without prior; half as many from four views on."""
 
     def quick(self) -> BoardOptions:
-        """The same with so few scenes that everything is seen to work in minutes; no figure to quote."""
+        """The same with so few scenes that it takes minutes: a functional check, whose figures mean nothing."""
         return dataclasses.replace(
             self,
             scenes=min(self.scenes, 2),

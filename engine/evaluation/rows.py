@@ -1,4 +1,4 @@
-"""From scores of single scenes to the rows of scoreboard.json."""
+"""Rows of scoreboard.json from the scores of single scenes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ BASELINES = (
     "mean_image",
     "mean_code",
 )
-"""In the order of the table; the first belong to the prior, the last know nothing of the scene."""
+"""Baselines in the order of the table, from variants of the model to those that ignore the scene."""
 EQUAL = ("A0_equal", "A1_equal")
 """The paper's one and two stages at equal compute."""
 ABLATION = ("A0", "A2", "A3", *EQUAL)
 ABLATION_ENTRY = {"A0": "paper"}
-"""A row of the ablation that is another entry's work."""
+"""Rows of the ablation that equal another entry."""
 WITHOUT_TWO_STAGES = (
     "A0_equal and A1_equal are left out: they take two small priors, of one stage and of two, that were trained in "
     "the same time; name their checkpoints with --one-stage and --two-stage."
@@ -48,7 +48,7 @@ class Table:
         return [self.parts[Task(entry, num_views, scene)] for scene in range(scenes)]
 
     def row(self, entry: str, num_views: int, scenes: int, against: str | None = None) -> Row:
-        """Means with intervals; `against` names the entry whose margin over this one is told."""
+        """Means with intervals; `against` names the entry whose margin over this one is added."""
         found = self.scores(entry, num_views, scenes)
         row: Row = {"title": self.titles[entry], "scenes": scenes}
         for name in SPREAD:
@@ -73,8 +73,8 @@ def planned(options: BoardOptions, equal: bool, own: Collection[str]) -> list[Ta
     """Every task, scene by scene.
 
     Args:
-        options: How many scenes.
-        equal: Whether there are priors of one and two stages at equal compute.
+        options: Numbers of scenes.
+        equal: True if there are models of one and two stages at equal compute.
         own: Entries that the method has of its own; see `engine.evaluation.entries.own_entries`.
     """
     tasks: dict[Task, None] = {}
@@ -91,7 +91,7 @@ def planned(options: BoardOptions, equal: bool, own: Collection[str]) -> list[Ta
 
 
 def told_rows(own: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Baselines, rows of the ablation and entries from 1 to 32 views, as far as a method has them."""
+    """Names of the baselines, ablation rows and entries for 1 to 32 views that a method has."""
     has = {*own, *BASELINES[-3:]}
     baselines = tuple(name for name in BASELINES if name in has)
     ablation = ABLATION if "A2" in has else ()
@@ -114,7 +114,7 @@ def board(table: Table, options: BoardOptions, equal: bool, own: Collection[str]
 
 
 def _ablation(table: Table, scenes: int, equal: bool) -> dict[str, Any]:
-    """The paper's ablation: everything against A0, two stages against one at equal compute."""
+    """Rows of the paper's ablation: all against A0, and two stages against one at equal compute."""
     if not scenes:
         return {}
     rows: dict[str, Any] = {}
@@ -126,7 +126,7 @@ def _ablation(table: Table, scenes: int, equal: bool) -> dict[str, Any]:
 
 
 def _curve(table: Table, scenes: int, entries: Sequence[str]) -> dict[str, Any]:
-    """From one view to 32 on the same scenes, beside the fit without prior."""
+    """Rows for 1 to 32 views on the same scenes, beside the fit without prior."""
     if not scenes:
         return {}
     counts = (*FEW, *MANY)

@@ -1,7 +1,7 @@
-"""Unconditional samples: how far their pictures are from held-out renders, and how well their shapes cover them.
+"""Unconditional samples: distances of their pictures to held-out renders, and coverage of held-out shapes.
 
-All sets of pictures are taken from the same places on the test path. `training` is the floor: as many training scenes
-against the same held-out ones, which no prior can be expected to beat.
+All sets of pictures are taken from the same places on the test path. `training` is the lower bound: as many training
+scenes against the same held-out ones, which no model can be expected to beat.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PLACES = tuple(range(4, 251, 16))
 HELD_OUT_SCENES = 256
 """Test scenes that samples are compared with."""
 NEIGHBOURS = 8
-"""Samples beside which the nearest training scene is shown."""
+"""Number of samples that are shown with their nearest training scene."""
 CLOUD = 2048
 """Points of each object for coverage and MMD."""
 CHUNK = 8
@@ -53,10 +53,10 @@ DISTANCES = {"small": ("fd_small", "kd_small"), "inception": ("fid", "kid")}
 
 @dataclass(frozen=True)
 class Gauge:
-    """Measure of sets of objects, rendered from the same places and seen by the same networks.
+    """Measurement of sets of objects, rendered from the same places and compared by the same networks.
 
     Attributes:
-        category: Where the true objects are from.
+        category: Category of the true objects.
         options: Size, quality and seed.
         networks: Features of pictures; keys of `DISTANCES`.
     """
@@ -66,7 +66,7 @@ class Gauge:
     networks: Mapping[str, Features]
 
     def camera(self) -> Camera:
-        """The places."""
+        """Cameras at the places."""
         return self.category.views("test", 0, self.options.size, PLACES).camera
 
     def look(self, thing: Field | Shape, camera: Camera) -> Float[Tensor, "views height width 3"]:
@@ -114,10 +114,10 @@ def measure_samples(
     """Distances of samples to held-out renders, coverage and matching distance; writes the samples' pictures.
 
     Args:
-        method: What draws the samples.
-        gauge: What they are measured by.
-        training: The nearest of them are shown beside some samples.
-        small: Other priors by the names of their sets, whose pictures are measured in the same way.
+        method: The method that samples.
+        gauge: The measurement.
+        training: Training scenes, of which the nearest are shown beside some samples.
+        small: Other models by the names of their sets, whose pictures are measured in the same way.
         pictures: Folder of the pictures.
     """
     count = gauge.options.samples
@@ -141,7 +141,7 @@ def measure_samples(
 
 
 def drawn(method: Method, options: BoardOptions, stage: str) -> Run[list[Field]]:
-    """Samples of a prior."""
+    """Fields of samples of a model."""
     settings, fields = options_of(method, "generate", options.mode), []
     for first in range(0, options.samples, CHUNK):
         count = min(CHUNK, options.samples - first)
@@ -187,7 +187,7 @@ def _shape_distances(fields: list[Field], gauge: Gauge) -> Run[dict[str, float]]
 
 
 def _clouds(field: Field, seed: int) -> list[np.ndarray]:
-    """Points on a field's surface; nothing where it has none."""
+    """Points on a field's surface; empty if it has none."""
     try:
         return [surface_points(field, CLOUD, seed)]
     except ExportError:

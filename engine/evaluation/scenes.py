@@ -1,4 +1,4 @@
-"""Test scenes as the scoreboard sees them, and what its entries answer."""
+"""Test scenes of the scoreboard, and the results of its entries."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Answer:
     """An entry's result for some views of a scene.
 
     Attributes:
-        images: The scene as it is thought to look, from every place.
-        solid: The matter behind them; None for mere pictures.
-        seconds: CPU seconds that the answer took, without drawing it.
+        images: Predicted pictures from every place.
+        solid: Their field or shape; None for mere pictures.
+        seconds: CPU seconds that the answer took, without rendering it.
     """
 
     images: Float[Tensor, "places height width 3"]
@@ -50,7 +50,7 @@ class Scene:
 
 
 class TestScene(Scene):
-    """A scene of the test split, drawn when its pictures are first wanted."""
+    """A scene of the test split, rendered on first use."""
 
     __test__ = False  # no test, whatever its name
 
@@ -80,7 +80,7 @@ class TestScene(Scene):
         return self.category.views("test", self.index, self.size, places)
 
     def fingerprint(self, places: tuple[int, ...]) -> str:
-        """A short name of the object and of its pictures from some places: another generator, another scene."""
+        """Digest of the object and of its pictures from some places, which changes with the generator."""
         if places not in self._fingerprints:
             given = self.given(places)
             seen = digest(given.images, given.camera.c2w, given.camera.intrinsics)

@@ -1,9 +1,9 @@
 """Test-time settings, chosen on validation scenes when training ends.
 
-Reconstruction settings are searched greedily, one option at a time: the candidate with the best PSNR on views that
-were not given wins and the next option starts from it. Half of the scenes stand in other colours, light and
-proportions than the generator's, as people's pictures will. Sampling settings are the most detailed ones whose samples are
-free of plaid. Nothing here ever sees a test scene.
+Reconstruction settings are searched greedily, one option at a time: the candidate with the best PSNR on views that were
+not given wins and the next option starts from it. Half of the scenes have other colours, light and proportions than the
+generator's, as people's pictures will. Sampling settings are the most detailed ones whose samples are free of plaid.
+Test scenes are never used.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PLAID_SIZE = 64
 PLAID_VIEWS = ((40.0, 20.0), (220.0, 20.0))
 """Azimuth and elevation from which samples are looked at, degrees."""
 PLAID_DISTANCE = 0.92
-"""From so near (SRN units) an object fills the small picture; from 1.3 a panel is a pixel or two, and everything is edge."""
+"""Distance (SRN units) from which an object fills the small picture; from 1.3 a panel is a pixel or two, all edge."""
 COMPARED_VIEWS = (16, 48, 80, 112, 144, 176, 208, 240)
 """Views of SRN's test path on which validation scenes are compared."""
 
@@ -72,10 +72,10 @@ def tune(
     """Choose the settings of a trained method on validation scenes.
 
     Args:
-        method: What to tune; its present settings are where the search starts.
+        method: The method; the search starts from its present settings.
         num_scenes: Validation scenes to reconstruct; mode `paper`, which is slower, is tuned on half of them.
-        num_samples: Scenes to draw for the sampling settings.
-        views: Which views of SRN's test path are given.
+        num_samples: Scenes to sample for the sampling settings.
+        views: Views of SRN's test path that are given.
         size: Rows and columns of the pictures.
         first_scene: The first validation scene; those before it choose the rate of the fit without prior.
         seed: Randomness of fits and samples.
@@ -115,14 +115,14 @@ def settle(
     num_samples: int = 32,
     views: tuple[int, ...] = (64,),
 ) -> Run[Tuning]:
-    """Decide and write down what a finished checkpoint lacks: its settings, and the rate of the fit without prior.
+    """Tune a finished checkpoint: choose and write its settings and the rate of the fit without prior.
 
     Args:
         folder: The checkpoint; its `config.json` and `metrics.json` are rewritten.
-        device: Where to compute.
+        device: Device to compute on.
         num_scenes: Validation scenes for each decision.
-        num_samples: Scenes to draw for the sampling settings.
-        views: Which views of SRN's test path are given.
+        num_samples: Scenes to sample for the sampling settings.
+        views: Views of SRN's test path that are given.
     """
     method = open_checkpoint(folder, device)
     tuning = yield from tune(method, num_scenes=num_scenes, num_samples=num_samples, views=views)
@@ -145,11 +145,11 @@ def tune_fit(
     """Greedy search of reconstruction settings; returns the best ones and everything that was tried.
 
     Args:
-        method: What reconstructs.
+        method: The method that reconstructs.
         inputs: The views that are given, of all scenes.
         truth: Other views of each scene, to be compared.
-        start: Where the search starts; its mode stays.
-        candidates: What to try.
+        start: Settings that the search starts from; their mode stays.
+        candidates: Values to try.
         seed: Randomness of the fits.
     """
     best = start
@@ -180,7 +180,7 @@ def tune_fit(
 def tune_sampling(
     method: Method, num_samples: int, *, seed: int = 0
 ) -> Run[tuple[Any, list[dict[str, Any]]]]:
-    """The most detailed renoise-averaging whose samples are clean; the cleanest where none is."""
+    """The most detailed renoise-averaging whose samples are clean, else the cleanest."""
     tried: list[tuple[Plaid, Any]] = []
     history = []
     for index, renoise in enumerate(method.TUNING["renoise"]):

@@ -23,11 +23,11 @@ from engine.types import Camera
 
 AZIMUTHS = tuple(10.0 + 45.0 * k for k in range(8))
 ELEVATIONS = (20.0, 5.0, 35.0, 10.0, 20.0, 50.0, 0.0, 25.0)
-"""Of the views, degrees."""
+"""Elevations of the views, degrees."""
 SIZE = 128
 """Rows and columns of each, pixels."""
 SHEET_VIEWS = (0, 1, 2, 4, 5, 7)
-"""Those that a sheet shows."""
+"""Numbers of the views that a sheet shows."""
 MARK = (0.9, 0.1, 0.1)
 """Colour that kept pixels are mixed with in a sheet."""
 PRESENT = 0.5
@@ -54,8 +54,8 @@ class KeepFigures:
     """Figures of a set of proposals, dB.
 
     Attributes:
-        kept_psnr: Of each proposal against the original, over the kept pixels; empty if the views see none of them.
-        between_psnr: Of each pair of proposals, over other pixels where any of the proposals or the original is present;
+        kept_psnr: Each proposal against the original, over the kept pixels; empty if the views see none of them.
+        between_psnr: Each pair of proposals, over other pixels where any of the proposals or the original is present;
             lower is more varied.
         between_all_psnr: The same over all other pixels, white ones too.
         kept_share: Kept pixels as a share of those where the original is present.
@@ -107,13 +107,13 @@ def judged(
     """Figures of proposals given as latents.
 
     Args:
-        method: Made them.
-        original: What they are proposals for, `*latent_shape`.
-        region: What they were to keep of it.
-        proposals: Their latents, `*latent_shape` each.
+        method: Method that made them.
+        original: Latent of the original, `*latent_shape`.
+        region: Part of the original that they were to keep.
+        proposals: Latents of the proposals, `*latent_shape` each.
 
     Returns:
-        The figures, how the original looks, which of its pixels are kept, and how the proposals look.
+        The figures, renders of the original, mask of its kept pixels, and renders of the proposals.
     """
     device = method.mean_latent.device
     cameras = view_cameras(method.data.distance).to(device)

@@ -20,8 +20,8 @@ from engine.types import WORLD_PER_SRN
 
 Curve = list[float | None]
 NAMES = ("log_snr", "change", "guidance_norm", "psnr", "opacity", "extent")
-"""Of the curves: log signal-to-noise ratio of x_t; root mean square of the change of x0 since the step before; norm of
-the guidance; PSNR on the inputs, dB; share of a picture that the object covers; diagonal of what is solid, SRN units."""
+"""Names of the curves: log signal-to-noise ratio of x_t; root mean square change of x0 since the step before; norm of
+the guidance; PSNR on the inputs, dB; share of a picture that the object covers; diagonal of solid cells, SRN units."""
 SOLID = 20.0
 """Density from which a cell counts as solid, per engine unit: half the light goes in a thirtieth of a unit."""
 PICTURE = 48
@@ -34,7 +34,7 @@ class Extent:
 
     Attributes:
         opacity: Share of a picture from three quarters that it covers, [0, 1].
-        size: Diagonal of the box around what is solid, SRN units; 0 for an empty field.
+        size: Diagonal of the box around all solid cells, SRN units; 0 for an empty field.
     """
 
     opacity: float
@@ -70,8 +70,8 @@ def curves(
 
     Args:
         steps: Steps of one object.
-        field_of: From a latent (`*latent_shape`) to what is rendered.
-        distance: From which opacity is measured, SRN units.
+        field_of: Field of a latent (`*latent_shape`).
+        distance: Distance of the camera for opacity, SRN units.
 
     Returns:
         One list per name in `NAMES`, as long as `steps`.

@@ -15,7 +15,7 @@ from engine.ops.cameras import orbit_camera
 from engine.output.video import contact_sheet, film, film_size, frame_renderer
 
 AZIMUTH, ELEVATION = 40.0, 20.0
-"""Of the three-quarter view, degrees."""
+"""The three-quarter view, degrees."""
 STRIP = 9
 """Pictures of a strip."""
 
@@ -37,13 +37,13 @@ def path_film(
     """Write a path as a film, one object to a picture: stage "film", each picture as its step's `item`.
 
     Args:
-        method: What decodes the codes.
-        codes: Of the objects, as `path` returns them.
-        file: Where to write, ending in .mp4 or .gif.
-        size: Rows and columns; odd sizes grow by one, for MP4 knows only even ones.
+        method: Method whose latents they are.
+        codes: Latents of the objects, as `path` returns them.
+        file: Output file, ending in .mp4 or .gif.
+        size: Rows and columns; odd sizes grow by one, since MP4 requires even ones.
         fps: Pictures per second.
-        turn_deg: How far the camera goes round during the film, counter-clockwise seen from above; it begins, and with
-            0 stays, at the three-quarter view.
+        turn_deg: Angle by which the camera goes round during the film, counter-clockwise seen from above, starting at
+            the three-quarter view.
 
     Raises:
         ExportError: See `engine.output.video.film`.

@@ -1,8 +1,8 @@
-"""Paths between objects: through the noise that they come from, or straight through their codes.
+"""Paths between objects: through the noise that they come from, or straight through their latents.
 
 Two to four corners span a path or a square pad: `u` runs from A to B (and from C to D), `v` from the edge A B to the
-edge C D. With three corners the whole lower edge is C. Objects differ from point to point by their starting noise
-alone: every point of a path takes the same draws.
+edge C D. With three corners the whole lower edge is C. Points of a path differ in their starting noise only; all other
+random draws are shared.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from engine.render.frames import RenderOptions, render_views
 Kind = Literal["slerp", "lerp"]
 """Along the great circle, which keeps a noise's length, or straight."""
 Space = Literal["noise", "code", "parts"]
-"""What is blended: starting noises, each point then drawn by the prior; the codes themselves; or the parts of two codes, `u`
-the first part and `v` the second, each with the others held."""
+"""Quantity to blend: starting noises, from which each point is then sampled; latents ("code"); or the two parts of
+latents, the first along `u` and the second along `v`."""
 
 VIEWS = 8
 """Pictures, all around the object, by which two objects are compared."""
 VIEW_SIZE, VIEW_ELEVATION = 128, 20.0
-"""Their side in pixels, and how high the camera stands in degrees."""
+"""Their side in pixels, and the elevation of the camera in degrees."""
 SAME_DB = 40.0
-"""From here on a scene file's object counts as the one that its seed gives (other machines round otherwise)."""
+"""Likeness from which a scene file's object counts as the one of its seed (machines differ in rounding)."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Corner:
     """An object that a path leads through.
 
     Attributes:
-        latent: Its code, `*latent_shape`.
-        x_T: The noise it comes from, `*latent_shape`; None where that is not known (yet).
-        title: What people call it.
-        returned: How like the object is what DDIM makes of a noise found by inversion, dB; None where `x_T` is its own.
+        latent: Its latent, `*latent_shape`.
+        x_T: Its starting noise, `*latent_shape`; None while unknown.
+        title: Its name for people.
+        returned: `likeness` of the object to DDIM's sample from an inverted `x_T`, dB; None if `x_T` is its own.
         steps: Noise levels of that inversion.
     """
 
@@ -98,9 +98,9 @@ def blend(
 
     Args:
         corners: A, B; or A, B, C, where the edge v = 1 is C; or A, B, C, D.
-        u: From A to B, and from C to D: 0 to 1.
-        v: From the edge A B to the other one, 0 to 1; two corners have none and ignore it.
-        kind: Way between two points.
+        u: Position from A to B, and from C to D: 0 to 1.
+        v: Position from the edge A B to the other one, 0 to 1; ignored for two corners.
+        kind: Interpolation between two points.
 
     Raises:
         ConfigError: If there are fewer than two or more than four corners.
@@ -142,12 +142,12 @@ def grid_points(rows: int, cols: int) -> list[tuple[float, float]]:
 def between(
     keyframes: Float[Tensor, "rows cols *shape"], u: float, v: float = 0.0
 ) -> Float[Tensor, "*shape"]:
-    """What lies at `u`, `v` between the nearest keyframes of a regular grid: straight lines, well under a millisecond.
+    """Bilinear interpolation at `u`, `v` of the keyframes of a regular grid; takes well under a millisecond.
 
     Args:
-        keyframes: Codes at `grid_points(rows, cols)`; one row where there is no `v`.
-        u: Along the columns; outside 0 to 1 the edge counts.
-        v: Along the rows.
+        keyframes: Latents at `grid_points(rows, cols)`; one row without a `v`.
+        u: Position along the columns, clamped to 0 to 1.
+        v: Position along the rows.
     """
     row, down = _place(v, keyframes.shape[0])
     col, right = _place(u, keyframes.shape[1])
@@ -157,14 +157,14 @@ def between(
 
 
 def filled(keyframes: Float[Tensor, " keys *shape"], count: int) -> Float[Tensor, " count *shape"]:
-    """As many codes, evenly along a path of keyframes: straight lines between them; as they are where none is missing."""
+    """`count` latents, evenly along a path of keyframes by linear interpolation; the keyframes if they are as many."""
     if len(keyframes) == count:
         return keyframes
     return torch.stack([between(keyframes[None], k / max(count - 1, 1)) for k in range(count)])
 
 
 def _place(share: float, count: int) -> tuple[int, float]:
-    """The keyframe before a share of the way, and how far beyond it."""
+    """Index of the keyframe before a share of the way, and the fraction from it to the next."""
     along = min(max(share, 0.0), 1.0) * (count - 1)
     before = min(int(along), max(count - 2, 0))
     return before, along - before
@@ -174,7 +174,7 @@ def _place(share: float, count: int) -> tuple[int, float]:
 
 
 def likeness(method: Method, first: Tensor, second: Tensor) -> float:
-    """How alike two objects (`*latent_shape`) look: mean PSNR of 8 views all around, dB; infinite for equal ones."""
+    """Likeness of two objects (`*latent_shape`): mean PSNR of 8 views all around, dB; infinite for equal ones."""
     if torch.equal(first.cpu(), second.cpu()):
         return math.inf
     azimuths = torch.arange(VIEWS) * (360.0 / VIEWS)
@@ -194,12 +194,12 @@ def seed_corner(method: Method, seed: int, options: Any) -> Run[Corner]:
 
 
 def scene_corner(method: Method, scene: Scene, title: str) -> Run[Corner]:
-    """A saved object; with its own noise where its provenance names a seed that still gives it, without one else.
+    """A saved object, with its own noise if its provenance names a seed that still reproduces it.
 
-    The seed is tried: whatever the provenance says, the noise is only taken if what it leads to looks the same.
+    The seed is tried: the noise is taken only if sampling from it gives an object that looks the same.
 
     Raises:
-        SceneError: If the method cannot decode the scene: another shape, or another prior's decoder.
+        SceneError: If the method cannot decode the scene: another shape, or another model's decoder.
     """
     latent = scene_latent(method, scene, title)
     seed = scene.provenance.get("seed")
@@ -219,16 +219,16 @@ def scene_corner(method: Method, scene: Scene, title: str) -> Run[Corner]:
 
 
 def with_noise(method: Invertible, corner: Corner, steps: int = 100) -> Run[Corner]:
-    """The corner with a noise it comes from: its own, or one found by inversion and tried out.
+    """The corner with its starting noise: its own, or one found by inversion and checked by sampling.
 
-    Stages "invert", then "denoise" of DDIM from what was found; `returned` of the corner says how like it is. Objects
-    that the prior drew come back almost exactly; those that renoising or pictures have smoothed lie where it draws
-    none, so that rounding alone changes them on the way.
+    Stages "invert", then "denoise" of DDIM from the noise found; `returned` of the corner is the likeness. Objects that
+    the model sampled come back almost exactly; those that renoising or a fit has smoothed lie outside of its samples,
+    so that rounding alone changes them on the way.
 
     Args:
         method: One that interpolates in "noise".
         corner: An object; one with noise is returned as it is.
-        steps: Noise levels of the inversion, and of the DDIM that tries it.
+        steps: Noise levels of the inversion, and of the DDIM that checks it.
     """
     if corner.x_T is not None:
         return corner
@@ -246,9 +246,9 @@ def path_options(method: Method, options: Any, corners: Sequence[Corner]) -> Any
 
 
 def corner_return(method: Method, corner: Corner, options: Any, seed: int) -> Run[float]:
-    """How like the object is what a path with these settings shows at its corner, dB; infinite where nothing differs.
+    """`likeness` of a corner's object to what a path with these settings shows there, dB; infinite if they are equal.
 
-    Steps as `path` yields them: one.
+    Yields one step, as `path` does.
     """
     shown = yield from path(method, [corner, corner], [(0.0, 0.0)], options=options, seed=seed)
     return likeness(method, shown[0], corner.latent)
@@ -267,16 +267,16 @@ def path(
     space: Space = "noise",
     kind: Kind = "slerp",
 ) -> Run[Tensor]:
-    """One object for each point: stage "path", each step with its code (`1 *latent_shape`).
+    """One object for each point: stage "path", each step with its latent (`1 *latent_shape`).
 
     Args:
-        method: What draws them.
+        method: The method that samples them.
         corners: Two to four; in noise space with their noise.
         points: `u`, `v` in [0, 1]; see `blend`.
-        options: How each point is drawn (noise space); see `path_options`.
-        seed: Of the draws that all points share; with a corner's own seed and settings that corner is exact.
-        space: Blend noises and draw, or blend codes or their parts (then always straight).
-        kind: Way between two noises.
+        options: Settings of sampling each point (noise space); see `path_options`.
+        seed: Seed of the draws that all points share; with a corner's own seed and settings that corner is exact.
+        space: Blend noises and sample, or blend latents or their parts (then always linearly).
+        kind: Interpolation between two noises.
 
     Returns:
         `points *latent_shape`.
@@ -291,7 +291,7 @@ def path(
         for corner in corners:
             if corner.x_T is None:
                 raise ConfigError(
-                    f"Found no starting noise of {corner.title or 'a corner'}; invert it, or go through codes."
+                    f"Found no starting noise of {corner.title or 'a corner'}; invert it, or blend latents."
                 )
     device = method.mean_latent.device
     ends = torch.stack(

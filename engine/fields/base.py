@@ -14,8 +14,8 @@ class Field(Protocol):
     """Density and colour of one object inside a box; differentiable in its tensors, points and directions.
 
     Attributes:
-        kind: What it is called; fields of a kind in `engine.kernels.adapters` draw fast.
-        aabb: Lower and upper corner of the box, engine units. There is nothing outside.
+        kind: Name of the representation; kinds in `engine.kernels.adapters` have compiled kernels.
+        aabb: Lower and upper corner of the box, engine units; outside, density is 0.
     """
 
     kind: ClassVar[str]
@@ -26,7 +26,7 @@ class Field(Protocol):
         ...
 
     def density(self, xyz: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
-        """Extinction per engine unit, >= 0. Points outside the box are the caller's mistake."""
+        """Density per engine unit, >= 0. Points must be inside the box."""
         ...
 
     def query(
@@ -44,8 +44,8 @@ class StoredField(Field, Protocol):
     is kept as one set of weights and many latents. Its kind is its key in `engine.fields.kinds.FIELDS`.
 
     Attributes:
-        config_type: Frozen dataclass of everything but the numbers.
-        config: One of those.
+        config_type: Frozen dataclass of everything except tensors.
+        config: An instance of it.
         latent: The object's own tensor; any shape.
     """
 

@@ -25,7 +25,7 @@ from engine.fields.box import UNIT_BOX, Box, check_box
 from engine.nets.shapes import shapes_of, unbuilt
 
 SHAPE, TEXTURE = 0, 1
-"""Places of the two codes of a scene."""
+"""Indices of the two codes in a scene's latent."""
 
 Blocks = Annotated[int, Bounds(1, 8)]
 

@@ -24,8 +24,8 @@ class Scene:
     """One object.
 
     Attributes:
-        field: What to render.
-        provenance: Where it came from, as JSON values: method, checkpoint, seed, settings, camera (SRN units).
+        field: The field to render.
+        provenance: Its origin, as JSON values: method, checkpoint, seed, settings, camera (SRN units).
     """
 
     field: StoredField
@@ -46,11 +46,11 @@ class Scene:
     def load(
         cls, path: Path | str, device: torch.device | str = "cpu", *, name: str | None = None
     ) -> Scene:
-        """Read what `save` wrote.
+        """Read a file written by `save`.
 
         Args:
             path: The file.
-            device: Where to put it.
+            device: Device of its tensors.
             name: Name of the file in messages; default: its path.
 
         Raises:
@@ -72,7 +72,7 @@ class Scene:
 
 
 def _unpacked(file: TensorFile) -> Scene:
-    """A scene from an open file, once all that it says of itself is sound."""
+    """A scene from an open file, after checking its header."""
     kind, config, weights = stored.field_of(file)
     provenance = parse_json(file.header.get("provenance", ""), dict[str, Any], "provenance")
     latent = "triplane" if stored.content(file)[1] else "latent"

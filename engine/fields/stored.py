@@ -1,4 +1,4 @@
-"""The one format of files with tensors: safetensors whose header says in JSON what the tensors are.
+"""The one format of files with tensors: safetensors with a JSON header that describes them.
 
 `format` is `FORMAT`, `holds` names what the file is of, `field` the kind and config of a radiance field whose weights are
 the tensors `field.NAME`. What a header claims is checked before a tensor is read. Files of format 1, whose only fields
@@ -30,12 +30,12 @@ OLD_FORMATS: Mapping[str, Holds] = {
     f"{NAME}-scene/1": "scene",
     f"{NAME}-timeline/1": "run",
 }
-"""What files of format 1 hold."""
+"""Contents of files of format 1, by their format's name."""
 
 
 @dataclass(frozen=True)
 class _FieldHeader:
-    """A field without its numbers."""
+    """Kind and config of a field."""
 
     kind: Annotated[str, Bounds(1, 100)]
     config: Any
@@ -56,7 +56,7 @@ def write(
 
 
 def content(file: TensorFile) -> tuple[Holds | None, bool]:
-    """What an open file holds (None for a stranger's), and whether it is of format 1."""
+    """Contents of an open file, "scene" or "run" (None for any other file), and True if it is of format 1."""
     told = file.header.get("format")
     if told in OLD_FORMATS:
         return OLD_FORMATS[told], True
@@ -65,7 +65,7 @@ def content(file: TensorFile) -> tuple[Holds | None, bool]:
 
 
 def field_header(field: StoredField) -> dict[str, Any]:
-    """A field without its numbers, as JSON."""
+    """Kind and config of a field, as JSON."""
     return {"kind": field.kind, "config": to_json(field.config)}
 
 

@@ -43,7 +43,7 @@ class DecoderConfig:
     color_widths: Widths = (3,)
     """Widths of the colour layers; the last is 3."""
     direction: Literal["none", "add", "concat"] = "add"
-    """How the view direction enters: not at all, added to the base feature, or concatenated after it."""
+    """Use of the view direction: none, added to the base feature, or concatenated after it."""
     direction_widths: Widths = (64,)
     """Widths of the direction layers (direction `add`); the last equals the base's last."""
     activation: Activation = "silu"
@@ -53,9 +53,9 @@ class DecoderConfig:
     density_bias: Annotated[float, Bounds(-100.0, 100.0)] = 0.0
     """Initial bias of the density head."""
     saturation: Annotated[float, Bounds(0.0, 1.0)] = 0.001
-    """How far the colour sigmoid reaches beyond [0, 1]."""
+    """Amount by which the colour sigmoid may exceed [0, 1]."""
     flip_z: bool = False
-    """Whether z is negated before the lookup."""
+    """Negate z before the lookup."""
     scene_base: tuple[Side, Side] | None = None
     """Rows and columns of a learnt offset added to every triplane, or None."""
     dropout: Annotated[float, Bounds(0.0, 1.0)] = 0.0

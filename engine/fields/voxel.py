@@ -32,7 +32,7 @@ MOST_OPAQUE = 0.999
 
 @dataclass(frozen=True)
 class VoxelConfig:
-    """Place of a grid."""
+    """Position of a grid."""
 
     aabb: Box = UNIT_BOX
     """Lower and upper corner of the box that the grid fills, engine units."""
@@ -102,7 +102,7 @@ class VoxelField:
         return read[0, :, 0, 0]
 
     def weights(self) -> Mapping[str, Tensor]:
-        """None: a grid needs no decoder."""
+        """Empty: a grid needs no decoder."""
         return {}
 
     def with_latent(self, latent: Float[Tensor, "4 depth height width"]) -> VoxelField:
@@ -111,7 +111,7 @@ class VoxelField:
 
     @classmethod
     def weight_shapes(cls, config: VoxelConfig) -> dict[str, tuple[int, ...]]:
-        """None."""
+        """Empty: a grid needs no decoder."""
         return {}
 
     @classmethod

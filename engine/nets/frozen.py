@@ -1,4 +1,4 @@
-"""The denoising UNet with weights that no longer change, for the CPU: what sampling and fitting run.
+"""The denoising UNet with frozen weights on the CPU, for sampling and fitting.
 
 It computes what `UNet2D` computes, and the gradient of its input. Weights are converted and laid out once instead of
 in every call, a convolution's backward pass is a convolution with turned weights, and the whole network is one node of
@@ -32,7 +32,7 @@ from engine.nets.unet2d import (
 Pull = Callable[[Tensor], Tensor]
 """From the gradient of a layer's result to the gradient of its input."""
 Layer = Callable[[Tensor, np.ndarray], tuple[Tensor, Pull]]
-"""From images, and what all residual blocks see of the timestep, to a result and its pull."""
+"""From images and the timestep's embedding to a result and its pull."""
 
 LAST = torch.channels_last
 
@@ -62,11 +62,11 @@ class FrozenUNet:
         self._norm, self._out = _Norm(unet.norm), _Convolution(unet.out, dtype)
 
     def is_current(self) -> bool:
-        """True if the weights still are what they were."""
+        """True if the weights have not changed since."""
         return self._versions == self._now()
 
     def _now(self) -> list[tuple[int, int]]:
-        """Changes with every change of the weights."""
+        """A value that changes with every change of the weights."""
         return [(weight.data_ptr(), weight._version) for weight in self._weights]
 
     def __call__(

@@ -33,7 +33,7 @@ def group_norm(
         x: Images.
         norm: Groups, weights and epsilon.
         modulation: Scale and shift of each image's channels.
-        silu: Whether the activation follows.
+        silu: True to apply the activation.
     """
     if x.is_cuda and runs_triton(norm.weight):
         from engine.kernels import norm_triton
@@ -101,7 +101,7 @@ def pull_norm(
     moments: Float[np.ndarray, "2 b groups"],
     silu: bool,
 ) -> tuple[Float[Tensor, "b c h w"], Float[np.ndarray, "2 b c"]]:
-    """Gradients of `x`, and of the factor on the normalised values and of what is added to them."""
+    """Gradients of `x`, and of the factor on the normalised values and the offset added to them."""
     from engine.kernels.norm_fast import normalise_backward
 
     gradient = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Networks that are described but not built."""
+"""Shapes of networks, without allocating their weights."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def timestep_embedding(t: Int[Tensor, " batch"], width: int) -> Float[Tensor, "b
 
 
 def of_texels(x: Float[Tensor, "b c h w"], layer: nn.Conv1d) -> Float[Tensor, "b d h w"]:
-    """A convolution that looks at single texels: a matrix product, which channels-last images are laid out for."""
+    """A 1x1 convolution as a matrix product, for channels-last images."""
     return F.linear(x.permute(0, 2, 3, 1), layer.weight[..., 0], layer.bias).permute(0, 3, 1, 2)
 
 
@@ -128,7 +128,7 @@ class Attention(nn.Module):
         self.proj = _zeroed(nn.Conv1d(width, width, 1))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """`x` plus what its texels gather from each other."""
+        """`x` plus the attention's output."""
         batch, width, rows, cols = x.shape
         qkv = of_texels(group_norm(x, self.norm, silu=False), self.qkv).flatten(2).transpose(1, 2)
         q, k, v = qkv.unflatten(2, (self.heads, 3, -1)).permute(3, 0, 2, 1, 4)
@@ -145,7 +145,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, stride=2, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
-        """Every second texel of a strided convolution."""
+        """The output of a strided convolution."""
         return self.conv(x)
 
 
@@ -218,7 +218,7 @@ class UNet2D(nn.Module):
         self.out = _zeroed(nn.Conv2d(width, config.channels, 3, padding=1))
 
     def embedding(self, t: Int[Tensor, " batch"]) -> Float[Tensor, "batch e"]:
-        """What the residual blocks see of the timestep."""
+        """Embedding of the timestep for the residual blocks."""
         return self.time2(F.silu(self.time1(timestep_embedding(t, self.config.base))))
 
     def forward(

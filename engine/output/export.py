@@ -1,4 +1,4 @@
-"""Scenes to files: one file by its ending, or everything a result consists of."""
+"""Export of scenes: one file in the format of its ending, or all files of a result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from engine.render.frames import RenderOptions, render_views, to_uint8
 from engine.types import Camera, Views
 
 ENDINGS = (*FORMATS, ".mp4", ".png")
-"""What `export_scene` writes: meshes, a turntable, a sheet of eight views."""
+"""Endings that `export_scene` writes: meshes, a turntable, a sheet of eight views."""
 SHEET_SIZE = 128
 """Side of a picture in a sheet."""
 
@@ -43,7 +43,7 @@ def check_ending(path: Path) -> None:
 
 
 def export_scene(scene: Scene, path: Path | str) -> Run[Path]:
-    """Write a scene as a mesh, a turntable or a sheet, as the file's ending says.
+    """Write a scene as a mesh, a turntable or a sheet, depending on the file's ending.
 
     Raises:
         ExportError: If the ending is unknown or the scene is empty.
@@ -60,11 +60,11 @@ def export_scene(scene: Scene, path: Path | str) -> Run[Path]:
 
 
 def export_result(scene: Scene, folder: Path | str, inputs: Views | None = None) -> Run[Path]:
-    """Write everything a result consists of: scene, sheet, mesh and turntable.
+    """Write all files of a result: scene, sheet, mesh and turntable.
 
     Args:
         scene: The result.
-        folder: Where to; created if need be.
+        folder: Output folder, created if need be.
         inputs: Pictures it was made from; the sheet shows them beside the render.
     """
     folder = Path(folder)

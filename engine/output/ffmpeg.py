@@ -1,4 +1,4 @@
-"""Pictures into a film, by imageio's ffmpeg plugin: the program's end is waited for, and what it wrote is looked at."""
+"""Encoding of films with imageio's ffmpeg plugin, which waits for the program's end and checks its output."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Encoder:
     """
 
     def __init__(self, file: Path, shown: Path, fps: int):
-        """Prepare it.
+        """Prepare to encode; nothing is written yet.
 
         Args:
-            file: Where to write.
-            shown: What messages call it; its ending is the format.
+            file: Output file.
+            shown: Its name in messages; the ending selects the format.
             fps: Pictures per second.
         """
         self.shown = shown
@@ -80,7 +80,7 @@ class Encoder:
             self._process = self._film._write_gen.gi_frame.f_locals["p"]
 
     def finish(self) -> None:
-        """End the film, and look at what is there."""
+        """End the film and check the file."""
         self._end()
         if self._process is None or self._process.returncode or not whole(self._file):
             raise self._failed()

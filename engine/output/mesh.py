@@ -41,9 +41,9 @@ FLOOR = 1e-3
 FRAMING_RESOLUTION = 40
 """Lattice points along an object's longest side, for its outline alone."""
 SKIN_OUTSIDE, SKIN_INSIDE = 0.04, 0.12
-"""How far from a vertex its colour is gathered, engine units."""
+"""Distances from a vertex within which its colour is integrated, engine units."""
 SKIN_SAMPLES = 16
-"""Points on that way."""
+"""Samples over that distance."""
 POINTS = 1 << 17
 """Points per density query."""
 
@@ -59,7 +59,7 @@ READER_ERRORS = (
     RuntimeError,
     struct.error,
 )
-"""What trimesh's readers are known to raise on files that are no mesh."""
+"""Exceptions that trimesh's readers raise on files that are not meshes."""
 
 STATEMENT = "up z, front y, unlit"
 """A comment of our OBJ and PLY files, which `engine.data.formats` reads: other programs' axes differ, and light is in the
@@ -92,11 +92,10 @@ def extract_mesh(
 ) -> Run[Mesh]:
     """The surface of a field as a mesh: stage "mesh", one step per few slabs of the density lattice.
 
-    Closed hollows are filled and floating crumbs dropped. A vertex has the colour that the field shows when it is
-    looked at straight: what a ray along minus the vertex normal gathers.
+    Closed hollows are filled and small floating parts dropped. A vertex has the colour of a ray against its normal.
 
     Args:
-        field: What to extract.
+        field: The field.
         resolution: Lattice points along the longest side of the field's box.
         threshold: Density of the surface, per engine unit. None takes `THRESHOLD`, or a quarter of the field's
             peak where that is less, so that thin objects have a surface too.
@@ -105,7 +104,7 @@ def extract_mesh(
         ExportError: If the field is empty.
 
     Source: marching cubes on a regular lattice as in 2304.06714's official code, here on the logarithm of density,
-    which is what the decoder makes linear.
+    which is linear in the decoder's output.
     """
     vertices, faces, steps = yield from extract_surface(field, resolution, threshold)
     normals = _vertex_normals(vertices, faces)
@@ -155,8 +154,8 @@ def framing_objects(fields: Iterable[Field]) -> Float[np.ndarray, "n points 3"]:
     """Outermost points of a model's objects, SRN units, by which dropped pictures are framed.
 
     Args:
-        fields: Some of the prior's objects, as `method.scene(latent).field` of its gallery; empty ones do not count.
-            Where there is none, generic bodies stand in.
+        fields: Some of the model's objects, as `method.scene(latent).field` of its gallery; empty ones are skipped.
+            Without any, generic bodies stand in.
     """
     objects = []
     for field in fields:
@@ -183,7 +182,7 @@ def save_mesh(mesh: Mesh, path: Path | str) -> Path:
 
 
 def load_mesh(path: Path | str) -> Mesh:
-    """Read what `save_mesh` wrote, back in SRN units and axes; white where a file has no colours.
+    """Read a file written by `save_mesh`, in SRN units and axes; white if it has no colours.
 
     Raises:
         ExportError: If the file is missing or is not a mesh.
@@ -227,7 +226,7 @@ def _density_slabs(field: Field, counts: np.ndarray) -> Iterator[tuple[Step, np.
 
 
 def _solid(density: np.ndarray, level: float) -> np.ndarray:
-    """Log density with crumbs emptied and closed hollows filled; the lattice's border must be empty."""
+    """Log density without small parts and with closed hollows filled; the lattice's border must be empty."""
     values = np.log(np.maximum(density, level * FLOOR))
     inside, _ = ndimage.label(density > level, np.ones((3, 3, 3)))
     sizes = np.bincount(inside.ravel())
@@ -252,9 +251,9 @@ def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _surface_colors(field: Field, vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """What a ray along minus each vertex's normal gathers around it, as if nothing shone through.
+    """Colour of each vertex: that of a ray against its normal, over a short distance around it, at full opacity.
 
-    The colour at the vertex itself will not do: a soft surface's outermost skin contributes little to a render, so
+    The colour at the vertex itself is no use: a soft surface's outermost layer contributes little to a render, so
     training leaves it pale or wrong.
     """
     device = field.aabb.device

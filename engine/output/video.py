@@ -1,7 +1,7 @@
 """Renders to files for people: films, turntables, sheets, pictures and passes.
 
-Everything here draws through a function from one camera to RGB bytes, so it neither knows nor cares what is rendered.
-Angles are degrees and distances SRN units, as for all that stands at the engine's edge.
+Everything here draws through a function from one camera to RGB bytes, whatever is rendered. Angles are degrees and
+distances SRN units.
 """
 
 from __future__ import annotations
@@ -67,15 +67,15 @@ def film(
     fps: int = 30,
     stage: str = "film",
 ) -> Run[Path]:
-    """Write pictures as MP4 (H.264, 4:2:0) or GIF (256 colours, endless), as the ending says; each is its step's `item`.
+    """Write pictures as MP4 (H.264, 4:2:0) or looping GIF (256 colours), by the ending; each is its step's `item`.
 
-    The file appears when it is complete; a run that is closed early leaves nothing. A picture is asked for only when
-    the one before it is written, so `frames` may draw them.
+    The file appears when it is complete; a run that is closed early leaves nothing. A picture is requested only when
+    the one before it has been written, so `frames` may render lazily.
 
     Args:
-        frames: `size size 3` RGB bytes each; even sizes for MP4, which knows no others (`film_size`).
-        path: Where to write, ending in .mp4 or .gif.
-        num_frames: How many there will be.
+        frames: `size size 3` RGB bytes each; MP4 requires even sizes (`film_size`).
+        path: Output file, ending in .mp4 or .gif.
+        num_frames: Number of pictures.
         fps: Pictures per second; a GIF's last whole hundredths, and players slow down more than 50 of them.
         stage: Name in the yielded steps.
 
@@ -112,7 +112,7 @@ def check_film(path: Path, fps: int) -> None:
 
 
 def film_size(size: int) -> int:
-    """The size nearest above that a film may have."""
+    """The smallest size of a film that is not below `size`."""
     return size + size % 2
 
 
@@ -132,11 +132,11 @@ def turntable(
 
     Args:
         render_frame: See `frame_renderer`.
-        path: Where to write, ending in .mp4 or .gif.
+        path: Output file, ending in .mp4 or .gif.
         frames: Pictures of one turn.
-        size: Rows and columns; odd sizes grow by one, for MP4 knows only even ones.
-        elevation_deg: How high the camera stands.
-        distance: How far it stands from the object's centre.
+        size: Rows and columns; odd sizes grow by one, since MP4 requires even ones.
+        elevation_deg: Elevation of the camera.
+        distance: Its distance from the object's centre.
         fps: Pictures per second.
 
     Raises:
@@ -222,9 +222,8 @@ def check_picture(path: Path) -> None:
 def save_pass(path: Path | str, kind: Pass, output: RenderOutput) -> Path:
     """Write one channel of a render as PNG.
 
-    rgb: colour. opacity: 8-bit grey. depth: 16-bit grey, z-depth in 1 / `DEPTH_STEPS` SRN units, 0 where there is
-    nothing. normal: the world frame's x, y, z from [-1, 1] to [0, 255] as red, green, blue; 0 0 0 where there is
-    nothing.
+    rgb: colour. opacity: 8-bit grey. depth: 16-bit grey, z-depth in 1 / `DEPTH_STEPS` SRN units, 0 in empty pixels.
+    normal: the world frame's x, y, z from [-1, 1] to [0, 255] as red, green, blue; 0 0 0 in empty pixels.
 
     Raises:
         ExportError: If the render holds no normals, or the ending is not .png.
@@ -245,7 +244,7 @@ def save_pass(path: Path | str, kind: Pass, output: RenderOutput) -> Path:
 
 
 def _write_label(strip: np.ndarray, text: str) -> None:
-    """Write into a white strip, as small as the width asks for."""
+    """Write a text into a white strip, scaled to fit its width."""
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.4
     (width, _), _ = cv2.getTextSize(text, font, scale, 1)
     scale *= min(1.0, (strip.shape[1] - 2) / max(width, 1))

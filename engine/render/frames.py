@@ -2,9 +2,10 @@
 
 Rays are sampled on a fixed lattice (`t = near + (k + 1/2) * dt`, `dt` in engine units whatever the field's box);
 lattice points in empty cells are skipped, which changes nothing else, and a ray ends when hardly any light passes.
-Fields whose kind has compiled kernels for their device (`engine.kernels.adapters`) go through them; everything else goes
-through torch in bands of rays, and so does everything while the kernels are still being prepared
-(`engine.kernels.compiled`): nobody waits for a compiler. Nothing here is differentiable (`engine.render.rays` is).
+Fields whose kind has compiled kernels for their device (`engine.kernels.adapters`) go through them; everything else
+goes through torch in bands of rays, as does everything while the kernels are still being prepared
+(`engine.kernels.compiled`), so that no frame waits for a compiler. Nothing here is differentiable (`engine.render.rays`
+is).
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class RenderOptions:
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Colour behind the object, [0, 1]."""
     normals: bool = False
-    """Whether surface normals are wanted too."""
+    """Compute surface normals too."""
     threads: int | None = None
     """Threads of the CPU kernels; None takes every core."""
 
@@ -96,10 +97,10 @@ class Baked:
     """A field made ready for many frames. Bake again when the field changes.
 
     Attributes:
-        field: What is rendered.
+        field: The field.
         cell_density: Largest density found in each occupancy cell, x slowest.
-        kernels: What compiled kernels read; None where there are none for this field, or were none yet.
-        spaces: Occupied cells as they read them, by density threshold; filled as qualities are asked for.
+        kernels: The field's compiled kernels; None if it has none, or they were not ready yet.
+        spaces: Occupied cells in the kernels' form, by density threshold; filled on use.
     """
 
     field: Field
@@ -114,7 +115,7 @@ class Baked:
 
     @property
     def provisional(self) -> bool:
-        """True if it is drawn through torch only because its kernels are not ready yet."""
+        """True if it is rendered through torch only because its kernels are not ready yet."""
         kernels = frame_kernels(self.field)
         return kernels is not None and kernels.prepared and compiled.pending("frames")
 
@@ -142,13 +143,13 @@ def render(
         baked: The field, from `bake`.
         camera: One camera.
         options: Quality, background and channels.
-        stop: Asked now and then (on the caller's thread); when it says True the picture is given up.
+        stop: Called now and then (on the caller's thread); if it returns True, the picture is abandoned.
 
     Returns:
-        The picture on the field's device, or None if it was given up.
+        The picture on the field's device, or None if it was abandoned.
 
     Raises:
-        ValueError: If `camera` holds several cameras, or one that is no camera.
+        ValueError: If `camera` holds several cameras, or an invalid one.
     """
     camera = _checked(camera).to(baked.cell_density.device)
     if _usable(baked.kernels):
@@ -173,7 +174,7 @@ def to_uint8(rgb: Float[Tensor, "*b"]) -> UInt8[Tensor, "*b"]:
 
 
 def warm_up(field: Field) -> None:
-    """Compile the kernels that a field needs before the first frame does.
+    """Compile the kernels that a field needs ahead of its first frame.
 
     Takes seconds the first time on a machine and a fraction of one afterwards.
     """
@@ -183,8 +184,8 @@ def warm_up(field: Field) -> None:
 class TimeModel:
     """Predicted time of a frame: seconds = a + b * rays, fitted to the frames measured so far.
 
-    A weighted least-squares line through recent frames; a and b are never negative. Two weak made-up frames, the
-    first guess brought to the level of the frames measured, keep the line sensible when all frames have one size.
+    A weighted least-squares line through recent frames; a and b are never negative. Two weakly weighted synthetic
+    frames, the first guess scaled to the measured frames, keep the line well-defined when all frames have one size.
     """
 
     GUESSED_RAYS, GUESS_WEIGHT = (64**2, 512**2), 0.02
@@ -202,7 +203,7 @@ class TimeModel:
         return weight * np.array([1, rays, rays * rays, seconds, rays * seconds])
 
     def observe(self, rays: int, seconds: float) -> None:
-        """Learn from a frame."""
+        """Update the fit with a measured frame."""
         self._sums = self.memory * self._sums + self._moments(rays, seconds)
 
     @property
@@ -234,7 +235,7 @@ class TimeModel:
 
 
 def _checked(camera: Camera) -> Camera:
-    """One camera without a leading axis, whose numbers make sense (compiled code would not notice)."""
+    """One camera without a leading axis, checked for validity, which compiled code does not do."""
     if camera.c2w.ndim > 2:
         if camera.c2w.shape[:-2].numel() != 1:
             raise ValueError(
@@ -260,7 +261,7 @@ def _finish(
     opacity: Float[Tensor, "height width"],
     depth: Float[Tensor, "height width"],
 ) -> RenderOutput:
-    """Colours over the background, depths where something is seen, normals; works in place, since frames are many."""
+    """Colours over the background, depths of visible pixels, normals; works in place for speed."""
     background = rgb.new_tensor(options.background)
     rgb.addcmul_((1 - opacity)[..., None], background).clamp_(0, 1)
     seen = opacity >= EMPTY_OPACITY

@@ -1,4 +1,4 @@
-"""Fields that draw fast: any field as voxels, for moving pictures."""
+"""Fast stand-ins for slow fields: any field as voxels, for moving pictures."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SMALL = 64
 THINNEST = 0.01
 """Cells thinner than this everywhere stay empty, per engine unit."""
 SOLID = 3.0
-"""Optical depth of a cell, two voxels long, behind a shell of which nothing is seen: 1/400 of the light passes two cells."""
+"""Optical depth of a cell (two voxels long) from which a shell hides the inside: 1/400 of the light passes two cells."""
 CHUNK = 1 << 13
 """Points per query: few enough that a layer's values stay in a core's cache."""
 
 
 def live(field: Field, size: int = SIZE) -> Field:
-    """A field that looks alike and draws fast: itself where it has kernels or is made of voxels, else `voxelised`.
+    """A field that looks the same and renders fast: itself if it has kernels or is a voxel grid, else `voxelised`.
 
-    For moving pictures and small ones; what is measured or exported shows the field itself.
+    For moving and small pictures; measurements and exports use the field itself.
     """
     fast = field.kind == VoxelField.kind or frame_kernels(field) is not None
     return field if fast else voxelised(field, size)
@@ -37,8 +37,8 @@ def live(field: Field, size: int = SIZE) -> Field:
 def voxelised(field: Field, size: int = SIZE) -> VoxelField:
     """A field as voxels: density as it is, colour as seen from outside along the radius through each voxel.
 
-    What is thinner than a voxel and how colours change with the view is lost. Matter is looked for in cells of two
-    voxels' length; the field is asked in and around cells that hold some, and not deep inside an object.
+    Details thinner than a voxel and the view dependence of colours are lost. Matter is looked for in cells of two
+    voxels' length; the field is queried in and around cells that hold some, and not deep inside an object.
 
     Args:
         field: Any field.

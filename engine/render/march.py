@@ -1,6 +1,6 @@
 """Ray marching through occupied cells: packed samples for the torch paths of training and inference.
 
-The fused kernels of both march for themselves; these samples are their oracle.
+The fused kernels have marches of their own, for which these samples are the oracle.
 
 Each ray has a fixed lattice of sample distances, `t = near + jitter * dt` and on by `dt(t)`; culling drops the
 lattice points that lie in empty cells and changes nothing else. Source: torch-ngp's marcher as 2304.06714 uses it
@@ -105,7 +105,7 @@ def march(
         occupied: Cells that may hold matter, one grid per scene over `aabb`.
         aabb: The field's box.
         config: Steps.
-        scene: Which grid each ray meets, ascending; None where there is one.
+        scene: Grid of each ray, ascending; None if there is only one.
         jitter: Offset of each ray's lattice in steps, [0, 1); None for none.
         dt_gamma: Overrides `config.dt_gamma` ray by ray.
     """
@@ -133,8 +133,8 @@ class Hits:
     """Rays that meet the box, one row each.
 
     Attributes:
-        near: Where they enter.
-        far: Where they leave.
+        near: Distances at which they enter.
+        far: Distances at which they leave.
         rays_o: Origins.
         rays_d: Unit directions.
         scene: Their grids.

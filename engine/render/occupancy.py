@@ -1,4 +1,4 @@
-"""Occupancy grids: where a field may hold matter.
+"""Occupancy grids: the cells of a field's box that may hold matter.
 
 A grid keeps the largest density seen in each cell, decaying, `scenes gx gy gz` over the field's box (x slowest).
 Source: torch-ngp's density grid as 2304.06714 uses it. Morton order exists only in `engine.store.morton`.
@@ -36,14 +36,14 @@ def update_grid(
     decay: float,
     jitter: Float[Tensor, "cells 3"] | None = None,
 ) -> Float[Tensor, "scenes gx gy gz"]:
-    """The grid after one look at the field: `max(grid * decay, density)`, in the grid's own dtype.
+    """The grid after one update: `max(grid * decay, density)`, in the grid's own dtype.
 
     Args:
-        grid: What was seen so far.
+        grid: Values so far.
         density: Densities `scenes cells` of points `cells 3`, the same points for every scene.
         aabb: The field's box.
         decay: Kept share of the old values.
-        jitter: Where in its cell each query lies.
+        jitter: Position of each query within its cell.
     """
     shape = tuple(grid.shape[1:])
     seen = density(cell_points(shape, aabb, jitter)).clamp(max=torch.finfo(grid.dtype).max)

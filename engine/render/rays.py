@@ -1,7 +1,7 @@
 """Colours of rays through any field, differentiable in the field's tensors and in the rays, hence in cameras.
 
-The plain quadrature of NeRF (2003.08934) eq. 3 through torch; no ray ends early, so that the sample which stops the light
-has its gradient too. `engine.render.frames` draws pictures without gradients, faster.
+The plain quadrature of NeRF (2003.08934) eq. 3 through torch; no ray ends early, so that every sample has its gradient.
+`engine.render.frames` renders pictures without gradients, faster.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def render_rays(
     changes in whole steps, which has no gradient: fields whose density vanishes towards the box's faces do not notice.
 
     Args:
-        field: What is seen.
+        field: The field.
         rays_o: Origins, engine units.
         rays_d: Unit directions.
         occupied: Cells of the box that may hold matter; None samples all of it.

@@ -1,8 +1,8 @@
-"""Parts of a field's box: what is marked to be kept.
+"""Parts of a field's box, marked to be kept.
 
 A region is a grid of cells over the field's box, as fine as the renderer's own occupancy grid, so that boxes, brushed
-surfaces and unions of them are the same thing. Everything is in engine units, like all that is not at the engine's
-edge: a box in SRN units is to be multiplied by `WORLD_PER_SRN` first.
+surfaces and unions of them are the same thing. Everything is in engine units: multiply a box in SRN units by
+`WORLD_PER_SRN` first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Region:
     """Part of a field's box.
 
     Attributes:
-        cells: Which cells belong to it, x slowest.
+        cells: Mask of its cells, x slowest.
         aabb: Lower and upper corner of the box that the cells fill, engine units.
     """
 
@@ -90,7 +90,7 @@ class Region:
         return Region(self.cells.to(device), self.aabb.to(device))
 
     def contains(self, xyz: Float[Tensor, "*b 3"]) -> Bool[Tensor, "*b"]:
-        """Whether points (engine units) lie in it; never outside the field's box."""
+        """Mask of the points (engine units) that lie in it; False outside the field's box."""
         index, inside = _cells_of(xyz, self.aabb, *self.cells.shape[:1])
         found = self.cells[tuple(index.clamp(0, len(self.cells) - 1).unbind(-1))]
         return found & inside
@@ -124,13 +124,13 @@ def surface_points(
 def texel_shares(
     matter: Float[Tensor, "gx gy gz"], region: Region, rows: int, cols: int
 ) -> Float[Tensor, "3 rows cols"]:
-    """The share of the matter in each texel's column, along the axis that its plane lacks, that lies in the region.
+    """Share of the matter in each texel's column (along the axis that its plane lacks) that lies in the region.
 
     Where a column holds no matter it is the share of the column itself.
 
     Args:
-        matter: How much every cell holds, over the same box and in as many cells as the region.
-        region: What is marked.
+        matter: Amount of matter in every cell, over the same box and in as many cells as the region.
+        region: The region.
         rows: Rows of each plane.
         cols: Columns of each plane.
 
@@ -150,6 +150,6 @@ def texel_shares(
 def _cells_of(
     xyz: Float[Tensor, "*b 3"], aabb: Float[Tensor, "2 3"], size: int
 ) -> tuple[Tensor, Tensor]:
-    """The cell of every point, and whether it lies in the box at all."""
+    """Cell of every point, and mask of the points inside the box."""
     unit = (xyz - aabb[0]) / (aabb[1] - aabb[0])
     return (unit * size).floor().clamp(-1, size).long(), ((unit >= 0) & (unit < 1)).all(-1)

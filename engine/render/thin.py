@@ -1,4 +1,4 @@
-"""Fewer samples: most of a ray's light is settled in a few places, so a cheap look at the density says where to evaluate in full."""
+"""Thinning: few samples decide a ray's colour, so densities are computed first, to select the samples to evaluate."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class ThinConfig:
 def thinned(
     samples: Samples, density: Float[Tensor, " n"], draws: Float[Tensor, " n"], config: ThinConfig
 ) -> Samples:
-    """The samples that matter to their rays' colours, and some of the empty ones, so that matter may still grow there.
+    """Samples that matter to their rays' colours, and a share of the empty ones, so that matter can still grow there.
 
     Args:
         samples: All samples.
-        density: Extinction per engine unit of each.
+        density: Density of each, per engine unit.
         draws: Uniform in [0, 1), one for each.
-        config: Which are kept.
+        config: Settings of the selection.
     """
     depth = density * samples.dt
     passed = (depth.double().cumsum(0) - depth).to(depth.dtype)

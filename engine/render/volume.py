@@ -20,15 +20,15 @@ STOP_TRANSMITTANCE = 1e-4
 def sample_weights(
     density: Float[Tensor, " n"], samples: Samples, stop: float = STOP_TRANSMITTANCE
 ) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Chance that a ray ends in each sample, and which samples pass gradient to their colour.
+    """Weight of each sample, and mask of the samples that pass a gradient to their colour.
 
     Args:
-        density: Extinction per engine unit, >= 0.
-        samples: Where the densities lie.
+        density: Density per engine unit, >= 0.
+        samples: Their samples.
         stop: Transmittance at which a ray ends.
 
     Returns:
-        Weights in [0, 1], whose sum over a ray is its opacity, and which samples come before the stop.
+        Weights in [0, 1], whose sum over a ray is its opacity, and mask of the samples before the stop.
     """
     starts = samples.counts.cumsum(0) - samples.counts
     column = torch.arange(len(samples), device=density.device) - starts[samples.ray]

@@ -35,10 +35,10 @@ FORMAT = f"{NAME}-checkpoint/1"
 FOLDER = Path(__file__).resolve().parents[2] / "checkpoints"
 SHARD_BYTES = 16 * MEGABYTE
 MOST_BYTES = 512 * MEGABYTE
-"""Of all files of weights together; the paper's largest prior has 250."""
+"""Largest size of all files of weights together; the paper's largest prior has 250 MB."""
 MOST_SHARDS = 64
 MOST_LATENTS = 4096
-"""In the gallery, and as directions."""
+"""Most latents in the gallery, and most directions."""
 EXTRAS = ("mean_latent", "directions", "gallery")
 """Tensors beside the weights: see `engine.methods.base.Method`."""
 
@@ -52,7 +52,7 @@ def save_checkpoint(folder: Path | str, method: Method, *, provenance: Mapping[s
     """Write a method's weights and settings.
 
     Args:
-        folder: Where; created if need be. Files of the same names are replaced whole.
+        folder: Output folder, created if need be. Files of the same names are replaced whole.
         method: With its EMA weights, test-time settings and latents in place.
         provenance: Recipe, steps, seeds, data: JSON values.
     """
@@ -124,7 +124,7 @@ def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> Met
 
     Args:
         name: A bundled checkpoint's name, a folder, or an official `.pth` file.
-        device: Where to put it.
+        device: Device of its tensors.
 
     Raises:
         CheckpointError: If it is missing, damaged or of another kind.
@@ -153,7 +153,7 @@ OLD_SETTINGS = {
     "fit": ("reconstruct", "ours"),
     "paper_fit": ("reconstruct", "paper"),
 }
-"""Where the settings of a checkpoint belong that was written before methods had options of their own."""
+"""Task and preset of the settings in checkpoints written before methods had options of their own."""
 
 
 _Word = Annotated[str, Bounds(1, 100)]
@@ -201,10 +201,10 @@ def read_metrics(folder: Path | str) -> dict[str, Any]:
 
 
 def _unpacked(folder: Path, device: torch.device | str) -> Method:
-    """The method of a folder, once all that its files say of themselves is sound.
+    """The method of a checkpoint folder, after checking its files' headers.
 
     Raises:
-        ConfigError: If something is not.
+        ConfigError: If one is invalid.
         CheckpointError: If a file is missing or not readable.
     """
     config = read_config(folder)
@@ -242,7 +242,7 @@ def tuned(settings: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
 def _read_tensors(
     folder: Path, wanted: Mapping[str, tuple[int, ...]], latent: tuple[int, ...]
 ) -> dict[str, Tensor]:
-    """Read a folder's tensors, once all are known to have the wanted names and shapes."""
+    """Read a folder's tensors, after checking their names and shapes."""
     paths = sorted(folder.glob("model*.safetensors"))
     if not paths:
         raise CheckpointError(
@@ -283,7 +283,7 @@ def _extra_shape(
 
 
 def fingerprint(method: Method) -> str:
-    """A short name of the method's weights."""
+    """Digest of the method's weights."""
     tensors = {"mean_latent": method.mean_latent}
     if isinstance(method, nn.Module):
         tensors |= method.state_dict()
@@ -297,12 +297,12 @@ def model_key(method: Method) -> str:
 
 
 def known_rate(checkpoint: Path | str, method: Method, views: tuple[int, ...]) -> float | None:
-    """The rate of the fit without prior that a checkpoint's `metrics.json` holds for these weights and views.
+    """Learning rate of the fit without prior that a checkpoint's `metrics.json` holds for these weights and views.
 
     Args:
-        checkpoint: What `method` was opened from; official `.pth` files have no metrics.
-        method: What fits.
-        views: Which views are given.
+        checkpoint: Checkpoint of `method`; official `.pth` files have no metrics.
+        method: The method that fits.
+        views: Numbers of the given views.
     """
     if Path(checkpoint).suffix == ".pth":
         return None
@@ -328,7 +328,7 @@ class _NoPriorRate:
 
 
 def digest(*tensors: Tensor) -> str:
-    """A short name of what tensors hold."""
+    """Digest of tensors' values."""
     state = hashlib.blake2b(digest_size=8)
     for tensor in tensors:
         state.update(tensor.detach().cpu().contiguous().numpy().tobytes())

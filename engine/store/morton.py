@@ -1,4 +1,4 @@
-"""Morton order and packed bits: how official scene files store occupancy grids.
+"""Morton order and packed bits, in which official scene files store occupancy grids.
 
 The engine keeps grids as `gx gy gz`; Morton order interleaves the bits of a cell's x, y and z, x lowest. Byte j of a
 packed grid holds the cells 8j .. 8j + 7 in Morton order, the first in the lowest bit. Source: torch-ngp.

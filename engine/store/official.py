@@ -1,7 +1,7 @@
 """Official SSDNeRF checkpoints (`.pth`) to ours and back.
 
-Their weights are named after mmcv's module lists; the tables below name the parts once and are read both ways. What
-shapes do not tell (attention heads, norm groups, plane size) takes the value every released config has.
+Their weights are named after mmcv's module lists; the tables below hold the names for both directions. Settings that do
+not follow from shapes (attention heads, norm groups, plane size) get the values of all released configs.
 Source: the official code's modules. Files are read with `torch.load(weights_only=True)` only.
 """
 
@@ -89,7 +89,7 @@ def official_unet_name(ours: str, *, dropout: bool) -> str:
 
     Args:
         ours: Name in `UNet2D.state_dict()`.
-        dropout: Whether the official module has a dropout layer, which moves conv_2 from index 1 to 2.
+        dropout: True if the official module has a dropout layer, which moves conv_2 from index 1 to 2.
     """
     match = _IN_STAGE.fullmatch(ours)
     stages = _inverse(STAGES)
@@ -134,7 +134,7 @@ def _join(*parts: str) -> str:
 
 @dataclass(frozen=True)
 class _Parts:
-    """An official state dict, sorted into what it holds, still under official names."""
+    """An official state dict sorted by part, still under official names."""
 
     unet: dict[str, Tensor]
     decoder: dict[str, Tensor]
@@ -144,7 +144,7 @@ class _Parts:
 
 
 def _parts(state: Mapping[str, Tensor]) -> _Parts:
-    """EMA weights where there are any, the others where not.
+    """Parts of a state dict, with EMA weights if it has any.
 
     Raises:
         CheckpointError: If a denoiser or a decoder is missing.
@@ -180,7 +180,7 @@ def infer_config(state: Mapping[str, Tensor]) -> SSDNeRFConfig:
     """The config of an official state dict, from names and shapes.
 
     Raises:
-        CheckpointError: If it is no SSDNeRF, or one whose layout no config of ours describes.
+        CheckpointError: If it is not an SSDNeRF, or one whose layout no config here describes.
     """
     parts = _parts(state)
     try:
@@ -271,8 +271,8 @@ def to_official(method: SSDNeRF, *, ema: bool = True) -> dict[str, Tensor]:
     """A method's weights under official names.
 
     Args:
-        method: Whose.
-        ema: Whether they are named as the averaged weights, as in the published files.
+        method: The method.
+        ema: True to name them as averaged weights, as in the published files.
     """
     suffix = "_ema" if ema else ""
     dropout = method.config.unet.dropout > 0
@@ -296,7 +296,7 @@ def import_official(state: Mapping[str, Tensor], config: SSDNeRFConfig | None = 
 
     Args:
         state: The state dict.
-        config: What the networks are, where `infer_config` does not know it.
+        config: Shapes of the networks; inferred by `infer_config` if not given.
 
     Raises:
         CheckpointError: If the weights do not fit the config.
@@ -333,7 +333,7 @@ def import_official(state: Mapping[str, Tensor], config: SSDNeRFConfig | None = 
 
 
 def _whole(weights: Mapping[str, Tensor]) -> str | None:
-    """Complaint about the first weight of whole numbers, which no network has; None if all are floats."""
+    """Error text on the first integer weight, which no network has; None if all are floats."""
     odd = (name for name, value in weights.items() if not value.is_floating_point())
     name = next(odd, None)
     return None if name is None else f"{plain(name)} holds whole numbers"
@@ -372,7 +372,7 @@ def is_weight(name: Any, value: Any) -> bool:
 
 
 def keys_of(content: Any) -> str:
-    """The first few keys of what is no checkpoint, for its message."""
+    """The first few keys of a file that is not a checkpoint, for the error message."""
     if not isinstance(content, Mapping):
         return f"; it is of type {type(content).__name__}"
     return f"; its keys are {', '.join(plain(key, 40) for key in [*content][:5]) or 'none'}"

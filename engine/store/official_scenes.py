@@ -1,4 +1,4 @@
-"""Official SSDNeRF scenes (`.pth`) to ours and back: what its test script, its page and its training cache save."""
+"""Official SSDNeRF scenes (`.pth`) to ours and back, as saved by its test script, its page and its training cache."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def load_scene(path: Path | str, activation: nn.Module) -> OfficialScene:
 
     Args:
         path: The `.pth` file.
-        activation: Of the model that the scene belongs to; training caches hold raw latents.
+        activation: Latent activation of the scene's model; training caches hold raw latents.
 
     Raises:
         SceneError: If the file is missing, unsafe, damaged or something else.
@@ -86,10 +86,10 @@ def load_scene(path: Path | str, activation: nn.Module) -> OfficialScene:
 
 
 def _cube(cells: Tensor) -> Tensor:
-    """Cells in Morton order as a cube.
+    """Grid of cells given in Morton order.
 
     Raises:
-        ValueError: If they are not as many as a cube of at most `MOST_CELLS` a side has, or not finite.
+        ValueError: If their number is not that of a cube of at most `MOST_CELLS` a side, or they are not finite.
     """
     side = round(len(cells) ** (1 / 3))
     if cells.ndim != 1 or len(cells) != side**3 or not 1 <= side <= MOST_CELLS:
@@ -100,7 +100,7 @@ def _cube(cells: Tensor) -> Tensor:
 
 
 def save_scene(path: Path | str, scene: OfficialScene) -> Path:
-    """Write a scene as the official test script does, with the parts that are there."""
+    """Write a scene as the official test script does; parts that are None are left out."""
     param: dict[str, Tensor] = {"code": scene.latent.detach().float().cpu()}
     if scene.grid is not None:
         param["density_grid"] = to_morton(scene.grid).cpu()

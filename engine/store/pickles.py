@@ -1,4 +1,4 @@
-"""The one way in which pickled tensors are read: `.pth` and `.pt` files of torch."""
+"""The only reader of pickled tensors: `.pth` and `.pt` files of torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_PICKLE_BYTES = 8192 * MEGABYTE
 MOST_OPERATIONS = 200_000
 """Steps that a file may take to be unpickled, and values that it may hold: the paper's networks with their optimisers take 100,000."""
 MOST_TEXT_BYTES = 16 * MEGABYTE
-"""Of one text in a pickle."""
+"""Longest text in a pickle."""
 ZIP = b"PK\x03\x04"
 OLD_PICKLES = 4
 """Pickles before the numbers of a file as torch wrote them until version 1.5."""
@@ -41,7 +41,7 @@ DAMAGE = (
     TypeError,
     ValueError,
 )
-"""What torch's reading of a damaged or hostile file raises."""
+"""Exceptions that torch raises on damaged or hostile files."""
 PLAIN = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device, torch.Size)
 _CODE = re.compile(r"GLOBAL ([\w.]+)")
 
@@ -49,8 +49,8 @@ _CODE = re.compile(r"GLOBAL ([\w.]+)")
 def load_pickle(path: Path | str, kind: type[EngineError]) -> Any:
     """Tensors, names and numbers of a `.pth` or `.pt` file; nothing else is ever unpickled.
 
-    Nothing is allocated for what the file claims to hold and does not: packed archives, tensors larger than their
-    numbers in the file and endless pickles are refused.
+    Sizes are checked before anything is allocated: compressed archives, tensors larger than their data in the file and
+    endless pickles are refused.
 
     Raises:
         EngineError: Of the given kind, if the file is missing, unsafe or damaged.
@@ -69,11 +69,11 @@ def load_pickle(path: Path | str, kind: type[EngineError]) -> Any:
 
 
 class _ClaimError(ValueError):
-    """A file claims what cannot be, or is more than it may be."""
+    """A file claims something impossible, or exceeds a limit."""
 
 
 def _reason(error: Exception) -> str:
-    """Reason why a file cannot be read; torch's own messages advise to unpickle it unsafely."""
+    """Reason why a file cannot be read, in our words: torch's own message advises unsafe unpickling."""
     if isinstance(error, _ClaimError):
         return str(error)
     if code := _CODE.search(str(error)):
@@ -84,7 +84,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_claims(path: Path) -> None:
-    """Refuse packed archives and pickles that take too long, before torch reads anything."""
+    """Refuse compressed archives and pickles that take too long, before torch reads anything."""
     with open(path, "rb") as file:
         if file.read(4) == ZIP:
             _check_archive(path)
@@ -106,7 +106,7 @@ def _check_archive(path: Path) -> None:
 
 
 class _Bounded:
-    """A file from which no long text is read at once."""
+    """A file that refuses to read a long text at once."""
 
     def __init__(self, file: Any):
         self._file = file
@@ -124,7 +124,7 @@ class _Bounded:
 
 
 def _count_operations(file: Any, pickles: int) -> None:
-    """Refuse what takes too many steps; what is no pickle at all is left to torch."""
+    """Refuse pickles with too many operations; data that is not a pickle is left to torch."""
     bounded, count = _Bounded(file), 0
     for _ in range(pickles):
         for _ in pickletools.genops(bounded):
@@ -134,7 +134,7 @@ def _count_operations(file: Any, pickles: int) -> None:
 
 
 def _check_content(content: Any, size: int) -> None:
-    """Refuse other values than numbers, texts and tensors, and tensors without numbers of their own in the file."""
+    """Refuse values other than numbers, texts and tensors, and tensors whose data is not in the file."""
     todo, seen, storages = [content], set(), {}
     while todo:
         value = todo.pop()

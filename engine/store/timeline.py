@@ -1,6 +1,6 @@
-"""A run kept whole: every step with what it takes to see it again and to go on from it, as one file.
+"""A complete run in one file: every step with all that is needed to show it again and to continue from it.
 
-A timeline costs what its latents cost, never renders: `step_bytes` says how much.
+A timeline takes the memory of its latents, not of renders: see `step_bytes`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_BYTES = 1024 * MEGABYTE
 """Size of a run's file."""
 MOST_STEPS = 8192
 KNOWN_STAGES = (*STAGES, "path", "result")
-"""Of the steps that a file may hold."""
+"""Stages of the steps that a file may hold."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Timeline:
 
     Attributes:
         steps: Its steps in order, each with one row (`1 *latent_shape`); the last one is its result.
-        field: Of any of its steps: the others differ from it by their latent alone.
-        provenance: Where it came from, as JSON values: method, checkpoint, seed, settings, cameras (SRN units).
+        field: Field of any one step: the others differ from it in their latent only.
+        provenance: Its origin, as JSON values: method, checkpoint, seed, settings, cameras (SRN units).
         views: Input pictures, or None.
-        noise: What it started from where that was not its seed's, `*latent_shape`, or None.
-        kept: What it was to keep of another object, or None.
+        noise: Its starting noise, `*latent_shape`, if that was not its seed's; else None.
+        kept: Part of another object that it was to keep, or None.
     """
 
     steps: Sequence[Step]
@@ -108,7 +108,7 @@ class Timeline:
 
     @classmethod
     def load(cls, path: Path | str, *, name: str | None = None) -> Timeline:
-        """Read what `save` wrote; messages call the file `name`, or by its own name.
+        """Read a file written by `save`; messages call it `name`, by default its own name.
 
         Raises:
             TimelineError: If the file is missing, damaged or something else.
@@ -129,7 +129,7 @@ class Timeline:
 
 
 def of_scene(step: Step, scene: int) -> Step:
-    """The same step of one scene of its batch."""
+    """The step of a single scene of its batch."""
     row = _each(step, lambda value: value[scene : scene + 1])
     if "t" not in row.state:
         return row
@@ -137,12 +137,12 @@ def of_scene(step: Step, scene: int) -> Step:
 
 
 def own(step: Step) -> Step:
-    """The same step with memory of its own, which keeps no batch alive; what its parts share they still share."""
+    """A copy of a step that keeps no batch alive; tensors that shared memory still do."""
     return _each(step, _once(Tensor.clone))
 
 
 def on_cpu(step: Step) -> Step:
-    """The same step with its tensors in the machine's memory; what they share they still share."""
+    """The step with its tensors in CPU memory; tensors that shared memory still do."""
     return _each(step, _once(lambda value: value.detach().cpu()))
 
 
@@ -159,7 +159,7 @@ def _each(step: Step, change: Callable[[Tensor], Tensor]) -> Step:
 
 
 def _once(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """A change that is made once for all tensors that are the same memory."""
+    """`change`, applied only once to tensors that share memory."""
     made: dict[tuple[int, int], Tensor] = {}
 
     def changed(value: Tensor) -> Tensor:
@@ -172,25 +172,25 @@ def _once(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 
 def noisy(step: Step) -> bool:
-    """True if a step has a noisy state beside what it predicted."""
+    """True if a step has a noisy state beside its prediction."""
     return step.noisy_latent is not None and step.stage not in ("finetune", "result")
 
 
 def result_step(latents: Tensor) -> Step:
-    """The step of what a run returned."""
+    """A step that holds the result of a run."""
     latents = latents.detach().cpu().float()
     return Step(stage="result", index=1, total=1, latent=latents)
 
 
 def step_bytes(steps: Sequence[Step]) -> int:
-    """Memory that the codes of steps take; what several of them share is counted once."""
+    """Bytes that the latents of steps take; shared memory counts once."""
     tensors = [t for step in steps for t in (step.latent, step.noisy_latent, *step.state.values())]
     found = (tensor for tensor in tensors if isinstance(tensor, Tensor))
     return sum({(t.data_ptr(), t.nbytes): t.nbytes for t in found}.values())
 
 
 class _Shelf:
-    """Tensors by name; what lies there already, in whatever shape, is not stored again."""
+    """Tensors by name; memory that is stored already, in any shape, is not stored again."""
 
     def __init__(self):
         self.tensors: dict[str, Tensor] = {}
@@ -238,12 +238,12 @@ _Count = Annotated[int, Bounds(0, 1_000_000)]
 _Name = Annotated[str, Bounds(1, 100)]
 _LogSNR = Annotated[float, Bounds(-200.0, 200.0)]
 MOST_NUMBERS = 2**28
-"""In one tensor of a step's state."""
+"""Most numbers in one tensor of a step's state."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Place of a tensor in the file, where it lies flat, and its shape."""
+    """Name of a flat tensor in the file, and its shape."""
 
     name: str
     shape: Annotated[tuple[Annotated[int, Bounds(1, 2**31)], ...], Bounds(0, MOST_AXES)]
@@ -289,7 +289,7 @@ _Steps = Annotated[tuple[_Packed, ...], Bounds(1, MOST_STEPS)]
 _Pictures = tuple[
     Annotated[int, Bounds(1, 64)], Annotated[int, Bounds(1, 4096)], Annotated[int, Bounds(1, 4096)]
 ]
-"""How many, rows, columns."""
+"""Number of pictures, rows, columns."""
 
 
 class _Parts:
@@ -300,10 +300,10 @@ class _Parts:
         self._read: dict[str, Tensor] = {}
 
     def at(self, place: _Place, shape: tuple[int, ...] | None = None, kind: str = "F32") -> Tensor:
-        """A tensor of a kind of numbers and, where one is wanted, a shape.
+        """A tensor, checked to be of a kind of numbers and, if given, a shape.
 
         Raises:
-            ConfigError: If it is another or missing.
+            ConfigError: If it is of another one, or missing.
         """
         entry = self.file.entries.get(place.name)
         if entry is None:
@@ -323,7 +323,7 @@ class _Parts:
 
 
 def _unpacked(file: TensorFile) -> Timeline:
-    """A timeline from an open file, once all that it says of itself is sound."""
+    """A timeline from an open file, after checking its header."""
 
     def told(part: str, kind: Any, default: str = "") -> Any:
         return parse_json(file.header.get(part, default), kind, part)
@@ -373,7 +373,7 @@ def _step(packed: _Packed, parts: _Parts, shape: tuple[int, ...], old: bool) -> 
 
 
 def _state(name: str, place: _Place, parts: _Parts) -> Tensor:
-    """A tensor of a step's state, of one row; the rest of its shape is checked by the method that goes on with it."""
+    """A tensor of a step's state, with one row; the method that continues from it checks the rest of its shape."""
     if name in ("t", "log_snr"):
         return parts.at(place, (1,), "I64" if name == "t" else "F32")
     if place.shape[:1] != (1,) or math.prod(place.shape) > MOST_NUMBERS:

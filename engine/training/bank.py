@@ -17,8 +17,8 @@ class SceneBank:
 
     Args:
         records: The records to begin with.
-        half: Whether latents are kept in float16 and Adam's moments in bfloat16, which halves the memory; what is
-            fetched is float32 all the same. Source: the official `cache_16bit`.
+        half: True to keep latents in float16 and Adam's moments in bfloat16, which halves the memory; `fetch` returns
+            float32 all the same. Source: the official `cache_16bit`.
     """
 
     def __init__(self, records: LatentRecords, *, half: bool = False):
@@ -45,7 +45,7 @@ class SceneBank:
             stored[scenes] = narrowed(values[name].detach().to(stored.device), stored.dtype)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything, for resuming."""
+        """All records, for resuming."""
         return self.records.tensors()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

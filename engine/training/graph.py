@@ -1,4 +1,4 @@
-"""Training iterations on a GPU as CUDA graphs: an iteration is some thousand small kernels, launched all at once.
+"""Training iterations on a GPU as CUDA graphs: an iteration's few thousand small kernels are launched at once.
 
 Everything that an iteration reads lies on the GPU: pictures as bytes, the scene bank, and the random draws, which
 threads make ahead on the CPU (so that a seed means the same with and without a GPU) and which arrive in one copy.
@@ -27,7 +27,7 @@ WARM_UP = 3
 AHEAD = 6
 """Iterations whose random numbers are drawn ahead."""
 DRAWERS = 3
-"""Threads that draw them."""
+"""Threads that compute them."""
 ALIGNMENT = 256
 """Bytes between the starts of two draws, as a multiple."""
 
@@ -37,7 +37,7 @@ Draw = tuple
 
 @dataclass(frozen=True)
 class Tape(Noise):
-    """Noise whose draws somebody else provides, by method and arguments."""
+    """Noise whose draws come from a given source, by method and arguments."""
 
     source: Callable[[Draw], Tensor] = field(kw_only=True)
 
@@ -66,10 +66,10 @@ class Draws:
     """The draws of one kind of iteration in one block of GPU memory.
 
     Args:
-        examples: Every draw of such an iteration, with what it once gave.
+        examples: Every draw of such an iteration, with an example of its result.
         seed_of: The seed of each iteration's noise.
         device: The GPU.
-        threads: Where draws are made ahead.
+        threads: Pool in which draws are computed ahead.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Draws:
             view.copy_(_make(seed, draw))
 
     def load(self, step: int) -> None:
-        """Bring an iteration's draws to the GPU, and have those of later ones made."""
+        """Copy an iteration's draws to the GPU, and start computing those of later ones."""
         if (
             step not in self._pending
         ):  # a jump: what is still being made shares the new ones' places
@@ -123,7 +123,7 @@ class Draws:
 
 @dataclass
 class _Held:
-    """A kind of iteration: what it draws while it warms up, then its graph."""
+    """State of one kind of iteration: its recorded draws during warm-up, then its graph."""
 
     scenes: Int[Tensor, " batch"]
     runs: int = 0
@@ -138,9 +138,9 @@ class GraphedTraining:
     """Iterations of training on a GPU. See `possible`.
 
     Args:
-        method: What is trained.
+        method: The method to train.
         bank: The scene bank, on the GPU.
-        optimizers: Of the method's parameter groups; capturable, with rates that are tensors.
+        optimizers: Optimisers of the method's parameter groups; capturable, with rates that are tensors.
         options: The method's training settings.
         data: The pictures.
         seed_of: The seed of each iteration's noise.
@@ -183,8 +183,8 @@ class GraphedTraining:
         """Have the GPU run one iteration and store it in the bank.
 
         Args:
-            kind: Of the iteration: see `Trainable.iteration_kind`.
-            step: Iteration, from 0.
+            kind: Kind of the iteration: see `Trainable.iteration_kind`.
+            step: Number of the iteration, from 0.
             scenes: Its scenes, ascending.
             rate_factor: Share of the full rates.
         """
@@ -209,11 +209,11 @@ class GraphedTraining:
         torch.cuda.current_stream(device).wait_stream(self._stream)
 
     def numbers(self) -> dict[str, float]:
-        """Numbers of the last iteration; waits for it."""
+        """Reported numbers of the last iteration; waits for it."""
         return dict(zip(self._held.names, self._held.values.tolist(), strict=True))
 
     def _listener(self, held: _Held, step: int) -> Tape:
-        """Ordinary noise; what is asked for is remembered."""
+        """Ordinary noise that records its draws as examples."""
         seed = self._seed_of(step)
 
         def source(draw: Draw) -> Tensor:

@@ -1,4 +1,4 @@
-"""The folder of a run: its state, the one before it, and its log; written, checked and gone on from.
+"""The folder of a run: its state, the previous one, and its log; saving, checking and resuming.
 
 A state is written whole beside the others and then moved to its place, so that at every moment there is one that is
 whole, however the process ends. Its parts have checksums: where the newest state is damaged, the one before it is taken.
@@ -47,18 +47,18 @@ def save_state(state: TrainState, folder: Path) -> None:
 
 
 def load_state(state: TrainState, folder: Path, *, changed_data: bool = False) -> list[str]:
-    """Go on from the newest state that is whole; one that is damaged is put aside, and said.
+    """Load the newest intact state; a damaged one is put aside and reported.
 
     Args:
-        state: Of the same shape.
-        folder: Of the run.
+        state: A state of the same shape.
+        folder: Folder of the run.
         changed_data: See `TrainState.load`.
 
     Returns:
         Settings that differ from the saved ones; see `TrainState.load`.
 
     Raises:
-        CheckpointError: If no state is whole, or the one that is belongs to another recipe or other scenes.
+        CheckpointError: If no state is intact, or the intact one belongs to another recipe or other scenes.
     """
     damages = []
     for name in (STATE, BEFORE):
@@ -83,7 +83,7 @@ def load_state(state: TrainState, folder: Path, *, changed_data: bool = False) -
 
 
 def damage_of(path: Path) -> str | None:
-    """Description of the damage to a state's bytes; None where every part has its checksum."""
+    """Description of the damage to a state's file; None if all checksums agree."""
     try:
         with zipfile.ZipFile(path) as file:
             part = file.testzip()
@@ -96,13 +96,13 @@ def log_line(folder: Path, line: dict[str, float]) -> None:
     """Add a line to the log; it is on the disk before any later state is.
 
     Raises:
-        WriteError: If it cannot be written; then nothing of it is there.
+        WriteError: If it cannot be written; the log is unchanged then.
     """
     append_line(folder / LOG, json.dumps(line))
 
 
 def trim_log(folder: Path, step: int) -> None:
-    """Drop log lines later than `step`, which a resumed run writes again; a damaged log is put aside, and said."""
+    """Drop log lines later than `step`, which a resumed run writes again; a damaged log is put aside and reported."""
     path = folder / LOG
     if not path.exists():
         return
@@ -132,7 +132,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _line(line: bytes) -> dict[str, Any] | None:
-    """A line of the log, read; None where it is damaged."""
+    """A parsed line of the log; None if it is damaged."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):

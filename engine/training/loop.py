@@ -1,4 +1,4 @@
-"""The trainer: a flat loop that any method's `training_step` plugs into, resumable to the bit.
+"""The trainer: a flat loop around any method's `training_step`, resumable to the bit.
 
 Every random draw is a pure function of (seed, iteration), so that weights, optimiser state, the scene bank and the
 iteration are all the state there is. State is written under a temporary name and renamed.
@@ -49,7 +49,7 @@ def rate_factor(loop: LoopOptions, span: range, step: int) -> float:
 
 
 def warmup_factor(loop: LoopOptions, span: range, step: int) -> float:
-    """Share of their rates that the networks learn with at an iteration of that stage."""
+    """Warm-up factor of the networks' rates at an iteration of that stage, 0 to 1."""
     if step < loop.hold:
         return 0.0
     start = max(loop.hold, span.start)
@@ -122,7 +122,7 @@ def _iterate_plainly(
 
 
 def _graphed(state: TrainState, data: PackedDataset) -> Hashable | None:
-    """The kind of an iteration that `state.graphed` is to run, or None where it runs plainly."""
+    """Kind of the iteration if `state.graphed` is to run it; None if it runs without a graph."""
     options, loop = state.recipe.train, state.recipe.loop
     kind = state.method.iteration_kind(options, state.step)
     if kind is None:
@@ -161,7 +161,7 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[Trainable]:
-    """Train to the recipe's last iteration, from wherever the state is.
+    """Train from the state's iteration to the recipe's last one.
 
     Writes `state.pt`, the state before it and `metrics.jsonl` (one line per `log_every` iterations). Closing the run
     saves the state.
@@ -169,7 +169,7 @@ def train(state: TrainState, data: PackedDataset, folder: Path) -> Run[Trainable
     Args:
         state: Fresh, loaded or warm-started.
         data: Training scenes.
-        folder: Of the run.
+        folder: Folder of the run.
 
     Returns:
         The averaged method with latent statistics, ready to save.
@@ -231,7 +231,7 @@ def _line(state: TrainState, seconds: float) -> dict[str, float]:
 
 
 def window_means(window: list[dict[str, float]]) -> dict[str, float]:
-    """Mean of every number over the iterations that measured it: stages of a run measure different ones."""
+    """Mean of every reported number over the iterations that report it; stages report different ones."""
     means = {}
     for key in dict.fromkeys(key for report in window for key in report):
         values = [report[key] for report in window if key in report]
@@ -241,7 +241,7 @@ def window_means(window: list[dict[str, float]]) -> dict[str, float]:
 
 @torch.no_grad()
 def finished(state: TrainState) -> Trainable:
-    """The averaged method with what it keeps of its training latents."""
+    """The averaged method with statistics of its training latents."""
     method, records = copy.deepcopy(state.average), state.records
     if records is not None:
         method.finish(records.raw[records.steps > 0].float().to(method.device))

@@ -1,4 +1,4 @@
-"""Pictures of a run while it trains: training scenes beside their truth, and samples of a method that generates."""
+"""Pictures of a run in training: training scenes beside their truth, and samples if the method generates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def preview(state: TrainState, data: PackedDataset) -> np.ndarray:
 
 
 def _scenes(state: TrainState, data: PackedDataset) -> np.ndarray:
-    """Training scenes above what their latents render to."""
+    """Pictures of training scenes above renders of their latents."""
     method, raw = state.average, state.records.raw
     truths, renders = [], []
     for scene in range(min(SCENES, len(data))):

@@ -1,4 +1,4 @@
-"""A recipe: what is trained, on what, for how long."""
+"""A recipe: model, data and schedule of a training run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class DataOptions:
     category: str = "vehicles"
     """Procedural category of the training scenes."""
     augment: bool = False
-    """Whether half of the scenes get other colours, light and proportions."""
+    """Give half of the scenes other colours, light and proportions."""
     scenes: int = 1000
     """Training scenes."""
     first_scene: int = 0
-    """Which of the category's training scenes is the first."""
+    """Number of the first training scene in the category."""
     views: int = 50
     """Views of each scene."""
     size: int = 128
@@ -29,7 +29,7 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """The trainer's settings, whatever the method."""
+    """Settings of the trainer, common to all methods."""
 
     start: str | None = None
     """Checkpoint whose weights a fresh run starts from, its name under checkpoints/ or a folder; latents are fitted
@@ -54,7 +54,7 @@ class LoopOptions:
     first_iterations: int = 50
     """Iterations with the first scenes alone (0: all scenes from the start)."""
     half_bank: bool = False
-    """Whether the latents of scenes that wait their turn are kept in half precision."""
+    """Keep the latents of scenes outside the batch in half precision."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """Arithmetic of the networks while training, for methods that have a choice."""
     save_every_s: float = 240.0
@@ -74,7 +74,7 @@ class Recipe:
     name: str
     """Name of the run."""
     model: Any
-    """Networks and losses: the config of a method, which it thereby names."""
+    """Networks and losses: the config of a method; its type selects the method."""
     train: Any
     """The method's own settings of training, with its rates."""
     data: DataOptions = field(default_factory=DataOptions)
@@ -101,7 +101,7 @@ OWN = {part.name for kind in (Recipe, DataOptions, LoopOptions) for part in fiel
 
 
 def settings_of(recipe: Any) -> dict[str, Any]:
-    """Every setting of a recipe that a file tells of as JSON; empty where it tells of none.
+    """All settings of a recipe stored as JSON, by name; empty if there are none.
 
     Settings of `data` and `loop` go by their own names, as on the command line, the method's as `model.unet.base`. Older
     files hold all but `model` and `train` side by side, the rates of the method's optimisers among them.

@@ -1,4 +1,4 @@
-"""A training state's file, read strictly: nothing of it is taken before all of it fits."""
+"""A training state's file, read strictly: everything is checked before any of it is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.reading import misfit, parse_json
 from engine.store.pickles import load_pickle
 
 ADAM = ("exp_avg", "exp_avg_sq")
-"""What Adam keeps for each parameter, shaped as it is; its `step` is one number."""
+"""Tensors that Adam keeps for each parameter, shaped like it; its `step` is one number."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class SavedState:
         step: Iterations done.
         cpu_seconds: Time they took.
         recipe: Settings that it was made with, as JSON values.
-        data: Key of the scenes that it was trained on, or None where nobody noted it.
-        window: What the iterations since the last line of the log measured.
+        data: Key of the scenes that it was trained on; None if not recorded.
+        window: Reported numbers of the iterations since the last line of the log.
         tensors: State dicts by name: `method`, `average`, `bank`.
-        adam: What each optimiser keeps, by its name, then by the number of a parameter.
+        adam: State of each optimiser, by its name, then by the number of a parameter.
     """
 
     step: int
@@ -59,8 +59,8 @@ def read_state(
 
     Args:
         path: The file.
-        wanted: State dicts of the run that is to go on, by name: the file must have the same names and shapes.
-        parameters: What each optimiser trains, by its name.
+        wanted: State dicts of the run to resume, by name: the file must have the same names and shapes.
+        parameters: Parameters of each optimiser, by its name.
 
     Raises:
         CheckpointError: If the file is missing, unsafe, damaged or of another run.

@@ -32,16 +32,16 @@ class TrainState:
     average: Trainable
     optimizers: dict[str, torch.optim.Optimizer]
     rates: dict[str, float]
-    """Of the optimisers, before warm-up and decay."""
+    """Rates of the optimisers, before warm-up and decay."""
     bank: SceneBank | None
     """Latents of all scenes; None for a method that keeps none."""
     step: int = 0
     cpu_seconds: float = 0.0
-    """Of this run so far, over all its processes' threads."""
+    """CPU seconds of this run so far, over all its processes' threads."""
     data_key: str | None = None
-    """Content key of the scenes (`PackedDataset.key`); None where nobody asks."""
+    """Content key of the scenes (`PackedDataset.key`); None if it does not matter."""
     window: list[dict[str, float]] = field(default_factory=list)
-    """What the iterations since the last line of the log measured."""
+    """Reported numbers of the iterations since the last line of the log."""
     graphed: GraphedTraining | None = None
 
     @classmethod
@@ -95,17 +95,17 @@ class TrainState:
         save_pickle(path, state)
 
     def load(self, path: Path, *, changed_data: bool = False) -> list[str]:
-        """Read what `save` wrote into a state of the same shape.
+        """Read a file of `save` into a state of the same shape.
 
         Args:
             path: The file.
-            changed_data: Whether a state of other scenes than `data_key`'s is taken.
+            changed_data: True to accept a state trained on scenes other than `data_key`'s.
 
         Returns:
             Settings in which this recipe differs from the saved one; the run goes on with this one's.
 
         Raises:
-            CheckpointError: If the file is damaged, its networks, optimisers or scenes are of other shapes, or it was
+            CheckpointError: If the file is damaged, its networks, optimisers or scenes have other shapes, or it was
                 trained on other scenes.
         """
         parameters = {name: opt.param_groups[0]["params"] for name, opt in self.optimizers.items()}
@@ -129,8 +129,8 @@ class TrainState:
     def warm_start(self, method: Trainable) -> None:
         """Take weights and mean latent of a finished method; latents are fitted anew from its mean.
 
-        Its box, losses and sampling of rays may be others: what a denoiser knows of one category's planes (above
-        all that the three agree on colours) helps with the next.
+        Its box, losses and sampling of rays may differ: a denoiser's knowledge of one category's latents helps with
+        the next.
 
         Raises:
             CheckpointError: If its networks are of another shape.

@@ -1,8 +1,8 @@
 """Doubts about masks that were found automatically.
 
 A floor, a shadow, a vignette, a photograph on a page, or a second object becomes part of the object as easily as its
-wheels do, and a fit to it ends with a high PSNR. So a mask is looked at before it is used. All is measured on a picture of
-at most `SIDE` pixels, so that large and small pictures are judged alike.
+wheels do, and a fit to it ends with a high PSNR. So a mask is checked before it is used, on a picture of at most `SIDE`
+pixels, so that large and small pictures are judged alike.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def doubt_about_cutout(
     Args:
         rgb: The picture.
         alpha: The mask.
-        distance: How far each pixel's colour is from the background's.
+        distance: Distance of each pixel's colour from the background's.
         inside: Area in the background's colour that the mask encloses, over the mask's.
     """
     rgb, alpha, distance = _small(rgb), _small(alpha), _small(distance)
@@ -81,7 +81,7 @@ def doubt_about_cutout(
 
 
 def _doubt_about_shape(colors: np.ndarray, solid: np.ndarray) -> str | None:
-    """What the parts and the outline of a mask say; `colors` are those inside it, `pixels 3`."""
+    """Doubt raised by a mask's parts and outline, or None; `colors` are the pixels inside it, `pixels 3`."""
     if not len(colors):
         return None
     reach = max(1, round(GAP * max(solid.shape)))
@@ -109,7 +109,7 @@ def _is_soft(distance: np.ndarray, solid: np.ndarray) -> np.ndarray:
 
 
 def _step(distance: np.ndarray, solid: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The strongest difference from the background inside a mask nearby, and how much more that is than the weakest."""
+    """Strongest difference from the background of a mask's pixels in a window, and its excess over the least there."""
     strongest = cv2.dilate(distance * solid, np.ones((side, side)))
     return strongest, strongest - cv2.erode(distance, np.ones((side, side)))
 

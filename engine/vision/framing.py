@@ -13,9 +13,9 @@ from engine.errors import CutoutError, ImageError
 from engine.types import WORLD_PER_SRN, Camera
 
 ASPECT_SPREAD = 0.05
-"""How far (in log) an object's proportions may differ before it loses its say."""
+"""Scale (in log) of the difference in proportions at which an object's weight falls off."""
 CHUNK = 256
-"""Columns that are worked on at once: sums over a large picture take much memory."""
+"""Columns processed at once: sums over a large picture take much memory."""
 SMALLEST_OBJECT = 8
 """Pixels that an object needs along its longer side."""
 
@@ -23,7 +23,7 @@ SMALLEST_OBJECT = 8
 def extreme_points(
     vertices: Float[np.ndarray, "vertices 3"], count: int = 64
 ) -> Float[np.ndarray, "count 3"]:
-    """The vertices that lie furthest out in `count` directions spread over the sphere: enough for any outline."""
+    """Vertices that are extreme in `count` directions spread over the sphere, which suffice for any outline."""
     k = np.arange(count) + 0.5
     height = 1 - 2 * k / count
     angle = np.pi * (1 + np.sqrt(5)) * k
@@ -33,7 +33,7 @@ def extreme_points(
 
 
 def generic_objects() -> Float[np.ndarray, "n points 3"]:
-    """Outlines of rounded bodies of diagonal 1, for priors whose training objects are unknown."""
+    """Outlines of rounded bodies of diagonal 1, for models whose training objects are unknown."""
     extents = np.array([[1, 1, 1], [1, 2, 1], [2, 1, 1], [1, 1, 2], [2, 5, 2], [1, 2.5, 0.7]])
     extents /= np.linalg.norm(extents, axis=1, keepdims=True)
     ball = extreme_points(np.random.default_rng(0).normal(size=(20_000, 3)))
@@ -74,7 +74,7 @@ def expected_frame(
 
     Args:
         found: The frame around the object in the picture.
-        camera: One camera at the prior's size.
+        camera: One camera at the model's image size.
         objects: Outermost points of training objects, SRN units (see `extreme_points`).
 
     Returns:
@@ -114,7 +114,7 @@ def place(
     wanted: Float[np.ndarray, "4"],
     size: int,
 ) -> Float[np.ndarray, "size size 4"]:
-    """Move a picture so that its frame `found` comes to lie on `wanted`, keeping its proportions.
+    """Move and scale a picture so that its frame `found` falls on `wanted`, keeping its proportions.
 
     Each new pixel is the mean of the area it covers, in premultiplied alpha, so edges get no fringes; where the
     picture is enlarged, pixels are interpolated linearly. Outside the picture all is transparent.
@@ -135,7 +135,7 @@ def place(
 
 
 def _solid(rgba: np.ndarray) -> np.ndarray:
-    """In premultiplied alpha, in double precision."""
+    """The picture in premultiplied alpha and double precision."""
     return np.concatenate([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], -1).astype(np.float64)
 
 

@@ -1,8 +1,8 @@
 """Pictures from outside: opening anything a user may drop, and turning it into views of an object.
 
 Pictures are float32 RGBA arrays in [0, 1] with straight alpha until they become `Views`. Angles here are degrees and
-distances SRN units, because these functions stand at the engine's edge. Files are decoded by `engine.vision.decoding`, in a
-process of their own; whatever is wrong with a picture is told as one sentence in an `ImageError`.
+distances SRN units, as users see them. Files are decoded by `engine.vision.decoding`, in a process of their own; faults
+of a picture are reported as one sentence in an `ImageError`.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ __all__ = [
 ]
 
 Source = Path | str | bytes | np.ndarray
-"""Where a picture may come from: a file, its bytes, or an array of our own."""
+"""Source of a picture: a file, its bytes, or an array."""
 
 CUT_SIDE = 1024
 """Most pixels a side of a picture that is cut out: an object in it becomes a view of 128."""
 _cutting = threading.BoundedSemaphore(2)
-"""Pictures that are cut out at a time; each takes about a hundred megabytes."""
+"""Pictures cut out at the same time; each takes about a hundred megabytes."""
 
 Number = float | int
 """An angle in degrees or a length, as sliders and command lines give them."""
 
 
 def open_image(source: Source, name: str | None = None) -> Float[np.ndarray, "height width 4"]:
-    """Read a picture of any common kind, upright and in sRGB.
+    """Read a picture of any common format, upright and in sRGB.
 
     Args:
         source: A path, a file's bytes, or an array: 8-bit, 16-bit or float in [0, 1], grey, RGB or RGBA.
@@ -126,19 +126,19 @@ def frame_view(
     size: int,
     objects: Float[np.ndarray, "n points 3"],
 ) -> Views:
-    """Move and scale a cut-out object to where the prior expects it from that camera, on white.
+    """Move and scale a cut-out object to the place in the image that the model's objects have from a camera, on white.
 
-    A prior's objects have a bounding box of diagonal 1 around the origin, seen at SRN's focal length; a photograph's
+    A model's objects have a bounding box of diagonal 1 around the origin, seen at SRN's focal length; a photograph's
     object has any size and place. The training objects whose outline from this camera has about the picture's
-    proportions tell how large and where the object should be.
+    proportions determine its size and place.
 
     Args:
         cutout: The picture with its object's alpha (see `cut_out`).
-        azimuth_deg: Where the camera stands, 0 in front of the object, counter-clockwise from above.
-        elevation_deg: How high it stands, 0 level.
-        distance: How far from the object's centre, SRN units.
+        azimuth_deg: Azimuth of the camera, 0 in front of the object, counter-clockwise from above.
+        elevation_deg: Elevation of the camera, 0 level.
+        distance: Distance from the object's centre, SRN units.
         size: Side of the result in pixels.
-        objects: Outermost points of the prior's objects, SRN units (see `engine.output.mesh.framing_objects`).
+        objects: Outermost points of the model's objects, SRN units (see `engine.output.mesh.framing_objects`).
 
     Returns:
         One view with alpha.
@@ -164,10 +164,10 @@ def prepare_view(
     *,
     accept: bool = False,
 ) -> Views:
-    """A dropped picture as one view for a prior: `open_image`, `cut_out`, `frame_view`.
+    """A dropped picture as one view for a model: `open_image`, `cut_out`, `frame_view`.
 
     Raises:
-        CutoutError: If the object cannot be told from its background with certainty, and that was not to be accepted.
+        CutoutError: If the object cannot be told from its background with certainty and `accept` is False.
         ImageError: If the picture cannot be used at all.
     """
     rgba = _fitting(open_image(source, name), CUT_SIDE)

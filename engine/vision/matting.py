@@ -13,9 +13,9 @@ from engine.errors import CutoutError, ImageError
 from engine.vision.doubts import doubt_about_alpha, doubt_about_cutout
 
 WHITE_TOLERANCE = 0.06
-"""How far a background pixel may be from white; JPEG leaves about 0.03."""
+"""Largest distance of a background pixel from white; JPEG leaves about 0.03."""
 COLOR_TOLERANCE = 0.09
-"""How far a background pixel may be from the border's colour."""
+"""Largest distance of a background pixel from the border's colour."""
 BORDER_SHARE = 0.6
 """Share of the border that must be background; the rest may be an object that is cut off."""
 TRANSPARENT_SHARE = 0.02
@@ -34,15 +34,15 @@ def matte(
 ) -> Float[np.ndarray, "height width"]:
     """Coverage of the object.
 
-    A brush wins over all; then the picture's own alpha where it varies; then a white background, and then a background
-    of one colour, both reached from the border, so that white parts inside the object stay. What was not painted is
-    judged (`engine.vision.doubts`).
+    A brush takes precedence; then the picture's own alpha if it varies; then a white background, and then a background
+    of one colour, both reached from the border, so that white parts inside the object stay. A mask that was not painted
+    is checked (`engine.vision.doubts`).
 
     Args:
         rgba: The picture.
         brush: True where the user painted the object, on the picture or a scaled copy of
             it; None or all False if nobody did.
-        accept: Whether a doubtful mask is taken all the same.
+        accept: True to take a doubtful mask all the same.
 
     Raises:
         CutoutError: If nothing tells the object from its background, or not with certainty.
@@ -104,7 +104,7 @@ def _from_brush(rgba: np.ndarray, brush: np.ndarray) -> np.ndarray:
 
 
 def _from_background(rgb: np.ndarray) -> tuple[np.ndarray, str | None]:
-    """Coverage by the background's colour, and what speaks against it."""
+    """Coverage by the background's colour, and a doubt about it, or None."""
     border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     for color, tolerance in (
         (np.ones(3), WHITE_TOLERANCE),
@@ -126,7 +126,7 @@ def _distance(rgb: np.ndarray, color: np.ndarray) -> np.ndarray:
 
 
 def _flood(distance: np.ndarray, tolerance: float, white: bool) -> tuple[np.ndarray, float]:
-    """Coverage where background is what lies within `tolerance` and hangs together with the border.
+    """Coverage, with a background of pixels within `tolerance` that are connected to the border.
 
     Returns:
         Coverage, and the area in the background's colour that it encloses over its own. Parts inside that have exactly

@@ -1,4 +1,4 @@
-"""Pictures from outside are decoded in processes of their own, which can be limited and ended.
+"""Decoding of untrusted pictures in processes of their own, which can be limited and ended.
 
 A picture file is the easiest way to make a program use minutes and gigabytes, or crash: decoders are large C libraries.
 So no picture that somebody sent or named is decoded in the process that serves or computes. `decode` hands a file's

@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def answer(answers: BinaryIO, data: bytes, name: str, smallest: int) -> None:
-    """Decode one picture and send what came of it."""
+    """Decode one picture and send the pixels or the error."""
     try:
         pixels, size = read(data, name, smallest)
     except ImageError as error:
@@ -61,14 +61,14 @@ def answer(answers: BinaryIO, data: bytes, name: str, smallest: int) -> None:
 
 
 def limit_time(seconds: float) -> None:
-    """Give the process some seconds of a processor from now on; the kernel ends it then."""
+    """Limit the process to some further seconds of CPU time, after which the system ends it."""
     if resource is not None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         limit("RLIMIT_CPU", math.ceil(used.ru_utime + used.ru_stime + seconds))
 
 
 def limit(name: str, value: int) -> None:
-    """Set a limit where the system has it and lets us."""
+    """Set a resource limit if the system supports and permits it."""
     if resource is None or not hasattr(resource, name):
         return
     kind = getattr(resource, name)

@@ -1,7 +1,7 @@
 """Colours of any profile as sRGB.
 
-A picture says what its numbers mean by an ICC profile, by a PNG's cICP, gAMA and cHRM chunks, or by an EXIF note; a
-picture that says nothing means sRGB. What contradicts the picture or is damaged counts as nothing, as in browsers.
+A picture's colour space is given by an ICC profile, by a PNG's cICP, gAMA and cHRM chunks, or by EXIF; the default is
+sRGB. Information that is damaged or contradicts the picture is ignored, as in browsers.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Meaning:
 
     @property
     def is_srgb(self) -> bool:
-        """True if nothing needs to be done."""
+        """True if no conversion is needed."""
         same = np.allclose((*self.primaries, *self.white), (*REC709, *D65), atol=2e-3)
         return same and self.gamma == SRGB_GAMMA
 
@@ -64,10 +64,10 @@ def picture_to_srgb(
 
     Args:
         picture: Its pixels.
-        info: What its file said, as Pillow calls it.
-        adobe: Whether its EXIF says Adobe RGB.
+        info: Pillow's `info` of its file.
+        adobe: True if its EXIF says Adobe RGB.
         data: The file.
-        name: What a sentence about it calls it.
+        name: Its name in messages.
 
     Raises:
         ImageError: If it has a larger range than sRGB (HDR).
@@ -90,7 +90,7 @@ def picture_to_srgb(
 
 
 def depth_to_srgb(grey: np.ndarray, info: Mapping[str, Any]) -> np.ndarray:
-    """Grey values of 16 bits by what the picture's file says of them."""
+    """Grey values of 16 bits as sRGB, by the file's colour information."""
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
     converted = _by_profile(ramp, info.get("icc_profile"))
     if converted is None:
@@ -139,7 +139,7 @@ def _of_code(data: bytes, name: str) -> Meaning | None:
 
 
 def _png_chunk(data: bytes, wanted: bytes) -> bytes | None:
-    """A chunk's content, looked for before the pixels."""
+    """Content of a chunk that precedes the pixels; None if there is none."""
     if not data.startswith(b"\x89PNG"):
         return None
     at = 8
@@ -169,7 +169,7 @@ def _of_chunks(info: Mapping[str, Any], adobe: bool) -> Meaning:
 
 
 def _is_gamut(chromaticity: tuple[float, ...]) -> bool:
-    """True if these are white and three primaries that span something."""
+    """True if these are a white point and three primaries that are not collinear."""
     points = np.array(chromaticity).reshape(4, 2)
     inside = (points > 0).all() and (points < 1).all()
     (rx, ry), (gx, gy), (bx, by) = points[1:]

@@ -1,4 +1,4 @@
-"""Names of kinds of files that people take for pictures that can be read."""
+"""Names of unsupported file formats, for error messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STARTS = {
     b"\x00\x00\x01\x00": "an icon",
     b"glTF": "a mesh",
 }
-"""How a file begins, to what it is."""
+"""First bytes of files to their kinds."""
 
 
 def other_kind(data: bytes) -> str | None:

@@ -13,7 +13,7 @@ LARGEST = 16_384
 MOST_PIXELS = 50_000_000
 """Pixels that a picture may have."""
 KEPT = 2048
-"""Larger pictures are reduced by a whole factor until both sides fit: no prior sees more."""
+"""Most pixels a side; larger pictures are reduced by a whole factor, since no model uses more."""
 MOST_BYTES = 256 << 20
 """Size that a picture's file may have."""
 MOST_SCANS = 100
@@ -21,7 +21,7 @@ MOST_SCANS = 100
 MOST_SECONDS = 2.5
 """Time of a processor that a picture may take to decode."""
 WAITING = 1.4
-"""How much longer it may take by the clock, on a busy machine or one that cannot limit a processor's time."""
+"""Factor on that time by the clock, for busy machines and those that cannot limit CPU time."""
 MOST_MEMORY = 1400 << 20
 """Address space of a process that decodes, bytes."""
 
@@ -33,12 +33,12 @@ REQUEST = struct.Struct("<QQQ")
 
 
 def check_size(width: int, height: int, name: str, smallest: int = SMALLEST) -> None:
-    """Refuse sizes that cannot be used.
+    """Refuse unusable sizes.
 
     Args:
         width: Columns.
         height: Rows.
-        name: What the sentence calls the picture.
+        name: Name of the picture in messages.
         smallest: Pixels that it needs along each side.
 
     Raises:

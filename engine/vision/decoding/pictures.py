@@ -32,7 +32,7 @@ DECODER_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
-"""What Pillow's decoders are known to raise on damaged files."""
+"""Exceptions that Pillow's decoders raise on damaged files."""
 ADOBE_INDEX = "R03"
 """EXIF's interoperability index of pictures in Adobe RGB without a profile."""
 TURNS = {
@@ -44,7 +44,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF's orientation to what sets the picture upright."""
+"""EXIF's orientation to the operation that makes the picture upright."""
 NOT_READ = "which cannot be read here; save it as JPEG or PNG"
 SCAN = b"\xff\xda"
 RAW_TAG = 50706
@@ -52,11 +52,11 @@ RAW_TAG = 50706
 
 
 def read(data: bytes, name: str, smallest: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """A picture file as upright sRGB pixels of at most `KEPT` a side, and the height and width that it has itself.
+    """A picture file as upright sRGB pixels, at most `KEPT` a side, with its original height and width.
 
     Args:
         data: The file.
-        name: What a sentence about it calls it.
+        name: Its name in messages.
         smallest: Pixels that it needs along each side.
 
     Returns:
@@ -79,7 +79,7 @@ def read(data: bytes, name: str, smallest: int) -> tuple[np.ndarray, tuple[int, 
 
 
 def _loaded(data: bytes, name: str, smallest: int) -> tuple[Image.Image, tuple[int, int]]:
-    """The picture, decoded and perhaps smaller, and its own width and height."""
+    """The decoded picture, possibly reduced, with its original width and height."""
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
         _check(picture, data, name, smallest)
@@ -121,7 +121,7 @@ def _refusal(name: str, data: bytes, error: BaseException) -> str:
 
 
 def _pixels(picture: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, bool]:
-    """A loaded picture, reduced, in sRGB and upright, and whether that made rows of its columns."""
+    """A loaded picture, reduced, in sRGB and upright; True if rows and columns were exchanged."""
     orientation, adobe = _notes(picture)
     turn = TURNS.get(orientation) if isinstance(orientation, int) else None
     turned = turn is not None and orientation >= 5
@@ -134,7 +134,7 @@ def _pixels(picture: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, b
 
 
 def _notes(picture: Image.Image) -> tuple[int, bool]:
-    """EXIF's orientation, and whether it says Adobe RGB; damaged EXIF, which does not spoil the pixels, says nothing."""
+    """EXIF's orientation, and True if it says Adobe RGB; damaged EXIF is ignored."""
     try:
         exif = picture.getexif()
         details = exif.get_ifd(ExifTags.IFD.Exif)

@@ -27,7 +27,7 @@ KEPT_WORKERS = 2
 
 
 class Decoders:
-    """Up to `most` processes that decode pictures; may be called from any thread."""
+    """Up to `most` processes that decode pictures; thread-safe."""
 
     def __init__(self, most: int = MOST_WORKERS, seconds: float = MOST_SECONDS):
         self._turns = threading.BoundedSemaphore(most)
@@ -45,15 +45,15 @@ class Decoders:
     ) -> tuple[np.ndarray, tuple[int, int]]:
         """A picture's pixels, `height width channels` (1, 3 or 4): uint8, uint16, or float32 of any range.
 
-        The height and width that its file has before it is reduced come with them.
+        The picture's original height and width come with them.
 
         Args:
             data: Its file.
-            name: What a sentence about it calls it.
+            name: Its name in messages.
             smallest: Pixels that it needs along each side.
 
         Raises:
-            ImageError: If it is no picture that can be used, or takes too much time or memory.
+            ImageError: If it is not a usable picture, or takes too much time or memory.
         """
         if not self._turns.acquire(timeout=PATIENCE_S):
             raise ImageError(f"{name} had to wait behind too many other pictures; try again.")
@@ -72,7 +72,7 @@ class Decoders:
             return [worker.process.pid for worker in self._idle]
 
     def forget(self) -> None:
-        """Leave the processes to somebody else."""
+        """Drop the processes without ending them (after a fork)."""
         self._lock = threading.Lock()
         self._idle = []
 
@@ -107,7 +107,7 @@ class Decoders:
 
 
 class Worker:
-    """One process; it is `usable` until it broke off."""
+    """One process; `usable` until a decoding was broken off."""
 
     def __init__(self, seconds: float):
         self.usable = False
@@ -198,7 +198,7 @@ class _Limit(threading.Timer):
 
 
 decoders = Decoders()
-"""Those of this process."""
+"""Decoders of this process."""
 atexit.register(decoders.close)
 if hasattr(os, "register_at_fork"):  # a child has no use for its parent's
     os.register_at_fork(after_in_child=decoders.forget)

@@ -13,7 +13,7 @@ Spot = tuple[float, float]
 
 LEGS = ("square", "tapered", "round", "turned", "splayed", "curved")
 THINNEST = 0.03
-"""Least width of a leg, metres: about what the triplanes of the bundled models resolve."""
+"""Least width of a leg, metres: about what the planes of the bundled models resolve."""
 TURNED = np.array(
     [
         (0.0, 0.55),
