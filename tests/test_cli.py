@@ -65,8 +65,8 @@ def test_generating_a_seed_alone_or_among_others_gives_the_same_object(
     monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
     arguments = ["generate", "--checkpoint", str(tiny_checkpoint), "--seed", "2", "--steps", "1"]
     assert launch.main([*arguments, "--count", "2", "--out", str(tmp_path)]) == 0
-    again = Scene.load(tmp_path / "seed_0003" / "scene.safetensors").field.triplane
-    assert torch.equal(again, Scene.load(generated / "scene.safetensors").field.triplane)
+    again = Scene.load(tmp_path / "seed_0003" / "scene.safetensors").field.latent
+    assert torch.equal(again, Scene.load(generated / "scene.safetensors").field.latent)
 
 
 def only_the_scene(scene, folder, inputs=None):

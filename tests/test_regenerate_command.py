@@ -74,7 +74,7 @@ def test_proposals_get_folders_and_are_judged(scene, tmp_path, quick):
     assert 0.3 < report["kept_share"] < 0.7
     first, second = (Scene.load(tmp_path / f"proposal_{k}" / "scene.safetensors") for k in (1, 2))
     assert (first.provenance["seed"], second.provenance["seed"]) == (4, 5)
-    assert not torch.equal(first.field.triplane, second.field.triplane)
+    assert not torch.equal(first.field.latent, second.field.latent)
     one = json.loads((tmp_path / "proposal_1" / "report.json").read_text())
     assert {"guide", "renoise", "finetune"} <= one["seconds"].keys()
     rows = 4  # the original, its kept part, two proposals

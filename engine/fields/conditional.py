@@ -10,7 +10,6 @@ fixed scale, and colours pass through a sigmoid, which the released code does no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from engine.config import Bounds
 from engine.errors import ConfigError
 from engine.fields.box import UNIT_BOX, Box, check_box
-from engine.nets.shapes import shapes_of, unbuilt
+from engine.fields.decoded import DecodedField
 
 SHAPE, TEXTURE = 0, 1
 """Indices of the two codes in a scene's latent."""
@@ -206,67 +205,15 @@ class ConditionalNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class ConditionalField:
-    """One scene's two codes with the network that reads them: a `Field`."""
+class ConditionalField(DecodedField):
+    """One scene's two codes, `2 code`, with the network that reads them: a `Field`."""
 
-    net: ConditionalNet
-    codes: Float[Tensor, "2 code"]
     kind: ClassVar[str] = "conditional"
     config_type: ClassVar[type] = ConditionalConfig
-
-    @property
-    def config(self) -> ConditionalConfig:
-        """Shape of the network."""
-        return self.net.config
-
-    @property
-    def latent(self) -> Float[Tensor, "2 code"]:
-        """The codes of shape and texture."""
-        return self.codes
-
-    def weights(self) -> Mapping[str, Tensor]:
-        """Those of the network."""
-        return self.net.state_dict()
-
-    def with_latent(self, latent: Float[Tensor, "2 code"]) -> ConditionalField:
-        """Other codes read by the same network."""
-        return ConditionalField(self.net, latent.float().to(self.codes.device))
-
-    @classmethod
-    def weight_shapes(cls, config: ConditionalConfig) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the network's weights."""
-        return shapes_of(unbuilt(lambda: ConditionalNet(config)))
+    decoder_type: ClassVar[type[nn.Module]] = ConditionalNet
 
     @classmethod
     def check_latent(cls, config: ConditionalConfig, shape: tuple[int, ...]) -> None:
         """Refuse anything but two codes of the network's length."""
         if tuple(shape) != (2, config.code):
             raise ConfigError(f"found codes of shape {tuple(shape)}, expected 2, {config.code}")
-
-    @classmethod
-    def build(
-        cls,
-        config: ConditionalConfig,
-        weights: Mapping[str, Tensor],
-        latent: Float[Tensor, "2 code"],
-    ) -> ConditionalField:
-        """A network with these weights over these codes."""
-        net = ConditionalNet(config)
-        net.load_state_dict(dict(weights))
-        return cls(net.to(latent.device).eval().requires_grad_(False), latent.float())
-
-    @property
-    def aabb(self) -> Float[Tensor, "2 3"]:
-        """Lower and upper corner of the box, engine units."""
-        return self.net.aabb
-
-    def density(self, xyz: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
-        """Extinction per engine unit."""
-        return self.net.density(self.codes[None], xyz)
-
-    def query(
-        self, xyz: Float[Tensor, "n 3"], dirs: Float[Tensor, "n 3"]
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
-        """Density and colour of points seen along unit directions."""
-        ray = torch.arange(len(xyz), device=xyz.device)
-        return self.net(self.codes[None], xyz, dirs, ray)

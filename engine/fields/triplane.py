@@ -7,7 +7,6 @@ Source: 2304.06714 section 3.1 and the official `TriPlaneDecoder`; parity is tes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 from engine.config import Bounds, from_json
 from engine.errors import ConfigError
 from engine.fields.box import UNIT_BOX, Box, check_box
+from engine.fields.decoded import DecodedField
 from engine.fields.planes import lookup_packed
-from engine.nets.shapes import shapes_of, unbuilt
 from engine.ops.harmonics import spherical_harmonics
 
 Activation = Literal["silu", "relu", "softplus", "trunc_exp"]
@@ -208,36 +207,12 @@ class TriplaneDecoder(nn.Module):
 
 
 @dataclass(frozen=True)
-class TriplaneField:
-    """One scene's planes with the decoder that reads them: a `Field`."""
+class TriplaneField(DecodedField):
+    """One scene's planes, `3 channels rows cols`, with the decoder that reads them: a `Field`."""
 
-    decoder: TriplaneDecoder
-    triplane: Float[Tensor, "3 channels rows cols"]
     kind: ClassVar[str] = "triplane"
     config_type: ClassVar[type] = DecoderConfig
-
-    @property
-    def config(self) -> DecoderConfig:
-        """Shape of the decoder."""
-        return self.decoder.config
-
-    @property
-    def latent(self) -> Float[Tensor, "3 channels rows cols"]:
-        """The planes."""
-        return self.triplane
-
-    def weights(self) -> Mapping[str, Tensor]:
-        """Those of the decoder."""
-        return self.decoder.state_dict()
-
-    def with_latent(self, latent: Float[Tensor, "3 channels rows cols"]) -> TriplaneField:
-        """Other planes read by the same decoder."""
-        return TriplaneField(self.decoder, latent.float().to(self.triplane.device))
-
-    @classmethod
-    def weight_shapes(cls, config: DecoderConfig) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the decoder's weights."""
-        return shapes_of(unbuilt(lambda: TriplaneDecoder(config)))
+    decoder_type: ClassVar[type[nn.Module]] = TriplaneDecoder
 
     @classmethod
     def check_latent(cls, config: DecoderConfig, shape: tuple[int, ...]) -> None:
@@ -247,31 +222,3 @@ class TriplaneField:
             raise ConfigError(
                 f"found planes of shape {tuple(shape)}, expected 3, {config.channels}, rows, columns"
             )
-
-    @classmethod
-    def build(
-        cls,
-        config: DecoderConfig,
-        weights: Mapping[str, Tensor],
-        latent: Float[Tensor, "3 channels rows cols"],
-    ) -> TriplaneField:
-        """A decoder with these weights over these planes."""
-        decoder = TriplaneDecoder(config)
-        decoder.load_state_dict(dict(weights))
-        return cls(decoder.to(latent.device).eval().requires_grad_(False), latent.float())
-
-    @property
-    def aabb(self) -> Float[Tensor, "2 3"]:
-        """Lower and upper corner of the box, engine units."""
-        return self.decoder.aabb
-
-    def density(self, xyz: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
-        """Extinction per engine unit."""
-        return self.decoder.density(self.triplane[None], xyz)
-
-    def query(
-        self, xyz: Float[Tensor, "n 3"], dirs: Float[Tensor, "n 3"]
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
-        """Density and colour of points seen along unit directions."""
-        ray = torch.arange(len(xyz), device=xyz.device)
-        return self.decoder(self.triplane[None], xyz, dirs, ray)

@@ -45,7 +45,7 @@ class TriplaneOnCpu(FrameKernels):
     @staticmethod
     def suit(field: TriplaneField) -> bool:
         """True for float32 planes on the CPU with a decoder that the kernels support."""
-        planes = field.triplane
+        planes = field.latent
         plain = planes.device.type == "cpu" and planes.dtype == torch.float32
         return plain and min(planes.shape[-2:]) >= 2 and drawable(field.decoder)
 
@@ -55,7 +55,7 @@ class TriplaneOnCpu(FrameKernels):
         decoder = field.decoder
         direction = merged_direction(decoder)
         return cls(
-            planes=merged_planes(decoder, field.triplane[None])[0].numpy(),
+            planes=merged_planes(decoder, field.latent[None])[0].numpy(),
             heads=merged_heads(decoder).numpy(),
             direction=None if direction is None else direction.numpy(),
             saturation=decoder.config.saturation,
@@ -118,13 +118,13 @@ class TriplaneOnGpu(FrameKernels):
     @staticmethod
     def suit(field: TriplaneField) -> bool:
         """True for float32 planes on a GPU with a decoder that the kernel supports."""
-        return runs_triton(field.triplane) and drawable(field.decoder)
+        return runs_triton(field.latent) and drawable(field.decoder)
 
     @classmethod
     def of(cls, field: TriplaneField) -> TriplaneOnGpu:
         """The kernel's arrays for a suitable field."""
         decoder = field.decoder
-        planes = merged_planes(decoder, field.triplane[None]).contiguous()
+        planes = merged_planes(decoder, field.latent[None]).contiguous()
         direction = merged_direction(decoder)
         direction = planes.new_zeros(0) if direction is None else direction
         box = field.aabb.flatten().contiguous()

@@ -130,7 +130,7 @@ def test_a_saved_run_is_opened_in_another_session(program, served, tmp_path):
     assert opened["steps"] == made["steps"]
     for session, record in ((program, made), (other, opened)):
         (tmp_path / "scene.safetensors").write_bytes(session.download(record, "scene.safetensors"))
-        record["planes"] = Scene.load(tmp_path / "scene.safetensors").field.triplane
+        record["planes"] = Scene.load(tmp_path / "scene.safetensors").field.latent
     assert torch.equal(made["planes"], opened["planes"])
 
 
@@ -268,7 +268,7 @@ def vehicles(served) -> Program:
 def planes(vehicles: Program, record: dict, tmp_path: Path) -> np.ndarray:
     file = tmp_path / f"{record['record']}.safetensors"
     file.write_bytes(vehicles.download(record, "scene.safetensors"))
-    return Scene.load(file).field.triplane.numpy()
+    return Scene.load(file).field.latent.numpy()
 
 
 def test_the_prior_is_named(vehicles):

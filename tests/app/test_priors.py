@@ -102,7 +102,7 @@ def test_what_a_prior_made_stays_its_own(session, runner: JobRunner, priors):
     session.use(priors.open("other").result(60))
     assert session.history == [record]
     session.select(record.id)
-    assert torch.equal(session.scene(record).field.triplane, record.latent(-1))
+    assert torch.equal(session.scene(record).field.latent, record.latent(-1))
     assert record.method is first
     (later,) = generate(session, runner)
     assert later.latent(-1).shape == session.method.info.latent_shape

@@ -97,7 +97,7 @@ def test_thumbnails_and_downloads_of_what_is_shown(served, tmp_path):
     assert get(f"{film}/last.jpg").startswith(b"\xff\xd8")
     saved = tmp_path / "scene.safetensors"
     saved.write_bytes(get(f"{served.url}/download/{session.token}/{record.id}/scene.safetensors"))
-    assert Scene.load(saved).field.triplane.shape == session.method.info.latent_shape
+    assert Scene.load(saved).field.latent.shape == session.method.info.latent_shape
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ class PlainField:
     @classmethod
     def of(cls, field: TriplaneField, dtype: torch.dtype = torch.float32) -> PlainField:
         """The same field, plainly."""
-        return cls(PlainDecoder.of(field.decoder, dtype), field.triplane.to(dtype))
+        return cls(PlainDecoder.of(field.decoder, dtype), field.latent.to(dtype))
 
     @property
     def aabb(self) -> Float[Tensor, "2 3"]:

@@ -137,7 +137,7 @@ def brute_force(field: TriplaneField, camera: Camera, step: float = 0.002):
     decoder = TriplaneDecoder(field.decoder.config).double().eval().requires_grad_(False)
     decoder.load_state_dict(field.decoder.state_dict())
     decoder.aabb = field.aabb.double()
-    planes = field.triplane.double()[None]
+    planes = field.latent.double()[None]
     origin, dirs, _ = rays(camera)
     enter, leave = chords(camera, field.aabb)
     rgb = torch.ones(camera.height, camera.width, 3, dtype=torch.float64)

@@ -88,12 +88,12 @@ def test_neither_do_fits(blocked_kernels):
     field, xyz = soft_car(), torch.rand(50, 3) * 0.4
     norm, images = torch.nn.GroupNorm(4, 16), torch.randn(2, 16, 8, 8)
     with a_compiler_at_work() as finish:
-        density = densities(field.decoder, field.triplane[None], xyz)
+        density = densities(field.decoder, field.latent[None], xyz)
         normalised = group_norm(images, norm)
         finish()
     blocked_kernels.undo()
     torch.testing.assert_close(
-        density, densities(field.decoder, field.triplane[None], xyz), rtol=1e-3, atol=1e-4
+        density, densities(field.decoder, field.latent[None], xyz), rtol=1e-3, atol=1e-4
     )
     torch.testing.assert_close(normalised, group_norm(images, norm), rtol=1e-3, atol=1e-4)
 

@@ -170,7 +170,7 @@ def test_a_field_is_rebuilt_from_its_config_weights_and_codes(points, codes):
     ConditionalField.check_latent(SMALL, tuple(field.latent.shape))
     rebuilt = ConditionalField.build(field.config, field.weights(), field.latent)
     for k in (0, 1):
-        expected = ConditionalField(field.net, codes[k]).query(*points)
+        expected = ConditionalField(field.decoder, codes[k]).query(*points)
         torch.testing.assert_close(rebuilt.with_latent(codes[k]).query(*points), expected)
     for shape in ((8,), (2, 7), (1, 2, 8)):
         with pytest.raises(ConfigError, match="expected 2, 8"):

@@ -188,9 +188,7 @@ def test_a_picture_is_the_one_that_the_cpu_draws(direction, quality):
     field, camera = soft_car(direction=direction), orbit_camera(40.0, 20.0, 1.3, 96)
     options = RenderOptions(quality=quality, normals=True)
     expected = render(bake(field), camera, options)
-    there = dataclasses.replace(
-        field, decoder=field.decoder.to("cuda"), triplane=field.triplane.cuda()
-    )
+    there = dataclasses.replace(field, decoder=field.decoder.to("cuda"), latent=field.latent.cuda())
     baked = bake(there)
     assert baked.kernels is not None
     found = render(baked, camera, options)

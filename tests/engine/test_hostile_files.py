@@ -97,7 +97,7 @@ def test_the_attack_counts_nothing_bad():
 def test_a_scene_of_before_opens_with_all_its_numbers():
     scene = Scene.load(FOLDER / "scene.safetensors")
     numbers = load_file(FOLDER / "scene.safetensors")
-    assert torch.equal(scene.field.triplane, numbers["triplane"])
+    assert torch.equal(scene.field.latent, numbers["triplane"])
     for name, value in scene.field.decoder.state_dict().items():
         assert torch.equal(value, numbers[f"decoder.{name}"])
     assert scene.provenance == {"method": "ssdnerf", "checkpoint": "tiny", "seed": 3}

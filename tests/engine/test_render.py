@@ -226,9 +226,9 @@ def test_the_number_of_threads_does_not_change_the_picture():
 
 def test_noise_in_place_of_a_scene_renders():
     field = soft_car()
-    noise = torch.randn(field.triplane.shape, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(field.latent.shape, generator=torch.Generator().manual_seed(3))
     picture = render(
-        bake(dataclasses.replace(field, triplane=noise)), VIEW, RenderOptions(normals=True)
+        bake(dataclasses.replace(field, latent=noise)), VIEW, RenderOptions(normals=True)
     )
     for part in (picture.rgb, picture.opacity, picture.depth, picture.normal):
         assert part.isfinite().all()
@@ -262,9 +262,9 @@ def test_cameras_at_absurd_distances_return(distance):
 def test_a_training_field_renders_without_a_graph():
     field = soft_car()
     field.decoder.requires_grad_(True)
-    planes = field.triplane.clone().requires_grad_(True)
+    planes = field.latent.clone().requires_grad_(True)
     for path in PATHS:
-        picture = render(baked_for(path, dataclasses.replace(field, triplane=planes)), VIEW)
+        picture = render(baked_for(path, dataclasses.replace(field, latent=planes)), VIEW)
         assert not picture.rgb.requires_grad
 
 

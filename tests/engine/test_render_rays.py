@@ -25,7 +25,7 @@ def triplane():
     """A car, in double precision."""
     field = soft_car(hidden=16, rows=16, cols=16)
     decoder = field.decoder.double()
-    return dataclasses.replace(field, decoder=decoder, triplane=field.triplane.double())
+    return dataclasses.replace(field, decoder=decoder, latent=field.latent.double())
 
 
 def voxel():
@@ -124,7 +124,7 @@ def test_the_batched_renderer_passes_gradients_to_rays_too():
     )
     given = (torch.ones(1, 4, 4, 4, dtype=torch.bool), rays, MarchConfig(max_steps=64))
     image, _ = triplane_rays.render_rays(
-        field.decoder, field.triplane[None], *given, jitter=None, dt_gamma=torch.zeros(count)
+        field.decoder, field.latent[None], *given, jitter=None, dt_gamma=torch.zeros(count)
     )
     image.sum().backward()
     assert math.isfinite(float(moving.grad.norm()))

@@ -117,7 +117,7 @@ def test_tiled_planes_pass_through_the_denoiser_side_by_side():
 def test_a_scene_lies_where_the_method_does():
     method = built().to("meta")
     field = method.scene(torch.zeros(method.info.latent_shape)).field
-    assert field.triplane.device == field.aabb.device == torch.device("meta")
+    assert field.latent.device == field.aabb.device == torch.device("meta")
 
 
 def test_the_method_keeps_its_contract():

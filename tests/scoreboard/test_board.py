@@ -68,7 +68,7 @@ def cheap(monkeypatch):
     """Everything but the bookkeeping costs nothing: plain pictures, no solids, few held-out scenes."""
 
     def plain(field, scene, quality):
-        return torch.full_like(scene.views.images, float(field.triplane.mean().sigmoid()))
+        return torch.full_like(scene.views.images, float(field.latent.mean().sigmoid()))
 
     monkeypatch.setattr(entries_module, "look", plain)
     monkeypatch.setattr(measure_module, "_geometry", lambda *_: {"iou": 0.5, "chamfer": 0.02})
