@@ -1,4 +1,4 @@
-"""The parts of one explorer put together: sessions, worker, viewports, routes and the panel."""
+"""Assembly of one explorer: sessions, worker, viewports, routes and the panel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Explorer:
 
     @classmethod
     def open(cls, sessions: Sessions) -> Explorer:
-        """Everything but the panel.
+        """An explorer without its panel.
 
         One core stays with the view and the browser. The threads of a network's layer wait for each other, and one that
         is not scheduled stops them all: with a browser on the same two cores a fit took 1.4 s on one thread, 40 s on two.
@@ -45,7 +45,7 @@ class Explorer:
         return cls(sessions.priors, settings, sessions, runner, viewports)
 
     def routes(self, rest: ASGIApp) -> ASGIApp:
-        """What answers pages that have their first part; `rest` answers all that is not the engine's."""
+        """Routes of the API, recovery, viewports and files; `rest` answers everything else."""
         api = Api(self.sessions, self.runner, self.settings)
         found = recovery_routes(self.sessions)
         routes = [*api.routes(), *found, *make_routes(self.sessions, self.viewports, self.runner)]
@@ -58,25 +58,25 @@ class Explorer:
         return mount_panel(self.sessions, self.runner, self.settings)
 
     def prepare_frames(self) -> None:
-        """Compile what draws; what is shown by then is drawn again."""
+        """Compile the kernels of frames; frames already shown are rendered again."""
         with compiled.preparing("frames"):
             self.priors.first.prepare_frames()
         for session in self.sessions.all():
             session.refresh()
 
     def prepare_fits(self) -> None:
-        """Compile what reconstructs."""
+        """Compile the kernels of reconstruction."""
         with compiled.preparing("fits"):
             self.priors.first.prepare_fits()
 
     def warm_up(self) -> None:
-        """Compile and find out all that somebody would otherwise wait for."""
+        """Compile and compute in advance what a visitor would otherwise wait for."""
         self.prepare_frames()
         self.prepare_fits()
         self.priors.first.outlines()
 
     def close(self) -> None:
-        """Cancel what runs, close every viewport and session."""
+        """Cancel running jobs, close every viewport and session."""
         self.priors.close()
         self.runner.close()
         self.viewports.close()

@@ -1,4 +1,4 @@
-"""One process, one port: a server that listens at once, and what is loaded behind it."""
+"""One process, one port: a server that listens at once while the explorer loads."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_FRAME_S = 2.0
-"""How long Gradio waits for the first frame of a page that is already open: importing it would hold the frame up."""
+"""Longest time for which Gradio's import waits for the first frame of an open page, which it would delay."""
 
 MOST_MESSAGE = 64 << 10
 """Longest websocket message from a browser, bytes; the view's are a few hundred."""
 
 
 def create_app(settings: AppSettings, method: Method | None = None) -> Starlette:
-    """The explorer as an ASGI application, all of it loaded.
+    """The explorer as an ASGI application, fully loaded.
 
     Args:
-        settings: What to serve.
+        settings: Settings of the explorer.
         method: Used instead of opening `settings.checkpoint`.
     """
     loading = Loading(locked(settings), method)
@@ -57,7 +57,7 @@ def create_app(settings: AppSettings, method: Method | None = None) -> Starlette
 
 
 def serve(settings: AppSettings) -> None:
-    """Open the explorer and stay until it is interrupted.
+    """Open the explorer and serve it until interrupted.
 
     Raises:
         CheckpointError: If the checkpoint cannot be used.
@@ -81,7 +81,7 @@ def serve(settings: AppSettings) -> None:
 
 
 def locked(settings: AppSettings) -> AppSettings:
-    """Settings with a key: the one that was given, or a new one where others can reach the server."""
+    """Settings with a key: the given one, or a new one if others can reach the server."""
     given = settings.password or os.environ.get("SSDNERF_PASSWORD", "")
     if not given and not is_loopback(settings.host):
         given = secrets.token_urlsafe(16)
@@ -114,13 +114,13 @@ def configured(app: ASGIApp, settings: AppSettings, **more: Any) -> uvicorn.Conf
 
 
 class Loading:
-    """An explorer on its way, in the order in which visitors need its parts.
+    """Loading of an explorer, in the order in which visitors need its parts.
 
     Attributes:
-        front: What listens.
-        explorer: The explorer, once it is there.
-        failure: Why there is none.
-        stopped: Set when nobody needs the parts that are still missing.
+        front: The application that listens.
+        explorer: The explorer, once it is loaded.
+        failure: Error of a failed loading.
+        stopped: Set when the remaining parts are no longer needed.
     """
 
     def __init__(self, settings: AppSettings, method: Method | None = None):
@@ -133,7 +133,7 @@ class Loading:
         self._method = method
 
     def open_engine(self) -> None:
-        """Load what draws."""
+        """Load the parts that render."""
         from app.session.priors import Priors
         from app.session.sessions import Sessions
 
@@ -157,7 +157,7 @@ class Loading:
         return Archive(StateFolder.open(settings.state_dir), settings)
 
     def open_panel(self) -> None:
-        """Load what surrounds the view."""
+        """Load the panel around the view."""
         self.front.open_panel(self.explorer.panel())
 
     def run(self) -> None:
@@ -210,7 +210,7 @@ class Server(uvicorn.Server):
         self.loader = threading.Thread(target=self._load, name="load", daemon=True)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and load only then: the first page must not wait for an import."""
+        """Listen, and only then load, so that the first page does not wait for imports."""
         await super().startup(sockets)
         self.loader.start()
 
@@ -224,7 +224,7 @@ class Server(uvicorn.Server):
             self._loading.front.give_up()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Ctrl-C or a kill."""
+        """Handle Ctrl-C or SIGTERM."""
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._loading.stopped.set()
         self._loading.front.give_up()
@@ -235,7 +235,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket.
 
     Raises:
-        ConfigError: If somebody else listens there, or the host is not this machine.
+        ConfigError: If the port is taken, or the host is not this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -15,7 +15,7 @@ class AppSettings:
     port: int = 7860
     """The only port; 0 takes a free one."""
     checkpoint: str = "vehicles"
-    """The prior that pages open with: name under checkpoints/, a path, or `toy` for the method without weights."""
+    """The model that pages open with: name under checkpoints/, a path, or `toy` for the method without weights."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
     root_path: str = ""
@@ -45,19 +45,19 @@ class AppSettings:
     max_latent_mb: int = 192
     """Memory for the steps that one tab keeps; the oldest runs lose theirs first."""
     grace_s: float = 45.0
-    """How long a viewport outlives its connection."""
+    """Seconds for which a viewport outlives its connection."""
     session_ttl_s: float = 300.0
-    """How long a session outlives its last sign of life."""
+    """Seconds for which a session outlives its last sign of life."""
     state_dir: str = "auto"
     """Folder for results that survive a restart (below it, private); `auto` takes $XDG_STATE_HOME or ~/.local/state, `none` keeps none."""
     state_days: float = 7.0
-    """How long results of a closed tab stay there."""
+    """Days for which results of a closed tab stay there."""
     max_state_mb: int = 2048
-    """What all results there may take; the oldest tabs' go first."""
+    """Disk space for all results there; the oldest tabs' go first."""
 
     @property
     def prefix(self) -> str:
-        """`root_path` as addresses begin with it: empty, `/ssd`, or a whole address without a slash at the end."""
+        """`root_path` as the start of addresses: empty, `/ssd`, or a whole address without a slash at the end."""
         path = self.root_path.strip().rstrip("/")
         return path if not path or "://" in path else "/" + path.lstrip("/")
 

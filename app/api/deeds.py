@@ -1,4 +1,4 @@
-"""The deeds of a program: each takes a session and a checked request, and gives a run, a record, or an error's sentence."""
+"""Operations of the API: each takes a session and a checked request, and returns a run or a record."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ MOST_RUNS = 64
 
 
 class UnknownError(EngineError):
-    """There is no such session, run or record."""
+    """A session, run or record does not exist."""
 
 
 class Runs:
-    """The runs that a program has begun in one session, by number."""
+    """Runs that a program has started in one session, by number."""
 
     def __init__(self, session: Session):
         self._jobs: OrderedDict[int, Job] = OrderedDict()
 
     def add(self, job: Job) -> Job:
-        """Remember a run."""
+        """Add a run."""
         self._jobs[job.id] = job
         while len(self._jobs) > MOST_RUNS:
             self._jobs.popitem(last=False)
@@ -69,10 +69,10 @@ class Desk:
     """The session of a request and the parts of the explorer that serve it.
 
     Attributes:
-        session: Whose.
+        session: The session.
         runner: The worker.
-        priors: What there is to choose from.
-        prefix: Before the addresses of files, for a proxy.
+        priors: The models to choose from.
+        prefix: Prefix of files' addresses behind a proxy.
     """
 
     session: Session
@@ -82,7 +82,7 @@ class Desk:
 
 
 def generate(desk: Desk, asked: schema.Generating) -> Job:
-    """Draw objects."""
+    """Sample objects."""
     use(desk, asked.prior)
     told = {**asked.settings, **({} if asked.steps is None else {"steps": asked.steps})}
     options = options_of(desk.session.method, "generate")
@@ -109,7 +109,7 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
 
 
 def checked_settings(told: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
-    """Settings by name, as a program told them; `with_settings` checks their values.
+    """Settings of a request by name, after checking the names; `with_settings` checks their values.
 
     Raises:
         ConfigError: If there is no such setting.
@@ -124,10 +124,10 @@ def checked_settings(told: Mapping[str, Any], known: Collection[str]) -> Mapping
 def posed_pictures(
     session: Session, pictures: Sequence[schema.Picture]
 ) -> tuple[list[Views], list[str]]:
-    """Those pictures whose cameras are given, as the prior's views, and what is doubtful about them.
+    """Pictures with given cameras as views for the model, and doubts about them.
 
     Raises:
-        ImageError: If one cannot be a view, or half a camera is given.
+        ImageError: If one cannot be a view, or only a part of a camera is given.
         DataError: If cameras do not fit their pictures.
     """
     given = []
@@ -151,7 +151,7 @@ def posed_pictures(
 
 
 def picture_views(session: Session, picture: schema.Picture) -> Views:
-    """A picture whose camera is told by angles, as the prior's view.
+    """A picture whose camera is given by angles, as a view for the model.
 
     Raises:
         ImageError: If it cannot be one.
@@ -181,7 +181,7 @@ def mask_of(session: Session, picture: Path, name: str) -> np.ndarray:
 
 
 def interpolate(desk: Desk, asked: schema.Interpolating) -> Job:
-    """Draw the keyframes of a path or pad between records."""
+    """Sample the keyframes of a path or pad between records."""
     blend = desk.session.part(Blend)
     corners = [record(desk.session, number) for number in asked.corners]
     blend.placed.clear()
@@ -192,7 +192,7 @@ def interpolate(desk: Desk, asked: schema.Interpolating) -> Job:
 
 
 def point(desk: Desk, asked: schema.Point) -> schema.PathTold:
-    """The object at a point of the path, drawn by the prior and kept."""
+    """The object at a point of the path, sampled by the model and kept."""
     blend = desk.session.part(Blend)
     if blend.codes is None:
         raise ConfigError("There is no path yet; interpolate first and wait for the run's end.")
@@ -216,7 +216,7 @@ def go_on(desk: Desk, asked: schema.Branching) -> Job:
 
 
 def regenerate(desk: Desk, asked: schema.Regenerating) -> Job:
-    """Keep a box of a record and draw the rest anew."""
+    """Keep a box of a record and sample the rest anew."""
     keeping = desk.session.part(Keeping)
     keeping.begin(record(desk.session, asked.record))
     keeping.mark_box(asked.box)
@@ -224,7 +224,7 @@ def regenerate(desk: Desk, asked: schema.Regenerating) -> Job:
 
 
 def show(desk: Desk, asked: schema.Showing) -> schema.RecordsTold:
-    """Show records in the session's view; those that are shown then."""
+    """Show records in the session's view; returns the records shown."""
     session = desk.session
     numbers = [record(session, number).id for number in (asked.record, *asked.beside)]
     with session.cv:
@@ -235,7 +235,7 @@ def show(desk: Desk, asked: schema.Showing) -> schema.RecordsTold:
 
 
 def open_file(desk: Desk, asked: schema.OpeningFile) -> schema.RecordTold:
-    """Put a saved run or scene into the history."""
+    """Add a saved run or scene to the history."""
     session = desk.session
     timeline, note = runs.load(session.part(Files).path(asked.file))
     prior = runs.maker(timeline, desk.priors)
@@ -245,7 +245,7 @@ def open_file(desk: Desk, asked: schema.OpeningFile) -> schema.RecordTold:
 
 
 def change(desk: Desk, number: int, asked: schema.Naming) -> schema.RecordTold:
-    """Give a record another title, pin it or let go of its pin."""
+    """Rename, pin or unpin a record."""
     session, found = desk.session, record(desk.session, number)
     if asked.title is not None:
         history.rename(session, {"record": number, "title": asked.title})
@@ -257,7 +257,7 @@ def change(desk: Desk, number: int, asked: schema.Naming) -> schema.RecordTold:
 
 
 def remove(session: Session, number: int) -> None:
-    """Take a record out of the history."""
+    """Remove a record from the history."""
     record(session, number)
     problem = history.remove(session, {"record": number}).get("problem")
     if problem:
@@ -265,7 +265,7 @@ def remove(session: Session, number: int) -> None:
 
 
 def use(desk: Desk, name: str | None) -> None:
-    """Go on with a prior.
+    """Use a model from now on.
 
     Raises:
         CheckpointError: If there is none of that name.
@@ -310,7 +310,7 @@ def told_run(desk: Desk, job: Job) -> schema.RunTold:
 
 
 def told_record(desk: Desk, one: Record) -> schema.RecordTold:
-    """A record in words and numbers."""
+    """A record as the API reports it."""
     session = desk.session
     return schema.RecordTold(
         one.id,

@@ -32,7 +32,7 @@ class Files:
         """Write a file as it arrives.
 
         Args:
-            name: Its name on the sender's side, of which only the ending is kept.
+            name: The sender's file name, of which only the ending is kept.
             chunks: Its bytes.
             most_mb: Most megabytes.
 

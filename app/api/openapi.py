@@ -1,4 +1,4 @@
-"""The API's description in OpenAPI 3.1, made from the table of its operations."""
+"""The API's description in OpenAPI 3.1, generated from the table of its operations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def describe(operations: Sequence[Operation], root_path: str) -> dict[str, Any]:
     """An OpenAPI document.
 
     Args:
-        operations: What can be done.
+        operations: The API's operations.
         root_path: Prefix under which a proxy serves the explorer.
     """
     kinds = {schema.Problem}

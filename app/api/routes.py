@@ -1,4 +1,4 @@
-"""The routes of the API: one table, from which its description is made too."""
+"""The routes of the API, in a table from which its description is generated too."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ FRESH = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that a program can do.
+    """One operation of the API.
 
     Attributes:
         verb: HTTP method.
         path: Address below /api, with `{session}`, `{run}` or `{record}`.
         summary: One sentence.
-        asked: Type of the body; None where there is none, `bytes` for a file.
-        told: Type of the answer; None where there is none.
-        status: Of success.
-        answer: Does it.
+        asked: Type of the body; None without a body, `bytes` for a file.
+        told: Type of the answer; None without an answer.
+        status: HTTP status of success.
+        answer: Handler.
     """
 
     verb: str
@@ -106,7 +106,7 @@ class Api:
         return answer(operation.status, told)
 
     def desk(self, request: Request) -> Desk:
-        """The session that the path names, and what it works with.
+        """The session that the path names, and the parts that serve it.
 
         Raises:
             UnknownError: If there is none.
@@ -118,7 +118,7 @@ class Api:
         return self.desk_of(session)
 
     def desk_of(self, session: Session) -> Desk:
-        """A session and what it works with."""
+        """A session and the parts that serve it."""
         return Desk(session, self.runner, self.sessions.priors, self.settings.path)
 
 
@@ -146,7 +146,7 @@ async def body(request: Request, kind: type[Struct]) -> Any:
     """The checked body of a request; the guard in front bounds its length.
 
     Raises:
-        UnsupportedBodyError: If it is not said to be JSON: a page elsewhere could send anything else unasked.
+        UnsupportedBodyError: If its content type is not JSON: pages of other origins can send other types unasked.
         msgspec.MsgspecError: If it is not as described.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
@@ -174,12 +174,12 @@ async def open_session(api: Api, request: Request) -> schema.SessionTold:
 
 
 async def about_session(api: Api, request: Request) -> schema.SessionTold:
-    """The session's prior, the priors it can choose from, and its view."""
+    """The session's model, the models it can choose from, and its view."""
     return told_session(api.desk(request))
 
 
 def told_session(desk: Desk) -> schema.SessionTold:
-    """A session in words."""
+    """A session as the API reports it."""
     names = [name for _, name in desk.priors.choices]
     token = desk.session.token
     view = f"{desk.prefix}/viewport/{token}/"
@@ -187,14 +187,14 @@ def told_session(desk: Desk) -> schema.SessionTold:
 
 
 async def end_session(api: Api, request: Request) -> None:
-    """End a session: its runs are cancelled, its results go."""
+    """End a session: its runs are cancelled, its results deleted."""
     session = api.desk(request).session
     session.stop(api.runner)
     await asyncio.to_thread(api.sessions.remove, session)
 
 
 async def send_file(api: Api, request: Request) -> schema.FileTold:
-    """Take a file."""
+    """Receive a file."""
     session, most_mb = api.desk(request).session, api.settings.max_upload_mb
     files, ledger = session.part(Files), api.sessions.ledger
     with ledger.expect(session.address, most_mb << 20):
@@ -204,7 +204,7 @@ async def send_file(api: Api, request: Request) -> schema.FileTold:
 
 
 def begin(deed: Callable[[Desk, Any], Job], kind: type[Struct]) -> Callable[[Api, Request], Any]:
-    """An operation that begins a run."""
+    """An operation that starts a run."""
 
     async def answer_run(api: Api, request: Request) -> schema.RunTold:
         desk = api.desk(request)
@@ -219,7 +219,7 @@ def begin(deed: Callable[[Desk, Any], Job], kind: type[Struct]) -> Callable[[Api
 def at_once(
     deed: Callable[[Desk, Any], Struct], kind: type[Struct]
 ) -> Callable[[Api, Request], Any]:
-    """An operation that is answered when it is done."""
+    """An operation that is answered when it is finished."""
 
     async def answer_deed(api: Api, request: Request) -> Struct:
         desk = api.desk(request)
@@ -266,14 +266,14 @@ async def one_record(api: Api, request: Request) -> schema.RecordTold:
 
 
 async def change_record(api: Api, request: Request) -> schema.RecordTold:
-    """Name or pin a record."""
+    """Rename or pin a record."""
     return deeds.change(
         api.desk(request), request.path_params["record"], await body(request, schema.Naming)
     )
 
 
 async def remove_record(api: Api, request: Request) -> None:
-    """Take a record out of the history."""
+    """Remove a record from the history."""
     deeds.remove(api.desk(request).session, request.path_params["record"])
 
 

@@ -13,12 +13,12 @@ class Example:
     """One picture.
 
     Attributes:
-        title: What it shows.
+        title: Description of its object.
         file: Its name in this folder.
         azimuth: Camera, degrees.
         elevation: Camera, degrees.
         distance: Camera, SRN units.
-        category: Whose prior it fits.
+        category: Category of the models that it suits.
     """
 
     title: str
@@ -52,6 +52,6 @@ EXAMPLES = (
     Example("A desk with a lamp", "writing-desk.png", 320.0, 25.0, 1.3, "tables"),
     Example("A round red table", "round-table.png", 20.0, 20.0, 1.3, "tables"),
 )
-"""All are of the procedural test splits, which no prior has seen. The first stands in for a photograph: vehicle 339 in another
+"""All are of the procedural test splits, which no model has seen. The first stands in for a photograph: vehicle 339 in another
 light and through a camera (`python -m tests.fixtures.studio` writes it). The others: vehicles 204, 229, 200, 220 and 209, chairs 213, 229, 208, 211 and 205, tables 215, 222, 201, 234 and
 213."""

@@ -21,11 +21,11 @@ class Body:
     """A request's body on its way, cut off where it grows too long or comes too slowly.
 
     Attributes:
-        refused: Status and sentence, once it was cut off; whoever reads is told then that the sender has left.
+        refused: Status and sentence, once it was cut off; the reader then gets a disconnect message.
     """
 
     def __init__(self, receive: Receive, most: int, seconds: float):
-        """At most `most` bytes within `seconds` from when somebody begins to read."""
+        """At most `most` bytes within `seconds` from the first read."""
         self.refused: tuple[int, str] | None = None
         self._receive = receive
         self._most = most
@@ -35,7 +35,7 @@ class Body:
         self._deadline: float | None = None
 
     def expect(self, announced: str | None) -> None:
-        """Refuse a length that the request says it has."""
+        """Refuse the body if the announced length is too large."""
         if announced is None:
             return
         if not (announced.isascii() and announced.isdecimal()) or len(announced) > 18:
@@ -69,7 +69,7 @@ class Body:
         return message
 
     async def drain(self) -> None:
-        """Read on for a while: whoever still sends does not hear the refusal before it is done."""
+        """Read and discard for a while: a client that is still sending does not read the refusal before it is done."""
         left, ended = DRAINED, asyncio.get_running_loop().time() + DRAIN_S
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(ended):

@@ -1,4 +1,4 @@
-"""Connections before there is a request on them: how many, how slow, and how long nobody reads from them."""
+"""Limits on connections: their number, the time for a request's head, and the time without reading."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _open: dict[str, list[PatientProtocol]] = {}
 
 
 class PatientProtocol(H11Protocol):
-    """Uvicorn's HTTP protocol with less patience.
+    """Uvicorn's HTTP protocol with time limits.
 
-    Websockets begin as requests and go on as another protocol; they stay counted until they are closed.
+    Websockets begin as requests and continue under another protocol; they are counted until they are closed.
     """
 
     proxies: frozenset[str] = frozenset()
@@ -47,7 +47,7 @@ class PatientProtocol(H11Protocol):
             self._await_head()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request."""
+        """Wait for the next request."""
         super().on_response_complete()
         if self.cycle.response_complete:
             self._stop_waiting()  # uvicorn's own keep-alive waits for the next head to begin
@@ -59,13 +59,13 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Nobody has read for a while."""
+        """Start the timeout of a client that does not read."""
         super().pause_writing()
         if self._unread is None:
             self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Somebody reads again."""
+        """Stop that timeout: the client reads again."""
         super().resume_writing()
         if self._unread is not None:
             self._unread.cancel()
@@ -73,7 +73,7 @@ class PatientProtocol(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """True if the head of a request is missing."""
+        """True while the head of a request is awaited."""
         return self._head is not None
 
     def _await_head(self) -> None:
@@ -86,7 +86,7 @@ class PatientProtocol(H11Protocol):
 
 
 def _admit(address: str, connection: PatientProtocol, proxy: bool) -> bool:
-    """Count a connection; whether there is room for it, if need be that of one that has not asked for anything."""
+    """Count a connection; False if there is no room, even after closing one that has not sent a request."""
     for known in list(_open):
         held = [one for one in _open[known] if not one.transport.is_closing()]
         if held:

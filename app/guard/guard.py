@@ -21,9 +21,9 @@ from app.settings import AppSettings
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
 PROXIES_ONLY = (*FORWARDED, b"x-forwarded-port", b"x-forwarded-prefix", b"x-gradio-server")
 FILES = re.compile(r"/gradio_api/upload/?|/api/sessions/[^/]+/files")
-"""Where files are sent to."""
+"""Paths that files are uploaded to."""
 PAINTINGS, PAINTING_BYTES = "/gradio_api/component_server", 5 << 20
-"""Where painted masks are sent to, and their longest body."""
+"""Path that painted masks are sent to, and their longest body, bytes."""
 LONGEST_PATH, LONGEST_PART, LONGEST_QUERY = 2048, 255, 4096
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LOCKED = Path(__file__).resolve().parents[1] / "page" / "assets" / "locked.html"
@@ -32,7 +32,7 @@ HOP = "<!doctype html><meta charset='utf-8'><title>…</title><meta http-equiv='
 
 
 class RefusedError(Exception):
-    """A request that gets no other answer than this one."""
+    """A request that is refused with this status and sentence."""
 
     def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None):
         super().__init__(sentence)
@@ -44,9 +44,9 @@ class Arrival:
     """Origin of a request, as far as it is trusted.
 
     Attributes:
-        client: Address of whoever asks.
-        host: Name that it asks under.
-        secure: Whether it came by https.
+        client: Address of the client.
+        host: Host name of the request.
+        secure: True for https.
     """
 
     client: str
@@ -55,7 +55,7 @@ class Arrival:
 
 
 class Guard:
-    """Lets through what may speak to `app`, and bounds how much it says."""
+    """Passes permitted requests on to `app`, with bounds on their bodies."""
 
     def __init__(self, app: ASGIApp, settings: AppSettings):
         self._app = app
@@ -68,7 +68,7 @@ class Guard:
         self._prefix = settings.path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let it through."""
+        """Answer a request or pass it on."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -90,10 +90,10 @@ class Guard:
     # -- who asks ---------------------------------------------------------------------------------
 
     def _arrive(self, scope: Scope) -> tuple[Scope, Arrival]:
-        """The request without what only proxies may say, and where it comes from.
+        """The request without headers that only trusted proxies may set, and its origin.
 
         Raises:
-            RefusedError: If it is meant for somebody else.
+            RefusedError: If it is addressed to another host.
         """
         peer = (scope.get("client") or ("127.0.0.1", 0))[0]
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -122,10 +122,10 @@ class Guard:
         return arrived, Arrival(client, host, secure)
 
     def _check_origin(self, scope: Scope, arrival: Arrival) -> None:
-        """Refuse what somebody else's page asks for.
+        """Refuse requests from pages of other origins.
 
         Raises:
-            RefusedError: If one does.
+            RefusedError: If it comes from one.
         """
         origins = [value for name, value in scope["headers"] if name == b"origin"]
         foreign = any(
@@ -142,7 +142,7 @@ class Guard:
             raise RefusedError(403, "This explorer does not answer to pages of other sites.")
 
     def _unlock(self, scope: Scope, arrival: Arrival) -> Response | None:
-        """None for a request with the key; a redirect with a cookie for a browser with the key in the address.
+        """None for a request with the key; a redirect that sets a cookie for a browser with the key in the address.
 
         Raises:
             RefusedError: For a request without the key.
@@ -176,7 +176,7 @@ class Guard:
         return self._with_cookie(scope, arrival, query)
 
     def _with_cookie(self, scope: Scope, arrival: Arrival, query: dict[str, str]) -> Response:
-        """The address without the key, and the cookie that stands for it."""
+        """Redirect to the address without the key, with the cookie that stands for it."""
         del query["key"]
         place = quote(scope["path"].rpartition("/")[2]) or "./"
         place += f"?{urlencode(query)}" if query else ""
@@ -199,7 +199,7 @@ class Guard:
     # -- what is asked ----------------------------------------------------------------------------
 
     def _check_path(self, scope: Scope) -> None:
-        """Refuse addresses that no file and no number could have.
+        """Refuse addresses that are too long or contain control characters.
 
         Raises:
             RefusedError: If this is one.
@@ -213,21 +213,21 @@ class Guard:
             raise RefusedError(404, "There is nothing here.")
 
     def _bare_prefix(self, scope: Scope) -> Response | None:
-        """On to the prefix with its slash, below which the key's cookie holds; nothing for other paths."""
+        """Redirect from the prefix without a slash to the one with it, where the cookie holds; None for other paths."""
         if not self._prefix or scope["path"] != self._prefix:
             return None
         query = scope["query_string"].decode("latin-1")
         return RedirectResponse(f"{self._prefix}/" + (f"?{query}" if query else ""), 308)
 
     def _place(self, scope: Scope) -> None:
-        """Take the proxy's prefix off the path, where the proxy left it there."""
+        """Strip the proxy's prefix from the path if the proxy has not."""
         path, prefix = scope["path"], self._prefix
         if prefix and path.startswith(prefix + "/"):
             scope["path"] = path.removeprefix(prefix)
             scope["raw_path"] = quote(scope["path"]).encode()
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, in bounds."""
+        """Pass a request on, with its body bounded."""
         files = FILES.fullmatch(scope["path"]) is not None
         most = ((self._settings.max_upload_mb + 1) << 20) if files else PLAIN_BYTES
         if scope["path"].startswith(PAINTINGS):
@@ -276,7 +276,7 @@ class Guard:
             await answer(scope, receive, dressed)
 
     def _dressed(self, message: Message) -> Message:
-        """An answer's start with the headers that every answer has."""
+        """The start of an answer, with the headers that every answer has."""
         if message["type"] != "http.response.start":
             return message
         given: list[Header] = list(message.get("headers", []))

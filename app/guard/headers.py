@@ -45,6 +45,6 @@ def first(headers: Sequence[Header], name: bytes) -> str | None:
 
 
 def last(headers: Sequence[Header], name: bytes) -> str:
-    """The last value that the lines of a header list, which the nearest proxy has added; empty where there is none."""
+    """The last value in all lines of a header, which the nearest proxy has added; empty if there is none."""
     lines = [value.decode("latin-1") for key, value in headers if key == name]
     return lines[-1].rpartition(",")[2].strip() if lines else ""

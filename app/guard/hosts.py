@@ -1,4 +1,4 @@
-"""Under which names the server answers, and for pages of which origins."""
+"""Host names that the server answers to, and origins of the pages that may send requests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 class Hosts:
     """The names of one server.
 
-    A page of somebody else's can make its own name point here (DNS rebinding) and then is of the same origin as this
+    A foreign page can let its own name resolve to this address (DNS rebinding) and is then of the same origin as this
     server; only the name in the request tells them apart.
     """
 
     def __init__(self, bound: str, more: Sequence[str] = ()):
-        """Loopback names, the address that is listened on, and `more`."""
+        """Loopback names, the address listened on, and `more`."""
         self._more = {split(name)[0] for name in more}
         self._names = {"localhost", *self._more}
         if bound in WILDCARDS:
@@ -29,14 +29,14 @@ class Hosts:
         self._any_of_ours = bound in WILDCARDS
 
     def answers_to(self, host: str, address: str | None) -> bool:
-        """True if a request with this `Host` is meant for us; `address` is ours in its connection, if it has one."""
+        """True if this server answers to a `Host`; `address` is the server's own in the connection, if known."""
         name, _ = split(host)
         if name in self._names or is_loopback_address(name):
             return True
         return self._any_of_ours and address is not None and name == split(address)[0]
 
     def serves(self, origin: str, host: str) -> bool:
-        """True if a page of `origin` may ask under the name `host`: its own pages, and those of `more`."""
+        """True if a page of `origin` may send requests to `host`: the server's own pages and those of `more`."""
         try:
             asked = urlsplit(origin)
             port = asked.port or PORTS[asked.scheme]
@@ -67,7 +67,7 @@ def split(host: str) -> tuple[str, int | None]:
 
 
 def is_loopback(host: str) -> bool:
-    """True if nobody but this machine reaches a server that listens on `host`, an address or a name."""
+    """True if only this machine can reach a server that listens on `host`, an address or a name."""
     if host in WILDCARDS:
         return False
     try:
@@ -78,7 +78,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_loopback_address(name: str) -> bool:
-    """True if this is an address of the machine itself, and of nobody else."""
+    """True for a loopback address."""
     try:
         address = ipaddress.ip_address(name.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""The key of a server that not everybody may use, and how often it may be guessed."""
+"""The key of a server that is not open to everybody, and limits on guessing it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MOST_ADDRESSES = 4096
 class Key:
     """A password, and the cookie of a browser that has shown it.
 
-    The cookie follows from the password, so that it outlives the process; it cannot be turned back into it, except by
-    guesses of 50 ms each.
+    The cookie is derived from the password, so that it stays valid after a restart; recovering the password from it
+    takes guesses of 50 ms each.
 
     Attributes:
         cookie: Name and value.
@@ -32,7 +32,7 @@ class Key:
         self.cookie = (f"{NAME}-key-{secret[:4].hex()}", secret[4:36].hex())
 
     def opens(self, password: str) -> bool:
-        """True if a password is the right one; takes as long for every wrong one."""
+        """True for the right password, compared in constant time."""
         return hmac.compare_digest(_digest(password), self._digest)
 
     def shown(self, cookies: str) -> bool:
@@ -46,7 +46,7 @@ class Key:
 
 
 class Attempts:
-    """Wrong keys of late, by address."""
+    """Recent wrong keys, by address."""
 
     def __init__(self):
         self._failed: OrderedDict[str, deque[float]] = OrderedDict()
@@ -67,7 +67,7 @@ class Attempts:
 
 
 def network(address: str) -> str:
-    """Network of one visitor: an IPv4 address itself, the first half of an IPv6 address."""
+    """Network of one visitor: an IPv4 address itself, or the first half of an IPv6 address."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

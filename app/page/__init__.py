@@ -1,4 +1,4 @@
-"""The page: gradio components and their handlers. Handlers change the session and return at once, or watch a job."""
+"""The page: gradio components and their handlers. Handlers change the session and return at once, or follow a job."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Gradio's `Blocks`, mended where it trusts whoever sends something."""
+"""Gradio's `Blocks` without its trust in what clients send."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STRANGE = "A value was not understood: found something else than the page sends;
 LONGEST_TEXT, LONGEST_PICK = 1 << 18, 16
 """Characters of a text that a component sends, and of what an element that was clicked stands for."""
 UNREAD = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
-"""What a handler raises that finds something else in an event than the page's scripts put there."""
+"""Exceptions of a handler whose event has other content than the page's scripts send."""
 NOT_SENT = "A file is named that was not sent to this explorer; send it first."
 PATHS = (
     re.compile(r"""(?<=['"])/[^'"\n]*/([^'"/\n]+)(?=['"])"""),
@@ -37,17 +37,17 @@ PATHS = (
 
 
 class Panel(gr.Blocks):
-    """A page whose handlers see only files that were sent to it, and whose errors say nothing of the server.
+    """A page whose handlers see only files uploaded to it, and whose errors reveal nothing about the server.
 
-    Gradio copies what a request names, from any path or address, before a handler is called; what it or a handler
-    raises reaches the browser with paths in it.
+    Before it calls a handler, Gradio copies files that a request names from any path or address; its errors and those
+    of handlers reach the browser with paths in them.
     """
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any):
-        """Gradio's, for inputs whose files were sent to this process.
+        """Gradio's, but only for files that were uploaded to this process.
 
         Raises:
-            gr.Error: If one was not.
+            gr.Error: If an input names another file.
         """
         for file in files_in(inputs):
             if not uploads.holds(str(file.get("path") or "")):
@@ -59,10 +59,10 @@ class Panel(gr.Blocks):
         return await super().preprocess_data(block_fn, inputs, *args, **options)
 
     async def process_api(self, block_fn: Any, *args: Any, **options: Any) -> dict[str, Any]:
-        """Gradio's.
+        """Gradio's, with errors as one sentence.
 
         Raises:
-            gr.Error: With one sentence, whatever went wrong.
+            gr.Error: With one sentence, for any error.
         """
         try:
             return await super().process_api(block_fn, *args, **options)
@@ -85,7 +85,7 @@ class Panel(gr.Blocks):
 
 
 def fits(block: Any, value: Any) -> bool:
-    """True if a component could have sent a value."""
+    """True if `value` is one that a component can send."""
     if isinstance(block, (gr.Slider, gr.Number)):
         return value is None or (is_number(value) and abs(value) <= 2**53)
     if isinstance(block, gr.Checkbox):
@@ -98,12 +98,12 @@ def fits(block: Any, value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """True if a value of JSON is a finite number."""
+    """True if a JSON value is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value - value == 0
 
 
 def picked(event: gr.EventData) -> str:
-    """The value of the element that was clicked.
+    """The value of the clicked element.
 
     Raises:
         gr.Error: If the event has none.
@@ -127,7 +127,7 @@ def picked_number(event: gr.EventData, most: int = 2**53) -> int:
 
 
 def files_in(data: Any) -> Iterator[dict[str, Any]]:
-    """Every part of a request's data that names a file or an address; recursion is the caller's to bound."""
+    """Every part of a request's data that names a file or an address; the caller bounds its depth."""
     if isinstance(data, dict):
         if isinstance(data.get("path"), str) or isinstance(data.get("url"), str):
             yield data
@@ -138,7 +138,7 @@ def files_in(data: Any) -> Iterator[dict[str, Any]]:
 
 
 def without_paths(text: str) -> str:
-    """Text in which every path is only its file's name."""
+    """The text with every path reduced to its file's name."""
     for path in PATHS:
         text = path.sub(r"\1", text)
     return text

@@ -1,4 +1,4 @@
-"""The open part of Gradio's server: the routes that the page uses, with bodies as the page sends them."""
+"""The permitted part of Gradio's server: the routes that the page uses, with bodies of the form that it sends."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ POST = re.compile(rf"{API}/(queue/join|upload|cancel|reset/?|component_server/?|
 CALL = re.compile(rf"{API}/run/({NAME})/?")
 SESSION = re.compile(NAME)
 taken: ContextVar[list[Path]] = ContextVar("taken")
-"""Files without names that the parser of a request has begun."""
+"""Unnamed temporary files that the parser of a request has created."""
 DEEPEST = 24
 """Most levels of lists and objects in a body."""
 
 
 class NotUnderstoodError(ValueError):
-    """A body that the page never sends; the text is one sentence."""
+    """A body of a form that the page never sends; the text is one sentence."""
 
 
 class Door:
-    """Gradio's application behind a list of what it is asked for.
+    """Gradio's application behind a list of permitted routes.
 
-    It answers many routes that this page has no use for: it fetches addresses for others, converts films, writes the
-    page's state to disk. They do not exist here. Bodies are read and checked before Gradio sees them.
+    Gradio has many routes that this page does not use: they fetch addresses, convert films, write the page's state to
+    disk. They are not available here. Bodies are read and checked before Gradio sees them.
     """
 
     def __init__(self, app: ASGIApp, panel: gr.Blocks, ledger: Ledger, most_mb: int):
@@ -96,12 +96,12 @@ class Door:
         await self._forward({**scope, "headers": headers}, _once(body, receive), send)
 
     def _has_called(self, scope: Scope) -> bool:
-        """True if there is anything to tell the page that a request names."""
+        """True if the page that a request names has called a handler."""
         named = next(iter(_named(scope, "session_hash")), "")
         return named in self._panel._queue.pending_messages_per_session
 
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Gradio take files, if there is room for them, and note whose they are."""
+        """Let Gradio receive files if there is room for them, and record their sender."""
         address = (scope.get("client") or ("", 0))[0]
         lengths = [value for name, value in scope["headers"] if name == b"content-length"]
         size = int(lengths[0]) if lengths else self._most
@@ -130,12 +130,12 @@ class Door:
                     path.unlink(missing_ok=True)
 
     def _open(self, room: AbstractContextManager[None]) -> None:
-        """Clear away what is old, and keep room for what comes."""
+        """Remove old files and reserve room for new ones."""
         uploads.sweep(time.time())
         room.__enter__()
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Gradio answer; where it fails, the answer is one sentence, and the log has the rest."""
+        """Let Gradio answer; if it fails, answer with one sentence and log the error."""
         failed: list[Message] = []
 
         async def hold(message: Message) -> None:
@@ -165,10 +165,10 @@ class Door:
                 await send(part)
 
     def _checked(self, path: str, body: bytes) -> bytes:
-        """A body as the page would have sent it.
+        """A body of the form that the page sends.
 
         Raises:
-            NotUnderstoodError: If it would not.
+            NotUnderstoodError: If it has another form.
         """
         asked = decoded(body)
         if path.startswith((f"{API}/reset", f"{API}/component_server")):
@@ -179,7 +179,7 @@ class Door:
         return msgspec.json.encode(self._call(asked, named and named[1]))
 
     def _call(self, asked: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-        """A handler's call: which one, whose, and with what."""
+        """A checked call of a handler: its number, page and data."""
         fns = self._panel.fns
         index, data, session = (asked.get(key) for key in ("fn_index", "data", "session_hash"))
         if index is None and name is not None:
@@ -267,7 +267,7 @@ def _named(scope: Scope, name: str) -> list[str]:
 
 
 def _is_form(scope: Scope) -> bool:
-    """True if files may be on their way, which Gradio reads as they come."""
+    """True for a form, whose files Gradio reads as they arrive."""
     kinds = [value for name, value in scope["headers"] if name == b"content-type"]
     return scope["path"].startswith((f"{API}/upload", f"{API}/component_server")) and any(
         kind.lower().startswith(b"multipart/form-data") for kind in kinds
@@ -275,12 +275,12 @@ def _is_form(scope: Scope) -> bool:
 
 
 def _without_range(scope: Scope) -> Scope:
-    """Gradio's own answers to parts of a file fail for odd ones; a whole file answers every request."""
+    """The request without a Range header: Gradio fails on odd ranges, and the whole file answers every request."""
     return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"range"]}
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """A body, whose length the guard has bounded; None if its sender left."""
+    """A body, whose length the guard has bounded; None if its sender has disconnected."""
     chunks, more = [], True
     while more:
         message = await receive()
@@ -292,7 +292,7 @@ async def _read(receive: Receive) -> bytes | None:
 
 
 def _once(body: bytes, receive: Receive) -> Receive:
-    """A channel that has a body, and then whatever follows it."""
+    """A receive channel that returns `body` and then the messages after it."""
     waiting = [body]
 
     async def again() -> Message:

@@ -1,4 +1,4 @@
-"""The settings of a task as the page shows them: a control for each field of a method's options that has a `Control`."""
+"""Settings of a task on the page: a control for each field of a method's options that has a `Control`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Settings:
     """Controls of one task for every method that the page may show; those of the session's method are visible.
 
     Attributes:
-        groups: What holds a method's controls, by its options dataclass.
+        groups: Containers of a method's controls, by its options dataclass.
         controls: The controls by options dataclass and field.
     """
 
     def __init__(self, task: Task, first: Method):
-        """`first` is what the page shows when it opens."""
+        """Controls of all methods; `first` is the method shown when the page opens."""
         self.task = task
         self._kinds = {
             kind: name
@@ -55,25 +55,25 @@ class Settings:
 
     @property
     def outputs(self) -> list[Any]:
-        """Components that `follow` may change."""
+        """Components that `follow` updates."""
         return [*self.groups.values(), *self.inputs]
 
     def values(self, method: Method, told: Sequence[Any]) -> dict[str, Any]:
-        """A method's settings by field, of the values of `inputs`; empty boxes are left out."""
+        """A method's settings by field, from the values of `inputs`; empty boxes are left out."""
         names = [(kind, field) for kind, fields in self.controls.items() for field in fields]
         wanted = self._kind(method)
         pairs = zip(names, told, strict=True)
         return {field: v for (kind, field), v in pairs if kind is wanted and v is not None}
 
     def usual(self, mode: Mode, method: Method) -> dict[str, Any]:
-        """A method's settings by field as its checkpoint has them."""
+        """A method's settings by field, from its checkpoint."""
         if not can(method, self.task):
             return {}
         options = options_of(method, self.task, mode)
         return {field: getattr(options, field) for field in controls_of(type(options))}
 
     def shown(self, method: Method, values: Mapping[str, Any]) -> dict[Any, Any]:
-        """Updates that put values into a method's controls; fields without a value stay."""
+        """Updates that set a method's controls; fields without a value stay as they are."""
         return {
             c: values[f]
             for f, c in self.controls.get(self._kind(method), {}).items()

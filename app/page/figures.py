@@ -1,4 +1,4 @@
-"""Plotly's script for the page's figures, as the installed package brings it."""
+"""Plotly's script for the page's figures, from the installed package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 @lru_cache
 def script(packed: bool) -> bytes:
-    """The script, as gzip (1.5 MB) or as it is (4.8 MB)."""
+    """The script, compressed with gzip (1.5 MB) or not (4.8 MB)."""
     from plotly.offline import get_plotlyjs  # slow to import, and not wanted before a figure is
 
     plain = get_plotlyjs().encode()

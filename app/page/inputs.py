@@ -1,4 +1,4 @@
-"""Components that hand on what was sent, unopened, and keep little of it."""
+"""Components that pass uploaded pictures on undecoded, and keep few of them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ component_meta.create_or_modify_pyi = lambda *_: None  # it would write a stub b
 
 
 class Picture(gr.Image):
-    """A picture's box that hands on the file that was sent, unopened: `engine.vision.images` opens pictures, and says what is wrong."""
+    """A picture's box that passes the uploaded file on undecoded, for `engine.vision.images` to open."""
 
     is_template = True
 
     def preprocess(self, payload: ImageData | None) -> str | None:
-        """The file's path, or None where the box is empty."""
+        """The file's path, or None if the box is empty."""
         return None if payload is None else payload.path
 
 
 class Brush(gr.ImageEditor):
-    """An image editor that keeps few paintings, small ones, and none that nobody asks for; it opens none."""
+    """An image editor that keeps few and small paintings, and decodes none."""
 
     is_template = True
     MOST_PAINTINGS, MOST_LAYERS = 32, 4
     MOST_BYTES, MOST_KEPT_BYTES = 4 << 20, 64 << 20
-    """Of one picture of a painting, and of all that wait to be taken."""
+    """Most bytes of one picture of a painting, and of all that wait to be taken."""
 
     def preprocess(self, payload: EditorData | None) -> Any:
         """The first painted layer as a picture file: its bytes or its path; None if nothing was painted."""
@@ -48,7 +48,7 @@ class Brush(gr.ImageEditor):
         """Keep one picture of a painting until the painting is taken.
 
         Raises:
-            gr.Error: If the message is none of the editor's.
+            gr.Error: If the message is not from the editor.
         """
         told = data.data
         index = str(told.get("index") or "null")

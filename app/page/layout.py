@@ -24,7 +24,7 @@ from engine.methods.base import Method
 
 
 def theme() -> gr.themes.Base:
-    """Colours and sizes; system fonts only, nothing is fetched."""
+    """Colours and sizes; system fonts only, so that nothing is downloaded."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.indigo,
         neutral_hue=gr.themes.colors.slate,
@@ -102,7 +102,7 @@ def follow_prior(
     fitted: reconstruct.ReconstructTab,
     made: generate.GenerateTab,
 ) -> None:
-    """Let both tabs follow the choice of the prior, and then frame the pictures anew."""
+    """Let both tabs follow the choice of the model, and then frame the pictures again."""
     pictures = fitted.pictures
     distances = [slot.distance for slot in pictures.slots]
     framed = [slot.framed for slot in pictures.slots]
@@ -122,7 +122,7 @@ def follow_prior(
 
 
 def header_html(method: Method) -> str:
-    """Name and what is loaded."""
+    """Header of the page: the title and the loaded model."""
     device = method.mean_latent.device.type
     return (
         f'<div class="masthead"><span class="mark"></span><h1>{TITLE}</h1>'

@@ -1,4 +1,4 @@
-"""The page as an ASGI application, with what Gradio's own `launch` would have done for its safety."""
+"""The page as an ASGI application, with the safety measures of Gradio's own `launch`."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ SPARE_THREADS = 41
 
 
 class Parser(GradioMultiPartParser):
-    """Gradio's parser of forms; what is no file in a form is short, and its files are the door's to remove."""
+    """Gradio's parser of forms, with a limit on parts other than files; the door removes the files."""
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options | {"max_files": MOST_SENT})
         self._short = 0
 
     def on_headers_finished(self) -> None:
-        """Begin a part; where it is a file, it is written to one of no name."""
+        """Begin a part; a file is written to an unnamed temporary file."""
         super().on_headers_finished()
         if self._current_part.file is not None:
             taken.get([]).append(Path(self._current_part.file.file.name))
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        """Take a part of a part."""
+        """Receive data of a part."""
         if self._current_part.file is None:
             self._short += end - start
             if self._short > MOST_FIELDS:
@@ -59,21 +59,21 @@ class Parser(GradioMultiPartParser):
 
 
 class Progress(FileUploadProgress):
-    """Gradio's record of what is on its way; the oldest are forgotten where there are too many."""
+    """Gradio's progress of uploads, of which only the newest are remembered."""
 
     def track(self, upload_id: str) -> None:
-        """Begin to count one."""
+        """Begin to track an upload."""
         super().track(upload_id)
         self._forget()
 
     async def is_tracked(self, upload_id: str) -> bool:
-        """Wait for one to begin."""
+        """Wait for an upload to begin."""
         waiting = self._signals[upload_id].wait()
         self._forget()
         return await waiting
 
     def stop_tracking(self, upload_id: str) -> None:
-        """Forget one."""
+        """Stop tracking an upload."""
         super().stop_tracking(upload_id)
         self._signals.pop(upload_id, None)
 

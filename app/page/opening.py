@@ -1,4 +1,4 @@
-"""A page load: what the page shows of its session, which may have lived before, and the run that it may still have."""
+"""A page load: restores the state of its session, which may be older than the page, and follows its run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from app.tabs.reconstruct.tab import ReconstructTab
 WHERE = """async (dark, token, ...modes) => [
   document.body.classList.contains('dark'), await explorer.claimed, ...modes
 ]"""
-"""What only the browser knows of a page: its theme, and its token."""
+"""Script that sends the browser's state of a page, its theme and its token."""
 
 
 def wire_opening(demo: gr.Blocks, page: Page, fitted: ReconstructTab, made: GenerateTab) -> None:
-    """Bring a page to where its session is when it is loaded, and follow its run."""
+    """On load, bring a page to the state of its session and follow its run."""
     pictures = fitted.pictures
 
     def open_page(

@@ -1,4 +1,4 @@
-"""Small pieces that the tabs share."""
+"""Small components that the tabs share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def clickable(elem_id: str, value: str = "", name: str = "click.js") -> gr.HTML:
 
 
 def reason(button: str, name: str | None = None) -> gr.HTML:
-    """The line that says why a button cannot work yet, beside it; a script of app/page/assets fills it."""
+    """The line beside a button with the reason why it is disabled; a script of app/page/assets fills it."""
     return gr.HTML(
         f'<p class="why" id="{button}-why"></p>',
         elem_classes="reason",
@@ -34,7 +34,7 @@ def reason(button: str, name: str | None = None) -> gr.HTML:
 
 
 def reveal(selector: str) -> str:
-    """A script that brings an element of an HTML component into sight whenever the component's value changes."""
+    """A script that scrolls an element of an HTML component into view whenever the component's value changes."""
     return (
         f"watch('value', () => element.querySelector('{selector}')"
         "?.scrollIntoView({block: 'nearest', behavior: explorer.motion()}))"
@@ -42,7 +42,7 @@ def reveal(selector: str) -> str:
 
 
 def seed_row(elem_id: str, value: int = 0) -> tuple[gr.Number, gr.Button]:
-    """A seed with a die."""
+    """A seed with a button that rolls a new one."""
     with gr.Row(elem_classes="seed"):
         seed = gr.Number(
             value,
@@ -68,7 +68,7 @@ def several_presets(method: Method, task: Task) -> bool:
 
 
 def mode_choice(elem_id: str, method: Method, task: Task) -> gr.Radio:
-    """The paper's procedure or ours; hidden where a method has one."""
+    """Choice between the paper's procedure and ours; hidden if a method has only one."""
     return gr.Radio(
         [("Ours", "ours"), ("Paper", "paper")],
         value="ours",

@@ -1,4 +1,4 @@
-"""The choice of the prior, at the top of the panel: everything that depends on it follows."""
+"""The choice of the model, at the top of the panel, and updates of everything that depends on it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from app.session.session import Session
 from engine.errors import EngineError
 
 Follower = Callable[[Session], Mapping[Any, Any]]
-"""What a part of the panel shows for a session's prior, by component."""
+"""Updates of a part of the panel for a session's model, by component."""
 
 
 def choice(priors: Priors) -> tuple[gr.Dropdown, gr.State, gr.HTML]:
-    """The dropdown, the name of the prior that is shown, and the line that tells how the opening of another goes."""
+    """The dropdown, the name of the model that is shown, and a status line for the opening of another."""
     dropdown = gr.Dropdown(
         priors.choices,
         value=priors.first.name,
@@ -39,15 +39,15 @@ def wire(
     follow: Follower,
     modes: list[gr.Radio],
 ) -> gr.events.Dependency:
-    """Open what is chosen in the background; the page goes on with the old prior until it is there.
+    """Open the chosen model in the background; the page goes on with the old one until it is ready.
 
     Args:
         page: The page.
         note: Line under the choice.
         history: The gallery.
-        outputs: Components that `follow` may change.
-        follow: What the tabs show for the session's prior and the procedures chosen in them.
-        modes: Those procedures.
+        outputs: Components that `follow` updates.
+        follow: Updates of the tabs for the session's model and the procedures chosen in them.
+        modes: Components with those procedures.
     """
 
     def choose(request: gr.Request, name: str, *modes: str) -> Iterator[dict[Any, Any]]:

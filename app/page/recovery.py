@@ -16,7 +16,7 @@ def recovery_routes(sessions: Sessions) -> list[BaseRoute]:
     """The routes."""
 
     def alive(request: Request) -> Response:
-        """JSON for an open page: number of results, a sentence to show, and whether Gradio still has a page of the session.
+        """JSON for an open page: number of results, a sentence to show, and true if Gradio still knows the page.
 
         404 if the session is gone, 429 if it must wait.
         """
@@ -35,7 +35,7 @@ def recovery_routes(sessions: Sessions) -> list[BaseRoute]:
         return JSONResponse(told, headers=FRESH)
 
     def recover(request: Request) -> Response:
-        """The session that a page had before, as far as it can be had."""
+        """The earlier session of a page, as far as it can be recovered."""
         try:
             found = sessions.recover(request.path_params["token"], address(request.scope))
         except SessionsFullError as error:

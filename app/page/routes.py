@@ -57,7 +57,7 @@ def make_routes(sessions: Sessions, viewports: Viewports, runner: JobRunner) -> 
 
 
 class Routes:
-    """The routes of one explorer. What a path names and what is not there is answered with 404 and a sentence."""
+    """The routes of one explorer. Missing sessions, records and files are answered with 404 and a sentence."""
 
     def __init__(self, sessions: Sessions, viewports: Viewports, runner: JobRunner):
         self._sessions, self._viewports, self._runner = sessions, viewports, runner
@@ -272,7 +272,7 @@ def asked_look(request: Request) -> Look:
 
 
 def asked_range(request: Request) -> float:
-    """Up to which value a request wants planes coloured."""
+    """Largest value of the colour range that a request asks for."""
     try:
         asked = float(request.query_params.get("range", "2"))
     except ValueError:
@@ -287,12 +287,12 @@ def thumbnail(session: Session, record: Record, place: int, look: Look) -> Respo
 
 
 def small_picture(session: Session, baked: Baked, camera: Camera) -> Response:
-    """A render over the session's paper."""
+    """A render over the session's background."""
     background = session.snapshot().display.background
     data = present.encode(present.picture(baked, camera, background))
     return Response(data, media_type="image/jpeg", headers=CACHED)
 
 
 def png(pixels) -> Response:
-    """Pixels as a picture."""
+    """A response with pixels as PNG."""
     return Response(present.encode(pixels, ".png"), media_type="image/png", headers=CACHED)

@@ -1,4 +1,4 @@
-"""The right side of the page: toolbar, viewport, filmstrip; and what every tab may do with them."""
+"""The right side of the page: toolbar, viewport, filmstrip, and operations on them that all tabs use."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ Values = Mapping[str, Any]
 class Page:
     """Shared by the tabs: the explorer's parts, the choice of the model, and the components on the right.
 
-    `shown` is the name of the prior whose usual values the tabs show: the chosen one's, once it is there; for a program,
-    which gets the tabs' first values for what it leaves out, the first one's.
+    `shown` is the name of the model whose usual values the tabs show: the chosen one, once it is ready; for a program,
+    which gets the tabs' first values for fields that it leaves out, the first one.
     """
 
     sessions: Sessions
@@ -55,13 +55,13 @@ class Page:
     def usual(
         self, shown: str, values: Values, session: Session, of: Callable[[Method], Values]
     ) -> Values:
-        """Values from the tabs; those that are usual for the shown prior become those usual for the session's.
+        """Values from the tabs; usual values of the shown model are replaced by usual ones of the session's.
 
         Args:
-            shown: The prior for which they were shown.
-            values: What the tabs said.
-            session: Whose prior is used.
-            of: A method's usual values.
+            shown: The model for which they were shown.
+            values: Values of the tabs.
+            session: The session whose model is used.
+            of: Function from a method to its usual values.
         """
         before, after = of(self.priors.open(shown).result().method), of(session.method)
         return {key: after[key] if value == before[key] else value for key, value in values.items()}
@@ -69,13 +69,13 @@ class Page:
     def settings(
         self, shown: str, controls: Settings, told: Sequence[Any], session: Session, mode: Mode
     ) -> Values:
-        """Settings from a tab for the session's method; those that are usual for the shown prior become its own usual ones.
+        """Settings from a tab for the session's method; usual ones of the shown model are replaced by its own.
 
         Args:
-            shown: The prior for which they were shown.
-            controls: Where they were shown.
-            told: What they said, as `controls.inputs` lists them.
-            session: Whose prior is used.
+            shown: The model for which they were shown.
+            controls: Their controls.
+            told: Their values, in the order of `controls.inputs`.
+            session: The session whose model is used.
             mode: The procedure.
         """
         before, after = self.priors.open(shown).result().method, session.method
@@ -84,11 +84,11 @@ class Page:
         return controls.usual(mode, after) | changed
 
     def session(self, request: gr.Request, checkpoint: str | None = None) -> Session:
-        """The session of a request, with the prior that the request names, if it names one.
+        """The session of a request, with the model that the request names, if it names one.
 
         Raises:
             CheckpointError: If that cannot be opened.
-            SessionGoneError: If the page has not told its token.
+            SessionGoneError: If the page has not sent its token.
         """
         session = self.sessions.of_page(request.session_hash)
         if checkpoint is not None:
@@ -103,7 +103,7 @@ class Page:
 
 
 def build_stage() -> tuple[gr.HTML, gr.HTML]:
-    """Toolbar and filmstrip, and between them room for the view, which the page had before them."""
+    """Toolbar and filmstrip, around the view, which the page has already."""
     toolbar = clickable("toolbar")
     gr.HTML("", elem_id="viewport", apply_default_css=False, js_on_load=None)
     timeline = clickable("timeline", name="filmstrip.js")

@@ -1,4 +1,4 @@
-"""Small messages of the page, many a second, without Gradio; each is answered at once."""
+"""Frequent small messages of the page, which bypass Gradio and are answered at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOOKS = ("x0", "x_t", "difference")
 
 
 def read(body: bytes) -> Wish:
-    """A message as the page sends it: names with texts, whole or finite numbers, or short lists of them.
+    """A checked message of the page: names with texts, finite numbers, or short lists of them.
 
     Raises:
         ValueError: If it is none.
@@ -40,15 +40,15 @@ def read(body: bytes) -> Wish:
 
 
 def steer(session: Session, wish: Wish) -> Answer:
-    """Do what one message asks.
+    """Carry out one message.
 
     Args:
-        session: Whose view it is about.
-        wish: `do` names one of `DEEDS`; the rest is the deed's.
+        session: The session.
+        wish: `do` names one of `DEEDS`; the rest are its arguments.
 
     Raises:
-        ValueError: If it asks for what does not exist.
-        TypeError: If it is no message.
+        ValueError: If it names something that does not exist.
+        TypeError: If it is not a message.
         KeyError: If something is missing.
     """
     if not isinstance(wish, Mapping):
@@ -60,7 +60,7 @@ def steer(session: Session, wish: Wish) -> Answer:
 
 
 def step(session: Session, wish: Wish) -> Answer:
-    """Show a step of a record, and the same step of what stands beside it."""
+    """Show a step of a record, and the same step of the records beside it."""
     number, index = int(wish["record"]), int(wish["index"])
     with session.cv:
         beside = [(record.id, index) for record, _ in session.beside()]
@@ -78,7 +78,7 @@ def look(session: Session, wish: Wish) -> Answer:
 
 
 def compare(session: Session, wish: Wish) -> Answer:
-    """Show a record beside the selection, or end that if it stands there; None ends all comparisons."""
+    """Show a record beside the selection, or remove it from there; None ends all comparisons."""
     number = wish["record"]
     record, index = session.selection()
     standing = [choice[0].id for choice in session.beside()]
@@ -90,7 +90,7 @@ def compare(session: Session, wish: Wish) -> Answer:
 
 
 def blend(session: Session, wish: Wish) -> Answer:
-    """Show what lies at a point between the corners, near enough."""
+    """Show the interpolated object at a point between the corners, as an approximation from the keyframes."""
     part = session.part(Blend)
     if part.newest(int(wish.get("count", 0))):
         part.move(*_point(wish))
@@ -98,7 +98,7 @@ def blend(session: Session, wish: Wish) -> Answer:
 
 
 def settle(session: Session, wish: Wish) -> Answer:
-    """Show the object at a point between the corners as the prior draws it."""
+    """Show the object at a point between the corners as the model samples it."""
     part = session.part(Blend)
     if part.newest(int(wish.get("count", 0))):
         part.settle(*_point(wish))
@@ -110,7 +110,7 @@ def _point(wish: Wish) -> tuple[float, float]:
 
 
 def vary(session: Session, wish: Wish) -> Answer:
-    """Move an object along the main directions of the training codes."""
+    """Move an object along the principal directions of the training latents."""
     number, known = int(wish["record"]), session.part(Variation).base
     base = known if known is not None and known.id == number else session.record(number)
     if base is None:
@@ -132,7 +132,7 @@ DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
 
 
 def shown(session: Session) -> Answer:
-    """Words for what the view shows, and the session's revision, read first so that it is never newer than they are."""
+    """Captions of the view, and the session's revision, read first so that it is never newer than they are."""
     snapshot = session.snapshot()
     record, index = session.selection()
     return {

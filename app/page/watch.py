@@ -1,4 +1,4 @@
-"""Views of a session that tabs share: the filmstrip, the history, and a job while it runs."""
+"""Parts of a session's page that tabs share: the filmstrip, the history, and the progress of a job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_FOLLOWERS = 4
 
 
 def timeline(session: Session, runner: JobRunner) -> str:
-    """The filmstrip as it should be now."""
+    """HTML of the filmstrip in the session's current state."""
     snapshot = (
         session.snapshot()
     )  # before the selection: what is shown is never older than its revision
@@ -44,7 +44,7 @@ def timeline(session: Session, runner: JobRunner) -> str:
 
 
 def _elsewhere(session: Session, job: Job) -> bool:
-    """True if a job has ended and what came of it is not what is shown."""
+    """True if a job has ended and its result is not shown."""
     if not job.ended:
         return False
     shown = [session.selection()[0], *(record for record, _ in session.beside())]
@@ -53,26 +53,26 @@ def _elsewhere(session: Session, job: Job) -> bool:
 
 
 def history(session: Session) -> str:
-    """The gallery as it should be now."""
+    """HTML of the gallery in the session's current state."""
     record, _ = session.selection()
     return cards.gallery(session.token, session.history, record.id)
 
 
 class Followers:
-    """The streams that follow a session's jobs: each has one of Gradio's threads, so the newest few have them."""
+    """Streams that follow a session's jobs, limited to the newest few, since each occupies one of Gradio's threads."""
 
     def __init__(self, session: Session):
-        """`session` is whose they are."""
+        """Followers of one session, none yet."""
         self._lock = threading.Lock()
         self._newest: list[object] = []
 
     def join(self, one: object) -> None:
-        """Another one follows, at the cost of the oldest where there are too many."""
+        """Add a follower; if there are too many, the oldest ends."""
         with self._lock:
             self._newest = [*self._newest, one][-MOST_FOLLOWERS:]
 
     def leave(self, one: object) -> None:
-        """One follows no more."""
+        """Remove a follower."""
         with self._lock:
             self._newest = [other for other in self._newest if other is not one]
 
@@ -81,9 +81,9 @@ class Followers:
 
 
 def follow(session: Session) -> Iterator[None]:
-    """Wake up whenever the session's job has news, at most every `REDRAW_S`, and once more when it has ended.
+    """Yield whenever the session's job has news, at most every `REDRAW_S`, and once more when it has ended.
 
-    It ends early where too many others have begun to follow the session.
+    It ends early if too many others have begun to follow the session.
     """
     job, seen, followers, this = session.job, -1, session.part(Followers), object()
     followers.join(this)

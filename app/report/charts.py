@@ -1,7 +1,7 @@
-"""The scoreboard page's figures, as plotly takes them.
+"""The scoreboard page's figures in plotly's format.
 
-A trace's `meta` is the kind of what it shows, "ours", "other" or "published"; the page's script gives every kind its colour,
-so that one figure serves light and dark.
+A trace's `meta` is the kind of its data, "ours", "other" or "published"; the page's script gives every kind its colour,
+so that one figure serves both themes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Series:
     """One line of the sparse-to-dense chart.
 
     Attributes:
-        name: In the legend.
+        name: Name in the legend.
         kind: "ours", "other" or "published".
-        points: Number of given views and what was measured, in growing order.
+        points: Number of given views and measured value, in growing order.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Difference:
-    """One row of the difference chart: what was measured here, and what was published."""
+    """One row of the difference chart: the value measured here, and the published one."""
 
     name: str
     measured: Interval | None
@@ -39,7 +39,7 @@ class Difference:
 
 
 def curve_chart(series: Sequence[Series]) -> go.Figure:
-    """PSNR over the number of given views, doubling from tick to tick, with intervals."""
+    """PSNR over the number of given views (a logarithmic axis), with intervals."""
     figure = go.Figure()
     for line in series:
         if len(line.points) > 1 and any(value.low < value.high for _, value in line.points):
@@ -54,7 +54,7 @@ def curve_chart(series: Sequence[Series]) -> go.Figure:
 
 
 def difference_chart(rows: Sequence[Difference]) -> go.Figure:
-    """Distance of each row from zero: a dot with its interval, and a ring where it was published."""
+    """Value of each row: a dot with its interval, and a ring for the published value."""
     here = [(row.name, row.measured) for row in rows if row.measured is not None]
     there = [(row.name, row.published) for row in rows if row.published is not None]
     figure = go.Figure()

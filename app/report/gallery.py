@@ -1,4 +1,4 @@
-"""The pictures of a scoreboard's folder, made ready to stand inside a page.
+"""The pictures of a scoreboard's folder, prepared for embedding in a page.
 
 Names say what a picture shows: `{scene}-{views}-input.png`, `{scene}-{views}-{place}-truth.png`,
 `{scene}-{views}-{place}-{entry}.png`, `sample-{number}-{side}.png` and `nearest-{number}.png`. Pictures become lossless
@@ -23,13 +23,13 @@ from engine.evaluation.board import SEEN
 from engine.ops.metrics import evaluation_psnr
 
 BUDGET = 13 * 2**20
-"""Characters that the scenes' pictures may take on the page; what does not fit stays in the folder."""
+"""Most characters of the scenes' pictures on the page; the rest stay in the folder."""
 SIDE = re.compile(r"sample-(\d+)-(\d+)\.png")
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: its data address, and how close it comes to the truth (None for the truth itself)."""
+    """One picture: its data address, and its PSNR to the truth (None for the truth itself)."""
 
     source: str
     psnr: float | None = None
@@ -60,7 +60,7 @@ class Reconstruction:
         return sum(len(shot.source) for shot in [*shots, *([self.input] if self.input else [])])
 
     def psnr(self, entry: str) -> float | None:
-        """An entry's mean over the places shown; None where it is not shown."""
+        """An entry's mean over the places shown; None if it is not shown."""
         values = [p.entries[entry].psnr for p in self.places if entry in p.entries]
         return float(np.mean(values)) if values else None
 
@@ -84,10 +84,10 @@ class Gallery:
 
 
 def read_gallery(folder: Path, budget: int = BUDGET) -> Gallery:
-    """The pictures of a folder; an empty gallery where there is none.
+    """The pictures of a folder; an empty gallery if it does not exist.
 
     Args:
-        folder: Where the PNG files lie.
+        folder: Folder of the PNG files.
         budget: Characters that the reconstructions may take; scenes come in their order until it is spent.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The scoreboard as Markdown tables: what the command prints, and what a model card quotes."""
+"""The scoreboard as Markdown tables, for the command's output and for model cards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     """A scoreboard's figures as Markdown tables under bold headings.
 
     Args:
-        results: What `scoreboard.json` holds.
+        results: Contents of `scoreboard.json`.
     """
     published = results["published"]
     blocks = []
@@ -69,7 +69,7 @@ def _heading(text: str) -> str:
 
 
 def _spread(value: Mapping[str, float] | None, digits: int) -> str:
-    """A mean and what its 95 % interval leaves open."""
+    """A mean and its 95 % interval, as text."""
     if value is None:
         return NO_VALUE
     half = (value["high"] - value["low"]) / 2
@@ -88,7 +88,7 @@ def _margin(row: Row) -> Mapping[str, float] | None:
 
 
 def _reached(rows: list[Row]) -> str:
-    """Who reaches what from the same views."""
+    """Table of all entries for the same given views."""
     optional = {"iou": ("IoU", 3), "chamfer": ("Chamfer", 4), "lpips": ("LPIPS", 3)}
     found = [name for name in optional if any(name in row for row in rows)]
     head = [
@@ -161,7 +161,7 @@ def _curve(views: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:
 
 
 def _samples(samples: Mapping[str, Any]) -> list[str]:
-    """Distances of sets of pictures to held-out renders, and how shapes cover held-out ones."""
+    """Distances of sets of pictures to held-out renders, and coverage of held-out shapes."""
     sets = [name for name in SETS if name in samples]
     metrics = list(dict.fromkeys(metric for name in sets for metric in samples[name]))
     rows = [[SETS[name], *(f"{samples[name][metric]:.4g}" for metric in metrics)] for name in sets]

@@ -1,7 +1,7 @@
-"""The scoreboard as one page for people: a file that holds its pictures, figures, styles and scripts, and fetches nothing.
+"""The scoreboard as a self-contained HTML page, with its pictures, figures, styles and scripts; it downloads nothing.
 
-The package's docstring says what `scoreboard.json` holds; whatever a run left out is left out here. Everything that
-comes from data is escaped by Jinja.
+`engine.evaluation` describes `scoreboard.json`; parts that a run left out are left out here. Jinja escapes everything
+that comes from data.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def write_page(folder: Path, results: Mapping[str, Any]) -> Path:
 
     Args:
         folder: Holds the pictures in `pictures/`; the page is written here.
-        results: What `scoreboard.json` holds; any part may be missing.
+        results: Contents of `scoreboard.json`; any part may be missing.
 
     Returns:
         The page's path.
@@ -93,7 +93,7 @@ def write_page(folder: Path, results: Mapping[str, Any]) -> Path:
 
 
 def interval_of(value: Any) -> Interval | None:
-    """An interval as the JSON has it, or a number that has none; None where nothing was measured."""
+    """An interval from the JSON's value, or from a plain number; None if nothing was measured."""
     if isinstance(value, Mapping) and value.get("mean") is not None:
         mean = float(value["mean"])
         return Interval(mean, float(value.get("low", mean)), float(value.get("high", mean)))
@@ -103,13 +103,13 @@ def interval_of(value: Any) -> Interval | None:
 
 
 def number(value: float, digits: int, signed: bool = False) -> str:
-    """A number as it is printed."""
+    """A number as text."""
     sign = "+" if signed else ""
     return f"{value:{sign}.{digits}f}".replace("-", MINUS)
 
 
 def plain(value: float | int | None) -> str:
-    """A number as short as its size allows."""
+    """A number as short text, with digits that depend on its size."""
     return ABSENT if value is None else f"{value:.3g}"
 
 
@@ -118,7 +118,7 @@ def _asset(name: str) -> str:
 
 
 def _part(results: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """A nested object of the results; empty where it or one above it is missing."""
+    """A nested object of the results; empty if it or one above it is missing."""
     found: Any = results
     for name in names:
         found = found.get(name) if isinstance(found, Mapping) else None
@@ -191,7 +191,7 @@ def _chips(results: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _tiles(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The few numbers that one looks for first, in dB, with what they are."""
+    """The most important numbers, in dB, with their descriptions."""
     if psnr := interval_of(_part(results, "ours", "1").get("psnr")):
         between = f", {number(psnr.low, 1)} to {number(psnr.high, 1)}"
         yield number(psnr.mean, 1), "from one view" + (between if psnr.low < psnr.high else "")

@@ -1,4 +1,4 @@
-"""Server of the first moments: the page with the live view, and a wait for all other requests.
+"""The server while the explorer loads: it answers with the page and its live view, and lets other requests wait.
 
 Importing torch, viser and Gradio takes seconds, and a browser needs half a one to start viser's client. So the page is
 sent in two parts: the first, which holds the view, at once; the second, which is Gradio's, when there is one. Every
@@ -37,19 +37,19 @@ ADOPT = "<script>document.head.append(document.getElementById('head').content)</
 
 
 class Later:
-    """An ASGI application that is still being put together; whoever asks it something waits."""
+    """An ASGI application that is not ready yet; requests to it wait."""
 
     def __init__(self):
         self._app: Future[ASGIApp | None] = Future()
         self._app.set_running_or_notify_cancel()  # a visitor who leaves must not cancel it for the others
 
     def set(self, app: ASGIApp | None) -> None:
-        """Say what answers; None if nothing ever will."""
+        """Set the application that answers; None if there will be none."""
         with contextlib.suppress(InvalidStateError):  # whoever comes second is too late
             self._app.set_result(app)
 
     async def wait(self) -> ASGIApp | None:
-        """What answers, when it is there."""
+        """Wait for the application; None if there will be none."""
         return await asyncio.wrap_future(self._app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,11 +65,11 @@ class Front:
     """The application that listens.
 
     Attributes:
-        tokens: Given out with every page.
-        engine: Answers what needs the engine: the views' sockets, pictures, downloads.
-        panel: Answers the rest: Gradio. Its start-up and shutdown events run inside those of `app`.
-        app: All of it.
-        opened: Whether anybody has asked for a page.
+        tokens: Tokens of the pages.
+        engine: Application for routes that need the engine: the views' sockets, pictures, downloads.
+        panel: Application for the rest, Gradio's. Its start-up and shutdown events run inside those of `app`.
+        app: The complete application.
+        opened: True once a page has been requested.
     """
 
     def __init__(self, close: Callable[[], None], settings: AppSettings | None = None):
@@ -90,7 +90,7 @@ class Front:
         self._built.set(panel)
 
     def give_up(self) -> None:
-        """Let nobody wait any longer."""
+        """End the wait of all requests: there will be no application."""
         for part in (self.engine, self.panel, self._built):
             part.set(None)
 
@@ -168,7 +168,7 @@ async def body_of(app: ASGIApp, scope: Scope) -> str:
 
 
 def inside(page: str) -> str:
-    """What a page holds, to go on with a body: a script takes what belongs to the head there."""
+    """A page's content for insertion into another body; its head is in a template, which a script moves."""
     _, _, rest = page.partition("<head>")
     head, _, rest = rest.partition("</head>")
     _, _, rest = rest.partition("<body")
@@ -184,7 +184,7 @@ def asset(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def viewport_html() -> str:
-    """Viser's client, which is one file, with our style sheet and script."""
+    """Viser's client, a single file, with our style sheet and script."""
     viser = importlib.util.find_spec("viser")
     if viser is None:
         raise ModuleNotFoundError("viser is not installed", name="viser")

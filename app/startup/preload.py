@@ -1,4 +1,4 @@
-"""The first thing the explorer does: what makes the imports that follow shorter. Standard library only."""
+"""The explorer's first step, which speeds up the imports that follow. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import threading
 LIBRARIES = ("libtorch_cpu.so", "libtorch_python.so")
 """torch's largest libraries. Linking them is a fifth of its import and needs no Python."""
 M_ARENA_MAX = -8
-"""glibc's name for the number of places that memory is given out from."""
+"""glibc's `mallopt` parameter for the number of arenas."""
 TURN_S = 5e-4
-"""How long a thread may keep the others waiting while everything is imported."""
+"""Longest turn of a thread while everything is imported, seconds."""
 USUAL_TURN_S = sys.getswitchinterval()
 
 
 def preload() -> None:
-    """Until `settle`, let the collector rest and threads take short turns; link torch's libraries meanwhile."""
+    """Until `settle`, disable garbage collection and let threads switch often; link torch's libraries meanwhile."""
     gc.disable()
     sys.setswitchinterval(TURN_S)
     threading.Thread(target=_link, name="link", daemon=True).start()
 
 
 def settle() -> None:
-    """Once all is imported: what lives now lives on, so that the collector need never look at it again."""
+    """After all imports: exclude existing objects, which live on, from garbage collection, and enable it again."""
     sys.setswitchinterval(USUAL_TURN_S)
     gc.freeze()
     gc.enable()
@@ -45,9 +45,9 @@ def _link() -> None:
 
 
 def limit_arenas() -> None:
-    """Let the C library keep freed memory in two places instead of two for every thread, where it can (glibc).
+    """Limit glibc's malloc to two arenas instead of several per core.
 
-    Otherwise what a visitor's runs took stays in pieces all over them when the visitor has left.
+    Otherwise memory of a visitor's runs stays fragmented among the arenas after the visitor has left.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)

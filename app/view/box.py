@@ -1,4 +1,4 @@
-"""The box that somebody drags in the view: its edges, and a handle at two of its corners."""
+"""The draggable box of the view: its edges, and a handle at two opposite corners."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HANDLE_SCALE = 0.16
 
 
 class BoxHandles:
-    """A box in one viser scene, as far as there is one to show."""
+    """The box in one viser scene, if there is one to show."""
 
     def __init__(self, server: viser.ViserServer):
         self._server = server
@@ -25,7 +25,7 @@ class BoxHandles:
         self._held: int | None = None
 
     def arrange(self, marked: Marked | None) -> None:
-        """Show the box of what is marked, where it is now."""
+        """Show the box of the marked part at its current place."""
         self._marked = marked
         box = None if marked is None else marked.box
         if box == self._shown:

@@ -25,7 +25,7 @@ from engine.types import WORLD_PER_SRN, Camera, Views
 FAR = 160.0
 """Depth of empty pixels, viser units; its depth texture ends at 167.77."""
 TINT, TINT_COLOR = 0.45, (79, 110, 247)
-"""How strongly, and with what, a marked part is coloured."""
+"""Opacity and colour of the tint of a marked part."""
 BAND_STEP, BAND_MARGIN = 8, 2
 """Bands begin at multiples of this row, and normals look this many rows beyond them."""
 
@@ -91,17 +91,17 @@ def draw(
     difference: bool = False,
     region: Region | None = None,
 ) -> Drawn | None:
-    """One frame of the viewport; None if `stop` said so.
+    """One frame of the viewport; None if `stop` returned True.
 
     Args:
-        objects: What is drawn, side by side.
-        camera: Where it is seen from, with the frame's rows and columns.
-        display: What is shown of it.
+        objects: Objects to render, side by side.
+        camera: Their camera, with the frame's rows and columns.
+        display: Display settings.
         slots: Input pictures.
         size: Quality, and in how many bands it is drawn.
-        turn: Entered anew for every band.
-        stop: Asked now and then; True gives the frame up.
-        difference: Whether the two objects' pictures are compared, pixel by pixel, instead.
+        turn: Context manager that is entered for every band.
+        stop: Called now and then; if it returns True, the frame is abandoned.
+        difference: True to show the difference of the two objects' pictures, pixel by pixel, instead.
         region: A part of a single object that is tinted.
     """
     if difference:
@@ -137,7 +137,7 @@ class Cell:
 def cells(camera: Camera, count: int) -> list[Cell]:
     """The view divided among `count` objects, all seen from where `camera` stands: in one row, four in two rows.
 
-    A cell that is narrower than high shows as much in its width as it would in its height, so that objects fit.
+    In a cell narrower than high, the field of view applies to its width, so that objects fit.
     """
     columns = 2 if count == 4 else count
     height, width = camera.height // (2 if count == 4 else 1), camera.width // columns
@@ -181,7 +181,7 @@ def _draw_one(
 
 
 def reduced(depth: Float[np.ndarray, "height width"], rows: int) -> np.ndarray:
-    """Depth with at most `rows` rows: it only hides what stands behind the object."""
+    """Depth with at most `rows` rows, which is enough to hide things behind the object."""
     height, width = depth.shape
     if height <= rows:
         return depth
@@ -203,7 +203,7 @@ def _render_rows(
     last: int,
     stop: Callable[[], bool] | None,
 ) -> RenderOutput | None:
-    """Some rows of a picture, just as they are in the whole."""
+    """Some rows of a picture, identical to those of the whole picture."""
     margin = BAND_MARGIN if options.normals else 0
     top, bottom = max(first - margin, 0), min(last + margin, camera.height)
     shift = torch.tensor([0.0, 0.0, 0.0, float(top)])

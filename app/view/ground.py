@@ -1,6 +1,6 @@
 """The ground under the object: a round grid that fades into the background, drawn into the picture.
 
-It is drawn here and not by the browser because a grid costs a software-rendering browser more than all the rest.
+It is not drawn by the browser, because a grid costs a software-rendering browser more than everything else.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def lay_ground(
     Args:
         rgb: The object over the background.
         opacity: Share of each pixel that the object covers.
-        camera: Where the picture is seen from.
+        camera: The picture's camera.
         height: The ground's z, engine units.
         background: Colour behind everything, [0, 1].
     """
@@ -97,7 +97,7 @@ def _seen(
 
 
 def lowest(baked: Baked) -> float:
-    """The object's lowest height, engine units; its box's where there is no object."""
+    """Lowest height of the object, engine units; that of its box if it is empty."""
     low, high = baked.field.aabb[:, 2].tolist()
     solid = baked.cell_density > SOLID
     layers = torch.nonzero(solid.sum((0, 1)) >= LAYER)

@@ -1,6 +1,6 @@
-"""Accepted messages of viser's client: those that the view needs, with bounds. No viser.
+"""Accepted messages of viser's client: those that the view needs, with bounds. Does not import viser.
 
-Whatever else a browser sends is dropped, and what passes is written anew, so that nothing travels along with it.
+All other messages are dropped, and accepted ones are encoded again, so that nothing else is passed along.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ViewerCameraMessage(_Message):
 
 
 class LocalStorageGetItemResponseMessage(_Message):
-    """The answer to a question, which says that everything before it was shown."""
+    """The browser's answer to a query, which acknowledges that everything sent before it was shown."""
 
     value: Text | None
     error: Text | None
@@ -52,7 +52,7 @@ class LocalStorageGetItemResponseMessage(_Message):
 
 
 class SceneNodeClickMessage(_Message):
-    """A click on something that stands in the scene."""
+    """A click on a node of the scene."""
 
     name: Name
     instance_index: Annotated[int, Meta(ge=0, le=1 << 20)] | None
@@ -64,7 +64,7 @@ class SceneNodeClickMessage(_Message):
 
 
 class TransformControlsUpdateMessage(_Message):
-    """A handle that is dragged."""
+    """A handle is dragged."""
 
     name: Name
     wxyz: Quaternion
@@ -98,7 +98,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def checked(message: bytes) -> bytes | None:
-    """A message as the view's server may read it; None for one that it must not."""
+    """A checked message, encoded again for the view's server; None if it is not accepted."""
     try:
         return _encoder.encode(_decoder.decode(message))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

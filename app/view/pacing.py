@@ -1,7 +1,7 @@
-"""Pacing of viewports: the order in which they draw, and the size of the next frame. No viser.
+"""Pacing of viewports: the order in which they render, and the size of the next frame. Does not import viser.
 
-Sizes and qualities follow from what frames took so far: on the machine that draws them, and on their way to the
-browser. Nothing here knows how fast a machine ought to be.
+Sizes and qualities follow from the measured times of frames, for rendering and for delivery to the browser; there are
+no assumptions about a machine's speed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from engine.render.frames import Quality, TimeModel
 
 MOVING_S = 0.025
-"""What drawing a frame may take while the camera moves; shared by all who look at that time."""
+"""Time budget of rendering a frame while the camera moves, shared by all current viewers."""
 DELIVERY_S = 0.05
-"""What delivering a frame may take while the camera moves, if its size can help it."""
+"""Time budget of delivering a frame while the camera moves, as far as its size can affect it."""
 AT_ONCE_S, SOON_S, RESTING_S = 0.2, 1.5, 6.0
 """At rest: a picture in high quality may take this long before one in standard quality is shown first, which may take
 this long, and this long in all; both are given up as soon as something moves."""
@@ -29,7 +29,7 @@ LEAST_ROWS, MOVING_ROWS, RESTING_ROWS = 128, 512, 1200
 ROW_STEP = 16
 """Frames grow and shrink by this many rows while the camera moves, lest their size flickers."""
 CROWD_S = 0.5
-"""Whoever had a turn within this time still looks on."""
+"""A viewer that had a turn within this time counts as watching."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Size:
     """Size and quality of one frame.
 
     Attributes:
-        quality: Of the render.
+        quality: Quality of the render.
         rows: Its height, pixels.
-        bands: How many parts it is drawn in.
+        bands: Number of bands that it is rendered in.
     """
 
     quality: Quality
@@ -48,7 +48,7 @@ class Size:
 
 
 class FairSlot:
-    """A lock that is handed out in the order of asking, and knows how many ask for it."""
+    """A lock that is granted in the order of requests, and counts the threads that request it."""
 
     def __init__(self):
         self._cv = threading.Condition()
@@ -68,7 +68,7 @@ class FairSlot:
 
     @property
     def crowd(self) -> int:
-        """Threads that asked for it lately, at least one."""
+        """Threads that requested it recently, at least one."""
         with self._cv:
             since = time.monotonic() - CROWD_S
             self._asked = {who: when for who, when in self._asked.items() if when > since}
@@ -87,11 +87,11 @@ class Pace:
         self._delivery = TimeModel(2e-2, 5e-8)
 
     def drew(self, size: Size, pixels: int, seconds: float) -> None:
-        """Learn from a frame that was drawn."""
+        """Record the time of a rendered frame."""
         self._drawing[size.quality].observe(pixels, seconds)
 
     def delivered(self, pixels: int, seconds: float) -> None:
-        """Learn from a frame that arrived."""
+        """Record the time of a delivered frame."""
         self._delivery.observe(pixels, seconds)
 
     def drawing_s(self, size: Size, aspect: float) -> float:
@@ -103,12 +103,12 @@ class Pace:
         return self._delivery.seconds(pixels)
 
     def moving(self, aspect: float, canvas_rows: int, crowd: int) -> Size:
-        """The frame for a moving camera: as large as time allows, in standard quality if that costs no pixels.
+        """Size of the frame for a moving camera: as large as time allows, in standard quality if that costs no pixels.
 
         Args:
             aspect: Width by height of the canvas.
             canvas_rows: Its height, pixels.
-            crowd: How many viewers share the machine.
+            crowd: Number of viewers that share the machine.
         """
         most = min(MOVING_ROWS, canvas_rows, self._deliverable_rows(aspect))
         most = max(most, min(LEAST_ROWS, canvas_rows))
@@ -121,9 +121,9 @@ class Pace:
     def resting(self, aspect: float, canvas_rows: int, shown: Size) -> list[Size]:
         """The frames that follow `shown` once the camera rests.
 
-        The last one is in high quality with the canvas's own pixels where time allows. One in standard quality comes
-        before it where it is there long before, and better than what is shown; it is the last where high quality would
-        cost pixels.
+        The last one is in high quality at the canvas's resolution if time allows. One in standard quality precedes it
+        if it is ready much earlier and better than the frame that is shown; it is the last if high quality would cost
+        pixels.
         """
         last = self._resting("high", RESTING_S, aspect, canvas_rows)
         if self.drawing_s(last, aspect) <= AT_ONCE_S:
@@ -142,7 +142,7 @@ class Pace:
         return int(math.sqrt(self._drawing[quality].rays(seconds) / aspect))
 
     def _deliverable_rows(self, aspect: float) -> int:
-        """Rows of a frame that arrives in time; where none does, small ones would be no help."""
+        """Rows of a frame that arrives in time; if the overhead is too long, rows that add half of it."""
         overhead, per_pixel = self._delivery.line
         spare = max(DELIVERY_S - overhead, overhead / 2)
         return int(math.sqrt(spare / max(per_pixel, 1e-12) / aspect))

@@ -1,4 +1,4 @@
-"""A browser's socket and a viewport's server, with messages carried between them.
+"""Relay of messages between a browser's socket and a viewport's server.
 
 viser's own server listens on a loopback port that only this process can open, so that the explorer is one process on one
 port.
@@ -22,7 +22,7 @@ MOST_MESSAGES, MOST_MESSAGES_S = 1200, 4.0
 
 
 async def pump(socket: WebSocket, viewport: Viewport) -> None:
-    """Carry messages between a browser and a viewport until one of them leaves."""
+    """Relay messages between a browser and a viewport until one of them disconnects."""
     protocols = socket.scope["subprotocols"][:4]
     async with connect(
         f"ws://127.0.0.1:{viewport.port}",

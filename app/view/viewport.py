@@ -1,8 +1,8 @@
-"""The live view: viser shows, `app.view.drawing` draws, one thread per browser tab.
+"""The live view: viser displays the frames that `app.view.drawing` renders, with one thread per browser tab.
 
-viser's callbacks only note the newest camera. The thread sleeps until the camera or the session changed, draws a
-frame whose size keeps to a time budget, and, once nothing has moved for a moment, refines it; a refinement is given
-up as soon as something changes.
+viser's callbacks only store the newest camera. The thread sleeps until the camera or the session has changed, renders a
+frame whose size keeps to a time budget, and, once nothing has moved for a moment, refines it; a refinement is abandoned
+as soon as something changes.
 
 viser has no flow control for background images, and its client drops a picture whose predecessor is still being
 decoded. So one frame is on its way at a time, and counts as delivered when the browser has answered a question that
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 QUIET_S = 0.12
 """Rest after which the picture is refined."""
 BAKE_MOVING_S, BAKE_RESTING_S = 0.015, 0.5
-"""How long a frame waits for a new object; if that takes longer, the old one can be turned meanwhile."""
+"""Longest wait of a frame for a new object, while moving and at rest; beyond it, the old one is shown meanwhile."""
 ACK_TIMEOUT_S = 2.0
 JPEG_MOVING, JPEG_RESTING = 80, 93
 DEPTH_MOVING, DEPTH_RESTING = 128, 256
@@ -54,10 +54,10 @@ class Task:
     """A frame to draw.
 
     Attributes:
-        key: What it shows.
-        client: Who sees it.
+        key: Version of its content.
+        client: Browser that sees it.
         snapshot: The session's state.
-        size: For a refinement: its size. None while things move.
+        size: Size of a refinement; None while something moves.
     """
 
     key: Key
@@ -110,7 +110,7 @@ class Viewport:
     # -- viser ------------------------------------------------------------------------------------
 
     def _furnish(self) -> None:
-        """Where every view begins."""
+        """Set the axes and the initial camera of every view."""
         server = self._server
         server.scene.set_up_direction("+z")
         greeting = home()
@@ -121,7 +121,7 @@ class Viewport:
 
     @property
     def _client(self) -> viser.ClientHandle | None:
-        """Who sees the frames."""
+        """The client that sees the frames: the one connected last; None without any."""
         clients = self._clients
         return clients[-1] if clients else None
 
@@ -164,7 +164,7 @@ class Viewport:
                 log.exception("the viewport could not draw a frame")
 
     def _next(self) -> Task | None:
-        """Sleep until there is something to draw; None at the end."""
+        """Sleep until there is a frame to render; None when the viewport closes."""
         with self.session.cv:
             while not self._stopped:
                 pause, size = self._pause()
@@ -174,7 +174,7 @@ class Viewport:
         return None
 
     def _pause(self) -> tuple[float | None, Size | None]:
-        """Seconds until there is something to draw, as far as that is known, and the refinement that it is."""
+        """Seconds until there is a frame to render (None if unknown), and its size if it is a refinement."""
         now = time.monotonic()
         if self._client is None:
             return None, None
@@ -209,7 +209,7 @@ class Viewport:
             self._refinements = self._pace.resting(pose.aspect, pose.rows, size)
 
     def _refine(self, task: Task, size: Size) -> None:
-        """Draw the same again, better; once the browser does not answer it is not asked for more."""
+        """Render the same view in better quality; no further refinements follow if the browser does not answer."""
         self._refinements = self._refinements[1:]
         if not self._arrived():
             self._refinements = []
@@ -219,7 +219,7 @@ class Viewport:
             self._send(task, drawn, JPEG_RESTING, DEPTH_RESTING)
 
     def _objects(self, snapshot: Snapshot, patience_s: float) -> tuple[Baked, ...]:
-        """The objects of a snapshot, or those before them while one is being prepared."""
+        """The objects of a snapshot, or the previous ones while one is being prepared."""
         if not self._baked:
             return tuple(self.session.baked(p.record, p.index, p.look) for p in snapshot.panes)
         found: list[Baked] = []
@@ -231,7 +231,7 @@ class Viewport:
         return tuple(found)
 
     def _draw(self, task: Task, pose: Pose, size: Size) -> Drawn | None:
-        """Draw a frame; None if it was given up."""
+        """Render a frame; None if it was abandoned."""
         camera, snapshot = to_camera(pose, size.rows), task.snapshot
 
         def overtaken() -> bool:
@@ -252,7 +252,7 @@ class Viewport:
     # -- delivery -----------------------------------------------------------------------------------
 
     def _send(self, task: Task, drawn: Drawn, jpeg_quality: int, depth_rows: int) -> None:
-        """Put a frame on its way, once the one before has arrived or was given up."""
+        """Send a frame once the one before has arrived or was given up."""
         self._arrived()
         self.sent += 1
         depth = reduced(drawn.depth, depth_rows) if _composes(task.snapshot) else None
@@ -262,7 +262,7 @@ class Viewport:
         self._delivery.add_done_callback(lambda _: self._wake())
 
     def _arrived(self) -> bool:
-        """Wait for the frame that is on its way; whether the browser showed it."""
+        """Wait for the frame that was sent; True if the browser showed it."""
         delivery, self._delivery = self._delivery, None
         return delivery is None or delivery.result()
 
@@ -333,7 +333,7 @@ class Viewport:
 
 
 def _composes(snapshot: Snapshot) -> bool:
-    """True if anything stands in the scene that the object may hide; depth is half a browser's work."""
+    """True if the object may hide anything in the scene; only then depth is sent, which is half a browser's work."""
     display = snapshot.display
     if len(snapshot.panes) > 1 or display.overlay:
         return False
@@ -342,7 +342,7 @@ def _composes(snapshot: Snapshot) -> bool:
 
 
 def _is_near(client: viser.ClientHandle, camera: Camera) -> bool:
-    """True if somebody stands so close to a camera that they would look at nothing but its picture."""
+    """True if the browser's camera is so close to `camera` that its picture would fill the view."""
     apart = np.asarray(client.camera.position) - camera.srn_c2w()[:3, 3].numpy()
     return bool(np.linalg.norm(apart) < 2 * FRUSTUM_SIZE)
 
@@ -353,7 +353,7 @@ def _pose(client: viser.ClientHandle) -> Pose:
 
 
 def _move(client: viser.ClientHandle, camera: Camera) -> None:
-    """Put the browser's camera where `camera` stands, looking at the object."""
+    """Move the browser's camera to the position of `camera`, looking at the object."""
     c2w = camera.srn_c2w().numpy().astype(np.float64)
     ahead = max(float(-c2w[:3, 3] @ c2w[:3, 2]), 0.1)
     with client.atomic():
@@ -364,7 +364,7 @@ def _move(client: viser.ClientHandle, camera: Camera) -> None:
 
 
 def _acknowledged(client: viser.ClientHandle) -> bool:
-    """True if the browser has worked through everything sent so far."""
+    """True if the browser has processed everything sent so far."""
     try:
         client.local_storage.get_item("ack", timeout=ACK_TIMEOUT_S)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""viser's server for nobody but this process: its port asks for a secret, serves no files and opens no tunnel."""
+"""viser's server for this process alone: its port requires a secret, serves no files and opens no tunnel."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SECRET = "X-Viewport-Secret"
 
 
 class IntruderError(Exception):
-    """Somebody who does not know the secret."""
+    """A connection without the secret."""
 
 
 class SecretSocket(infra.WebsockServer):
-    """viser's websocket on a loopback port, for whoever sends the secret in the handshake.
+    """viser's websocket on a loopback port, for clients that send the secret in the handshake.
 
-    Every program of the machine reaches such a port, and every page in a browser on it.
+    Any program of the machine, and any page in a browser on it, can reach such a port.
 
     Attributes:
         secret: Made anew for each server.
@@ -51,8 +51,8 @@ class ViewportServer(viser.ViserServer):
     """A viser server that only its own process reaches.
 
     Attributes:
-        port: Where it listens, on loopback.
-        secret: The header that opens it, by name.
+        port: Its port, on loopback.
+        secret: Header with the secret, by name.
     """
 
     def __init__(self):
@@ -63,11 +63,11 @@ class ViewportServer(viser.ViserServer):
             self._websock_server.unregister_handler(kind)
 
     def request_share_url(self, verbose: bool = True) -> None:
-        """Nothing: viser would open a public tunnel."""
+        """Do nothing: viser would open a public tunnel."""
 
 
 def _quiet(record: logging.LogRecord) -> bool:
-    """True if a line of the websocket library is no news of an intruder, whom anybody could send by the thousand."""
+    """True if a log record of the websocket library is not about an intruder, since anybody could cause thousands."""
     return not (record.exc_info and isinstance(record.exc_info[1], IntruderError))
 
 

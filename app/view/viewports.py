@@ -1,4 +1,4 @@
-"""Viewports by session: made when a browser connects, closed a while after it left."""
+"""Viewports by session: created when a browser connects, closed a while after it has left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRIMS = 2
 
 
 class CrowdedError(EngineError):
-    """Somebody looks at every view that there may be."""
+    """All permitted viewports are in use."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class _Live:
 
 
 class Viewports:
-    """Live viewports by token, and the thread that clears away what was left behind."""
+    """Live viewports by token, and the thread that closes abandoned ones."""
 
     def __init__(self, sessions: Sessions, runner: JobRunner, settings: AppSettings):
         self._sessions = sessions
@@ -64,7 +64,7 @@ class Viewports:
             return live.viewport
 
     def release(self, session: Session) -> None:
-        """One connection is gone."""
+        """Note that one connection has ended."""
         with self._lock:
             live = self._live.get(session.token)
             if live is not None:
@@ -72,7 +72,7 @@ class Viewports:
                 live.left = time.monotonic()
 
     def of(self, session: Session) -> Viewport | None:
-        """The session's viewport, if it lives."""
+        """The session's viewport, or None."""
         with self._lock:
             live = self._live.get(session.token)
             return live.viewport if live else None
@@ -87,7 +87,7 @@ class Viewports:
             return any(live.viewport.frames for live in self._live.values())
 
     def sweep(self, now: float) -> None:
-        """Close viewports past their grace and sessions past their life."""
+        """Close viewports and sessions whose time has expired."""
         with self._lock:
             over = [
                 token
@@ -125,10 +125,10 @@ class Viewports:
             self._sessions.drop(session)
 
     def _make_room(self) -> None:
-        """Close the viewport that was left longest ago, where there are too many; nobody's who looks.
+        """If there are too many viewports, close the unused one that was left longest ago.
 
         Raises:
-            CrowdedError: If somebody looks at every one.
+            CrowdedError: If all of them are in use.
         """
         if len(self._live) < self._settings.max_viewports:
             return
