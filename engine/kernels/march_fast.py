@@ -166,6 +166,52 @@ class Picks(NamedTuple):
 
 @njit(**OPTIONS)
 @no_type_check
+def lattice_of(leaps, cells, low, high, box, camera, step, min_near):
+    """The lattice of a box (lower and upper corner) seen by a camera (its 3x4 pose, then intrinsics)."""
+    gx, gy, gz = np.float32(cells[0]), np.float32(cells[1]), np.float32(cells[2])
+    wide, deep, tall = box[3] - box[0], box[4] - box[1], box[5] - box[2]
+    sx, sy, sz = gx / wide, gy / deep, gz / tall
+    ox, oy, oz = (camera[3] - box[0]) * sx, (camera[7] - box[1]) * sy, (camera[11] - box[2]) * sz
+    longest = np.sqrt(wide * wide + deep * deep + tall * tall)
+    return Lattice(leaps, cells, low, high, (sx, sy, sz), (ox, oy, oz), longest, step, min_near)
+
+
+@njit(**OPTIONS)
+@no_type_check
+def room_for_rays(term):
+    """Buffers for the rays of a tile."""
+    size = TILE * TILE
+    return Rays(
+        direction=np.empty((3, size), np.float32),
+        along=np.empty(size, np.float32),
+        near=np.empty(size, np.float32),
+        next=np.empty(size, np.int64),
+        end=np.empty(size, np.int64),
+        through=np.empty(size, np.float32),
+        waiting=np.empty(size, np.float32),
+        colored=np.empty(size, np.float32),
+        reached=np.empty(size, np.float32),
+        rgb=np.empty((3, size), np.float32),
+        has_term=np.empty(size, np.bool_),
+        term=term,
+    )
+
+
+@njit(**OPTIONS)
+@no_type_check
+def room_for_picks():
+    """Buffers for the coloured samples of a tile's round."""
+    capacity = TILE * TILE * ROUND
+    return Picks(
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.float32),
+        np.empty((3, capacity), np.float32),
+    )
+
+
+@njit(**OPTIONS)
+@no_type_check
 def aim(rays, lattice, camera, tile, height, width, alive):
     """Initialise the rays of a tile; returns the number of those that meet the box, their indices in `alive`."""
     tiles_across = (width + TILE - 1) // TILE

@@ -14,13 +14,13 @@ from numba import njit
 from engine.kernels.march_fast import (
     OPTIONS,
     ROUND,
-    Lattice,
-    Picks,
-    Rays,
     aim,
     composite,
     exp,
     gather,
+    lattice_of,
+    room_for_picks,
+    room_for_rays,
     write,
 )
 from engine.kernels.render_fast import TILE
@@ -107,38 +107,14 @@ def trace_voxel_tiles(
     tiles, first, last, rgb, opacity, depth,
 ):  # fmt: skip
     """Trace `tiles[first:last]` of a picture, in rounds: gather samples, read, composite, paint."""
-    gx, gy, gz = np.float32(cells[0]), np.float32(cells[1]), np.float32(cells[2])
-    wide, deep, tall = box[3] - box[0], box[4] - box[1], box[5] - box[2]
-    sx, sy, sz = gx / wide, gy / deep, gz / tall
-    ox, oy, oz = (camera[3] - box[0]) * sx, (camera[7] - box[1]) * sy, (camera[11] - box[2]) * sz
-    longest = np.sqrt(wide * wide + deep * deep + tall * tall)
-    lattice = Lattice(leaps, cells, low, high, (sx, sy, sz), (ox, oy, oz), longest, step, min_near)
+    lattice = lattice_of(leaps, cells, low, high, box, camera, step, min_near)
     size, capacity = TILE * TILE, TILE * TILE * ROUND
-    rays = Rays(
-        direction=np.empty((3, size), np.float32),
-        along=np.empty(size, np.float32),
-        near=np.empty(size, np.float32),
-        next=np.empty(size, np.int64),
-        end=np.empty(size, np.int64),
-        through=np.empty(size, np.float32),
-        waiting=np.empty(size, np.float32),
-        colored=np.empty(size, np.float32),
-        reached=np.empty(size, np.float32),
-        rgb=np.empty((3, size), np.float32),
-        has_term=np.empty(size, np.bool_),
-        term=None,
-    )
+    rays, picks = room_for_rays(None), room_for_picks()
     samples = _Samples(
         np.empty(capacity, np.float32),
         np.empty(capacity, np.float32),
         np.empty(capacity, np.float32),
         np.empty(capacity, np.float32),
-        np.empty(capacity, np.float32),
-        np.empty((3, capacity), np.float32),
-    )
-    picks = Picks(
-        np.empty(capacity, np.int64),
-        np.empty(capacity, np.int64),
         np.empty(capacity, np.float32),
         np.empty((3, capacity), np.float32),
     )
