@@ -53,7 +53,8 @@ def status_text(job: Job | None, ahead: int, left: float | None) -> str:
     if job is None:
         return "Ready"
     if job.state == "queued":
-        return f"Waiting: {ahead} ahead" if ahead else "Starting"
+        begins = "Preparing kernels" if job.preparing else "Starting"
+        return f"Waiting: {ahead} ahead" if ahead else begins
     if job.state == "failed":
         return job.error or "Failed"
     step = job.step

@@ -9,7 +9,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ Plan = tuple[tuple[str, int], ...]
 """Stages of a run in their order, with their numbers of steps."""
 MOST_WAITING = 2
 """Jobs of one session that may wait."""
+KERNELS_LOOK_S = 0.1
+"""Longest time before a job that waits for kernels notices that it was cancelled."""
 
 
 class QueueFullError(EngineError):
@@ -40,6 +42,7 @@ class Job:
         step: The latest step, or None before the first.
         result: What the run returned, once `done`.
         error: One sentence for the user, once `failed`.
+        preparing: Whether it is its turn but for kernels that are still being compiled.
     """
 
     _ids = itertools.count(1)
@@ -51,22 +54,18 @@ class Job:
         plan: Plan = (),
         on_step: Callable[[Step], object] = lambda step: None,
         on_end: Callable[[Job, State], object] = lambda job, state: None,
-        without: Collection[compiled.Kind] | None = None,
     ):
-        """A job that nobody has queued yet.
-
-        From its first step to its last it goes without the same kernels: `without`, or what is not usable when it begins.
-        """
+        """A job that nobody has queued yet."""
         self.id = next(Job._ids)
         self.plan = plan
         self.state: State = "queued"
         self.step: Step | None = None
         self.result: Any = None
         self.error: str | None = None
+        self.preparing = False
         self.seconds: dict[str, float] = {}
         """Time spent in each stage so far."""
         self._counts: dict[str, int] = {}
-        self._without = without
         self._make_run = make_run
         self._on_step = on_step
         self._on_end = on_end
@@ -117,16 +116,17 @@ class Job:
         return self._counts.get(stage, 0)
 
     def run(self) -> None:
-        """Pull the run to its end, or end at once when it is cancelled already."""
+        """Wait for the kernels and pull the run to its end; when it is cancelled before that, it never begins."""
+        while not (self._cancel.is_set() or compiled.wait(0.0)):
+            self._publish(preparing=True)
+            compiled.wait(KERNELS_LOOK_S)
         if self._cancel.is_set():
             self._end("cancelled")
             return
         self._started = time.monotonic()
-        without = compiled.unusable() if self._without is None else self._without
-        self._publish(state="running")
+        self._publish(state="running", preparing=False)
         try:
-            with compiled.without(without):
-                self._pull()
+            self._pull()
         except WriteError as error:
             self._end("failed", error=error.remote)
         except EngineError as error:

@@ -16,7 +16,6 @@ from torch import Tensor
 from app.session.jobs import State
 from engine.events import Step
 from engine.explore.curves import Extent
-from engine.kernels import compiled
 from engine.methods.base import Method
 from engine.ops.cameras import orbit_camera
 from engine.render.region import Region
@@ -29,17 +28,6 @@ Look = Literal["x0", "x_t", "difference"]
 Kind = Literal["generate", "reconstruct", "regenerate", "blend", "file", "prior"]
 PAPER = {False: (1.0, 1.0, 1.0), True: (0.071, 0.082, 0.106)}
 """Behind the object in the light and the dark theme."""
-
-
-WITHOUT = "without_kernels"
-"""Where a record's provenance says which kernels its run went without, if any: a branch must do so too."""
-
-
-def note_kernels(provenance: dict[str, Any]) -> None:
-    """Write down which kernels the run that the caller is part of goes without."""
-    provenance.pop(WITHOUT, None)
-    if unused := compiled.unusable():
-        provenance[WITHOUT] = list(unused)
 
 
 @dataclass(eq=False)

@@ -28,7 +28,6 @@ from engine.errors import (
 from engine.events import Run, Step
 from engine.fields import stored
 from engine.fields.scene import Scene
-from engine.kernels import compiled
 from engine.methods.base import Method, MethodInfo, TrainingData
 from engine.methods.options import Mode
 from engine.reading import open_tensors
@@ -37,6 +36,8 @@ from engine.store.timeline import MOST_BYTES, Timeline, finite, result_step
 
 NOTE = "run"
 """Where in a file's provenance its note stands."""
+OLD = "without_kernels"
+"""Provenance of files written while kernels were still being compiled by versions whose runs did not wait for them."""
 LONGEST_TITLE = 80
 END_OF_CALENDARS = 2.5e11
 """Seconds since 1970 in the year 9892: nobody can show a later day."""
@@ -76,7 +77,6 @@ class _Known:
     checkpoint: Annotated[str, Bounds(0, 300)] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
-    without_kernels: tuple[compiled.Kind, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def opened(timeline: Timeline, note: Note, prior: Future[Prior] | None, device: 
     return Record(
         note.kind,
         note.title,
-        {key: value for key, value in timeline.provenance.items() if key != NOTE},
+        {key: value for key, value in timeline.provenance.items() if key not in (NOTE, OLD)},
         frames,
         method or Viewer(timeline, note, device),
         views=timeline.views,

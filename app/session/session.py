@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,14 +33,12 @@ from app.session.records import (
     Record,
     Snapshot,
     home,
-    note_kernels,
 )
 from app.settings import AppSettings
 from engine import NAME
 from engine.events import Run, Step
 from engine.fields.base import Field
 from engine.fields.scene import Scene
-from engine.kernels import compiled
 from engine.methods.base import Method
 from engine.ops.metrics import psnr
 from engine.render.frames import Baked, bake, render_views
@@ -346,12 +344,10 @@ class Session(Presence):
         records: list[Record],
         plan: Plan,
         on_end: Callable[[Job, State], None] = lambda job, state: None,
-        without: Collection[compiled.Kind] | None = None,
     ) -> Job:
         """Queue a run whose batch is `records`; a run of this session that still goes on is cancelled first.
 
-        Records of a branch hold the frames of its trunk already; `without` are the kernels that it goes without. `on_end`
-        is called when all else has been done.
+        Records of a branch hold the frames of its trunk already. `on_end` is called when all else has been done.
 
         Raises:
             QueueFullError: If too many runs wait already.
@@ -359,8 +355,6 @@ class Session(Presence):
         follow = threading.Event()
 
         def on_step(step: Step) -> None:
-            for record in records:
-                note_kernels(record.provenance)
             self._add_frame(records, on_cpu(step), follow)
 
         def ended(job: Job, state: State) -> None:
@@ -378,7 +372,7 @@ class Session(Presence):
                 self._changed()
             on_end(job, state)
 
-        job = Job(make_run, plan=plan, on_step=on_step, on_end=ended, without=without)
+        job = Job(make_run, plan=plan, on_step=on_step, on_end=ended)
         with self._starting:  # or of two that start at once neither is cancelled
             self.stop(runner)
             with self.cv:

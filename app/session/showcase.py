@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
 
 from app.examples import FOLDER
-from app.session.records import Record, note_kernels
+from app.session.records import Record
 from engine.config import to_json
 from engine.events import Step, finish
-from engine.kernels import compiled
 from engine.methods.base import Method
 from engine.noise import Noise
 from engine.store.timeline import on_cpu, result_step
@@ -30,7 +28,7 @@ class Showcase:
         self.seeds = SEEDS.get(name, ())
         self._name = name
         self._method = method
-        self._runs: dict[int, tuple[list[Step], dict[str, Any]]] = {}
+        self._runs: dict[int, list[Step]] = {}
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
@@ -38,33 +36,26 @@ class Showcase:
         for seed in self.seeds:
             self._drawn(seed)
 
-    def _drawn(self, seed: int) -> tuple[list[Step], dict[str, Any]]:
-        """The whole run of a seed with the checkpoint's own settings, and what its provenance says of kernels.
-
-        It is drawn when first asked for, and kept.
-        """
+    def _drawn(self, seed: int) -> list[Step]:
+        """The whole run of a seed with the checkpoint's own settings, sampled when first asked for, and kept."""
         with self._lock:
             if seed not in self._runs:
                 steps: list[Step] = []
                 run = self._method.generate(
                     1, self._method.presets["generate"]["ours"], Noise(seed)
                 )
-                with compiled.without(compiled.unusable()):
-                    latents = finish(run, lambda step: steps.append(on_cpu(step)))
-                    told: dict[str, Any] = {}
-                    note_kernels(told)
-                self._runs[seed] = [*steps, result_step(latents)], told
+                latents = finish(run, lambda step: steps.append(on_cpu(step)))
+                self._runs[seed] = [*steps, result_step(latents)]
             return self._runs[seed]
 
     def record(self, seed: int) -> Record:
         """A seed's object as a finished run of a session: what `generate` with the usual settings would give."""
-        steps, told = self._drawn(seed)
+        steps = self._drawn(seed)
         about = {
             "task": "generate",
             "settings": to_json(self._method.presets["generate"]["ours"]),
             "checkpoint": self._method.checkpoint,
             "seed": seed,
-            **told,
         }
         return Record("generate", f"Seed {seed}", about, list(steps), self._method, state="done")
 

@@ -1,78 +1,62 @@
-"""Availability of compiled kernels; torch stands in for those that may not be used yet.
+"""Kernels that are still being compiled: torch draws frames meanwhile, and runs wait.
 
-Numba takes seconds to compile a kernel and half a second to load it from its cache. Batch programs wait for that. An
-interactive program calls `postpone` first and prepares the kernels in background threads; until they are ready, all
-other threads use torch. A run whose result must repeat bit for bit fixes its choice of kernels with `without`, so that
-it does not change half way.
+Numba takes seconds to compile a kernel and half a second to load it from its cache. Commands and the trainer pay for that
+in the first call of each kernel. A server calls `postpone` first and prepares the kernels in threads of its own.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, get_args
 
 Kind = Literal["frames", "fits"]
-"""Purpose of kernels: pictures without gradients, or sampling, fitting and training."""
+"""Use of a kernel: images without gradients, or sampling, fitting and training."""
 
 _missing: set[Kind] = set()
+_failed: set[Kind] = set()
 _preparing: dict[Kind, int] = {}
-_given_up: set[Kind] = set()
-_decided = threading.local()
+_changed = threading.Condition()
 
 
-def usable(kind: Kind) -> bool:
-    """True if the caller may use compiled kernels now; torch computes the same up to rounding."""
-    unused = getattr(_decided, "unused", None)
-    if unused is not None:
-        return kind not in unused and kind not in _given_up
-    return kind not in _missing or _preparing.get(kind) == threading.get_ident()
+def usable() -> bool:
+    """True if the caller may draw frames with kernels now; if not, torch computes the same up to rounding."""
+    return "frames" not in _missing | _failed or _preparing.get("frames") == threading.get_ident()
 
 
-def pending(kind: Kind) -> bool:
-    """True if kernels that are not usable now will be."""
-    return kind in _missing and kind not in _given_up
+def pending() -> bool:
+    """True if the kernels of frames are not prepared yet."""
+    return "frames" in _missing
 
 
-def unusable() -> tuple[Kind, ...]:
-    """Kinds of kernels that the caller may not use now."""
-    return tuple(kind for kind in get_args(Kind) if not usable(kind))
-
-
-@contextmanager
-def without(kinds: Collection[Kind]) -> Iterator[None]:
-    """Use all kernels except these in this block and thread, whatever other threads prepare meanwhile.
-
-    A kernel that is not ready yet is waited for; one whose preparation failed is not used.
-    """
-    before = getattr(_decided, "unused", None)
-    _decided.unused = frozenset(kinds)
-    try:
-        yield
-    finally:
-        _decided.unused = before
+def wait(timeout_s: float) -> bool:
+    """True once no kernel is being prepared any more; sleeps for that, at most `timeout_s` seconds."""
+    with _changed:
+        return _changed.wait_for(lambda: not _missing, timeout_s)
 
 
 def postpone() -> None:
-    """Let all threads use torch until the kernels have been prepared."""
+    """Let frames go without kernels, and runs wait for them, until they have been prepared."""
     _missing.update(get_args(Kind))
 
 
 @contextmanager
 def preparing(kind: Kind) -> Iterator[None]:
-    """Use kernels in this block; all other threads use torch until it has ended without an exception.
+    """Compile kernels in this block; those of frames are used by this thread alone until it has ended well.
 
-    After an exception they use torch from then on.
+    Where it ends badly, frames go without kernels for good, and runs compile on first use.
     """
     _missing.add(kind)
     _preparing[kind] = threading.get_ident()
-    _given_up.discard(kind)
+    _failed.discard(kind)
     try:
         yield
     except BaseException:
-        _given_up.add(kind)
+        _failed.add(kind)
         raise
     finally:
         del _preparing[kind]
-    _missing.discard(kind)
+        with _changed:
+            _missing.discard(kind)
+            _changed.notify_all()

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from engine.device import runs_triton
 from engine.fields.triplane import TriplaneDecoder
-from engine.kernels import compiled
 from engine.kernels.merged import direction_terms, mergeable, merged_heads, merged_planes
 from engine.render.march import MarchConfig, march
 from engine.render.volume import STOP_TRANSMITTANCE, composite
@@ -27,7 +26,7 @@ def on_triton(decoder: TriplaneDecoder, triplanes: Tensor) -> bool:
 def on_numba(decoder: TriplaneDecoder, triplanes: Tensor) -> bool:
     """True if the Numba kernels render these planes."""
     on_cpu = triplanes.device.type == "cpu" and triplanes.dtype == torch.float32
-    return on_cpu and mergeable(decoder) and compiled.usable("fits")
+    return on_cpu and mergeable(decoder)
 
 
 def render_rays(

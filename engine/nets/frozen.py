@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from engine.kernels import compiled
 from engine.nets.norm import pull_norm, push_norm
 from engine.nets.unet2d import (
     Attention,
@@ -117,10 +116,10 @@ _known: WeakKeyDictionary[UNet2D, FrozenUNet] = WeakKeyDictionary()
 
 
 def may_freeze(unet: UNet2D) -> bool:
-    """True if a network's weights stay as they are, on a CPU whose torch has oneDNN and whose kernels are ready."""
+    """True if a network's weights stay as they are, on a CPU whose torch has oneDNN."""
     weight = unet.out.weight
     still = weight.device.type == "cpu" and not weight.requires_grad
-    return still and torch.backends.mkldnn.is_available() and compiled.usable("fits")
+    return still and torch.backends.mkldnn.is_available()
 
 
 def frozen(unet: UNet2D, dtype: torch.dtype) -> FrozenUNet:

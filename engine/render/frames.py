@@ -117,7 +117,7 @@ class Baked:
     def provisional(self) -> bool:
         """True if it is rendered through torch only because its kernels are not ready yet."""
         kernels = frame_kernels(self.field)
-        return kernels is not None and kernels.prepared and compiled.pending("frames")
+        return kernels is not None and kernels.prepared and compiled.pending()
 
 
 @torch.no_grad()
@@ -303,7 +303,7 @@ def _slope(
 
 def _usable(kernels: FrameKernels | type[FrameKernels] | None) -> bool:
     """True if there are kernels, and the caller may use them now."""
-    return kernels is not None and (not kernels.prepared or compiled.usable("frames"))
+    return kernels is not None and (not kernels.prepared or compiled.usable())
 
 
 def _trace_compiled(

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from engine.kernels import compiled
 from engine.ops.rays import pixel_rays
 from engine.types import RayBatch, SceneBatch
 
@@ -19,8 +18,7 @@ def gather_rays(batch: SceneBatch, pixels: Int[Tensor, "scenes n"]) -> RayBatch:
         batch: The pictures.
         pixels: For each scene, flat indices into its (view, row, column) pixels.
     """
-    fast = batch.images.device.type == "cpu" and compiled.usable("fits")
-    gather = _gather_fast if fast else _gather_torch
+    gather = _gather_fast if batch.images.device.type == "cpu" else _gather_torch
     rays_o, rays_d, rgb = gather(batch, pixels)
     scenes, count = pixels.shape
     focal = batch.camera.intrinsics[..., :2].mean((1, 2))

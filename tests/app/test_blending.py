@@ -24,7 +24,6 @@ from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.store.timeline import result_step
 from tests.app.test_jobs import wait_for_end
-from tests.engine.test_compiled import a_compiler_at_work
 
 FEW = SampleOptions(steps=3, renoise=RenoiseOptions(steps=1))
 
@@ -153,21 +152,6 @@ def test_a_point_of_a_path_that_is_no_more_is_not_shown(session, runner, monkeyp
     if deed == "prepare":
         wait_for_end(session.job)
         assert [step.stage for step in blend.keep("new").frames] == ["result"]
-
-
-def test_what_was_drawn_without_kernels_is_said_of_it_alone(session, runner):
-    blend = spanned(session, runner, 1, 2)
-    with a_compiler_at_work():
-        blend.settle(0.4, 0.0)
-    first = blend.keep("first")
-    blend.settle(0.6, 0.0)
-    second = blend.keep("second")
-    assert first.provenance["without_kernels"] == ["frames", "fits"]
-    assert "without_kernels" not in second.provenance
-    for kept in (first, second):
-        same, _ = branch(session, runner, kept, 1, Change())
-        wait_for_end(session.job)
-        assert torch.equal(same.latent(-1), kept.latent(-1))
 
 
 def test_a_way_that_was_gone_is_not_drawn_again(session, runner, monkeypatch):

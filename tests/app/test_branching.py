@@ -22,7 +22,6 @@ from app.tabs.inspect.tab import SKELETON
 from engine.config import to_json
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError
-from engine.kernels import compiled
 from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -69,30 +68,6 @@ def test_a_branch_without_a_change_is_its_trunk_bit_for_bit(session, runner, pla
         assert torch.equal(made.latent(index), record.latent(index)), index
     assert made.trunk == (record.id, place)
     assert session.history[0] is made
-
-
-def test_a_run_that_began_without_kernels_is_gone_on_with_without_them(
-    vehicles, runner, monkeypatch
-):
-    session = Session(Prior("vehicles", vehicles), AppSettings())
-    compiled.postpone()
-    try:
-        record = drawn(session, runner)
-    finally:
-        with compiled.preparing("frames"), compiled.preparing("fits"):
-            pass
-    assert record.provenance["without_kernels"] == ["frames", "fits"]
-    used = []
-    monkeypatch.setattr("engine.kernels.norm_fast.normalise", used.append)
-    same, _ = branch(session, runner, record, 1, Change())
-    wait_for_end(session.job)
-    assert torch.equal(same.latent(-1), record.latent(-1))
-    assert not used
-    monkeypatch.undo()
-    again = drawn(session, runner)
-    assert "without_kernels" not in again.provenance
-    assert not torch.equal(again.latent(-1), record.latent(-1)), "kernels round as torch does"
-    session.close()
 
 
 def test_a_proposal_branches_with_what_it_keeps(vehicles, runner, tmp_path):

@@ -6,9 +6,11 @@ import threading
 
 import pytest
 
+from app.page.present import status_text
 from app.session.jobs import Job, JobRunner, Owner, QueueFullError, progress
 from engine.errors import ImageError
 from engine.events import Step
+from tests.engine.test_compiled import a_compiler_at_work
 from tests.waiting import until
 
 
@@ -32,6 +34,22 @@ def test_a_job_reports_every_step_and_keeps_the_result(runner):
     assert [step.index for step in steps] == [1, 2, 3, 4]
     assert job.result == "4 steps"
     assert set(job.rates()) == {"denoise"}
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_run_waits_for_kernels_that_are_being_compiled(runner, cancelled):
+    steps = []
+    with a_compiler_at_work() as finish:
+        job = runner.submit(Job(lambda: count_to(2), on_step=steps.append))
+        until(lambda: job.preparing, "that the run waits")
+        assert (job.state, runner.ahead(job), steps) == ("queued", 0, [])
+        assert status_text(job, 0, None) == "Preparing kernels"
+        if cancelled:
+            runner.cancel(job)
+            assert wait_for_end(job).state == "cancelled"
+        finish()
+        assert wait_for_end(job).state == ("cancelled" if cancelled else "done")
+    assert len(steps) == (0 if cancelled else 2)
 
 
 def test_jobs_run_in_the_order_of_their_arrival(runner):

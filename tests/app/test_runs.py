@@ -112,7 +112,12 @@ def test_a_run_comes_back_bit_for_bit_with_all_that_is_known_of_it(method, prior
 
 
 def test_an_opened_run_is_branched_from_bit_for_bit(method, priors, session, runner, tmp_path):
-    back = reopened(made(method, 1), priors, tmp_path / "run.safetensors")
+    record = made(method, 1)
+    record.provenance["without_kernels"] = [
+        "fits"
+    ]  # by a version whose runs did not wait for kernels
+    back = reopened(record, priors, tmp_path / "run.safetensors")
+    assert "without_kernels" not in back.provenance
     session.add(back)
     other, _ = branch(session, runner, back, 1, Change())
     while not session.job.ended:
@@ -222,8 +227,6 @@ def note(**changes):
             **told,
             "run": {**told["run"], "kind": "regenerate", "method": ["ssdnerf", "SSDNeRF"]},
         },
-        lambda told: {**told, "without_kernels": ["virus"]},
-        lambda told: {**told, "without_kernels": 3},
         lambda told: [told],
     ],
 )

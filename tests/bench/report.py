@@ -29,6 +29,8 @@ KEYS = (
     "inversion_s",
     "first_frame_cold_s",
     "first_frame_warm_s",
+    "first_run_cold_s",
+    "first_run_warm_s",
     "first_object_s",
     "scrub_ms",
     "slide_shown_fps",

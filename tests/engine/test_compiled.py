@@ -1,4 +1,4 @@
-"""Nobody waits for a compiler: what happens while another thread prepares the kernels."""
+"""Frames do not wait for a compiler, and runs do: what happens while another thread prepares the kernels."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-import torch
 
 from engine.kernels import compiled
-from engine.kernels.triplane_rays import densities
-from engine.nets.norm import group_norm
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import psnr
 from engine.render.frames import bake, render
@@ -50,11 +47,9 @@ def refuse(*arguments, **options):
 
 @pytest.fixture
 def blocked_kernels(monkeypatch) -> pytest.MonkeyPatch:
-    """Every way into a compiled kernel, blocked."""
+    """Every way into a kernel that draws frames, blocked."""
     monkeypatch.setattr("engine.kernels.render_fast.trace", refuse)
     monkeypatch.setattr("engine.kernels.occupancy_fast.cell_density", refuse)
-    monkeypatch.setattr("engine.kernels.radiance_fast.densities", refuse)
-    monkeypatch.setattr("engine.kernels.norm_fast.normalise", refuse)
     return monkeypatch
 
 
@@ -83,65 +78,34 @@ def test_a_field_baked_before_is_drawn_without_kernels_too(blocked_kernels):
         assert float(psnr(render(baked, CAMERA).rgb, truth.rgb)) > 45
 
 
-@torch.no_grad()
-def test_neither_do_fits(blocked_kernels):
-    field, xyz = soft_car(), torch.rand(50, 3) * 0.4
-    norm, images = torch.nn.GroupNorm(4, 16), torch.randn(2, 16, 8, 8)
-    with a_compiler_at_work() as finish:
-        density = densities(field.decoder, field.latent[None], xyz)
-        normalised = group_norm(images, norm)
-        finish()
-    blocked_kernels.undo()
-    torch.testing.assert_close(
-        density, densities(field.decoder, field.latent[None], xyz), rtol=1e-3, atol=1e-4
-    )
-    torch.testing.assert_close(normalised, group_norm(images, norm), rtol=1e-3, atol=1e-4)
-
-
-def test_who_prepares_may_use_kernels_and_nobody_else():
-    with compiled.preparing("fits"):
-        assert compiled.usable("fits")
+def test_who_prepares_draws_with_kernels_and_nobody_else():
+    with compiled.preparing("frames"):
+        assert compiled.usable()
         seen: list[bool] = []
-        thread = threading.Thread(target=lambda: seen.append(compiled.usable("fits")))
+        thread = threading.Thread(target=lambda: seen.append(compiled.usable()))
         thread.start()
         thread.join()
         assert seen == [False]
-    assert compiled.usable("fits")
+    assert compiled.usable()
 
 
-def test_kernels_whose_preparation_failed_stay_unused():
-    with pytest.raises(RuntimeError, match="no compiler"), compiled.preparing("fits"):
+def test_kernels_whose_preparation_failed_draw_nothing_and_nobody_waits_for_them():
+    with pytest.raises(RuntimeError, match="no compiler"), compiled.preparing("frames"):
         raise RuntimeError("no compiler")
-    assert not compiled.usable("fits")
-    with compiled.without(()):
-        assert compiled.unusable() == ("fits",)
-    with compiled.preparing("fits"):
+    assert not compiled.usable()
+    assert not bake(soft_car()).provisional
+    assert compiled.wait(0.0)
+    with compiled.preparing("frames"):
         pass
-    assert compiled.usable("fits")
+    assert compiled.usable()
 
 
-@torch.no_grad()
-def test_what_goes_without_kernels_does_so_to_its_end(blocked_kernels):
-    norm, images = torch.nn.GroupNorm(4, 16), torch.randn(2, 16, 8, 8)
-    with a_compiler_at_work() as finish:
-        assert compiled.unusable() == ("frames", "fits")
-        with compiled.without(compiled.unusable()):
-            before = group_norm(images, norm)
-            finish()
-            assert torch.equal(group_norm(images, norm), before)
-        assert compiled.unusable() == ()
-        with pytest.raises(AssertionError, match="compiled"):
-            group_norm(images, norm)
-    with compiled.without(("fits",)):
-        assert compiled.usable("frames")
-        with compiled.without(()):
-            assert compiled.usable("fits")
-        assert torch.equal(group_norm(images, norm), before)
-
-
-@torch.no_grad()
-def test_what_needs_a_kernel_waits_for_it():
-    norm, images = torch.nn.GroupNorm(4, 16), torch.randn(2, 16, 8, 8)
-    expected = group_norm(images, norm)
-    with a_compiler_at_work(), compiled.without(()):
-        assert torch.equal(group_norm(images, norm), expected)
+def test_waiting_ends_when_all_have_been_prepared():
+    compiled.postpone()
+    with compiled.preparing("frames"):
+        assert not compiled.wait(0.0)
+    assert compiled.usable()
+    assert not compiled.wait(0.0), "the others are still to come"
+    with compiled.preparing("fits"):
+        assert not compiled.wait(0.0)
+    assert compiled.wait(0.0)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from app.session.jobs import Job, JobRunner, State
-from app.session.records import Marked, Record, note_kernels
+from app.session.records import Marked, Record
 from app.session.session import Session
 from engine.config import to_json
 from engine.errors import ConfigError
@@ -230,7 +230,6 @@ class Keeping:
         def begin(own: int) -> Record:
             about = {"task": "regenerate", "seed": own, "settings": to_json(options)}
             about |= {"checkpoint": method.checkpoint, "of": original.title, "box": self.box}
-            note_kernels(about)
             self._drawn[original.id] += 1
             title = f"Proposal {self._drawn[original.id]} of {original.title}"
             made.append(Record("regenerate", title, about, [], method, kept=kept))

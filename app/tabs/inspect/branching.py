@@ -10,7 +10,7 @@ from torch import Tensor
 
 from app.session.jobs import Job, JobRunner, Plan, State
 from app.session.plans import TASKS, options_type
-from app.session.records import WITHOUT, Record
+from app.session.records import Record
 from app.session.runs import missing
 from app.session.session import Session
 from engine.config import from_json, to_json
@@ -83,8 +83,7 @@ def branch(
             session.change(made, figures=dict(zip(["kept"], found.kept_psnr, strict=False)))
 
     stages = _plan(options, made.frames)
-    without = record.provenance.get(WITHOUT, ())
-    job = session.start(runner, _run(made, options, seed, step), [made], stages, judge, without)
+    job = session.start(runner, _run(made, options, seed, step), [made], stages, judge)
     return made, job
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from app.session.jobs import Job, JobRunner, State
-from app.session.records import Record, note_kernels
+from app.session.records import Record
 from app.session.session import Session
 from app.tabs.interpolate.variation import direction_names, keep
 from app.tabs.interpolate.ways import WAYS, Way, ways_of
@@ -31,7 +31,6 @@ from engine.explore.interpolate import (
     path_options,
     with_noise,
 )
-from engine.kernels import compiled
 from engine.methods.base import Method, Mode, can, options_of
 from engine.noise import Noise
 from engine.store.timeline import on_cpu, result_step
@@ -314,16 +313,14 @@ class Blend:
         x_T = blend(torch.stack([one.x_T for one in corners]), u, v, kind)
         run, steps = method.generate(1, options, Noise(seed), x_T=x_T[None]), []
         told = {"settings": to_json(options), "seed": seed}
-        with compiled.without(compiled.unusable()):
-            note_kernels(told)
-            while self._move == mine:
-                try:
-                    steps.append(on_cpu(next(run)))
-                except StopIteration as end:
-                    with self.session.cv:
-                        if self._move == mine:
-                            self._show(end.value[0], steps, x_T.cpu(), told)
-                    return
+        while self._move == mine:
+            try:
+                steps.append(on_cpu(next(run)))
+            except StopIteration as end:
+                with self.session.cv:
+                    if self._move == mine:
+                        self._show(end.value[0], steps, x_T.cpu(), told)
+                return
         run.close()
 
     def finish(self) -> None:

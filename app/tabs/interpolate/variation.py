@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from app.session.records import WITHOUT, Record
+from app.session.records import Record
 from app.session.session import Session
 from engine.errors import ConfigError
 from engine.events import Step
@@ -35,7 +35,7 @@ class Variation:
                 f"{base.method.info.title} knows no directions; choose another prior."
             )
         if self.base is not base:
-            known = {k: v for k, v in base.provenance.items() if k not in ("settings", WITHOUT)}
+            known = {k: v for k, v in base.provenance.items() if k != "settings"}
             about = {**known, "task": "vary", "of": base.title}
             self.base = base
             self.record = Record(
