@@ -161,7 +161,7 @@ class Loading:
         self.front.open_panel(self.explorer.panel())
 
     def run(self) -> None:
-        """Load everything, and prepare the kernels; torch stands in for them until then."""
+        """Load everything, and prepare the kernels; until then torch draws the frames, and runs wait."""
         compiled.postpone()
         for part in (self.open_engine, self._await_frame):
             if self.stopped.is_set():

@@ -113,9 +113,7 @@ def test_a_run_comes_back_bit_for_bit_with_all_that_is_known_of_it(method, prior
 
 def test_an_opened_run_is_branched_from_bit_for_bit(method, priors, session, runner, tmp_path):
     record = made(method, 1)
-    record.provenance["without_kernels"] = [
-        "fits"
-    ]  # by a version whose runs did not wait for kernels
+    record.provenance["without_kernels"] = ["fits"]  # as older versions wrote
     back = reopened(record, priors, tmp_path / "run.safetensors")
     assert "without_kernels" not in back.provenance
     session.add(back)
