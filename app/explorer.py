@@ -64,6 +64,11 @@ class Explorer:
         for session in self.sessions.all():
             session.refresh()
 
+    def prepare_samples(self) -> None:
+        """Compile what generates."""
+        with compiled.preparing("samples"):
+            self.priors.first.prepare_samples()
+
     def prepare_fits(self) -> None:
         """Compile the kernels of reconstruction."""
         with compiled.preparing("fits"):
@@ -71,6 +76,7 @@ class Explorer:
 
     def warm_up(self) -> None:
         """Compile and compute in advance what a visitor would otherwise wait for."""
+        self.prepare_samples()
         self.prepare_frames()
         self.prepare_fits()
         self.priors.first.outlines()

@@ -167,17 +167,16 @@ class Loading:
             if self.stopped.is_set():
                 return
             part()
-        frames = threading.Thread(target=self._try, args=(self.explorer.prepare_frames,))
-        frames.start()
+        explorer, first = self.explorer, self.explorer.priors.first
+        needed = (explorer.prepare_samples, explorer.prepare_frames)
+        preparing = threading.Thread(target=self._try, args=needed)
+        preparing.start()
         try:
             self.open_panel()
         finally:
-            frames.join()
+            preparing.join()
             settle()
-        first = self.explorer.priors.first
-        for prepare in (self.explorer.prepare_fits, first.outlines, first.showcase.prepare):
-            if not self.stopped.is_set():
-                self._try(prepare)
+        self._try(explorer.prepare_fits, first.outlines, first.showcase.prepare)
 
     def _await_frame(self) -> None:
         deadline = time.monotonic() + FIRST_FRAME_S
@@ -186,11 +185,14 @@ class Loading:
             if self.stopped.wait(0.01):
                 return
 
-    def _try(self, prepare: Callable[[], object]) -> None:
-        try:
-            prepare()
-        except Exception:
-            log.exception("something could not be prepared; it will be slower, or be tried again")
+    def _try(self, *prepare: Callable[[], object]) -> None:
+        for one in prepare:
+            if self.stopped.is_set():
+                return
+            try:
+                one()
+            except Exception:
+                log.exception("something could not be prepared; it will be slower, or tried again")
 
     def _close(self) -> None:
         self.stopped.set()

@@ -9,7 +9,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,8 +54,9 @@ class Job:
         plan: Plan = (),
         on_step: Callable[[Step], object] = lambda step: None,
         on_end: Callable[[Job, State], object] = lambda job, state: None,
+        kernels: Collection[compiled.Kind] = compiled.KINDS,
     ):
-        """A job that nobody has queued yet."""
+        """A job that nobody has queued yet; it waits for `kernels` before it begins."""
         self.id = next(Job._ids)
         self.plan = plan
         self.state: State = "queued"
@@ -66,6 +67,7 @@ class Job:
         self.seconds: dict[str, float] = {}
         """Time spent in each stage so far."""
         self._counts: dict[str, int] = {}
+        self._kernels = kernels
         self._make_run = make_run
         self._on_step = on_step
         self._on_end = on_end
@@ -117,9 +119,9 @@ class Job:
 
     def run(self) -> None:
         """Wait for the kernels and pull the run to its end; when it is cancelled before that, it never begins."""
-        while not (self._cancel.is_set() or compiled.wait(0.0)):
+        while not (self._cancel.is_set() or compiled.wait(self._kernels, 0.0)):
             self._publish(preparing=True)
-            compiled.wait(KERNELS_LOOK_S)
+            compiled.wait(self._kernels, KERNELS_LOOK_S)
         if self._cancel.is_set():
             self._end("cancelled")
             return

@@ -69,6 +69,11 @@ class Prior:
         """Compile what draws its objects."""
         warm_up(self._field())
 
+    def prepare_samples(self) -> None:
+        """Compile what generates."""
+        if can(self.method, "generate"):
+            finish(self.method.generate(1, options_of(self.method, "generate").least(), Noise(0)))
+
     def prepare_fits(self) -> None:
         """Compile what reconstructs: a reconstruction of nothing needs every kernel of a real one."""
         if not can(self.method, "reconstruct"):
@@ -161,10 +166,11 @@ class Priors:
         return prior
 
     def _prepare(self, opened: Future[Prior]) -> None:
-        """Do what the first reconstruction would wait for."""
+        """Do what the first runs would wait for."""
         if opened.exception() is None:
             prior = opened.result()
             try:
+                prior.prepare_samples()
                 prior.prepare_fits()
                 prior.outlines()
                 prior.showcase.prepare()

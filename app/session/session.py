@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from engine import NAME
 from engine.events import Run, Step
 from engine.fields.base import Field
 from engine.fields.scene import Scene
+from engine.kernels import compiled
 from engine.methods.base import Method
 from engine.ops.metrics import psnr
 from engine.render.frames import Baked, bake, render_views
@@ -344,10 +345,12 @@ class Session(Presence):
         records: list[Record],
         plan: Plan,
         on_end: Callable[[Job, State], None] = lambda job, state: None,
+        kernels: Collection[compiled.Kind] = compiled.KINDS,
     ) -> Job:
         """Queue a run whose batch is `records`; a run of this session that still goes on is cancelled first.
 
-        Records of a branch hold the frames of its trunk already. `on_end` is called when all else has been done.
+        Records of a branch hold the frames of its trunk already. `on_end` is called when all else has been done. The run
+        waits for `kernels` that are still being compiled.
 
         Raises:
             QueueFullError: If too many runs wait already.
@@ -372,7 +375,7 @@ class Session(Presence):
                 self._changed()
             on_end(job, state)
 
-        job = Job(make_run, plan=plan, on_step=on_step, on_end=ended)
+        job = Job(make_run, plan=plan, on_step=on_step, on_end=ended, kernels=kernels)
         with self._starting:  # or of two that start at once neither is cancelled
             self.stop(runner)
             with self.cv:

@@ -47,7 +47,11 @@ def generate(
     options = with_settings(options_of(method, "generate", mode), settings)
     records = generated(method, options, seed, count)
     return session.start(
-        runner, lambda: method.generate(count, options, Noise(seed)), records, options.stages()
+        runner,
+        lambda: method.generate(count, options, Noise(seed)),
+        records,
+        options.stages(),
+        kernels=("samples",),
     )
 
 

@@ -7,12 +7,13 @@ in the first call of each kernel. A server calls `postpone` first and prepares t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Literal, get_args
 
-Kind = Literal["frames", "fits"]
-"""Use of a kernel: images without gradients, or sampling, fitting and training."""
+Kind = Literal["frames", "samples", "fits"]
+"""Use of a kernel: images without gradients, sampling, or all that fitting and training need besides."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _missing: set[Kind] = set()
 _failed: set[Kind] = set()
@@ -30,15 +31,15 @@ def pending() -> bool:
     return "frames" in _missing
 
 
-def wait(timeout_s: float) -> bool:
-    """True once no kernel is being prepared any more; sleeps for that, at most `timeout_s` seconds."""
+def wait(kinds: Collection[Kind], timeout_s: float) -> bool:
+    """True once none of these is to be prepared any more; sleeps for that, at most `timeout_s` seconds."""
     with _changed:
-        return _changed.wait_for(lambda: not _missing, timeout_s)
+        return _changed.wait_for(lambda: _missing.isdisjoint(kinds), timeout_s)
 
 
 def postpone() -> None:
     """Let frames go without kernels, and runs wait for them, until they have been prepared."""
-    _missing.update(get_args(Kind))
+    _missing.update(KINDS)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -23,7 +23,9 @@ def a_compiler_at_work() -> Iterator[Callable[[], None]]:
     started, enough = threading.Event(), threading.Event()
 
     def work() -> None:
-        with compiled.preparing("frames"), compiled.preparing("fits"):
+        with ExitStack() as stack:
+            for kind in compiled.KINDS:
+                stack.enter_context(compiled.preparing(kind))
             started.set()
             assert enough.wait(60)
 
@@ -94,18 +96,16 @@ def test_kernels_whose_preparation_failed_draw_nothing_and_nobody_waits_for_them
         raise RuntimeError("no compiler")
     assert not compiled.usable()
     assert not bake(soft_car()).provisional
-    assert compiled.wait(0.0)
+    assert compiled.wait(compiled.KINDS, 0.0)
     with compiled.preparing("frames"):
         pass
     assert compiled.usable()
 
 
-def test_waiting_ends_when_all_have_been_prepared():
+def test_waiting_ends_when_what_is_waited_for_has_been_prepared():
     compiled.postpone()
-    with compiled.preparing("frames"):
-        assert not compiled.wait(0.0)
-    assert compiled.usable()
-    assert not compiled.wait(0.0), "the others are still to come"
-    with compiled.preparing("fits"):
-        assert not compiled.wait(0.0)
-    assert compiled.wait(0.0)
+    for place, kind in enumerate(compiled.KINDS):
+        with compiled.preparing(kind):
+            assert not compiled.wait([kind], 0.0)
+        assert compiled.wait([kind], 0.0)
+        assert compiled.wait(compiled.KINDS, 0.0) == (place == len(compiled.KINDS) - 1)
