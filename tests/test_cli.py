@@ -363,7 +363,7 @@ MISTAKES = {
         "nowhere: found no checkpoint"
     ),
     "scoreboard chairs --checkpoint TINY --samples 0 --out OUT": (
-        "was trained on vehicles, expected a prior of chairs"
+        "was trained on vehicles, expected a model of chairs"
     ),
     "scoreboard vehicles --checkpoint TINY --samples 0 --lpips no.pth --out OUT": (
         "no.pth: there is no such file"

@@ -95,7 +95,7 @@ def test_what_cannot_be_done_is_told_in_a_sentence(scene, tmp_path, quick, capsy
     whole = refused(capsys, scene, out, "--keep-box", "-1,-1,-1,1,1,1")
     assert "leave something" in whole
     other = ("--keep-box", FRONT, "--checkpoint", str(tiny_checkpoint))
-    assert "name the prior that made the scene" in refused(capsys, scene, out, *other)
+    assert "name the model that made the scene" in refused(capsys, scene, out, *other)
     assert "--proposals 0" in refused(capsys, scene, out, "--keep-box", FRONT, "--proposals", "0")
     missing = refused(capsys, tmp_path / "none.safetensors", out, "--keep-box", FRONT)
     assert "no such file" in missing

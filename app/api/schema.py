@@ -19,7 +19,8 @@ Row4 = Annotated[list[Finite], Meta(min_length=4, max_length=4)]
 Row3 = Annotated[list[Finite], Meta(min_length=3, max_length=3)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 PriorName = Annotated[
-    Name | None, Meta(description="One of the session's `priors`; the session goes on with it.")
+    Name | None,
+    Meta(description="One of the session's `priors` (models); the session goes on with it."),
 ]
 
 
@@ -70,7 +71,7 @@ class Picture(Asked):
     elevation: Annotated[float, Meta(ge=-90, le=90)] = 10.0
     """Degrees above the horizon."""
     distance: Annotated[float, Meta(gt=0, le=10)] | None = None
-    """In object diagonals; left out, that of the prior's training pictures."""
+    """In object diagonals; left out, that of the model's training pictures."""
     mask: Name | None = None
     """Name of an uploaded mask of the same size, white where the object is."""
     pose: Annotated[list[Row4], Meta(min_length=4, max_length=4)] | None = None
@@ -205,7 +206,7 @@ class RecordTold(Told):
     shown: bool
     steps: int
     whole: bool
-    """True if all steps still have their codes, so that they can be branched from."""
+    """True if all steps still have their latents, so that they can be branched from."""
     psnr: float | None
     """On the given pictures, or on what was kept; dB."""
     trunk: tuple[int, int] | None

@@ -49,7 +49,7 @@ class Evaluate:
     every: int = 1
     """Compare every so many of the other views."""
     baselines: bool = False
-    """Measure the nearest training scene, the mean code and the fit without prior too."""
+    """Measure the nearest training scene, the mean latent and the fit without prior too."""
     mode: Mode = "ours"
     """`paper`: the published procedure; `ours`: with guided renoising and averaged finetuning."""
     seed: int = 0

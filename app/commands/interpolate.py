@@ -28,7 +28,7 @@ INVERSION_STEPS = 100
 
 @dataclass(frozen=True)
 class Interpolate:
-    """Film the way from one object to another, through the prior's noise or straight through the codes."""
+    """Film the way from one object to another, through the model's noise or straight through latents."""
 
     from_: Annotated[str, tyro.conf.arg(name="from")]
     """Where it begins: a seed, or a scene.safetensors file."""
@@ -39,11 +39,11 @@ class Interpolate:
     frames: int = 60
     """Pictures, both ends included."""
     keyframes: int = 17
-    """Objects that the prior draws, evenly along the way, both ends included; pictures between two of them blend their
-    codes (0: draw every picture's object, which takes as many times as long as there are more pictures)."""
+    """Objects that the model samples, evenly along the way, both ends included; pictures between two of them blend their
+    latents (0: sample every picture's object, which takes as many times as long as there are more pictures)."""
     space: Literal["noise", "code"] = "noise"
-    """`noise`: blend the noises that the objects come from and let the prior draw what each leads to; a scene without
-    known noise is inverted. `code`: blend the codes, which fades one object into the other."""
+    """`noise`: blend the noises that the objects come from and let the model sample from each; a scene without
+    known noise is inverted. `code`: blend the latents, which fades one object into the other."""
     kind: Literal["slerp", "lerp"] = "slerp"
     """Way between two noises: `slerp` along the great circle, as published; `lerp` straight, through duller objects."""
     mode: Mode = "ours"

@@ -31,7 +31,7 @@ class Reconstruct:
     """Rebuild an object from pictures of it.
 
     Either --azimuth, --elevation and --distance say where each picture was taken (then the object is cut out,
-    recentred and scaled to the prior's framing), or --pose and --intrinsics do (then pixels are used as they are).
+    recentred and scaled to the model's framing), or --pose and --intrinsics do (then pixels are used as they are).
     One value serves all pictures, or give one per picture in their order.
     """
 

@@ -48,6 +48,14 @@ def seconds_text(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
 
 
+def size_text(size: float) -> str:
+    """A number of bytes in words: `96 bytes`, `4.0 KB`, `192 KB`, `5.4 MB`."""
+    if size < 1024:
+        return f"{size:.0f} bytes"
+    size, unit = (size / 2**10, "KB") if size < 2**20 else (size / 2**20, "MB")
+    return f"{size:.{0 if size >= 100 else 1}f} {unit}"
+
+
 def status_text(job: Job | None, ahead: int, left: float | None) -> str:
     """One line about a job."""
     if job is None:

@@ -109,7 +109,7 @@ class Routes:
     def _code(self, request: Request) -> Tensor:
         _, record = self._record(request)
         code = inspector.code(record, request.path_params["place"], asked_look(request))
-        return there(code, "This step's code is not kept.")
+        return there(code, "This step's latent is not kept.")
 
     # -- pictures ---------------------------------------------------------------------------------
 

@@ -153,7 +153,7 @@ class Priors:
         names = [known for _, known in self.choices]
         if name not in names:
             raise CheckpointError(
-                f"{name}: found no such prior here, expected one of {', '.join(names)}; choose one of them."
+                f"{name}: found no such model here, expected one of {', '.join(names)}; choose one of them."
             )
         try:
             method = open_method(self._folder / name, self._device)

@@ -211,7 +211,7 @@ def missing(method: Method) -> str:
     """One sentence about why an opened run cannot be gone on with."""
     name = method.checkpoint or method.info.title
     return (
-        f"The prior that made this run ({name}) is not here with the same weights, so it can be looked at but not gone "
+        f"The model that made this run ({name}) is not here with the same weights, so it can be looked at but not gone "
         "on with; put its checkpoint into checkpoints/, start again and open the file anew."
     )
 

@@ -260,7 +260,7 @@ def told(found: Found, session: Session, *, restarted: bool) -> str:
         f"the run under way ({', '.join(index.running)})" if index.running else "",
         f"{_count(found.damaged, 'file')} that cannot be read" if found.damaged else "",
         f"the steps of {_count(lean, 'result')}, for which there was no room" if lean else "",
-        f"the prior of {_count(foreign, 'result')}, which can only be looked at" if foreign else "",
+        f"the model of {_count(foreign, 'result')}, which can only be looked at" if foreign else "",
         "the pictures in Reconstruct, which must be dropped again" if index.pictures else "",
     ]
     lost = [part for part in lost if part]

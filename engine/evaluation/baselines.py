@@ -45,7 +45,7 @@ def category_of(method: Method) -> Category:
     """
     if method.data.category is None:
         raise DataError(
-            f"{method.checkpoint}: was trained on pictures from elsewhere, expected a prior of a procedural category; "
+            f"{method.checkpoint}: was trained on pictures from elsewhere, expected a model of a procedural category; "
             "leave the baselines out."
         )
     return find_category(method.data.category)

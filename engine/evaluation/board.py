@@ -143,7 +143,7 @@ def check_players(players: Players, category: Category) -> None:
     for method in (players.prior, *players.small.values()):
         if method.data.category != category.name:
             raise ConfigError(
-                f"{method.checkpoint}: was trained on {method.data.category or 'other data'}, expected a prior of "
+                f"{method.checkpoint}: was trained on {method.data.category or 'other data'}, expected a model of "
                 f"{category.name}; name one with --checkpoint."
             )
 

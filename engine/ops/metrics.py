@@ -128,7 +128,7 @@ def plaid(
     if not medians:
         raise EngineError(
             f"Found {len(images)} pictures without an object large enough to measure, expected some; "
-            "train the prior for longer."
+            "train the model for longer."
         )
     middle = 1000 * torch.stack(medians).mean(0)
     mean = 1000 * torch.stack(means).mean(0)

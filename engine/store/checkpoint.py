@@ -35,7 +35,7 @@ FORMAT = f"{NAME}-checkpoint/1"
 FOLDER = Path(__file__).resolve().parents[2] / "checkpoints"
 SHARD_BYTES = 16 * MEGABYTE
 MOST_BYTES = 512 * MEGABYTE
-"""Largest size of all files of weights together; the paper's largest prior has 250 MB."""
+"""Largest size of all files of weights together; the paper's largest model has 250 MB."""
 MOST_SHARDS = 64
 MOST_LATENTS = 4096
 """Most latents in the gallery, and most directions."""

@@ -57,7 +57,7 @@ def load_scene(path: Path | str, activation: nn.Module) -> OfficialScene:
     param = content.get("param") if isinstance(content, Mapping) else None
     if not isinstance(param, Mapping) or not {"code", "code_"} & set(param):
         raise SceneError(
-            f"{plain(path)}: found no code, expected a scene saved by SSDNeRF{keys_of(content)}."
+            f"{plain(path)}: found no latent, expected a scene saved by SSDNeRF{keys_of(content)}."
         )
     code = "code" if "code" in param else "code_"
     latent = param[code]
@@ -67,7 +67,7 @@ def load_scene(path: Path | str, activation: nn.Module) -> OfficialScene:
         or latent.shape[:1] != (3,)
         or latent.ndim != 4
     ):
-        raise SceneError(f"{plain(path)}: found a code that is not 3 planes of finite numbers.")
+        raise SceneError(f"{plain(path)}: found a latent that is not 3 planes of finite numbers.")
     if code == "code_":
         with torch.no_grad():
             latent = activation(latent.float())

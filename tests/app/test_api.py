@@ -168,7 +168,7 @@ WRONG = {
     "no picture": ("/reconstruct", {"pictures": []}, "pictures"),
     "an unknown file": ("/reconstruct", {"pictures": [{"file": "/etc/passwd"}]}, "no file"),
     "a path as a file": ("/open", {"file": "../../../etc/passwd"}, "no file"),
-    "a prior by its path": ("/generate", {"prior": "/etc"}, "no such prior"),
+    "a prior by its path": ("/generate", {"prior": "/etc"}, "no such model"),
     "one corner": ("/interpolate", {"corners": [1]}, "corners"),
     "a point of no path": ("/interpolate/point", {"u": 0.5}, "no path"),
 }

@@ -163,7 +163,7 @@ def test_results_of_a_prior_that_changed_are_shown_and_that_is_said(tmp_path, mo
     monkeypatch.setattr("app.session.runs.fingerprint", lambda method: "other weights")
     after = Server(tmp_path)
     assert after.sessions.recover(token).said == (
-        "The explorer was restarted; 1 result is back, but not the prior of 1 result, which can only be looked at."
+        "The explorer was restarted; 1 result is back, but not the model of 1 result, which can only be looked at."
     )
     (back,) = after.sessions.of_token(token).history
     assert torch.equal(back.latent(-1), record.latent(-1))

@@ -63,7 +63,7 @@ def test_a_line_stands_where_a_stage_ends_but_not_around_corrections():
         ("opacity", [None, None], True, True, "measuring"),
         ("opacity", [None], False, True, "nothing to show: one step"),
         ("change", [0.0, 0.0], False, True, "nothing to show"),
-        ("change", [None, None], False, False, "codes were dropped"),
+        ("change", [None, None], False, False, "latents were dropped"),
     ],
 )
 def test_an_empty_chart_says_why(key, values, pending, whole, said):

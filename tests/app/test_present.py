@@ -29,6 +29,20 @@ def test_durations_are_words(seconds, text):
     assert present.seconds_text(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (126, "126 bytes"),
+        (4096, "4.0 KB"),
+        (192 << 10, "192 KB"),
+        (5.4e6, "5.1 MB"),
+    ],
+)
+def test_sizes_are_words(size, text):
+    assert present.size_text(size) == text
+
+
 def record(*stages: str, title: str = "Seed 1") -> Record:
     latent = torch.zeros(1, 2)
     frames = [

@@ -65,7 +65,7 @@ def test_a_prior_is_opened_once(priors):
 
 def test_what_is_no_prior_is_refused_by_name(priors, folder):
     for name in ("missing", str(folder / "one"), "../one"):
-        with pytest.raises(CheckpointError, match=r"found no such prior.*toy, one, other"):
+        with pytest.raises(CheckpointError, match=r"found no such model.*toy, one, other"):
             priors.open(name).result(60)
 
 
@@ -140,7 +140,7 @@ def test_the_bundled_priors_have_examples():
 def test_made_up_names_are_refused_and_forgotten(tmp_path):
     priors = Priors(AppSettings(), ToyMethod(), tmp_path)
     for number in range(20):
-        with pytest.raises(CheckpointError, match="no such prior"):
+        with pytest.raises(CheckpointError, match="no such model"):
             priors.open(f"made up {number}").result(20)
     assert list(priors._opening) == [priors.first.name]
     priors.close()

@@ -307,7 +307,7 @@ def test_every_task_is_planned_once():
 def test_priors_of_other_objects_and_half_a_comparison_are_refused(tmp_path):
     method = ToyMethod()
     method.checkpoint = "toys"
-    with pytest.raises(ConfigError, match="toys: was trained on vehicles, expected a prior of ch"):
+    with pytest.raises(ConfigError, match="toys: was trained on vehicles, expected a model of ch"):
         finish(scoreboard(Players(method), CHAIRS, tmp_path, FEW_SCENES, INSTRUMENTS, Ranks()))
     with pytest.raises(ConfigError, match="Found one of the two small priors"):
         run(tmp_path, one_stage=method)

@@ -38,9 +38,8 @@ function move() {
   if (!run) return;
   const at = index(), stage = run.stages[at], total = run.stages.length;
   const t = run.t[at] === null || run.t[at] < 0 ? '' : `, t = ${run.t[at]}`;
-  const size = number(run.bytes / 1024 / total);
   part('line').innerHTML = `<b>Step ${at + 1} of ${total}</b> ${explorer.escape(run.titles[stage] ?? stage)} ${stage === 'result' ? '' : run.index[at]}${t}`;
-  part('cost').textContent = `This run's codes: ${size} KB a step, ${number(run.bytes / 2 ** 20)} MB in all`;
+  part('cost').textContent = run.cost;
   element.querySelectorAll('.chart b').forEach((shown, k) => {
     const value = run.figure.data[k].y[at];
     shown.textContent = value === null ? '–' : number(value);

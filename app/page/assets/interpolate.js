@@ -107,7 +107,7 @@ function drawChoices() {
     if (label.hidden) return;
     label.firstElementChild.textContent = name[0].toUpperCase() + name.slice(1);
     label.querySelector('input').setAttribute('aria-label', `Direction ${name}`);
-    label.title = `Principal direction ${name} of the training codes, in standard deviations`;
+    label.title = `Principal direction ${name} of the training latents, in standard deviations`;
   });
 }
 

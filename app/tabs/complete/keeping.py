@@ -1,4 +1,4 @@
-"""Keep and regenerate: what is marked of an object, and proposals of the rest. No gradio."""
+"""Completion: the marked part of an object, and proposals for the rest. No gradio."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ MOST = 3
 BRUSH_ROWS = 240
 """Rows of the picture that a stroke is projected with."""
 LEAST_EDGE = 0.02
-"""Of a box that is dragged, SRN units."""
+"""Least edge of a dragged box, SRN units."""
 BRUSH_DEPTH = 0.08
-"""Half the thickness of what a stroke marks, engine units."""
+"""Half the thickness of the part that a stroke marks, engine units."""
 Box = tuple[float, float, float, float, float, float]
 HALVES = {
     "front": (1, 0),
@@ -42,7 +42,7 @@ HALVES = {
     "left": (0, 1),
     "right": (0, 0),
 }
-"""Of an object's space: along which axis, and which end is at the object's middle (0 the lower). It looks along +y."""
+"""Halves of an object's space: axis, and the end that is at the object's middle (0 the lower). It faces +y."""
 
 
 class Keeping:
@@ -62,10 +62,10 @@ class Keeping:
     # -- marking ---------------------------------------------------------------------------------
 
     def begin(self, record: Record | None = None) -> Record:
-        """Take a record, or what the view shows, as the object of which something is kept (a proposal's original stays).
+        """Take a record, or the one in view, as the object to keep a part of (for a proposal, its original).
 
         Raises:
-            ConfigError: If its prior cannot do that, or it is not finished.
+            ConfigError: If its model cannot complete objects, or it is not finished.
         """
         if record is None:
             record = self.session.selection()[0]
@@ -74,7 +74,7 @@ class Keeping:
             return record
         if not record.method.info.capabilities.complete:
             raise ConfigError(
-                f"{record.method.info.title} cannot draw a part anew; choose another prior."
+                f"{record.method.info.title} cannot draw a part anew; choose another model."
             )
         if record.state != "done" or record.latent(-1) is None:
             raise ConfigError(f"{record.title} is not finished; wait for it, or take another.")
@@ -83,7 +83,7 @@ class Keeping:
         return record
 
     def half(self, name: str) -> None:
-        """Mark a half of the object with a box, and with it the empty space beside: it is to stay empty.
+        """Mark a half of the object with a box that includes the empty space beside it, which then stays empty.
 
         Raises:
             ConfigError: If there is no such half.
@@ -96,10 +96,10 @@ class Keeping:
         self.mark_box(box.flatten().tolist())
 
     def mark_box(self, box: Sequence[float]) -> None:
-        """Mark what lies in a box: two corners, SRN units.
+        """Mark the part in a box given by two corners, SRN units.
 
         Raises:
-            ConfigError: If these are no six numbers.
+            ConfigError: If they are not six numbers.
         """
         if len(box) != 6 or not all(np.isfinite(box)):
             raise ConfigError("Found no box, expected six numbers: x, y, z of two corners.")
@@ -119,14 +119,14 @@ class Keeping:
         self.mark_box(values)
 
     def brush(self, points: Sequence[Sequence[float]], width: float) -> None:
-        """Mark the surface under a stroke over the view as it is seen now.
+        """Mark the surface under a stroke over the current view.
 
         Args:
-            points: Of the stroke, from 0 0 at the view's upper left to 1 1.
-            width: Of the stroke, as a share of the view's height.
+            points: Points of the stroke, from 0 0 at the view's upper left to 1 1.
+            width: Width of the stroke, as a share of the view's height.
 
         Raises:
-            ConfigError: If nothing is seen.
+            ConfigError: If no surface is visible there.
         """
         camera = self.session.camera
         if camera is None or not points:
@@ -148,11 +148,11 @@ class Keeping:
         self._mark(self.region | stroked if brushed else stroked)
 
     def clear(self) -> None:
-        """Mark nothing."""
+        """Remove the mark."""
         self._mark(None)
 
     def show(self) -> None:
-        """Show the mark again, on its object alone; of another object that is shown nothing is marked yet."""
+        """Show the mark on its object alone; another object in view starts without a mark."""
         try:
             self.begin()
         except ConfigError:
@@ -162,16 +162,16 @@ class Keeping:
             self._show()
 
     def face(self) -> None:
-        """Show the object alone, for somebody who wants to paint on it."""
+        """Show the object alone, for painting on it."""
         self._stand()
         self.session.compare([])
 
     def hide(self) -> None:
-        """Show no mark any more; what is marked stays so."""
+        """Hide the mark without removing it."""
         self.session.mark(None)
 
     def _mark(self, region: Region | None, box: Box | None = None) -> None:
-        """Mark something else: what was measured was of the old mark."""
+        """Set another mark and discard measurements of the old one."""
         self.region, self.box, self.figures = region, box, None
         self._show()
 
@@ -179,7 +179,7 @@ class Keeping:
         return self.session.scene(self.original).field
 
     def _middle(self) -> Tensor:
-        """The middle of the box around what is solid, SRN units."""
+        """Centre of the box around the solid cells, SRN units."""
         baked = bake(self._field())
         low, high = baked.field.aabb.cpu()
         cells = (baked.cell_density.cpu() > 5.0).nonzero()
@@ -198,7 +198,7 @@ class Keeping:
             self.face()
 
     def _stand(self) -> None:
-        """Show the original, also where the history has let go of it."""
+        """Show the original, even if the history has dropped it."""
         if self.session.record(self.original.id) is None:
             self.original.listed = False
             self.session.add(self.original)
@@ -207,7 +207,7 @@ class Keeping:
     # -- proposals -------------------------------------------------------------------------------
 
     def propose(self, runner: JobRunner, count: int, seed: int) -> Job:
-        """Queue some proposals of the rest; they stand beside the original as they form.
+        """Queue some proposals for the rest; they appear beside the original as they form.
 
         Raises:
             ConfigError: If nothing is marked.
@@ -275,7 +275,7 @@ class Keeping:
         return job
 
     def _place(self, record: Record, made: list[Record], original: Record, job: Job) -> None:
-        """Stand a proposal that begins beside the original and those before it, unless another object has been taken."""
+        """Show a new proposal beside the original and the earlier ones, unless another object has been taken."""
         record.job = job.id
         self.session.add(record, select=False)
         if self.proposals is made and self.original is original:

@@ -1,4 +1,4 @@
-"""The Complete tab: mark what stays of an object, and have the prior draw the rest anew."""
+"""The Complete tab: mark the part of an object to keep, and let the model sample the rest anew."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.errors import ConfigError, EngineError
 
 SKELETON = f"""
 <div class="complete">
- <p class="lead">Mark what is to stay of the object, and the prior draws the rest anew around it: up to three proposals, side by side.</p>
+ <p class="lead">Mark what is to stay of the object, and the model samples the rest anew around it: up to three proposals, side by side.</p>
  <p class="complete-of hint"></p>
  <h2>A half</h2>
  <div class="complete-row">{"".join(f'<button type="button" data-half="{name}">{name.capitalize()}</button>' for name in HALVES)}</div>
@@ -58,7 +58,7 @@ def build(page: Page, history: gr.HTML) -> None:
         return {problem: "", page.timeline: watch.timeline(session, page.runner)}
 
     def propose(request: gr.Request, seed: int, count: int) -> Iterator[dict[Any, Any]]:
-        """Draw the rest anew and follow the run."""
+        """Sample the rest anew and follow the run."""
         session = page.session(request)
         keeping = session.part(Keeping)
         try:
@@ -93,10 +93,10 @@ def build(page: Page, history: gr.HTML) -> None:
 
 
 def mark(keeping: Keeping, told: Mapping[str, Any]) -> None:
-    """Do what the page asks.
+    """Carry out a request of the page.
 
     Raises:
-        ConfigError: If that cannot be.
+        ConfigError: If it is not possible.
     """
     what = told["act"]
     if what == "hide":

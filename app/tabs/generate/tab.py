@@ -36,7 +36,7 @@ class GenerateTab:
     examples: gr.HTML
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
-        """What changes with the session's prior."""
+        """Updates for the session's model."""
         method = session.method
         return {
             **self.settings.follow(method, mode),
@@ -48,7 +48,7 @@ class GenerateTab:
 
     @property
     def outputs(self) -> list[Any]:
-        """What `follow` may change."""
+        """Components that `follow` updates."""
         return [*self.settings.outputs, self.examples, self.lead, self.mode, self.go]
 
 
@@ -93,7 +93,7 @@ def build(page: Page) -> GenerateTab:
         shown: str,
         *told: Any,
     ) -> Iterator[dict[Any, Any]]:
-        """Draw `count` objects and follow the run."""
+        """Sample `count` objects and follow the run."""
         seed, count = _whole(seed, 0, LARGEST_SEED), _whole(count, 1, MOST_OBJECTS)
         try:
             session = page.session(request, checkpoint)
@@ -174,7 +174,7 @@ def named_html(method: Method) -> str:
 
 
 def examples_html(showcase: Showcase) -> str:
-    """Objects that are ready, as pictures to click on."""
+    """HTML of precomputed objects, as pictures to click on."""
     buttons = "".join(
         f'<button type="button" data-pick="{seed}" title="Show seed {seed} and how it formed, at once">'
         f'<img src="{present.file_uri(showcase.picture(seed))}" alt="Seed {seed}"></button>'

@@ -1,4 +1,4 @@
-"""A result put to use again: its settings for the tabs, and its picture, with its camera, for Reconstruct."""
+"""Reuse of a result: its settings for the tabs, and its picture, with its camera, for Reconstruct."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SIZE = 256
 
 
 def fit_settings(record: Record) -> dict[str, Any]:
-    """A reconstruction's settings as they were for one picture: the tab multiplies them by what more pictures take."""
+    """A reconstruction's settings for one picture, which the tab scales for more pictures."""
     provenance = record.provenance
     return dict(provenance.get("for_one", provenance.get("settings", {})))
 
 
 def standpoint(session: Session) -> tuple[int, int, float]:
-    """From where a picture is taken: the direction of the view's camera in whole degrees, at the prior's own distance.
+    """Camera of a picture: the direction of the view's camera in whole degrees, at the model's own distance.
 
-    The view looks through a longer lens than the prior's training cameras, so its distance would mean something else.
+    The view has a longer lens than the model's training cameras, so its own distance would be wrong.
     """
     distance = session.method.data.distance
     if session.camera is None:
@@ -39,7 +39,7 @@ def standpoint(session: Session) -> tuple[int, int, float]:
 
 
 def take_picture(session: Session, record: Record) -> tuple[Path, int, int, float]:
-    """A cut-out picture of a record's end, and the azimuth, elevation and distance that it was taken from."""
+    """A cut-out picture of a record's result, with its camera's azimuth, elevation and distance."""
     from engine.output.video import save_picture  # imageio is slow to import
 
     azimuth, elevation, distance = standpoint(session)

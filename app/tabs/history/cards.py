@@ -20,7 +20,7 @@ MADE = {
     "file": "From a file",
     "prior": "From the training set",
 }
-"""How a record was made, for people."""
+"""Origin of a record by kind, for people."""
 SAMPLERS = {"ddim": "DDIM", "dpm++2m": "DPM++", "unipc": "UniPC", "heun": "Heun"}
 ACTIONS = {
     "compare": ("Compare", "Show beside the shown object, with one camera"),
@@ -33,7 +33,7 @@ ACTIONS = {
         "Take its picture from where you stand as picture 1 of Reconstruct: image in, object out",
     ),
 }
-"""What a card's buttons say, and what they do."""
+"""Labels and descriptions of a card's buttons."""
 ICONS = {
     "pin": "M9.5 1.5l5 5-2 .6-2.6 2.6-.3 3.3-2.2 0-2.2-2.6L2 14l3-3.4-2.5-2.1 0-2.1 3.4-.4L8.7 3.4z",
     "rename": "M2 14l.8-3.4L11 2.4l2.6 2.6-8.2 8.2zM9.6 3.8l2.6 2.6",
@@ -83,8 +83,8 @@ def history(session: Session, now: float | None = None) -> str:
     """A session's History tab, as HTML.
 
     Args:
-        session: Whose.
-        now: Seconds since 1970; the present without.
+        session: The session.
+        now: Seconds since 1970; default: the present.
     """
     now = time.time() if now is None else now
     records = [record for record in session.history if record.frames]

@@ -21,10 +21,10 @@ class Shelf:
 
     Attributes:
         kept: Results in it.
-        most: Results that it has places for.
-        pinned: Results that stay whatever comes.
-        mb: Memory that the kept codes take.
-        most_mb: Memory for them, beyond which old runs keep nothing but their results.
+        most: Largest number of results.
+        pinned: Results that are never dropped.
+        mb: Memory of the kept latents.
+        most_mb: Memory limit, beyond which old runs keep only their results.
     """
 
     kept: int
@@ -35,7 +35,7 @@ class Shelf:
 
     @classmethod
     def of(cls, session: Session) -> Shelf:
-        """A session's."""
+        """The fill level of a session's history."""
         settings, records = session.settings, list(session.history)
         pinned = sum(record.pinned for record in records)
         size = session.bytes() / 2**20
@@ -51,7 +51,7 @@ def rename(session: Session, wish: Wish) -> Answer:
 
 
 def pin(session: Session, wish: Wish) -> Answer:
-    """Pin a record, or let go of its pin; one place stays free for what comes."""
+    """Pin or unpin a record; one place always stays unpinned for new results."""
     record = _record(session, wish)
     shelf = Shelf.of(session)
     if not record.pinned and shelf.pinned >= shelf.most - 1:
@@ -63,7 +63,7 @@ def pin(session: Session, wish: Wish) -> Answer:
 
 
 def remove(session: Session, wish: Wish) -> Answer:
-    """Let a record go; if it was shown, its neighbour is shown instead."""
+    """Remove a record; if it was shown, its neighbour is shown instead."""
     record = _record(session, wish)
     if record.state not in ENDED:
         return {"problem": f"{record.title} is still being made; cancel it first."}
@@ -87,7 +87,7 @@ DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
 
 
 def whole(record: Record) -> bool:
-    """True if all its steps still have their codes."""
+    """True if all its steps still have their latents."""
     return all(frame.latent is not None for frame in record.frames)
 
 

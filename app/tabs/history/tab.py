@@ -81,7 +81,7 @@ class HistoryTab:
         return watch.timeline(session, self.page.runner), watch.history(session)
 
     def reuse(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
-        """Put a record's prior, seed and settings back into the tab that made it."""
+        """Set the tab that made a record to the record's model, seed and settings."""
         session = self.page.session(request)
         record = session.record(picked_number(event))
         if record is None:
@@ -92,7 +92,7 @@ class HistoryTab:
     def _with_prior(
         self, session: Session, record: Record, fitting: str, making: str
     ) -> dict[Any, Any]:
-        """Go on with the prior that made a record, if it is here; the tabs follow."""
+        """Use the model that made a record, if it is available; the tabs follow."""
         update: dict[Any, Any] = {self.problem: ""}
         prior = self.page.priors.of(record.method)
         if prior is None or prior is session.prior:
@@ -137,7 +137,7 @@ class HistoryTab:
     def picture(
         self, event: gr.EventData, request: gr.Request, fitting: str, making: str
     ) -> dict[Any, Any]:
-        """Make a record's picture, from where the view stands, the first one for its prior to reconstruct from."""
+        """Put a picture of a record, from the view's direction, into Reconstruct's first slot, for the same model."""
         session = self.page.session(request)
         record = session.record(picked_number(event))
         if record is None or not record.frames:
@@ -163,7 +163,7 @@ class HistoryTab:
             timeline, note = runs.load(file)
             prior = runs.maker(timeline, self.page.priors)
             if prior is not None and not prior.done():
-                yield {self.problem: '<p class="hint" role="status">Opening its prior&hellip;</p>'}
+                yield {self.problem: '<p class="hint" role="status">Opening its model&hellip;</p>'}
             device = session.method.mean_latent.device
             record = runs.opened(timeline, note, prior, device)
         except EngineError as error:

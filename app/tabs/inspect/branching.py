@@ -1,4 +1,4 @@
-"""Going on from a step of a run with something changed: what a branch is made of."""
+"""Branches: runs that continue from a step of another run with changed settings."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Change:
     """Changes that a branch makes; None leaves a setting as it was.
 
     Attributes:
-        seed: Of all draws after the step.
-        settings: Of the remaining steps, by name: those that the method lets a branch change (`Control.branch`).
-        views: Other pictures to be guided by.
+        seed: Seed of all draws after the step.
+        settings: Settings of the remaining steps, by name: those that a branch may change (`Control.branch`).
+        views: Other pictures as guidance.
     """
 
     seed: int | None = None
@@ -43,12 +43,12 @@ class Change:
 def branch(
     session: Session, runner: JobRunner, record: Record, place: int, change: Change
 ) -> tuple[Record, Job]:
-    """Go on from frame `place` of a record with something changed, as a record of its own; that, and its job.
+    """Continue from frame `place` of a record with changed settings; returns the new record and its job.
 
-    With nothing changed it takes the same steps as the record did, bit for bit.
+    Without changes it repeats the record's steps bit for bit.
 
     Raises:
-        ConfigError: If there is nothing to go on from, or the change does not fit the run.
+        ConfigError: If it cannot be continued from there, or the change does not fit the run.
         UnsupportedTaskError: If the prior that made the run is not here.
         QueueFullError: If too many runs wait already.
     """
@@ -88,7 +88,7 @@ def branch(
 
 
 def first_of(record: Record, place: int) -> Step:
-    """The step after which a branch at frame `place` goes on.
+    """The step after which a branch at frame `place` continues.
 
     Raises:
         ConfigError: If none can.
@@ -113,7 +113,7 @@ def first_of(record: Record, place: int) -> Step:
         )
     if step is None:
         raise ConfigError(
-            "The codes of this step were dropped to make room, so there is no step to branch from; pin runs that are to "
+            "The latents of this step were dropped to make room, so there is no step to branch from; pin runs that are to "
             "be kept whole."
         )
     if step.stage == "result":
@@ -124,7 +124,7 @@ def first_of(record: Record, place: int) -> Step:
 
 
 def obstacle(record: Record, place: int) -> str | None:
-    """One sentence about why frame `place` cannot be branched from; None if it can."""
+    """One sentence with the reason why frame `place` cannot be branched from; None if it can."""
     try:
         first_of(record, place)
     except EngineError as error:
@@ -133,7 +133,7 @@ def obstacle(record: Record, place: int) -> str | None:
 
 
 def pictures(session: Session) -> Views:
-    """The pictures that lie in Reconstruct now.
+    """The pictures that are now in the Reconstruct tab.
 
     Raises:
         ConfigError: If there is none.
@@ -155,7 +155,7 @@ def _options(record: Record, change: Change) -> Any:
 
 
 def _trunk(record: Record, place: int) -> list[Step]:
-    """The steps that a branch has in common with its trunk: the same where that has no others beside it."""
+    """Steps that a branch shares with its trunk; those of a batch are reduced to the trunk's scene."""
     if record.scene == 0 and all(f.latent is None or len(f.latent) == 1 for f in record.frames):
         return record.frames[: place + 1]
     steps = (record.step(k) for k in range(place + 1))

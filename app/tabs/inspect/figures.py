@@ -1,4 +1,4 @@
-"""The Inspect tab's figures as plotly takes them, `data` and `layout`; the page adds its colours, places and the cursor."""
+"""The Inspect tab's figures in plotly's format, `data` and `layout`; the page adds colours, places and the cursor."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Chart:
 
     Attributes:
         key: Name among `engine.explore.curves.NAMES`.
-        title: Words above it.
-        symbol: HTML, as papers write it.
-        unit: Words below it.
-        info: One sentence about what it tells.
+        title: Title above it.
+        symbol: Symbol of the quantity in papers, HTML.
+        unit: Label below it.
+        info: One sentence about its meaning.
         log: Whether its axis is logarithmic.
     """
 
@@ -47,7 +47,7 @@ CHARTS = (
     ),
     Chart(
         "change", "Change", "‖x̂<sub>0</sub>&minus;x̂<sub>0</sub>&prime;‖", "RMS, log scale",
-        "How far the prediction x0 moved since the step before (root mean square over the code).",
+        "How far the prediction x0 moved since the step before (root mean square over the latent).",
         log=True,
     ),
     Chart(
@@ -72,7 +72,7 @@ def curves(numbers: Mapping[str, Curve], stages: Sequence[str]) -> Figure:
 
     Args:
         numbers: One list per chart, None where a step has no value.
-        stages: Of every step.
+        stages: Stage of every step.
     """
     steps = list(range(1, len(stages) + 1))
     borders = [k + 0.5 for k in range(1, len(stages)) if _parts(stages[k - 1], stages[k])]
@@ -114,13 +114,13 @@ def _parts(before: str, after: str) -> bool:
 
 
 def note(chart: Chart, values: Curve, pending: bool, whole: bool) -> str:
-    """Why a chart is empty; nothing where it is not.
+    """Reason why a chart is empty; an empty text if it is not.
 
     Args:
-        chart: Which.
+        chart: The chart.
         values: Its curve.
-        pending: Whether some steps are still being measured.
-        whole: Whether all steps still have their codes.
+        pending: True while some steps are still being measured.
+        whole: True if all steps still have their latents.
     """
     if any(value is not None and (value > 0 or not chart.log) for value in values):
         return ""
@@ -132,16 +132,16 @@ def note(chart: Chart, values: Curve, pending: bool, whole: bool) -> str:
         return "guided runs only"
     if chart.key == "psnr":
         return "needs pictures"
-    return "nothing to show" if whole else "codes were dropped"
+    return "nothing to show" if whole else "latents were dropped"
 
 
 def histogram(values: Tensor, largest: float, unit: str = "texels") -> Figure:
-    """How often which values occur, over [-largest, largest]; what lies beyond is counted at its end.
+    """Histogram of values over [-largest, largest]; values beyond are counted in the outermost bars.
 
     Args:
         values: Any shape.
         largest: End of the axis.
-        unit: What is counted, for people.
+        unit: Name of the counted items, for people.
     """
     numbers = values.numpy().ravel()
     counts, edges = np.histogram(numbers.clip(-largest, largest), BINS, (-largest, largest))

@@ -1,4 +1,4 @@
-"""What the inspector shows of a run: its curves, its latents, and the tree of its branches. No gradio, no viser."""
+"""Data of the inspector on a run: its curves, its latents, and the tree of its branches. No gradio, no viser."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from app.page.present import size_text
 from app.session.plans import options_type
 from app.session.records import Look, Record
 from app.session.session import Session
@@ -20,7 +21,7 @@ from engine.render.frames import bake
 from engine.store.timeline import noisy, step_bytes
 
 _measuring = threading.Lock()
-"""One field is measured at a time: the view needs the machine too."""
+"""Held while a field is measured: one at a time, since the view needs the machine too."""
 
 
 def report(session: Session, record: Record) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
     whole = all(step is not None for step in found)
     numbers = cheap_curves(found if whole else frames, whole)
     extents = [record.extents.get(place) for place in range(len(frames))]
+    size = step_bytes([step for step in found if step])
     missing = [place for place, extent in enumerate(extents) if extent is None and found[place]]
     if missing:
         threading.Thread(target=_measure, args=(session, record, missing), daemon=True).start()
@@ -54,7 +56,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
         "figure": figures.curves(numbers, [frame.stage for frame in frames]),
         "pending": bool(missing),
         "sheet": asdict(sheet.layout(info.latent_shape, info.capabilities.edit)),
-        "bytes": step_bytes([step for step in found if step]),
+        "cost": f"This run's latents: {size_text(size / max(len(frames), 1))} a step, {size_text(size)} in all",
         "tree": tree(session, record),
         "settings": _settings(record),
         "beside": [other.id for other, _ in session.beside()],
@@ -62,7 +64,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
 
 
 def tree(session: Session, record: Record) -> list[dict[str, Any]]:
-    """The run, the trunks that it comes from and all branches that hang together with it, oldest first."""
+    """The run with all runs that it is connected to by branches, oldest first."""
     kept = {one.id: one for one in session.history}
     kept.setdefault(record.id, record)
     family = {record.id}
@@ -109,7 +111,7 @@ def histogram(tile: Tensor, largest: float, unit: str = "texels") -> dict[str, A
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    """What a branch of it may change, as it was."""
+    """Values of the record's settings that a branch may change, by name."""
     kind = options_type(record.method, record.kind)
     names = [] if kind is None else branch_controls(kind)
     known = {name: record.sampling.get(name) for name in names}
@@ -117,7 +119,7 @@ def _settings(record: Record) -> dict[str, Any]:
 
 
 def _measure(session: Session, record: Record, places: list[int]) -> None:
-    """Find out how much there is of some steps."""
+    """Measure the extents of some steps, unless another thread is measuring."""
     if not _measuring.acquire(blocking=False):
         return
     try:

@@ -15,7 +15,7 @@ from torch import Tensor
 GAP = 2
 """Pixels between two tiles of a sheet."""
 SIDE = 64
-"""Pixels that the side of a folded code comes close to."""
+"""Approximate side of a folded code, pixels."""
 PLANES = ("xy plane", "xz plane", "yz plane")
 """Rows of a sheet of three planes."""
 
@@ -28,8 +28,8 @@ class Layout:
         rows: Names of the rows of tiles; empty names where there is one row.
         cols: Names of the columns.
         tile: Height and width of a tile, pixels.
-        note: What is drawn, and what is not.
-        unit: The numbers of a tile, for people.
+        note: Description of the tiles, and of parts that are not drawn.
+        unit: Name of a tile's numbers, for people.
     """
 
     rows: tuple[str, ...]
@@ -43,8 +43,8 @@ def layout(shape: Sequence[int], parts: Sequence[str] = ()) -> Layout:
     """The sheet of latents of a shape.
 
     Args:
-        shape: Of one scene's latent.
-        parts: Names along its first axis, where the model has names for them.
+        shape: Shape of one scene's latent.
+        parts: Names along its first axis, if the model has names for them.
     """
     planes, (height, width) = _kinds(shape)
     scale = _scale(shape)
@@ -68,7 +68,7 @@ def layout(shape: Sequence[int], parts: Sequence[str] = ()) -> Layout:
 
 
 def tiles(latent: Tensor) -> Float[Tensor, "rows cols height width"]:
-    """The numbers of a latent in the places of `layout`; NaN where a tile has none."""
+    """The numbers of a latent in the tiles of `layout`; NaN in unused pixels."""
     planes, (height, width) = _kinds(latent.shape)
     if planes:
         return latent
@@ -98,7 +98,7 @@ def picture(latent: Tensor, largest: float) -> UInt8[np.ndarray, "rows cols 3"]:
 
 
 def diverging(values: np.ndarray) -> UInt8[np.ndarray, "rows cols 3"]:
-    """Values in [-1, 1] from blue over white to red; grey where there is none."""
+    """Values in [-1, 1] as colours from blue over white to red; grey for NaN."""
     level = np.abs(np.nan_to_num(values))[..., None]
     ends = np.where(values[..., None] < 0, (36, 84, 196), (196, 44, 40))
     colors = 255 * (1 - level) + ends * level
@@ -118,7 +118,7 @@ def _kinds(shape: Sequence[int]) -> tuple[bool, tuple[int, int]]:
 
 
 def _scale(shape: Sequence[int]) -> int:
-    """Pixels along the side of one number: several where a code is folded."""
+    """Pixels along the side of one number: several for a folded code."""
     return max(SIDE // max(_kinds(shape)[1]), 1) if len(shape) < 3 else 1
 
 

@@ -20,7 +20,7 @@ SKELETON = """
 <div class="insp">
  <div class="insp-bar">
   <div class="seg" role="group" aria-label="What is shown of a step">
-   <button type="button" data-look="x0" aria-pressed="true" title="What the prior believes at this step: the predicted clean object">Predicted <i>x&#770;<sub>0</sub></i></button>
+   <button type="button" data-look="x0" aria-pressed="true" title="The model's prediction at this step: the clean object">Predicted <i>x&#770;<sub>0</sub></i></button>
    <button type="button" data-look="x_t" aria-pressed="false" title="The noisy state that the next step starts from">Noisy <i>x<sub>t</sub></i></button>
    <button type="button" data-look="difference" aria-pressed="false" title="Where the two pictures differ; of two compared runs: where their objects differ">Difference</button>
   </div>
@@ -67,7 +67,7 @@ SKELETON = """
 
 
 def build(page: Page, history: gr.HTML) -> None:
-    """Lay the tab out and wire it."""
+    """Lay out the tab and connect its handlers."""
     view = gr.HTML(
         SKELETON, elem_id="inspector", js_on_load=script("inspector.js"), apply_default_css=False
     )
@@ -116,7 +116,7 @@ def change_of(session: Session, told: Mapping[str, Any]) -> Change:
     """The requested changes.
 
     Raises:
-        ConfigError: If a number is none, or there are no pictures where pictures were asked for.
+        ConfigError: If a number is invalid, or pictures are requested and there are none.
     """
     try:
         numbers = {

@@ -1,4 +1,4 @@
-"""Between objects: corners, the keyframes that span them, and the object at the point that somebody drags. No gradio."""
+"""Interpolation between objects: corners, keyframes between them, and the object at the dragged point. No gradio."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Placed:
 
     Attributes:
         record: The object.
-        corner: Its code, and its noise once that is known.
-        own: Whether that noise is what it was drawn from.
-        back: How like the object is what the path shows there, dB; None while unknown.
+        corner: Its latent, and its noise once that is known.
+        own: True if it was sampled from that noise.
+        back: Likeness of the object to what the path shows there, dB; None while unknown.
     """
 
     record: Record
@@ -66,9 +66,9 @@ class Keyframes:
     """Objects that span a path or a pad.
 
     Attributes:
-        steps: Of the run that drew them.
+        steps: Steps of the run that sampled them.
         codes: `rows cols *latent_shape`.
-        backs: How like each corner's object is what they show there, dB.
+        backs: Likeness of each corner's object to what they show there, dB.
     """
 
     steps: Sequence[Step]
@@ -86,11 +86,11 @@ class Blend:
         self.mode: Mode = "ours"
         self.point = (0.5, 0.5)
         self.codes: Tensor | None = None
-        """Codes of the keyframes, `rows cols *latent_shape`, once they are all there."""
+        """Latents of the keyframes, `rows cols *latent_shape`, once they are complete."""
         self.record: Record | None = None
         """The object at `point`; its frames are the keyframes and then that object."""
         self._steps: list[Step] = []
-        """Of the run that drew that object; none where it lies between the keyframes or the codes."""
+        """Steps of the run that sampled that object; none if it is interpolated."""
         self._about: dict[str, Any] = {}
         self._drawn: dict[tuple[Way, Mode], Keyframes] = {}
         """Of these corners: people go to and fro between the ways."""
@@ -103,7 +103,7 @@ class Blend:
         """Put an object into the next free corner.
 
         Raises:
-            ConfigError: If there is no room, the object is not finished, or another prior made it.
+            ConfigError: If there is no room, the object is not finished, or another model made it.
         """
         self.check_room(record.method)
         if record.state != "done" or record.latent(-1) is None:
@@ -115,7 +115,7 @@ class Blend:
         self._outdate()
 
     def check_room(self, method: Method) -> None:
-        """Refuse one more object of a method where there is no place for it.
+        """Refuse one more object of a method if there is no corner for it.
 
         Raises:
             ConfigError: With the reason.
@@ -124,8 +124,8 @@ class Blend:
             raise ConfigError("All four corners are taken; remove one first.")
         if self.placed and method is not self.method:
             raise ConfigError(
-                f"That is of another prior than {self.placed[0].record.title}, and their codes have nothing in common; "
-                "choose objects of one prior."
+                f"That is of another model than {self.placed[0].record.title}, and their latents have nothing in common; "
+                "choose objects of one model."
             )
         if not (ways := ways_of(method)):
             raise ConfigError(
@@ -142,7 +142,7 @@ class Blend:
             self._outdate()
 
     def choose(self, way: str, mode: str) -> None:
-        """Go another way.
+        """Choose another way of interpolation.
 
         Raises:
             ConfigError: If there is no such way or mode.
@@ -185,7 +185,7 @@ class Blend:
     # -- keyframes -------------------------------------------------------------------------------
 
     def prepare(self, runner: JobRunner) -> Job | None:
-        """Queue the drawing of the keyframes; None where there are fewer than two corners.
+        """Queue a job that samples the keyframes; None if there are fewer than two corners.
 
         Raises:
             QueueFullError: If too many runs wait already.
@@ -257,7 +257,7 @@ class Blend:
         usual: Any,
         seed: int,
     ) -> Run[Keyframes]:
-        """Noise for the corners that have none, then the keyframes; what is changed meanwhile is another run's."""
+        """Find noise for the corners without one, then sample the keyframes; changes meanwhile start another run."""
         method, (space, kind) = all_placed[0].record.method, WAYS[way]
         if space == "noise":
             for placed in all_placed:
@@ -280,13 +280,13 @@ class Blend:
     # -- the object at the point -------------------------------------------------------------------
 
     def newest(self, count: int) -> bool:
-        """True if no later wish than this one has arrived; the page counts them."""
+        """True if no later message has arrived; the page numbers them."""
         late = 0 < count < self._count
         self._count = max(self._count, count)
         return not late
 
     def move(self, u: float, v: float) -> None:
-        """Show what lies between the keyframes there: near enough while somebody drags, and nothing while they form."""
+        """Show the object between the keyframes, an approximation for dragging; nothing until there are keyframes."""
         with self.session.cv:
             if self.record is None:
                 raise ValueError("there is no path")
@@ -296,7 +296,7 @@ class Blend:
             self._show(between(self.codes, u, v))
 
     def settle(self, u: float, v: float) -> None:
-        """Show the object there as the prior draws it, unless somebody moves on meanwhile."""
+        """Show the object there as the model samples it, unless the point moves meanwhile."""
         with self.session.cv:
             self.move(u, v)
             if self.codes is None:
@@ -324,12 +324,12 @@ class Blend:
         run.close()
 
     def finish(self) -> None:
-        """Show the object at the point as the prior draws it where it is only near enough as yet."""
+        """Show the object at the point as the model samples it, if only the approximation is shown."""
         if not self._steps:
             self.settle(*self.point)
 
     def keep(self, title: str) -> Record:
-        """The object at the point for the history, with all steps of the run that drew it if one did."""
+        """Add the object at the point to the history, with all steps of the run that sampled it, if any."""
         with self.session.cv:
             return keep(self.session, self.record, title, self._steps)
 
@@ -340,7 +340,7 @@ class Blend:
         noise: Tensor | None = None,
         told: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Show an object at the point, with what there is of the run that drew it."""
+        """Show an object at the point, with the steps of the run that sampled it, if any."""
         record = self.record
         record.noise, record.provenance = noise, {**self._about, **told}
         self._steps = list(steps)
@@ -403,7 +403,7 @@ class Blend:
 
 
 def own_noise(record: Record) -> Tensor | None:
-    """The noise that an object was drawn from, `*latent_shape`; None where nobody drew it from one alone."""
+    """The noise that an object was sampled from, `*latent_shape`; None if it was not sampled from noise alone."""
     if record.trunk is not None or "trunk" in record.provenance:
         return None
     if record.noise is not None:
@@ -425,5 +425,5 @@ def _noted(run: Run[Tensor], steps: list[Step]) -> Run[Tensor]:
 
 
 def _finite(decibels: float | None) -> float | None:
-    """Decibels as JSON knows them: equal pictures have 99."""
+    """Decibels as a JSON number: 99 for equal pictures."""
     return None if decibels is None else min(decibels, 99.0)

@@ -1,4 +1,4 @@
-"""Objects with parts of each other: the cells of the page's swap matrix. No gradio."""
+"""Objects with exchanged parts: the cells of the page's swap matrix. No gradio."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _baking = threading.Lock()
 
 
 def exchanged(blend: Blend, first: int, second: int) -> Tensor | None:
-    """The latent with the first part of one corner and the second part of another; None where there is none.
+    """The latent with the first part of one corner and the second part of another; None if there is no such corner.
 
-    Corners keep their latents, also when the session has let go of their records.
+    Corners keep their latents even after the session has dropped their records.
     """
     corners = [placed.corner for placed in blend.placed]
     if max(first, second) >= len(corners) or "parts" not in ways_of(blend.method):
@@ -29,6 +29,6 @@ def exchanged(blend: Blend, first: int, second: int) -> Tensor | None:
 
 
 def exact(method: Method, latent: Tensor) -> Baked:
-    """An object for one small picture, its field as it is."""
+    """An object for one small picture, without approximating its field."""
     with _baking:
         return bake(method.scene(latent).field)

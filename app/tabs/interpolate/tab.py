@@ -1,4 +1,4 @@
-"""The Interpolate tab: paths and pads between objects, and the main directions of the training codes."""
+"""The Interpolate tab: paths and pads between objects, and the principal directions of the training latents."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ SKELETON = f"""
  </div>
  <div class="blend-row">
   <div class="seg blend-ways" role="group" aria-label="Way">
-   <button type="button" data-way="slerp" aria-pressed="true" title="Starting noises x_T along the great circle: every point is as noisy as the prior expects, so it is an object">Noise, slerp</button>
+   <button type="button" data-way="slerp" aria-pressed="true" title="Starting noises x_T along the great circle: every point is as noisy as the model expects, so it is an object">Noise, slerp</button>
    <button type="button" data-way="lerp" aria-pressed="false" title="Starting noises x_T straight: halfway they are too short, and objects grow plain">Noise, lerp</button>
-   <button type="button" data-way="code" aria-pressed="false" title="Latents straight: one object fades into the other">Code, lerp</button>
+   <button type="button" data-way="code" aria-pressed="false" title="Latents straight: one object fades into the other">Latent, lerp</button>
    <button type="button" data-way="parts" aria-pressed="false" hidden></button>
   </div>
   <div class="seg blend-modes" role="group" aria-label="Procedure">
@@ -51,7 +51,7 @@ SKELETON = f"""
  <h2 class="blend-main">Main directions <small>applied to what is shown</small><button type="button" data-act="reset" title="Back to the object">Reset</button></h2>
  <div class="blend-directions">{
     "".join(
-        f'<label title="Principal direction {k + 1} of the training codes, in standard deviations"><span>{k + 1}</span>'
+        f'<label title="Principal direction {k + 1} of the training latents, in standard deviations"><span>{k + 1}</span>'
         f'<input type="range" min="-3" max="3" step="0.1" value="0" data-direction="{k}" aria-label="Direction {k + 1}">'
         "<output>0.0&sigma;</output></label>"
         for k in range(DIRECTIONS)
@@ -112,7 +112,7 @@ def build(page: Page, history: gr.HTML) -> None:
             }
 
     def added(session: Session, drawn: Job) -> Iterator[dict[Any, Any]]:
-        """The object of a seed that was just drawn becomes a corner."""
+        """Add the sampled object of a seed as a corner."""
         blend = session.part(Blend)
         try:
             blend.add(made_by(session, drawn))
@@ -135,7 +135,7 @@ def build(page: Page, history: gr.HTML) -> None:
 
 
 def do(page: Page, session: Session, told: Mapping[str, Any]) -> Job | None:
-    """Do what the page asks; the job to be followed, if there is one."""
+    """Carry out a request of the page; returns the job to follow, if there is one."""
     blend, what = session.part(Blend), told["act"]
     if what == "seed":
         busy = session.job is not None and not session.job.ended
@@ -168,7 +168,7 @@ def do(page: Page, session: Session, told: Mapping[str, Any]) -> Job | None:
 
 
 def made_by(session: Session, job: Job) -> Record:
-    """The object that a run drew.
+    """The object that a run sampled.
 
     Raises:
         ConfigError: If it is gone.
@@ -180,7 +180,7 @@ def made_by(session: Session, job: Job) -> Record:
 
 
 def settled(session: Session, record: Any) -> Any:
-    """The record itself, or, of one that is steered, a copy that stays as it is now."""
+    """The record itself, or a copy of its current state if it is steered."""
     blend = session.part(Blend)
     if record is blend.record:
         blend.finish()
@@ -191,7 +191,7 @@ def settled(session: Session, record: Any) -> Any:
 
 
 def draw_seed(page: Page, session: Session, seed: int) -> Job:
-    """Draw the object of a seed."""
+    """Sample the object of a seed."""
     seed = min(max(seed, 0), LARGEST_SEED)
     return tasks.generate(session, page.runner, seed, 1, {}, session.part(Blend).mode)
 
@@ -208,7 +208,7 @@ def make_film(page: Page, session: Session, blend: Blend, ending: str) -> Job:
 
 
 def film_html(session: Session, file: Path) -> str:
-    """The film, to be looked at and saved."""
+    """HTML that shows the film and lets it be saved."""
     name, made = file.name, file.stat().st_mtime_ns
     address = f"path/{session.token}/{file.parent.name}/{name}?made={made}"
     show = (

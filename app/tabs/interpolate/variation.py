@@ -1,4 +1,4 @@
-"""An object moved along the main directions of the training codes, and copies of what is steered. No gradio."""
+"""An object moved along the principal directions of the training latents, and copies of steered objects. No gradio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.store.timeline import result_step
 
 
 class Variation:
-    """An object moved along the main directions of the training codes."""
+    """An object moved along the principal directions of the training latents."""
 
     def __init__(self, session: Session):
         self.session = session
@@ -27,12 +27,12 @@ class Variation:
         """Show `base` moved by so many standard deviations along each direction.
 
         Raises:
-            ConfigError: If its prior knows no directions.
+            ConfigError: If its model has no directions.
         """
         directions = base.method.directions
         if not len(directions) or base.latent(-1) is None:
             raise ConfigError(
-                f"{base.method.info.title} knows no directions; choose another prior."
+                f"{base.method.info.title} knows no directions; choose another model."
             )
         if self.base is not base:
             known = {k: v for k, v in base.provenance.items() if k != "settings"}
@@ -56,7 +56,7 @@ class Variation:
 
 
 def direction_names(method: Method) -> list[str]:
-    """What each main direction of a method moves: a part of the latent and a number where it moves that part alone."""
+    """Names of a method's principal directions: a number, after the part of the latent if it moves that part alone."""
     parts, counts, names = method.info.capabilities.edit, Counter(), []
     for place, direction in enumerate(method.directions):
         moved = [part for part, share in zip(parts, direction, strict=False) if share.any()]
@@ -67,7 +67,7 @@ def direction_names(method: Method) -> list[str]:
 
 
 def keep(session: Session, record: Record, title: str, steps: Sequence[Step] = ()) -> Record:
-    """A copy of what a steered record shows, for the history, after the steps of its run."""
+    """Add a copy of a steered record's current object to the history, after the steps of its run."""
     end = result_step(record.latent(-1)[None].clone())
     made = Record(
         "blend",

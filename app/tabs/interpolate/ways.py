@@ -1,4 +1,4 @@
-"""Ways between two objects, and which of them a method has. No gradio."""
+"""Ways of interpolating between two objects, and the selection that a method has. No gradio."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WAYS: dict[str, tuple[Space, Kind]] = {
     "code": ("code", "lerp"),
     "parts": ("parts", "lerp"),
 }
-"""From noise to noise along the great circle or straight, each point then drawn by the prior; from code to code; or from two
-parts of a code to those of another, each along a side of the pad."""
+"""Between noises along the great circle or straight, each point then sampled by the model; between latents; or between
+the two parts of latents, each along a side of the pad."""
 
 
 def ways_of(method: Method) -> tuple[Way, ...]:
-    """The ways that lead between a method's objects, the best first."""
+    """Ways available for a method's objects, the best first."""
     told = method.info.capabilities
     noise: tuple[Way, ...] = ("slerp", "lerp") if "noise" in told.interpolate else ()
     parts: tuple[Way, ...] = ("parts",) if len(told.edit) == 2 else ()

@@ -64,12 +64,12 @@ class Pictures:
 
     @property
     def changes(self) -> list[Callable]:
-        """Events after which the pictures are not those that an earlier result was made from."""
+        """Events after which the pictures differ from those of an earlier result."""
         sliders = [slider.input for slot in self.slots for slider in slot.inputs[1:]]
         return [*(slot.image.change for slot in self.slots), *sliders, self.editor.apply]
 
     def layout(self) -> None:
-        """Examples, slots, and the place where a problem is told."""
+        """Lay out examples, slots, and the line for a problem."""
         first = self.page.priors.first.method
         self.examples = clickable("examples", examples_html(first.data))
         with gr.Tabs(elem_id="slots", overflow_behavior="wrap"):
@@ -135,7 +135,7 @@ class Pictures:
             self.painted = gr.State(0)
 
     def wire(self) -> None:
-        """Let every change of a slot be followed by its frame and its frustum."""
+        """Update a slot's framed picture and frustum on every change."""
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         for place, (tab, slot) in enumerate(zip(self.tabs, self.slots, strict=True)):
             take, frame = self._slot_handlers(place)
@@ -201,7 +201,7 @@ class Pictures:
         return {self.examples: examples_html(data), **distances}
 
     def reframe(self, request: gr.Request, *inputs: Any) -> list[Any]:
-        """Frame all pictures again: another prior has other objects in other places."""
+        """Frame all pictures again for another model, whose objects have another framing."""
         session = self.page.session(request)
         result = ["", *(gr.skip() for _ in range(SLOTS))]
         for place in range(SLOTS):
@@ -218,7 +218,7 @@ class Pictures:
         return open_brush
 
     def frame(self, session: Session, place: int, path: str, *angles: float) -> tuple[str, str]:
-        """Frame one picture and stand its camera in the viewport: what the page shows, and a problem."""
+        """Frame one picture and show its camera in the viewport; returns HTML for the page, and a problem."""
         try:
             return framed_html(self.stand(session, place, path, *angles)), ""
         except ImageError as error:
@@ -226,10 +226,10 @@ class Pictures:
             return framed_html(None), present.error_html(str(error))
 
     def stand(self, session: Session, place: int, path: str, *angles: float) -> Views:
-        """Frame one picture and stand its camera in the viewport.
+        """Frame one picture and show its camera in the viewport.
 
         Raises:
-            ImageError: If it cannot be one of the prior's.
+            ImageError: If it cannot be a view for the model.
         """
         views = self.views(session, place, path, *angles)
         session.set_slot(place, views)
@@ -237,7 +237,7 @@ class Pictures:
         return views
 
     def put_back(self, session: Session) -> dict[Any, Any]:
-        """The pictures that a session has in its slots, for a page that has been loaded again."""
+        """Updates with the pictures in a session's slots, for a reloaded page."""
         views, update = session.slots(), {}
         for place, (path, *angles) in session.pictures.items():
             if place in views and Path(path).is_file():
@@ -247,7 +247,7 @@ class Pictures:
         return update
 
     def views(self, session: Session, place: int, path: str, *angles: float) -> Views:
-        """One picture as the prior's view.
+        """One picture as a view for the model.
 
         Raises:
             ImageError: If it cannot be one.
@@ -258,7 +258,7 @@ class Pictures:
             return prepare_view(path, *angles, PICTURE_SIZE, outlines, brush)
 
     def open_brush(self, request: gr.Request, place: int, path: str | None) -> tuple[Any, int]:
-        """Put a picture under the brush."""
+        """Show a picture in the brush's editor."""
         if path is None:
             return None, place
         try:
@@ -268,13 +268,13 @@ class Pictures:
             return None, place
 
     def open_brush_of(self, request: gr.Request, place: int, *paths: str | None) -> tuple[Any, int]:
-        """Put the current slot's picture under the brush."""
+        """Show the current slot's picture in the brush's editor."""
         return self.open_brush(request, place, paths[place])
 
     def paint(
         self, request: gr.Request, painted: bytes | str | None, place: int, *inputs: Any
     ) -> list[Any]:
-        """Take the painted mask for the slot under the brush."""
+        """Use the painted mask for the slot of the editor."""
         session = self.page.session(request)
         path, *angles = inputs[4 * place : 4 * place + 4]
         result = ["", *(gr.skip() for _ in range(SLOTS))]
@@ -297,7 +297,7 @@ class Pictures:
 
 
 def _under_brush(rgba: np.ndarray) -> np.ndarray:
-    """A picture at the size at which it is painted on, RGBA uint8."""
+    """A picture at the size of the brush's editor, RGBA uint8."""
     scale = UNDER_BRUSH / max(rgba.shape[:2])
     if scale < 1:
         rgba = cv2.resize(rgba, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -305,15 +305,15 @@ def _under_brush(rgba: np.ndarray) -> np.ndarray:
 
 
 def framed_html(views: Views | None) -> str:
-    """The picture as the prior will see it."""
+    """HTML of the picture as the model will see it."""
     if views is None:
-        return '<div class="framed empty"><span>As the prior<br>sees it</span></div>'
+        return '<div class="framed empty"><span>As the model<br>sees it</span></div>'
     data = present.data_uri(to_uint8(views.images[0]).numpy())
     return f'<div class="framed"><img src="{data}" alt="framed picture"></div>'
 
 
 def examples_html(data: TrainingData) -> str:
-    """The bundled pictures that a prior was trained for, as buttons."""
+    """HTML of the bundled pictures that suit a model, as buttons."""
     buttons = "".join(
         _example(place, example)
         for place, example in enumerate(EXAMPLES)
@@ -335,7 +335,7 @@ def _thumb(path: Path) -> str:
 
 
 def _uncover(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask painted on the editor's canvas as one of the picture, whose shape is `size`."""
+    """A mask painted on the editor's canvas, at the picture's own shape `size`."""
     height, width = size
     scale = min(mask.shape[0] / height, mask.shape[1] / width)
     shown = round(height * scale), round(width * scale)

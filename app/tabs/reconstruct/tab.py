@@ -82,7 +82,7 @@ class ReconstructTab:
     # -- wiring -----------------------------------------------------------------------------------
 
     def wire(self) -> None:
-        """What happens when they change or are pressed."""
+        """Connect the components to their handlers."""
         page, pictures = self.page, self.pictures
         pictures.wire()
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -108,18 +108,18 @@ class ReconstructTab:
     # -- handlers ---------------------------------------------------------------------------------
 
     def defaults(self, request: gr.Request, mode: str) -> dict[Any, Any]:
-        """The settings of a procedure as the checkpoint has them."""
+        """Updates with the checkpoint's settings of a procedure."""
         return self.settings.follow(self.page.session(request).method, mode)
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
-        """What changes with the session's prior."""
+        """Updates for the session's model."""
         modes = {self.mode: gr.Radio(visible=several_presets(session.method, "reconstruct"))}
         settings = self.settings.follow(session.method, mode)
         return {**modes, **settings, **self.pictures.follow(session)}
 
     @property
     def outputs(self) -> list[Any]:
-        """What `follow` may change, but for the pictures."""
+        """Components that `follow` updates, except the pictures."""
         return [self.mode, *self.settings.outputs]
 
     def reconstruct(self, request: gr.Request, *told: Any) -> Iterator[dict[Any, Any]]:
@@ -163,7 +163,7 @@ class ReconstructTab:
         intrinsics: str | None,
         shown: str,
     ) -> tuple[Views, list[str]]:
-        """The pictures as the prior's views, and what is doubtful about them; the session's frusta follow."""
+        """The pictures as views for the model, and doubts about them; updates the session's frusta."""
         given = [(place, row) for place, row in enumerate(pictures) if row[0] is not None]
         if not given:
             raise ImageError("There is no picture yet; drop one to four, or click an example.")
@@ -188,19 +188,19 @@ class ReconstructTab:
             raise ImageError(f"Picture {place + 1}: {error}") from None
 
     def _distance(self, session: Session, shown: str, distance: float) -> float:
-        """A camera's distance: the usual one of the prior where nobody chose another."""
+        """A camera's distance: the model's usual one unless another was chosen."""
         return self.page.usual(shown, {"distance": distance}, session, _usual_camera)["distance"]
 
 
 def _usual_camera(method: Method) -> dict[str, float]:
-    """Where the pictures were taken from that it was trained on."""
+    """Distance of the method's training cameras, SRN units."""
     return {"distance": method.data.distance}
 
 
 def posed_views(
     paths: Sequence[str], poses: Sequence[str] | None, intrinsics: str | None, distance: float
 ) -> tuple[list[Views], list[str]]:
-    """Pictures with cameras from files, paired by name where their names say so, and what is doubtful about them.
+    """Pictures with cameras from files, paired by name if the names agree, and doubts about them.
 
     Raises:
         ImageError: If pictures, poses and intrinsics do not belong together.
