@@ -32,6 +32,7 @@ try:
     from app.commands.reconstruct import Reconstruct
     from app.commands.regenerate import Regenerate
     from app.commands.render import Render
+    from app.commands.settings import ListSettings
     from app.settings import AppSettings
     from engine.errors import ConfigError, log_to_terminal
     from train import __main__ as train
@@ -54,6 +55,7 @@ COMMANDS = {
     "denoise": Denoise,
     "interpolate": Interpolate,
     "regenerate": Regenerate,
+    "settings": ListSettings,
     "evaluate": Evaluate,
     "scoreboard": Scoreboard,
     "train": train.Command,

@@ -41,7 +41,15 @@ SRN_INTRINSICS = "131.25 64. 64. 0.\n0. 0. 0.\n1.\n128 128\n"
 @pytest.fixture(scope="module")
 def generated(tiny_checkpoint, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("generated")
-    arguments = ["generate", "--checkpoint", str(tiny_checkpoint), "--seed", "3", "--steps", "1"]
+    arguments = [
+        "generate",
+        "--checkpoint",
+        str(tiny_checkpoint),
+        "--seed",
+        "3",
+        "--set",
+        "steps=1",
+    ]
     assert launch.main([*arguments, "--out", str(out)]) == 0
     return out
 
@@ -63,7 +71,15 @@ def test_generating_a_seed_alone_or_among_others_gives_the_same_object(
     generated, tiny_checkpoint, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
-    arguments = ["generate", "--checkpoint", str(tiny_checkpoint), "--seed", "2", "--steps", "1"]
+    arguments = [
+        "generate",
+        "--checkpoint",
+        str(tiny_checkpoint),
+        "--seed",
+        "2",
+        "--set",
+        "steps=1",
+    ]
     assert launch.main([*arguments, "--count", "2", "--out", str(tmp_path)]) == 0
     again = Scene.load(tmp_path / "seed_0003" / "scene.safetensors").field.latent
     assert torch.equal(again, Scene.load(generated / "scene.safetensors").field.latent)
@@ -327,7 +343,20 @@ MISTAKES = {
     "dataset vehicles --out OUT --scenes 1 --views 3 --spiral": "both --views and --spiral",
     "dataset mesh nothing.glb --out OUT": "nothing.glb",
     "generate --checkpoint nowhere --seed 1 --out OUT": "nowhere: found no checkpoint",
-    "generate --checkpoint TINY --seed 1 --steps 0 --out OUT": "Found --steps 0",
+    "generate --checkpoint TINY --set steps=0 --out OUT": "steps: found 0, expected 1 to 1000.",
+    "generate --checkpoint TINY --set steps --out OUT": "Found --set steps, expected NAME=VALUE",
+    "generate --checkpoint TINY --set stps=2 --out OUT": (
+        "Found the setting stps, expected one of sampler, steps."
+    ),
+    "generate --checkpoint TINY --set sampler=euler --out OUT": "expected one of 'ddim', ",
+    "generate --checkpoint TINY --mode fast --out OUT": "Found --mode fast, expected one of ours, ",
+    "reconstruct PHOTO --azimuth 1 --elevation 1 --distance 1 --set rays=9 --checkpoint TINY --out OUT": (
+        "Found the setting rays, expected one of sampler, steps, "
+    ),
+    "regenerate SCENE --keep-box 0,0,0,1,1,1 --set snr_power=11 --checkpoint TINY --out OUT": (
+        "snr_power: found 11.0, expected -10.0 to 10.0."
+    ),
+    "settings nowhere": "nowhere: found no checkpoint",
     "generate --checkpoint TINY --seed 1 --device tpu --out OUT": "Found --device tpu",
     "reconstruct --azimuth 1 --elevation 1 --distance 1.3 --out OUT": "Found no picture",
     "reconstruct PHOTO --out OUT": "Found no complete camera",
@@ -392,7 +421,9 @@ MISTAKES |= dict.fromkeys(UNWRITABLE, "part of its path is a file, expected a fo
 
 def test_every_command_is_told_to_write_where_it_cannot():
     assert {
-        name for name in launch.COMMANDS if name not in ("dataset chairs", "dataset tables")
+        name
+        for name in launch.COMMANDS
+        if name not in ("dataset chairs", "dataset tables", "settings")
     } == {" ".join(line.split()[: 1 + line.startswith("dataset")]) for line in UNWRITABLE}
 
 

@@ -25,10 +25,10 @@ def taken_apart(tiny_checkpoint, tmp_path_factory):
     arguments = [
         "--seed",
         "4",
-        "--steps",
-        "3",
-        "--sampler",
-        "heun",
+        "--set",
+        "steps=3",
+        "--set",
+        "sampler=heun",
         "--size",
         "24",
         "--out",
@@ -71,7 +71,7 @@ def test_the_file_holds_the_whole_run_bit_for_bit(taken_apart, tiny_checkpoint):
 
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
-    [(["--seed", "-1"], "--seed"), (["--size", "2"], "--size"), (["--steps", "0"], "--steps")],
+    [(["--seed", "-1"], "--seed"), (["--size", "2"], "--size"), (["--set", "steps=0"], "steps")],
 )
 def test_numbers_that_make_no_sense_get_a_sentence(
     tiny_checkpoint, tmp_path, capsys, arguments, wrong

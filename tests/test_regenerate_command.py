@@ -45,7 +45,7 @@ def quick(monkeypatch):
         "renoise": RenoiseOptions(steps=2, mix=0.3, t_high=250),
     }
     options = KeepOptions(fit=replace(KeepOptions().fit, **few), cameras=8, size=64)
-    monkeypatch.setattr("engine.methods.base.options_of", lambda method, task: options)
+    monkeypatch.setattr("engine.methods.base.options_of", lambda method, task, mode: options)
     monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
 
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from engine.methods.base import Method
 
 T = TypeVar("T")
-Mode = Literal["ours", "paper"]
-FLAT = ("recipe", "data", "loop", "cameras")
+FLAT = ("recipe", "data", "loop", "cameras", "settings")
 """Settings whose own settings are options without their name before it."""
 LARGEST_SEED = 2**31 - 1
 MAX_SIZE = 4096

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from app.api.files import Files
 from app.page.present import DOWNLOADS
 from app.session import runs, tasks
 from app.session.jobs import Job, JobRunner, progress
-from app.session.plans import options_type
 from app.session.priors import Priors
 from app.session.records import Record
 from app.session.session import Session
@@ -26,9 +24,9 @@ from app.tabs.inspect.branching import Change, branch
 from app.tabs.interpolate.blending import Blend
 from engine.data.posed import Posed, posed_views
 from engine.data.poses import rigid
-from engine.errors import ConfigError, CutoutError, EngineError, ImageError, plain
+from engine.errors import ConfigError, CutoutError, EngineError, ImageError
 from engine.methods.base import options_of
-from engine.methods.options import branch_controls, controls_of, with_settings
+from engine.methods.options import controls_of, with_settings
 from engine.types import Views
 from engine.vision.images import join_views, open_image, open_mask, prepare_view
 
@@ -85,9 +83,7 @@ def generate(desk: Desk, asked: schema.Generating) -> Job:
     """Sample objects."""
     use(desk, asked.prior)
     told = {**asked.settings, **({} if asked.steps is None else {"steps": asked.steps})}
-    options = options_of(desk.session.method, "generate")
-    settings = checked_settings(told, controls_of(type(options)))
-    return tasks.generate(desk.session, desk.runner, asked.seed, asked.count, settings, asked.mode)
+    return tasks.generate(desk.session, desk.runner, asked.seed, asked.count, told, asked.mode)
 
 
 def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
@@ -95,7 +91,7 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
     session = desk.session
     use(desk, asked.prior)
     usual = options_of(session.method, "reconstruct", asked.mode)
-    options = with_settings(usual, checked_settings(asked.settings, controls_of(type(usual))))
+    options = with_settings(usual, asked.settings, controls_of(type(usual)))
     posed, doubts = posed_pictures(session, asked.pictures)
     found = iter(posed)
     views = join_views(
@@ -106,19 +102,6 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
     )
     _, job = tasks.reconstruct(session, desk.runner, views, options, asked.seed, doubts)
     return job
-
-
-def checked_settings(told: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
-    """Settings of a request by name, after checking the names; `with_settings` checks their values.
-
-    Raises:
-        ConfigError: If there is no such setting.
-    """
-    if strange := [name for name in told if name not in known]:
-        raise ConfigError(
-            f"Found the setting {plain(strange[0], 40)}, expected one of {', '.join(known) or 'none'}."
-        )
-    return told
 
 
 def posed_pictures(
@@ -208,9 +191,7 @@ def go_on(desk: Desk, asked: schema.Branching) -> Job:
         raise ConfigError(
             f"Found step {asked.step} of a record with {len(trunk.frames)}; they are counted from 0."
         )
-    kind = options_type(trunk.method, trunk.kind)
-    known = {} if kind is None else branch_controls(kind)
-    change = Change(asked.seed, checked_settings(asked.settings, known))
+    change = Change(asked.seed, asked.settings)
     _, job = branch(desk.session, desk.runner, trunk, asked.step, change)
     return job
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from train.arguments import MAX_SIZE, Mode, check_range, check_seed, open_method
+import tyro
+
+from app.commands.settings import USUAL, Settings
+from train.arguments import MAX_SIZE, check_range, check_seed, open_method
 
 if TYPE_CHECKING:
     from engine.events import Step
@@ -32,12 +34,8 @@ class Denoise:
     """Folder for x0/, x_t/, difference/, filmstrip.png, curves.csv, run.safetensors and report.json."""
     seed: int = 0
     """Which object."""
-    steps: int | None = None
-    """Denoising steps (default: the checkpoint's)."""
-    sampler: Literal["ddim", "dpm++2m", "unipc", "heun"] | None = None
-    """How noise levels are walked (default: the checkpoint's)."""
-    mode: Mode = "ours"
-    """`paper`: the sampler alone; `ours`: with renoise-averaging."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = USUAL
+    """Settings of the sampling."""
     azimuth: float = 40.0
     """Degrees; from where the pictures are taken."""
     elevation: float = 18.0
@@ -65,7 +63,7 @@ class Denoise:
         check_range("--elevation", self.elevation, -90, 90)
         check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
-        options = self._options(method)
+        options = self.settings.of(method, "generate")
         progress.restart()
         steps: list[Step] = []
 
@@ -92,17 +90,6 @@ class Denoise:
             f"{self.out}: {len(steps)} steps in x0/ x_t/ difference/, filmstrip.png curves.csv run.safetensors report.json",
             file=sys.stderr,
         )
-
-    def _options(self, method: Method) -> Any:
-        from engine.methods.base import options_of
-
-        options = options_of(method, "generate", self.mode)
-        if self.steps is not None:
-            check_range("--steps", self.steps, 1, 1000)
-            options = dataclasses.replace(options, steps=self.steps)
-        if self.sampler is not None:
-            options = dataclasses.replace(options, sampler=self.sampler)
-        return options
 
     def _draw(self, method: Method, steps: Sequence[Step]) -> None:
         """Pictures of all steps, and a strip of some."""

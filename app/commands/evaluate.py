@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from app.commands.settings import USUAL, Settings
 from engine.content import file_key
 from engine.data.reading import SRN, CameraReading
 from engine.errors import MOST_LOGGED, ConfigError, plain
-from train.arguments import Mode, check_range, check_seed, open_method
+from train.arguments import check_range, check_seed, open_method
 
 if TYPE_CHECKING:
     from engine.evaluation.board import Instruments
@@ -50,8 +51,8 @@ class Evaluate:
     """Compare every so many of the other views."""
     baselines: bool = False
     """Measure the nearest training scene, the mean latent and the fit without prior too."""
-    mode: Mode = "ours"
-    """`paper`: the published procedure; `ours`: with guided renoising and averaged finetuning."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = USUAL
+    """Settings for one view; several take more steps."""
     seed: int = 0
     """Randomness of the fits."""
     checkpoint: str = "vehicles"
@@ -81,7 +82,8 @@ class Evaluate:
         options = EvaluateOptions(
             views=views,
             limit=self.limit,
-            mode=self.mode,
+            mode=self.settings.mode,
+            fit=self.settings.of(method, "reconstruct"),
             baselines=self.baselines,
             every=self.every,
             rate=known_rate(self.checkpoint, method, views),
@@ -90,7 +92,7 @@ class Evaluate:
         progress.restart()
         results = finish(evaluate(method, dataset, self.out, options), progress)
         progress.close()
-        print_results(results, self.mode)
+        print_results(results, self.settings.mode)
 
     def _check(self, views: tuple[int, ...], distance: float) -> None:
         """Refuse cameras that do not fit their pictures; say what is doubtful."""
@@ -175,8 +177,8 @@ class Scoreboard:
     """Inception on disk, a program that is run, for FID and KID; without, `fd_small` and `kd_small` stand in."""
     quick: bool = False
     """So few scenes that everything is seen to work; no figures to quote."""
-    mode: Mode = "ours"
-    """Whose settings `ours` are."""
+    mode: str = "ours"
+    """Preset whose settings `ours` are."""
     seed: int = 0
     """Randomness of fits and samples."""
     threads: int = 0
@@ -198,6 +200,7 @@ class Scoreboard:
         check_folder(self.out)
         category, ranks = find_category(self.category), Ranks.of_environment()
         prior = open_method(self.checkpoint or self.category, self.device)
+        Settings(self.mode).of(prior, "reconstruct")
         instruments = self._instruments()
         set_threads(self.threads, ranks.world)
         progress.restart()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from app.commands.results import write_result
-from train.arguments import Mode, check_range, check_seed, open_method
+from app.commands.settings import USUAL, Settings
+from train.arguments import check_range, check_seed, open_method
 
 if TYPE_CHECKING:
     from engine.methods.base import Method
@@ -27,10 +29,8 @@ class Generate:
     """Which object; the same seed gives the same object."""
     count: int = 1
     """How many; seeds count up, and each object gets a folder of its own inside --out if there are several."""
-    steps: int | None = None
-    """Denoising steps (default: the checkpoint's)."""
-    mode: Mode = "ours"
-    """`paper`: the sampler alone; `ours`: with renoise-averaging."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = USUAL
+    """Settings of the sampling."""
     checkpoint: str = "vehicles"
     """Name under checkpoints/, or a folder."""
     device: str = "auto"
@@ -39,16 +39,12 @@ class Generate:
     def run(self, progress: Progress) -> None:
         """Draw and write."""
         from engine.files import check_folder
-        from engine.methods.base import options_of
 
         check_range("--count", self.count, 1, MAX_COUNT)
         check_seed(self.seed, self.count)
         check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
-        options = options_of(method, "generate", self.mode)
-        if self.steps is not None:
-            check_range("--steps", self.steps, 1, 1000)
-            options = dataclasses.replace(options, steps=self.steps)
+        options = self.settings.of(method, "generate")
         for seed in range(self.seed, self.seed + self.count):
             folder = self.out if self.count == 1 else self.out / f"seed_{seed:04d}"
             self._one(method, options, seed, folder, progress)

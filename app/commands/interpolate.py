@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from train.arguments import MAX_SIZE, Mode, check_range, check_seed, open_method
+from app.commands.settings import USUAL, Settings
+from engine.errors import UnsupportedTaskError
+from train.arguments import MAX_SIZE, check_range, check_seed, open_method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.events import Run
     from engine.explore.interpolate import Corner
-    from engine.methods.ssdnerf.method import SSDNeRF
+    from engine.methods.base import Invertible, Method
     from train.progress import Progress
 
 MAX_FRAMES = 1000
 INVERSION_STEPS = 100
-"""Noise levels of an inversion, where the path itself is not walked by DDIM."""
+"""Noise levels of an inversion, where the path's own settings undo none."""
+Space = Literal["noise", "code"]
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,14 @@ class Interpolate:
     keyframes: int = 17
     """Objects that the model samples, evenly along the way, both ends included; pictures between two of them blend their
     latents (0: sample every picture's object, which takes as many times as long as there are more pictures)."""
-    space: Literal["noise", "code"] = "noise"
+    space: Space | None = None
     """`noise`: blend the noises that the objects come from and let the model sample from each; a scene without
-    known noise is inverted. `code`: blend the latents, which fades one object into the other."""
+    known noise is inverted. `code`: blend the latents, which fades one object into the other (default: `noise` where the
+    model has one)."""
     kind: Literal["slerp", "lerp"] = "slerp"
     """Way between two noises: `slerp` along the great circle, as published; `lerp` straight, through duller objects."""
-    mode: Mode = "ours"
-    """`paper`: the sampler alone; `ours`: with renoise-averaging."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = USUAL
+    """Settings of the sampling."""
     seed: int | None = None
     """Of the draws that all pictures share (default: the seed of the first object where it has one, else 0)."""
     turn: float = 0.0
@@ -68,19 +72,21 @@ class Interpolate:
         from engine.events import finish
         from engine.explore.film import even_points, path_film, path_strip
         from engine.explore.interpolate import filled, path, path_options
-        from engine.methods.base import options_of
+        from engine.methods.base import can
         from engine.output.video import save_picture
 
         self._check()
         method = open_method(self.checkpoint, self.device)
-        options = options_of(method, "generate", self.mode)
+        space = self._space(method)
+        options = self.settings.of(method, "generate") if can(method, "generate") else None
         progress.restart()
         ends = [
-            finish(self._corner(method, end, options), progress) for end in (self.from_, self.to)
+            finish(corner_of(method, end, options, space), progress)
+            for end in (self.from_, self.to)
         ]
         seed = self.seed if self.seed is not None else (seed_of(self.from_) or 0)
-        options, points = path_options(method, options, ends), even_points(self._drawn())
-        way = {"options": options, "seed": seed, "space": self.space, "kind": self.kind}
+        options, points = path_options(method, options, ends), even_points(self._drawn(space))
+        way = {"options": options, "seed": seed, "space": space, "kind": self.kind}
         codes = filled(finish(path(method, ends, points, **way), progress), self.frames)
         look = {"size": self.size, "turn_deg": self.turn}
         finish(path_film(method, codes, self.out, fps=self.fps, **look), progress)
@@ -93,9 +99,9 @@ class Interpolate:
             f"{self.out}: {self.frames} pictures{drawn}, from {' to '.join(told)}", file=sys.stderr
         )
 
-    def _drawn(self) -> int:
+    def _drawn(self, space: Space) -> int:
         """Number of objects on the path that are sampled; blending latents costs nothing."""
-        every = self.space == "code" or not self.keyframes
+        every = space == "code" or not self.keyframes
         return self.frames if every else min(self.frames, self.keyframes)
 
     def _check(self) -> None:
@@ -117,19 +123,40 @@ class Interpolate:
             check_picture(self.strip)
             check_file(self.strip)
 
-    def _corner(self, method: SSDNeRF, end: str, options: Any) -> Run[Corner]:
-        """An end of the path, with its noise where that is wanted."""
-        from engine.explore.interpolate import scene_corner, seed_corner, with_noise
-        from engine.fields.scene import Scene
+    def _space(self, method: Method) -> Space:
+        """What is blended.
 
-        seed = seed_of(end)
-        if seed is not None:
-            return (yield from seed_corner(method, seed, options))
-        corner = yield from scene_corner(method, Scene.load(end), end)
-        if self.space == "noise":
-            steps = options.steps if options.sampler == "ddim" else INVERSION_STEPS
-            corner = yield from with_noise(method, corner, steps)
-        return corner
+        Raises:
+            UnsupportedTaskError: If the method does not interpolate there.
+        """
+        told = method.info.capabilities.interpolate
+        spaces = [name for name, space in (("noise", "noise"), ("code", "latent")) if space in told]
+        if not spaces or self.space not in (None, *spaces):
+            raise UnsupportedTaskError(
+                f"Found a model of {method.info.title}, which interpolates in {' or '.join(spaces) or 'no space'}"
+                f"{'' if self.space is None else f' and not in {self.space}'}; choose another --space or --checkpoint."
+            )
+        return self.space or spaces[0]
+
+
+def corner_of(method: Method, end: str, options: Any, space: Space) -> Run[Corner]:
+    """An end of the path, with its noise where that is wanted."""
+    from engine.explore.interpolate import scene_corner, seed_corner, with_noise
+    from engine.fields.scene import Scene
+
+    seed = seed_of(end)
+    if seed is not None:
+        return (yield from seed_corner(method, seed, options))
+    corner = yield from scene_corner(method, Scene.load(end), end)
+    if space == "noise":
+        corner = yield from with_noise(method, corner, inversion_steps(method, options))
+    return corner
+
+
+def inversion_steps(method: Invertible, options: Any) -> int:
+    """Noise levels of an inversion: as many as the options themselves walk back, where they undo one."""
+    steps = options.stages()[0][1]
+    return steps if method.inverse_options(steps, options) == options else INVERSION_STEPS
 
 
 def seed_of(end: str) -> int | None:
@@ -137,7 +164,7 @@ def seed_of(end: str) -> int | None:
     return int(end) if re.fullmatch(r"\d+", end) else None
 
 
-def told_end(method: SSDNeRF, corner: Corner, shown: Tensor) -> str:
+def told_end(method: Method, corner: Corner, shown: Tensor) -> str:
     """How like an end what the film shows of it is, for people."""
     from engine.explore.interpolate import likeness
 

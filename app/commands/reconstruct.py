@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from app.commands.results import write_result
+from app.commands.settings import USUAL, Settings
 from engine.data.reading import SRN, CameraReading
 from engine.errors import ConfigError, CutoutError, ImageError, plain
-from train.arguments import Mode, check_orbit, check_seed, open_method
+from train.arguments import check_orbit, check_seed, open_method
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,8 +55,8 @@ class Reconstruct:
     background."""
     accept_cutout: bool = False
     """Go on where it is doubtful that what was cut out is the object."""
-    mode: Mode = "ours"
-    """`paper`: the published procedure; `ours`: with guided renoising and averaged finetuning."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = USUAL
+    """Settings for one picture; several take more steps."""
     seed: int = 0
     """Randomness."""
     cameras: Annotated[CameraReading, tyro.conf.arg(name="")] = SRN
@@ -70,7 +71,6 @@ class Reconstruct:
         from engine.config import to_json
         from engine.events import finish
         from engine.files import check_folder
-        from engine.methods.base import fit_options_for
         from engine.noise import Noise
 
         if not self.images:
@@ -79,7 +79,7 @@ class Reconstruct:
         check_seed(self.seed)
         check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
-        options = fit_options_for(method, self.mode, len(self.images))
+        options = method.for_views(self.settings.of(method, "reconstruct"), len(self.images))
         about: dict = {}
         if self.pose:
             views, about = self._posed_views(method.data.distance)

@@ -7,11 +7,12 @@ import statistics
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from app.commands.results import write_result
+from app.commands.settings import USUAL, Settings
 from engine.errors import ConfigError
 from train.arguments import check_range, check_seed, open_method
 
@@ -44,6 +45,8 @@ class Regenerate:
     """How many."""
     seed: int = 0
     """Randomness of the first; seeds count up."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = USUAL
+    """Settings of the completion."""
     checkpoint: str | None = None
     """Name under checkpoints/, or a folder (default: the one that made the scene)."""
     device: str = "auto"
@@ -57,7 +60,6 @@ class Regenerate:
         from engine.explore.fitting import scene_latent
         from engine.fields.scene import Scene
         from engine.files import check_folder
-        from engine.methods.base import options_of
         from engine.noise import Noise
 
         check_range("--proposals", self.proposals, 1, MAX_PROPOSALS)
@@ -69,7 +71,7 @@ class Regenerate:
         method = open_method(checkpoint, self.device)
         original = scene_latent(method, scene, str(self.scene))
         region = box_region(method, box)
-        options, results, seconds = options_of(method, "complete"), [], []
+        options, results, seconds = self.settings.of(method, "complete"), [], []
         for number in range(1, self.proposals + 1):
             progress.restart()
             seed = self.seed + number - 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import gradio as gr
 
 from engine.methods import METHODS
 from engine.methods.base import Method, Mode, Task, can, options_of
-from engine.methods.options import Control, controls_of
+from engine.methods.options import Control, controls_of, settings_of
 
 
 class Settings:
@@ -40,11 +39,10 @@ class Settings:
         shown = self._kind(self._first)
         for kind, name in self._kinds.items():
             with gr.Column(visible=kind is shown) as self.groups[kind]:
-                values = options_of(self._first, self.task) if kind is shown else kind()
+                options = options_of(self._first, self.task) if kind is shown else kind()
+                values = settings_of(options)
                 self.controls[kind] = {
-                    field: _control(
-                        f"{name}-{self.task}-{field}", control, kind, field, getattr(values, field)
-                    )
+                    field: _control(f"{name}-{self.task}-{field}", control, values[field])
                     for field, control in controls_of(kind).items()
                 }
 
@@ -70,7 +68,8 @@ class Settings:
         if not can(method, self.task):
             return {}
         options = options_of(method, self.task, mode)
-        return {field: getattr(options, field) for field in controls_of(type(options))}
+        values = settings_of(options)
+        return {field: values[field] for field in controls_of(type(options))}
 
     def shown(self, method: Method, values: Mapping[str, Any]) -> dict[Any, Any]:
         """Updates that set a method's controls; fields without a value stay as they are."""
@@ -90,13 +89,10 @@ class Settings:
         return type(options_of(method, self.task)) if can(method, self.task) else None
 
 
-def _control(
-    name: str, control: Control, kind: type, field: str, value: Any
-) -> gr.components.Component:
+def _control(name: str, control: Control, value: Any) -> gr.components.Component:
     common = {"label": control.title, "info": control.info, "elem_id": name, "value": value}
-    hint = typing.get_args(typing.get_type_hints(kind, include_extras=True)[field])[0]
-    if typing.get_origin(hint) is typing.Literal:
-        return gr.Dropdown(list(typing.get_args(hint)), filterable=False, **common)
+    if control.choices:
+        return gr.Dropdown(list(control.choices), filterable=False, **common)
     if control.step is None:
         return gr.Number(minimum=control.low, maximum=control.high, **common)
     return gr.Slider(control.low, control.high, step=control.step, buttons=[], **common)

@@ -10,7 +10,7 @@ from app.session.records import Record
 from app.session.session import Session
 from engine.config import to_json
 from engine.methods.base import Method, Mode, check_task, options_of
-from engine.methods.options import with_settings
+from engine.methods.options import controls_of, with_settings
 from engine.noise import Noise
 from engine.types import Views
 
@@ -44,7 +44,8 @@ def generate(
         ConfigError: If the settings make no run.
     """
     method = session.method
-    options = with_settings(options_of(method, "generate", mode), settings)
+    usual = options_of(method, "generate", mode)
+    options = with_settings(usual, settings, controls_of(type(usual)))
     records = generated(method, options, seed, count)
     return session.start(
         runner,

@@ -32,7 +32,7 @@ from engine.evaluation.measure import compare
 from engine.evaluation.scenes import Scene
 from engine.events import Run, Step
 from engine.files import MEGABYTE, write_json
-from engine.methods.base import Method, Mode, fit_options_for
+from engine.methods.base import Method, options_of
 from engine.ops.metrics import mean_pairwise_psnr
 from engine.reading import read_json
 from engine.render.frames import Quality
@@ -58,8 +58,10 @@ class EvaluateOptions:
     """Views of each scene that are given; all others are compared."""
     limit: int | None = None
     """Number of scenes, from the first; None takes all."""
-    mode: Mode = "ours"
+    mode: str = "ours"
     """Preset of the method's settings for reconstruction."""
+    fit: Any = None
+    """Settings for reconstruction from one view; None takes those of the preset."""
     baselines: bool = False
     """Measure the baselines too."""
     rate: float | None = None
@@ -150,13 +152,19 @@ def _settings(
         "model": model_key(method),
         "views": list(options.views),
         "mode": options.mode,
-        "fit": to_json(fit_options_for(method, options.mode, len(options.views))),
+        "fit": to_json(_fit_options(method, options, len(options.views))),
         "seed": options.seed,
         "quality": options.quality,
         "every": options.every if options.every > 1 else None,
         "baselines": options.baselines,
         "training_scenes": training and training.fingerprint,
     }
+
+
+def _fit_options(method: Method, options: EvaluateOptions, num_views: int) -> Any:
+    """Settings for reconstruction from a number of views."""
+    fit = options_of(method, "reconstruct", options.mode) if options.fit is None else options.fit
+    return method.for_views(fit, num_views)
 
 
 @dataclass(frozen=True)
@@ -243,7 +251,7 @@ def _entries(
     def fit(name: str, options_for: Callable[[int], Any]) -> Fit:
         return Fit(name, name, contender, options_for, options.seed, options.quality)
 
-    ours = fit("ours", lambda count: fit_options_for(method, options.mode, count))
+    ours = fit("ours", lambda count: _fit_options(method, options, count))
     if training is None:
         return [ours]
     yardsticks = [Nearest(training, training.fingerprint), MeanCode(contender, options.quality)]

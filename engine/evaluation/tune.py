@@ -24,7 +24,7 @@ from engine.evaluation.baselines import category_of, choose_rate
 from engine.events import Run, Step, finish
 from engine.files import write_json
 from engine.methods.base import Method
-from engine.methods.options import Candidates
+from engine.methods.options import Candidates, with_settings
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.metrics import Plaid, evaluation_psnr, plaid
@@ -161,7 +161,7 @@ def tune_fit(
         current = best
         for value in values:
             done += 1
-            options = with_option(current, name, value)
+            options = with_settings(current, {name: value})
             if options != current:
                 psnr = _novel_psnr(method, inputs, truth, options, seed)
                 history.append({"mode": start.mode, "option": name, "value": value, "psnr": psnr})
@@ -218,16 +218,6 @@ def sample_plaid(method: Method, options: Any, num_samples: int, seed: int) -> P
             images += [image for image, _ in shown]
             alphas += [alpha for _, alpha in shown]
     return plaid(torch.stack(images), torch.stack(alphas))
-
-
-def with_option(options: Any, name: str, value: Any) -> Any:
-    """The same settings with one changed; `renoise.mix` reaches into the renoise options."""
-    if "." not in name:
-        return dataclasses.replace(options, **{name: value})
-    outer, inner = name.split(".")
-    return dataclasses.replace(
-        options, **{outer: dataclasses.replace(getattr(options, outer), **{inner: value})}
-    )
 
 
 def batch_of(scenes: Sequence[Views]) -> SceneBatch:

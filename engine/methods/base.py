@@ -221,7 +221,7 @@ def taken(step: Step | None, stage: str) -> int:
     return step.index if step is not None and step.stage == stage else 0
 
 
-def options_of(method: Method, task: Task, mode: Mode = "ours") -> Any:
+def options_of(method: Method, task: Task, mode: str = "ours") -> Any:
     """The method's tuned options of a task, for one view; its first preset where it has none of this name.
 
     Raises:
@@ -232,7 +232,7 @@ def options_of(method: Method, task: Task, mode: Mode = "ours") -> Any:
     return presets.get(mode, next(iter(presets.values())))
 
 
-def fit_options_for(method: Method, mode: Mode, num_views: int) -> Any:
+def fit_options_for(method: Method, mode: str, num_views: int) -> Any:
     """The method's tuned options of `reconstruct`, for a number of views."""
     return method.for_views(options_of(method, "reconstruct", mode), num_views)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from engine.config import from_json, to_json
+from engine.config import Bounds, from_json, to_json
+from engine.errors import ConfigError, plain
 
 Mode = Literal["ours", "paper"]
 """Names of presets: `paper` is the published procedure, `ours` what was found to be better on validation scenes."""
@@ -35,6 +36,8 @@ class Control:
         high: Largest value that is offered.
         step: Grain of a slider; None for a number that is typed.
         branch: Whether a branch from the middle of a run may change it.
+        bounds: Of its values; `controls_of` takes them from the field's type, and the choices too.
+        choices: All its values, where they are texts.
     """
 
     label: str
@@ -44,6 +47,8 @@ class Control:
     high: int | float = 1
     step: int | float | None = None
     branch: bool = False
+    bounds: Bounds | None = None
+    choices: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -64,42 +69,74 @@ class Options(Protocol):
 
 
 def controls_of(kind: type) -> dict[str, Control]:
-    """The settings of an options dataclass that are shown, by field name, in their order."""
-    hints = typing.get_type_hints(kind, include_extras=True)
-    found = {}
-    for field in dataclasses.fields(kind):
-        if typing.get_origin(hints[field.name]) is Annotated:
-            for note in hints[field.name].__metadata__:
-                if isinstance(note, Control):
-                    found[field.name] = note
-    return found
+    """The settings of an options dataclass that are shown, by name, in their order; those of dataclasses within it last."""
+    found, inner = {}, {}
+    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
+        bare, *notes = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+        if dataclasses.is_dataclass(bare):
+            inner |= controls_of(bare)
+        bounds = next((note for note in notes if isinstance(note, Bounds)), None)
+        choices = typing.get_args(bare) if typing.get_origin(bare) is Literal else ()
+        for note in notes:
+            if isinstance(note, Control):
+                found[name] = replace(note, bounds=bounds, choices=choices)
+    own = {field.name for field in dataclasses.fields(kind)}
+    return found | {name: control for name, control in inner.items() if name not in own}
 
 
 def branch_controls(kind: type) -> dict[str, Control]:
-    """The settings that a branch from the middle of a run may change, those of dataclasses within it too."""
-    found = {name: control for name, control in controls_of(kind).items() if control.branch}
-    for field in dataclasses.fields(kind):
-        hint = typing.get_type_hints(kind)[field.name]
-        if dataclasses.is_dataclass(hint):
-            found |= branch_controls(hint)
-    return found
+    """The settings that a branch from the middle of a run may change."""
+    return {name: control for name, control in controls_of(kind).items() if control.branch}
 
 
-def with_settings(options: T, changes: Mapping[str, Any]) -> T:
-    """The same options with settings changed by name; those it holds in a dataclass of its own too. Others are left out.
-
-    Whole numbers, which pages and programs send as 4.0, become whole again.
-
-    Raises:
-        ConfigError: If a value is of another type than its setting's, or out of bounds.
-    """
-    changed = {}
+def settings_of(options: Any) -> dict[str, Any]:
+    """The values of all settings, by each name that `with_settings` knows them by."""
+    found, inner = {}, {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if field.name in changes:
-            given = changes[field.name]
-            whole = isinstance(value, int) and isinstance(given, float) and given.is_integer()
-            changed[field.name] = int(given) if whole else given
-        elif dataclasses.is_dataclass(value):
-            changed[field.name] = to_json(with_settings(value, changes))
-    return from_json(type(options), to_json(options) | changed, "settings")
+        if dataclasses.is_dataclass(value):
+            within = settings_of(value)
+            inner |= within | {f"{field.name}.{name}": held for name, held in within.items()}
+        else:
+            found[field.name] = value
+    return found | {name: value for name, value in inner.items() if name not in found}
+
+
+def with_settings(
+    options: T, changes: Mapping[str, Any], known: Collection[str] | None = None
+) -> T:
+    """The same options with settings changed by name.
+
+    A name reaches into a dataclass that the options hold: "renoise.mix", or "mix" where they have no `mix` of their own.
+    Whole numbers, which pages and programs send as 4.0, become whole again.
+
+    Args:
+        options: An options dataclass.
+        changes: Values by name.
+        known: Names that may be changed; None: all there are.
+
+    Raises:
+        ConfigError: If there is no setting of a name, or a value is of another type than its setting's or out of bounds.
+    """
+    names = settings_of(options) if known is None else known
+    if strange := [name for name in changes if name not in names]:
+        raise ConfigError(
+            f"Found the setting {plain(strange[0], 40)}, expected one of {', '.join(names) or 'none'}."
+        )
+    return from_json(type(options), _changed(options, changes), "settings")
+
+
+def _changed(options: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values of options, some of them changed."""
+    fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    changed = {}
+    for name, value in fields.items():
+        given = changes.get(name, value)
+        if dataclasses.is_dataclass(value):
+            inner = {n.removeprefix(f"{name}."): v for n, v in changes.items() if n not in fields}
+            changed[name] = _changed(value, inner)
+        elif isinstance(value, int) and isinstance(given, float) and given.is_integer():
+            changed[name] = int(given)
+        else:
+            changed[name] = to_json(given)
+    return changed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import typing
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from app.session.priors import Prior
 from app.session.session import Session
 from app.settings import AppSettings
 from app.tabs.inspect.branching import Change, branch
-from engine.config import Bounds, check_bounds, from_json, to_json
+from engine.config import check_bounds, from_json, to_json
 from engine.data.base import PackedDataset
 from engine.data.pack import pack_scenes
 from engine.data.procedural.categories import VEHICLES
@@ -30,7 +29,7 @@ from engine.fields.kinds import FIELDS
 from engine.fields.scene import Scene
 from engine.methods import METHODS
 from engine.methods.base import Method, can, check_task, fit_options_for, options_of
-from engine.methods.options import controls_of, with_settings
+from engine.methods.options import controls_of, settings_of, with_settings
 from engine.methods.training import Trainable
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -173,18 +172,16 @@ def test_every_shown_setting_has_a_name_a_sentence_and_bounds_that_files_are_hel
         kind = type(next(iter(presets.values())))
         assert method.OPTIONS[task] is kind
         assert next(iter(presets)) == "ours"
-        hints = typing.get_type_hints(kind, include_extras=True)
         for name, control in controls_of(kind).items():
             assert control.label
             assert control.info.endswith(".")
-            inner, *notes = typing.get_args(hints[name])
-            bounds = [note for note in notes if isinstance(note, Bounds)]
-            if typing.get_origin(inner) is typing.Literal:
+            if control.choices:
                 continue
-            assert bounds[0].low <= control.low < control.high <= bounds[0].high, name
-            beyond = {**to_json(presets["ours"]), name: bounds[0].high * 2 + 1}
-            with pytest.raises(ConfigError):
-                from_json(kind, beyond, "settings")
+            bounds = control.bounds
+            assert bounds.low <= control.low < control.high <= bounds.high, name
+            for beyond in (bounds.low - 1, bounds.high * 2 + 1):
+                with pytest.raises(ConfigError, match=f"{name}: found .*, expected"):
+                    with_settings(presets["ours"], {name: beyond})
         for options in presets.values():
             check_bounds(options)
             assert from_json(kind, json.loads(json.dumps(to_json(options))), "x") == options
@@ -310,13 +307,48 @@ def _ready(prior):
 def test_the_command_line_generates_with_it(method, trained, tmp_path, monkeypatch, capsys):
     folder = trained.killed.parent / "small"
     monkeypatch.setattr("engine.output.export.export_result", only_the_scene)
-    code = launch.main(
-        ["generate", "--checkpoint", str(folder), "--out", str(tmp_path), "--seed", "2"]
-    )
-    assert code == (0 if can(method, "generate") else 2), capsys.readouterr().err
-    if code == 0:
-        latent = finish(method.generate(1, options_of(method, "generate"), Noise(2)))[0]
+    told = []
+    if can(method, "generate"):
+        options = options_of(method, "generate")
+        controls = controls_of(type(options))
+        name = next(name for name, control in controls.items() if not control.choices)
+        told, options = ["--set", f"{name}=2"], with_settings(options, {name: 2})
+    line = ["generate", "--checkpoint", str(folder), "--out", str(tmp_path), "--seed", "2", *told]
+    assert launch.main(line) == (0 if told else 2), capsys.readouterr().err
+    if told:
+        latent = finish(method.generate(1, options, Noise(2)))[0]
         assert torch.equal(Scene.load(tmp_path / "scene.safetensors").field.latent, latent)
+
+
+def test_the_command_line_films_a_way_between_its_objects_in_the_spaces_it_has(
+    method, trained, tmp_path, capsys
+):
+    film, told = tmp_path / "way.gif", method.info.capabilities
+    ends = ["--from", "1", "--to", "2", "--frames", "2", "--size", "16", "--fps", "10"]
+    line = ["interpolate", *ends, "--out", str(film), "--checkpoint"]
+    line.append(str(trained.killed.parent / "small"))
+    for space in ("noise", "code"):
+        able = {"noise": "noise", "code": "latent"}[space] in told.interpolate
+        code = launch.main([*line, "--space", space])
+        assert code == (0 if able and told.generate else 2), capsys.readouterr().err
+    assert launch.main(line) == (0 if told.generate and told.interpolate else 2)
+    assert film.is_file() == bool(told.generate and told.interpolate)
+    assert capsys.readouterr().err.endswith((").\n", ")\n", ".\n"))
+
+
+def test_the_command_line_lists_its_settings_by_task(method, trained, capsys):
+    assert launch.main(["settings", str(trained.killed.parent / "small")]) == 0
+    _, *parts = capsys.readouterr().out.split("\n\n")
+    assert len(parts) == len(method.presets)
+    for part, presets in zip(parts, method.presets.values(), strict=True):
+        title, *lines = part.splitlines()
+        assert title.split("  ", 1)[1].split()[: len(presets)] == list(presets)
+        named = {line.split()[0]: line for line in lines if line[2:3].strip()}
+        controls = controls_of(type(presets["ours"]))
+        assert list(named) == list(controls)
+        for name, control in controls.items():
+            for value in (*control.choices, settings_of(presets["ours"])[name]):
+                assert (f"{value:g}" if isinstance(value, float) else str(value)) in named[name]
 
 
 def only_the_scene(scene, folder, views=None):
@@ -338,11 +370,34 @@ def test_a_killed_training_goes_on_to_the_bit(trained, data):
             assert torch.equal(tensor, state.state_dicts()[part][name]), (part, name)
 
 
+def test_a_setting_changed_by_its_name_changes_nothing_else(method):
+    for presets in method.presets.values():
+        options = presets["ours"]
+        before = leaves(to_json(options))
+        for name, control in controls_of(type(options)).items():
+            value = next(
+                v
+                for v in (*control.choices, control.low, control.high)
+                if v != settings_of(options)[name]
+            )
+            after = leaves(to_json(with_settings(options, {name: value})))
+            (changed,) = {path for path in before if before[path] != after[path]}
+            assert changed[-1] == name
+            assert after[changed] == value
+
+
+def leaves(tree, path=()):
+    """Values of nested tables by their path."""
+    if not isinstance(tree, dict):
+        return {path: tree}
+    return {p: v for name, item in tree.items() for p, v in leaves(item, (*path, name)).items()}
+
+
 def test_settings_of_another_type_or_beyond_their_bounds_are_refused(method):
     for presets in method.presets.values():
         options = presets["ours"]
         for name, control in controls_of(type(options)).items():
-            value = getattr(options, name)
+            value = settings_of(options)[name]
             if isinstance(value, int):
                 assert with_settings(options, {name: float(value)}) == options, "4.0 is 4"
             for wrong in ({}, "no such value", None, control.high * 1e15 + 0.5):

@@ -24,10 +24,10 @@ from engine.evaluation.tune import (
     settle,
     tune_fit,
     tune_sampling,
-    with_option,
 )
 from engine.events import finish
 from engine.methods.base import TrainingData
+from engine.methods.options import with_settings
 from engine.methods.ssdnerf import options as options_module
 from engine.methods.ssdnerf.method import SSDNeRF
 from engine.methods.ssdnerf.model import SSDNeRFConfig
@@ -365,7 +365,7 @@ def test_the_greedy_search_finds_the_best_of_every_option():
     run = tune_fit(method, batch_of([scene[[0]]]), [scene[[1, 3]]], start, candidates)
     steps = []
     best, history = finish(run, steps.append)
-    expected = with_option(with_option(start, "guidance_gain", 1e4), "renoise.mix", 0.5)
+    expected = with_settings(start, {"guidance_gain": 1e4, "renoise.mix": 0.5})
     assert best == expected
     assert len(method.asked) == len(history) == 5
     assert steps[-1].index == steps[-1].total == 5
@@ -386,7 +386,7 @@ def test_chosen_settings_are_what_the_checkpoint_opens_with(tiny_checkpoint, tmp
     method = open_checkpoint(folder)
     tuning = Tuning(
         sample=dataclasses.replace(method.presets["generate"]["ours"], steps=7),
-        fit=with_option(method.presets["reconstruct"]["ours"], "renoise.steps", 9),
+        fit=with_settings(method.presets["reconstruct"]["ours"], {"renoise.steps": 9}),
         paper_fit=dataclasses.replace(method.presets["reconstruct"]["paper"], guidance_gain=5.0),
         history=({"option": "start", "psnr": 20.0},),
     )

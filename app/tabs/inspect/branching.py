@@ -18,7 +18,7 @@ from engine.errors import ConfigError, EngineError, UnsupportedTaskError
 from engine.events import STAGES, Run, Step
 from engine.explore.completion import judged
 from engine.methods.base import can
-from engine.methods.options import with_settings
+from engine.methods.options import branch_controls, with_settings
 from engine.noise import Noise
 from engine.store.timeline import own
 from engine.types import Views
@@ -151,7 +151,7 @@ def _options(record: Record, change: Change) -> Any:
         raise ConfigError(
             "Other pictures change nothing where none guide; branch from a reconstruction's step instead."
         )
-    return with_settings(options, change.settings)
+    return with_settings(options, change.settings, branch_controls(kind))
 
 
 def _trunk(record: Record, place: int) -> list[Step]:
