@@ -106,10 +106,8 @@ class Record:
 
     @property
     def sampling(self) -> Mapping[str, Any]:
-        """The settings of its sampling: a proposal's are those of its fit."""
-        settings = self.provenance.get("settings", {})
-        fit = settings.get("fit")
-        return fit if isinstance(fit, Mapping) else settings
+        """Its settings by name, those within others too; of equal names the outer one counts."""
+        return _flat(self.provenance.get("settings", {}))
 
     @property
     def psnr(self) -> float | None:
@@ -122,6 +120,13 @@ class Record:
             frame.scalars["psnr"] for frame in reversed(self.frames) if "psnr" in frame.scalars
         )
         return next(known, None)
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for value in settings.values():
+        found |= _flat(value) if isinstance(value, Mapping) else {}
+    return found | {n: value for n, value in settings.items() if not isinstance(value, Mapping)}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import get_args
 
 import pytest
@@ -17,7 +16,7 @@ from app.tabs.complete.keeping import Keeping
 from app.tabs.history.cards import SAMPLERS
 from app.tabs.inspect.branching import Change, branch, pictures
 from app.tabs.inspect.inspector import report, tree
-from app.tabs.inspect.tab import SKELETON
+from app.tabs.inspect.tab import change_of
 from engine.config import to_json
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError
@@ -185,8 +184,24 @@ def test_pictures_do_not_guide_what_is_made_of_noise_alone(session, runner):
         branch(session, runner, record, 0, Change(views=views(session.method)))
 
 
-def test_every_sampler_is_offered_by_the_page_and_has_a_name():
-    samplers = set(get_args(Sampler))
-    options = re.search(r'<select name="sampler">(.*?)</select>', SKELETON)[1]
-    assert set(re.findall(r'value="([^"]+)"', options)) == samplers
-    assert SAMPLERS.keys() == samplers
+def test_the_form_offers_what_a_branch_of_the_record_may_change(session, runner):
+    record = reconstruct(session, runner)
+    fields = {one["name"]: one for one in report(session, record)["settings"]}
+    assert list(fields) == ["sampler", "guidance_gain", "snr_power"]
+    assert set(fields["sampler"]["choices"]) == set(get_args(Sampler)) == SAMPLERS.keys()
+    for name, field in fields.items():
+        assert field["value"] == record.provenance["settings"][name]
+    told = {"seed": "7", "settings": {"sampler": "", "guidance_gain": "7", "snr_power": "0.25"}}
+    change = change_of(session, record, told)
+    assert change == Change(seed=7, settings={"guidance_gain": 7.0, "snr_power": 0.25})
+    for wrong in ({"guidance_gain": "x"}, {"seed": "x"}):
+        with pytest.raises(ConfigError, match="no number"):
+            change_of(session, record, {"settings": wrong, **wrong})
+    for wrong in ({"snr_power": "99"}, {"steps": 3}, {"sampler": "euler"}):
+        with pytest.raises(ConfigError, match="expected"):
+            branch(session, runner, record, 0, change_of(session, record, {"settings": wrong}))
+
+
+def test_the_form_offers_nothing_of_a_run_that_cannot_be_gone_on_with(session):
+    record, _ = session.selection()
+    assert report(session, record)["settings"] == []

@@ -16,6 +16,7 @@ from app.session.priors import Prior
 from app.session.session import Session
 from app.settings import AppSettings
 from app.tabs.inspect.branching import Change, branch
+from app.tabs.inspect.inspector import report
 from engine.config import check_bounds, from_json, to_json
 from engine.data.base import PackedDataset
 from engine.data.pack import pack_scenes
@@ -29,7 +30,7 @@ from engine.fields.kinds import FIELDS
 from engine.fields.scene import Scene
 from engine.methods import METHODS
 from engine.methods.base import Method, can, check_task, fit_options_for, options_of
-from engine.methods.options import controls_of, settings_of, with_settings
+from engine.methods.options import branch_controls, controls_of, settings_of, with_settings
 from engine.methods.training import Trainable
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
@@ -275,9 +276,14 @@ def test_a_session_makes_keeps_opens_and_branches_its_objects(session, runner, v
         assert wait_for_end(job).error is None
         assert record.psnr is not None
     else:
+        options = options_of(method, "generate")
         job = tasks.generate(session, runner, 4, 1, {}, "ours")
         assert wait_for_end(job).error is None
         record = session.history[0]
+    changeable = {one["name"]: one["value"] for one in report(session, record)["settings"]}
+    options = from_json(type(options), record.provenance["settings"], "settings")
+    assert changeable.keys() == branch_controls(type(options)).keys()
+    assert changeable.items() <= settings_of(options).items()
     timeline, note = runs.load(runs.save(record, tmp_path / "run.safetensors"))
     assert [(s.stage, s.index) for s in timeline.steps] == [
         (s.stage, s.index) for s in record.frames

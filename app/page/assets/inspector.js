@@ -1,7 +1,7 @@
 // The inspector: curves with one cursor, the latent of the shown step, and the tree of branches. It draws what
 // inspect/*.json tells, and moves the shown step through the filmstrip.
 const part = (name) => element.querySelector(`.insp-${name}`);
-let run = null, other = null, asking = 0, filled = null, playing = null, loop = false, enlarged = null, range = 2, tree = '', cards = '', zoom = null;
+let run = null, other = null, asking = 0, filled = null, playing = null, loop = false, enlarged = null, range = 2, tree = '', cards = '', fields = '', zoom = null;
 
 // -- what is shown ---------------------------------------------------------------------------------
 
@@ -270,21 +270,24 @@ element.addEventListener('click', async (event) => {
 
 part('branch').addEventListener('submit', (event) => {
   event.preventDefault();
-  const form = event.target, told = Object.fromEntries(new FormData(form));
-  trigger('select', {act: 'branch', ...told, swap: form.swap.checked});
+  const {seed, swap, ...settings} = Object.fromEntries(new FormData(event.target));
+  trigger('select', {act: 'branch', seed, swap: Boolean(swap), settings});
 });
 
 function drawForm() {
-  const form = part('branch'), {settings} = run;
-  form.seed.parentElement.title = 'Of all draws after this step' + (['generate', 'blend'].includes(run.kind)
-    ? '. All samplers offered are deterministic, so another seed changes only what is drawn after this step (renoising), and that by little.' : '');
-  for (const name of ['seed', 'guidance_gain', 'snr_power']) {
-    form[name].placeholder = settings[name] ?? '';
-    form[name].disabled = settings[name] === null || settings[name] === undefined;
-  }
-  form.sampler.disabled = !settings.sampler;
-  form.swap.disabled = run.kind !== 'reconstruct';
-  form.sampler.options[0].textContent = settings.sampler ? `${settings.sampler}, kept` : 'as it was';
+  const form = part('branch'), drawn = run.settings.map(field).join('');
+  form.seed.placeholder = run.seed ?? '';
+  form.seed.disabled = run.seed === null;
+  form.swap.parentElement.hidden = form.swap.disabled = run.kind !== 'reconstruct';
+  if (drawn !== fields) part('settings').innerHTML = fields = drawn;
+}
+
+function field({name, title, info, choices, low, high, value}) {
+  const kept = explorer.escape(value === null ? 'as it was' : String(value));
+  const options = choices.map((choice) => `<option>${explorer.escape(choice)}</option>`).join('');
+  return `<label title="${explorer.escape(info)}">${explorer.escape(title)} ` + (choices.length
+    ? `<select name="${name}"><option value="">${kept}${value === null ? '' : ', kept'}</option>${options}</select>`
+    : `<input name="${name}" type="number" min="${low}" max="${high}" step="any" placeholder="${kept}">`) + '</label>';
 }
 
 // -- playing ---------------------------------------------------------------------------------------

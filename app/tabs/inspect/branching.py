@@ -18,7 +18,7 @@ from engine.errors import ConfigError, EngineError, UnsupportedTaskError
 from engine.events import STAGES, Run, Step
 from engine.explore.completion import judged
 from engine.methods.base import can
-from engine.methods.options import branch_controls, with_settings
+from engine.methods.options import Control, branch_controls, with_settings
 from engine.noise import Noise
 from engine.store.timeline import own
 from engine.types import Views
@@ -144,6 +144,12 @@ def pictures(session: Session) -> Views:
     return join_views(slots)
 
 
+def branch_controls_of(record: Record) -> dict[str, Control]:
+    """The settings that a branch of a record may change, by name; none where nothing can go on with it."""
+    kind = options_type(record.method, record.kind)
+    return {} if kind is None else branch_controls(kind)
+
+
 def _options(record: Record, change: Change) -> Any:
     kind = options_type(record.method, record.kind)
     options = from_json(kind, record.provenance["settings"], "settings")
@@ -151,7 +157,7 @@ def _options(record: Record, change: Change) -> Any:
         raise ConfigError(
             "Other pictures change nothing where none guide; branch from a reconstruction's step instead."
         )
-    return with_settings(options, change.settings, branch_controls(kind))
+    return with_settings(options, change.settings, branch_controls_of(record))
 
 
 def _trunk(record: Record, place: int) -> list[Step]:

@@ -9,14 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from app.page.present import size_text
-from app.session.plans import options_type
 from app.session.records import Look, Record
 from app.session.session import Session
 from app.tabs.inspect import figures, sheet
-from app.tabs.inspect.branching import obstacle
+from app.tabs.inspect.branching import branch_controls_of, obstacle
 from engine.events import STAGES
 from engine.explore.curves import cheap_curves, measure
-from engine.methods.options import branch_controls
 from engine.render.frames import bake
 from engine.store.timeline import noisy, step_bytes
 
@@ -58,6 +56,7 @@ def report(session: Session, record: Record) -> dict[str, Any]:
         "sheet": asdict(sheet.layout(info.latent_shape, info.capabilities.edit)),
         "cost": f"This run's latents: {size_text(size / max(len(frames), 1))} a step, {size_text(size)} in all",
         "tree": tree(session, record),
+        "seed": record.provenance.get("seed"),
         "settings": _settings(record),
         "beside": [other.id for other, _ in session.beside()],
     }
@@ -110,12 +109,17 @@ def histogram(tile: Tensor, largest: float, unit: str = "texels") -> dict[str, A
     }
 
 
-def _settings(record: Record) -> dict[str, Any]:
-    """Values of the record's settings that a branch may change, by name."""
-    kind = options_type(record.method, record.kind)
-    names = [] if kind is None else branch_controls(kind)
-    known = {name: record.sampling.get(name) for name in names}
-    return {"seed": record.provenance.get("seed"), **known}
+def _settings(record: Record) -> list[dict[str, Any]]:
+    """Controls of the settings that a branch may change, each with its `value` in the record."""
+    return [
+        {
+            "name": name,
+            "value": record.sampling.get(name),
+            "title": control.title,
+            **asdict(control),
+        }
+        for name, control in branch_controls_of(record).items()
+    ]
 
 
 def _measure(session: Session, record: Record, places: list[int]) -> None:

@@ -13,7 +13,7 @@ from app.page.stage import Page
 from app.session.records import Record
 from app.session.session import Session
 from app.session.tasks import LARGEST_SEED
-from app.tabs.inspect.branching import Change, branch, pictures
+from app.tabs.inspect.branching import Change, branch, branch_controls_of, pictures
 from engine.errors import ConfigError, EngineError
 
 SKELETON = """
@@ -37,12 +37,10 @@ SKELETON = """
  <form class="insp-branch" id="insp-form" title="With nothing changed the branch takes the same steps, bit for bit">
   <h2>Branch from this step <small>what you leave empty stays as it was</small></h2>
   <div class="insp-fields">
-   <label title="Of all draws after this step">Seed <input name="seed" type="number" min="0" step="1"></label>
-   <label title="How the remaining noise levels are walked; Heun takes two estimates a step, the others one">Sampler <select name="sampler"><option value="">as it was</option><option value="ddim">DDIM</option><option value="dpm++2m">DPM-Solver++(2M)</option><option value="unipc">UniPC</option><option value="heun">Heun</option></select></label>
-   <label title="How hard the remaining steps are pulled towards your pictures (lambda_gd in the paper)">Guidance gain &lambda; <input name="guidance_gain" type="number" min="0" step="any"></label>
-   <label title="Small guides noisy steps, large clean ones (omega in the paper)">SNR exponent &omega; <input name="snr_power" type="number" min="0" max="1" step="any"></label>
+   <label title="Of all draws after this step; a deterministic sampler makes none, so that another seed changes little without renoising">Seed <input name="seed" type="number" min="0" step="1"></label>
+   <div class="insp-settings"></div>
   </div>
-  <label class="insp-swap"><input name="swap" type="checkbox"> guide with the pictures that lie in Reconstruct now</label>
+  <label class="insp-swap"><input name="swap" type="checkbox"> use the pictures that lie in Reconstruct now</label>
  </form>
  <div class="insp-planes">
   <h2>Latent <small class="insp-note"></small><label title="Values from which colours are full">range <input type="range" min="0.2" max="3" step="0.1" value="2" aria-label="Colour range"><output>&plusmn;2.0</output></label></h2>
@@ -90,7 +88,7 @@ def build(page: Page, history: gr.HTML) -> None:
         try:
             if trunk is None or not 0 <= place < len(trunk.frames):
                 raise ConfigError(f"Found no step {place} of that run; name one of this session's.")
-            branch(session, page.runner, trunk, place, change_of(session, changes))
+            branch(session, page.runner, trunk, place, change_of(session, trunk, changes))
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
             return
@@ -112,25 +110,24 @@ def build(page: Page, history: gr.HTML) -> None:
     )
 
 
-def change_of(session: Session, told: Mapping[str, Any]) -> Change:
-    """The requested changes.
+def change_of(session: Session, record: Record, told: Mapping[str, Any]) -> Change:
+    """The requested changes of a record's run.
 
     Raises:
         ConfigError: If a number is invalid, or pictures are requested and there are none.
     """
+    settings = dict(told.get("settings") or {})
     try:
-        numbers = {
-            name: None if told.get(name) in (None, "") else float(told[name])
-            for name in ("seed", "guidance_gain", "snr_power")
-        }
-    except (TypeError, ValueError):
+        seed = None if told.get("seed") in (None, "") else int(float(told["seed"]))
+        for name, control in branch_controls_of(record).items():
+            if name in settings and not control.choices:
+                settings[name] = settings[name] and float(settings[name])
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(
             "Found something that is no number among the changes; leave it empty or type one."
         ) from None
-    seed = numbers.pop("seed")
-    changed = {**numbers, "sampler": told.get("sampler") or None}
     return Change(
-        seed=None if seed is None else min(max(int(seed), 0), LARGEST_SEED),
-        settings={name: value for name, value in changed.items() if value is not None},
+        seed=None if seed is None else min(max(seed, 0), LARGEST_SEED),
+        settings={name: value for name, value in settings.items() if value not in (None, "")},
         views=pictures(session) if told.get("swap") else None,
     )

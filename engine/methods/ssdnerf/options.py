@@ -17,6 +17,11 @@ from engine.methods.options import Candidates, Control, Mode, Plan
 TIMESTEPS = 1000
 """Noise levels of every schedule there is."""
 Count = Annotated[int, Bounds(0, 100_000)]
+SAMPLER = Control(
+    "Sampler",
+    "How noise levels are walked; Heun takes two estimates a step, the others one.",
+    branch=True,
+)
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,7 @@ class SampleOptions:
 
     mode: Mode = "ours"
     """`paper`: the sampler alone; `ours`: then renoise-averaging."""
-    sampler: Annotated[Sampler, Control("Sampler", "How noise levels are walked.", branch=True)] = (
-        "ddim"
-    )
+    sampler: Annotated[Sampler, SAMPLER] = "ddim"
     """How noise levels are walked."""
     steps: Annotated[
         int,
@@ -82,9 +85,7 @@ class FitOptions:
 
     mode: Mode = "ours"
     """`paper`: guidance and finetuning as published; `ours`: with guided renoising and averaged finetuning."""
-    sampler: Annotated[Sampler, Control("Sampler", "How noise levels are walked.", branch=True)] = (
-        "ddim"
-    )
+    sampler: Annotated[Sampler, SAMPLER] = "ddim"
     """How noise levels are walked; only DDIM takes Langevin corrections."""
     steps: Annotated[
         int,
