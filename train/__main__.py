@@ -34,17 +34,17 @@ class Command:
     """Train a prior. Run again with the same folder, it goes on where it stopped."""
 
     recipe: Annotated[object, tyro.conf.arg(name="")]
-    """What to train."""
+    """Recipe to train."""
     out: Path | None = None
     """Folder of the run (default: runs/NAME)."""
     data: Path | None = None
     """An SRN folder to train on instead of procedural scenes: all its scenes, whatever the recipe's numbers."""
     cameras: Annotated[CameraReading, tyro.conf.arg(name="")] = SRN
-    """How the folder's cameras are meant."""
+    """Conventions of the folder's cameras."""
     changed_data: bool = False
     """Go on with a run although its scenes have changed since it began."""
     checkpoint: Path | None = None
-    """Where to write the finished checkpoint (default: the run's folder / checkpoint)."""
+    """Folder of the finished checkpoint (default: the run's folder / checkpoint)."""
     device: str = "auto"
     """cpu, cuda, or auto."""
     threads: int = 0

@@ -75,7 +75,7 @@ class CardOptions:
     run: Path | None = None
     """Folder of the training run, for the curve."""
     samples: int = 64
-    """How many samples to draw."""
+    """Number of samples."""
     training_scenes: int | None = None
     """Training scenes that samples are compared with (default: as many as the checkpoint's recipe says)."""
     reconstructions: int = 8

@@ -21,7 +21,7 @@ class Procedural:
     out: Path
     """Folder to write; finished scenes in it are kept."""
     scenes: int
-    """How many."""
+    """Number of scenes."""
     views: int | None = None
     """Random pictures of each scene (default 50)."""
     spiral: bool = False

@@ -33,7 +33,7 @@ class Denoise:
     out: Path
     """Folder for x0/, x_t/, difference/, filmstrip.png, curves.csv, run.safetensors and report.json."""
     seed: int = 0
-    """Which object."""
+    """Seed of the object."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = USUAL
     """Settings of the sampling."""
     azimuth: float = 40.0

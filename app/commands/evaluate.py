@@ -46,7 +46,7 @@ class Evaluate:
     views: str = "64"
     """Views that are given, separated by commas."""
     limit: int | None = None
-    """How many scenes, from the first (default: all)."""
+    """Number of scenes, from the first (default: all)."""
     every: int = 1
     """Compare every so many of the other views."""
     baselines: bool = False
@@ -58,7 +58,7 @@ class Evaluate:
     checkpoint: str = "vehicles"
     """Name under checkpoints/, or a folder."""
     cameras: Annotated[CameraReading, tyro.conf.arg(name="")] = SRN
-    """How the folder's cameras are meant."""
+    """Conventions of the folder's cameras."""
     device: str = "auto"
     """cpu, cuda, or auto: a GPU where there is one."""
 
@@ -163,9 +163,9 @@ class Scoreboard:
     ablation_scenes: int = 24
     """Of these, on how many the paper's ablation is repeated."""
     samples: int = 64
-    """Objects drawn from the prior (0: none)."""
+    """Objects sampled from the model (0: none)."""
     equal_compute: bool = True
-    """Whether the ablation compares small priors of one stage and of two; where `runs` lacks them and the category has
+    """Compare small priors of one stage and of two in the ablation; where `runs` lacks them and the category has
     recipes for them (vehicles has), they are trained first, ten minutes of one core each; not with --quick."""
     one_stage: str | None = None
     """The small prior of one stage (default: runs/CATEGORY-short/checkpoint)."""

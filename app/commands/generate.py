@@ -21,14 +21,14 @@ MAX_COUNT = 1024
 
 @dataclass(frozen=True)
 class Generate:
-    """Draw objects from the prior."""
+    """Sample objects from a model."""
 
     out: Path
     """Folder for scene.safetensors, mesh.glb, turntable.mp4, sheet.png and report.json."""
     seed: int = 0
-    """Which object; the same seed gives the same object."""
+    """Seed of the object; the same seed gives the same object."""
     count: int = 1
-    """How many; seeds count up, and each object gets a folder of its own inside --out if there are several."""
+    """Number of objects; seeds count up, and each object gets a folder of its own inside --out if there are several."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = USUAL
     """Settings of the sampling."""
     checkpoint: str = "vehicles"

@@ -34,9 +34,9 @@ class Interpolate:
     """Film the way from one object to another, through the model's noise or straight through latents."""
 
     from_: Annotated[str, tyro.conf.arg(name="from")]
-    """Where it begins: a seed, or a scene.safetensors file."""
+    """Start of the path: a seed, or a scene.safetensors file."""
     to: str
-    """Where it ends, likewise."""
+    """End of the path, likewise."""
     out: Path
     """Film to write, .mp4 or .gif."""
     frames: int = 60

@@ -60,7 +60,7 @@ class Reconstruct:
     seed: int = 0
     """Randomness."""
     cameras: Annotated[CameraReading, tyro.conf.arg(name="")] = SRN
-    """How --pose and --intrinsics are meant."""
+    """Conventions of --pose and --intrinsics."""
     checkpoint: str = "vehicles"
     """Name under checkpoints/, or a folder."""
     device: str = "auto"

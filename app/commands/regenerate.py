@@ -42,7 +42,7 @@ class Regenerate:
     out: Path
     """Folder for proposal_1, proposal_2, ..., sheet.png and report.json."""
     proposals: int = 3
-    """How many."""
+    """Number of proposals."""
     seed: int = 0
     """Randomness of the first; seeds count up."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = USUAL

@@ -31,7 +31,7 @@ class Render:
     size: int = 256
     """Side of the picture, pixels."""
     channel: Literal["rgb", "depth", "normal", "opacity"] = "rgb"
-    """What to show: colour; z-depth, 16 bits, 10,000 levels an SRN unit; world normals; or opacity."""
+    """Channel to show: colour; z-depth, 16 bits, 10,000 levels an SRN unit; world normals; or opacity."""
     device: str = "auto"
     """cpu, cuda, or auto: a GPU where there is one."""
 

@@ -28,7 +28,7 @@ HAZE = 0.15
 FAIR_DB, BAD_DB = 26.0, 20.0
 """PSNR on the inputs below which an object matches its pictures in part, or not at all."""
 HEAT_GAIN = 3.0
-"""How much of the range a difference of colours is stretched."""
+"""Factor by which a difference of colours is amplified."""
 GONE = '<span class="tl-gone"></span>'
 """Placeholder for a step without a thumbnail."""
 THUMB = 112

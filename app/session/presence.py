@@ -6,7 +6,7 @@ import time
 
 
 class Presence:
-    """When a page was last heard of, and whether it was closed."""
+    """Time of a page's last sign of life, and a flag for a closed page."""
 
     def __init__(self):
         self.last_seen = time.monotonic()

@@ -1,4 +1,4 @@
-"""The priors that a visitor may choose from: opened when first asked for, in the background, and shared by all tabs."""
+"""The models that a visitor may choose from: opened on first use, in the background, and shared by all tabs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TOY = "toy"
 
 
 class Prior:
-    """A method, and what the explorer needs to know of it.
+    """A model with the data that the explorer needs beside it.
 
     Attributes:
         name: What it was opened by.

@@ -24,7 +24,7 @@ from engine.types import Camera, Views
 
 Channel = Literal["colour", "depth", "normals", "opacity"]
 Look = Literal["x0", "x_t", "difference"]
-"""What is shown of a step: what was predicted, the noisy state, or what the two do not have in common."""
+"""View of a step: the prediction, the noisy state, or the difference of the two."""
 Kind = Literal["generate", "reconstruct", "regenerate", "blend", "file", "prior"]
 PAPER = {False: (1.0, 1.0, 1.0), True: (0.071, 0.082, 0.106)}
 """Behind the object in the light and the dark theme."""
@@ -36,15 +36,15 @@ class Record:
 
     Attributes:
         id: Number within the process.
-        kind: How it was made.
+        kind: Task or action that made it.
         title: Name for people.
         provenance: Seed, settings, camera: what a scene file keeps.
         frames: Steps so far, on the CPU, shared by all records of one run; the last one of a finished run is its result.
             A step whose codes were dropped has no latent.
-        method: What made it, and turns its latents into scenes.
+        method: Method that made it and turns its latents into scenes.
         scene: Its place in the run's batch.
         views: Input pictures, or None.
-        state: Where its run stands.
+        state: State of its run.
         error: One sentence, if it failed.
         psnrs: PSNR of the end on each input, dB.
         job: Number of its job; 0 for what no job made.
@@ -134,8 +134,8 @@ class Pane:
     """One object in the view.
 
     Attributes:
-        record: Whose.
-        index: Which of its frames.
+        record: The record.
+        index: Index of its frame.
         look: `x0` or `x_t`.
     """
 
@@ -156,19 +156,19 @@ class Display:
     channel: Channel = "colour"
     look: Look = "x0"
     cameras: bool = True
-    """Whether the inputs' frusta are shown."""
+    """Show the inputs' frusta."""
     ground: bool = True
     overlay: bool = False
-    """Whether an input picture is laid over the render when one stands at its camera."""
+    """Lay an input picture over the render when the view is at its camera."""
     background: tuple[float, float, float] = PAPER[False]
 
 
 @dataclass(frozen=True, eq=False)
 class Marked:
-    """What is marked of the object that is shown.
+    """Marked part of the object that is shown.
 
     Attributes:
-        region: What is tinted.
+        region: The tinted part.
         box: Its lower and upper corner, SRN units, if it is a box.
         drag: Called with the number of a corner (0 the lower one) and where somebody has dragged it, SRN units.
     """

@@ -1,4 +1,4 @@
-"""Runs as files: a record becomes a timeline, and a timeline a record that shows the same and, with its prior, goes on."""
+"""Runs as files: records to timelines and back; with its model, a record read from a file can be continued."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from engine.store.checkpoint import fingerprint
 from engine.store.timeline import MOST_BYTES, Timeline, finite, result_step
 
 NOTE = "run"
-"""Where in a file's provenance its note stands."""
+"""Key of a file's note in its provenance."""
 OLD = "without_kernels"
 """Provenance of files written while kernels were still being compiled by versions whose runs did not wait for them."""
 LONGEST_TITLE = 80
@@ -208,7 +208,7 @@ class Viewer:
 
 
 def missing(method: Method) -> str:
-    """One sentence about why an opened run cannot be gone on with."""
+    """One sentence with the reason why an opened run cannot be continued."""
     name = method.checkpoint or method.info.title
     return (
         f"The model that made this run ({name}) is not here with the same weights, so it can be looked at but not gone "

@@ -106,7 +106,7 @@ class Session(Presence):
         return self.prior.method
 
     def use(self, prior: Prior) -> None:
-        """Go on with another prior and show one of its objects; what the others made stays."""
+        """Use another model and show one of its objects; results of the others stay."""
         with self.cv:
             if prior is not self.prior:
                 self.prior, self._marked = prior, None
@@ -331,7 +331,7 @@ class Session(Presence):
             self._changed()
 
     def bytes(self) -> int:
-        """Memory of all codes that are kept."""
+        """Memory of all latents that are kept, bytes."""
         with self.cv:
             frames = {id(step): step for r in self._records.values() for step in r.frames}
         return step_bytes(list(frames.values()))

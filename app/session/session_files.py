@@ -55,7 +55,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Index:
-    """What a session's folder holds.
+    """Contents of a session's folder.
 
     Attributes:
         server: Which one wrote it.

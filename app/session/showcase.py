@@ -1,4 +1,4 @@
-"""Objects that are drawn before anybody asks: a visitor's first click shows one at once, with all its steps."""
+"""Objects sampled in advance, so that a visitor's first click shows one at once, with all its steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEEDS = {
 
 
 class Showcase:
-    """The ready runs of one prior."""
+    """The precomputed runs of one model."""
 
     def __init__(self, name: str, method: Method):
         self.seeds = SEEDS.get(name, ())

@@ -12,7 +12,7 @@ from engine.errors import ImageError
 AT_ONCE = 3
 """Pictures of one session that are opened at a time."""
 PATIENCE_S = 1.0
-"""How long one more waits."""
+"""Longest wait for a turn, seconds."""
 
 
 class PictureTurns:

@@ -22,7 +22,7 @@ from engine.render.region import Region
 from engine.types import Views
 
 Task = Literal["generate", "reconstruct", "complete"]
-"""What a method makes objects by; each has options of its own."""
+"""Tasks by which a method makes objects; each has options of its own."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Capabilities:
     """Declared abilities of a method; the page, the command line and the scoreboard offer nothing else."""
 
     generate: str = ""
-    """What objects are drawn from, as people call it ("prior"); empty where it draws none."""
+    """Source of sampled objects, in words ("prior"); empty if the method does not sample."""
     max_views: int = 0
     """Most posed views that `reconstruct` takes; 0 where it takes none."""
     interpolate: tuple[str, ...] = ()
     """Spaces in which objects are blended: "noise" (which means that it has `invert`), "latent", or the name of a part of
     the latent that can be blended alone."""
     complete: bool = False
-    """Whether it has `complete`."""
+    """True if it has `complete`."""
     edit: tuple[str, ...] = ()
     """Parts of the latent that two objects can exchange, in the order of the latent's first axis."""
 
@@ -66,7 +66,7 @@ class TrainingData:
     category: Annotated[str, Bounds(1, 100)] | None = None
     """Name of the procedural category; None for other data."""
     distance: Annotated[float, Bounds(0.01, 100.0)] = 1.3
-    """Of the training cameras from the object's centre, SRN units."""
+    """Distance of the training cameras from the object's centre, SRN units."""
 
 
 @runtime_checkable
@@ -77,7 +77,7 @@ class Method(Protocol):
     presets: dict[str, dict[str, Any]]
     """Options by task, then by preset (`ours`, the first, and `paper`): those of the checkpoint, for one view."""
     data: TrainingData
-    """What it was trained on."""
+    """Data that it was trained on."""
     checkpoint: str | None
     """Name of the checkpoint the method was opened from."""
     mean_latent: Tensor

@@ -46,7 +46,7 @@ class Trainable(Protocol):
     """
 
     config: Any
-    """What it was made from."""
+    """Config that it was made from."""
     network_dtype: torch.dtype | None
     """Precision of the networks' arithmetic; None for float32."""
 

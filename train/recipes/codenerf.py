@@ -31,7 +31,7 @@ VEHICLES = Recipe(
         tune_scenes=0,
     ),
 )
-"""What one core reaches in half an hour."""
+"""Half an hour of one core."""
 
 SMOKE = dataclasses.replace(
     VEHICLES,

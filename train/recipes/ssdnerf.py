@@ -38,7 +38,7 @@ VEHICLES = Recipe(
         inner_steps=((0, 12), (60, 6)), rays=1024, latent_rate=4e-2, freeze_norm=None
     ),
 )
-"""What two cores reach in an hour."""
+"""An hour of two cores."""
 
 VEHICLES_GPU = VEHICLES.changed(
     name="vehicles-gpu",

@@ -43,9 +43,9 @@ class CodeNeRFConfig:
     net: ConditionalConfig = ConditionalConfig()
     """Points and codes to density and colour."""
     march: MarchConfig = MarchConfig(max_steps=128)
-    """How rays are sampled in training and fitting."""
+    """Sampling of rays in training and fitting."""
     thin: ThinConfig = ThinConfig()
-    """Which of the samples are evaluated in full."""
+    """Selection of the samples that are evaluated in full."""
     grid_shape: tuple[
         Annotated[int, Bounds(1, 256)],
         Annotated[int, Bounds(1, 256)],

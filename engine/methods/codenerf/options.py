@@ -34,7 +34,7 @@ class SampleOptions:
         Bounds(0.0, 3.0),
         Control(
             "Spread",
-            "How far the codes stray from the mean object, in standard deviations of the training codes.",
+            "Distance of the codes from the mean object, in standard deviations of the training codes.",
             high=2,
             step=0.05,
         ),

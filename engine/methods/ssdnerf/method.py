@@ -63,7 +63,7 @@ class TrainOptions:
     """Algorithm 1's settings; schedules are `((from_step, value), ...)`."""
 
     stage: TrainingStage = "joint"
-    """Which part of Algorithm 1 is taken."""
+    """Part of Algorithm 1 to train."""
     denoiser_from: int | None = None
     """Iteration from which latents and decoder stay and the denoiser alone learns: the second stage of the paper's
     two-stage ablation, whose first is `stage` "fields"."""

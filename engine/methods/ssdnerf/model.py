@@ -61,9 +61,9 @@ class SSDNeRFConfig:
     activation: LatentActivation = "tanh"
     """From raw latent to latent."""
     tiled: bool = False
-    """Whether the denoiser sees the planes side by side instead of stacked along channels."""
+    """Arrange the planes side by side for the denoiser instead of stacking them along channels."""
     march: MarchConfig = MarchConfig()
-    """How rays are sampled in training and fitting."""
+    """Sampling of rays in training and fitting."""
     dt_gamma_scale: Annotated[float, Bounds(0.0, 100.0)] = 0.5
     """Growth of steps with distance, in units of one over the focal length in pixels."""
     grid_shape: tuple[Cells, Cells, Cells] = (64, 64, 64)
@@ -71,11 +71,11 @@ class SSDNeRFConfig:
     density_threshold: Share = 0.1
     """Cells below this density may be skipped."""
     dilate_occupancy: bool = False
-    """Whether neighbours of occupied cells count as occupied (for coarse grids)."""
+    """Count neighbours of occupied cells as occupied (for coarse grids)."""
     pixel_weight: Share = 20.0
     """Weight of the squared colour error (20 is the paper's c_rend = 0.00244)."""
     pixel_coefficient: Share = 0.1 / 16384
-    """How the colour error's weight grows with the number of rays."""
+    """Growth of the colour error's weight with the number of rays."""
     reg_weight: Share = 3e-3
     """Weight of the mean squared latent."""
     tv_weight: Share = 0.0
@@ -87,7 +87,7 @@ class SSDNeRFConfig:
     diffusion_weight: Share = 4.0
     """c_diff."""
     normalize_diffusion: bool = True
-    """Whether the diffusion loss is divided by the running mean of the squared latent."""
+    """Divide the diffusion loss by the running mean of the squared latent."""
 
     def check(self) -> None:
         """Refuse parts that do not go together, and more memory than opening a file may lead to."""

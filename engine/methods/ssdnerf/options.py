@@ -29,7 +29,7 @@ class RenoiseOptions:
     """Renoise-averaging: `x <- (1 - mix) x + mix * x0(renoised x, t)`, several times, t drawn anew each time."""
 
     steps: Count = 20
-    """How many times."""
+    """Number of repetitions."""
     mix: Annotated[float, Bounds(0.0, 1.0)] = 0.15
     """Share of the new estimate, in (0, 1]."""
     t_low: Annotated[int, Bounds(0, TIMESTEPS - 1)] = 30
@@ -37,7 +37,7 @@ class RenoiseOptions:
     t_high: Annotated[int, Bounds(1, TIMESTEPS)] = 600
     """Largest timestep to renoise to (exclusive)."""
     falling: bool = False
-    """Whether timesteps fall from the largest to the smallest; they are drawn evenly else."""
+    """Let timesteps fall from the largest to the smallest instead of drawing them evenly."""
 
     def __post_init__(self):
         check_bounds(self)
@@ -54,7 +54,7 @@ class SampleOptions:
     mode: Mode = "ours"
     """`paper`: the sampler alone; `ours`: then renoise-averaging."""
     sampler: Annotated[Sampler, SAMPLER] = "ddim"
-    """How noise levels are walked."""
+    """Sampler over the noise levels."""
     steps: Annotated[
         int,
         Bounds(1, TIMESTEPS),
@@ -86,7 +86,7 @@ class FitOptions:
     mode: Mode = "ours"
     """`paper`: guidance and finetuning as published; `ours`: with guided renoising and averaged finetuning."""
     sampler: Annotated[Sampler, SAMPLER] = "ddim"
-    """How noise levels are walked; only DDIM takes Langevin corrections."""
+    """Sampler over the noise levels; only DDIM takes Langevin corrections."""
     steps: Annotated[
         int,
         Bounds(0, TIMESTEPS),
@@ -98,7 +98,7 @@ class FitOptions:
         Bounds(0.0, 1e12),
         Control(
             "Guidance gain",
-            "How hard each step is pulled towards your pictures (λ_gd in the paper).",
+            "Strength of each step's pull towards your pictures (λ_gd in the paper).",
             "λ",
             high=1e7,
             branch=True,
@@ -120,7 +120,7 @@ class FitOptions:
     guide_below: Annotated[int, Bounds(0, TIMESTEPS)] = 1000
     """Timesteps that are guided; at and above it the sampler walks as the prior alone leads. Renoising is always guided."""
     through_denoiser: bool = True
-    """Whether the guidance's gradient runs through the denoiser; without, a step costs a third and helps less."""
+    """Pass the guidance's gradient through the denoiser; without, a step costs a third and helps less."""
     langevin_steps: Annotated[
         int,
         Bounds(0, 100_000),
@@ -201,7 +201,7 @@ class KeepOptions:
         prior_weight=0.3,
         finetune_mix=0.0,
     )
-    """How the kept part's renders guide, and how the result is finetuned on them and on its own. `guide_below` and the
+    """Guidance by the kept part's renders, and finetuning on them and on the result's own. `guide_below` and the
     renoising's `t_high` are how bold the proposals are: the lower, the more the rest differs from the original, and the
     harder the two are to reconcile."""
     cameras: Annotated[int, Bounds(1, 256)] = 32
@@ -331,7 +331,7 @@ FIT_CANDIDATES: Candidates = (
     ("renoise.steps", (10, 20, 30)),
     ("steps", (16, 24)),
 )
-"""What is tuned of a reconstruction in mode `ours`."""
+"""Settings of reconstruction in mode `ours` that are tuned, with their candidates."""
 
 PAPER_CANDIDATES: Candidates = (
     ("guidance_gain", (3e3, 1e4, 3e4)),
@@ -349,4 +349,4 @@ RENOISE_CANDIDATES = (
 )
 """Renoise-averaging of samples, from the most detailed to the cleanest."""
 TUNING = {"ours": FIT_CANDIDATES, "paper": PAPER_CANDIDATES, "renoise": RENOISE_CANDIDATES}
-"""What is tried on validation scenes when training ends."""
+"""Candidates that are tried on validation scenes when training ends."""
