@@ -165,7 +165,7 @@ def seed_of(end: str) -> int | None:
 
 
 def told_end(method: Method, corner: Corner, shown: Tensor) -> str:
-    """How like an end what the film shows of it is, for people."""
+    """Likeness of an end to what the film shows of it, in words."""
     from engine.explore.interpolate import likeness
 
     decibels = likeness(method, shown, corner.latent)
