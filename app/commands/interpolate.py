@@ -124,7 +124,7 @@ class Interpolate:
             check_file(self.strip)
 
     def _space(self, method: Method) -> Space:
-        """What is blended.
+        """Space to blend in: the chosen one, or the first that the method has.
 
         Raises:
             UnsupportedTaskError: If the method does not interpolate there.
