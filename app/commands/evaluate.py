@@ -1,4 +1,4 @@
-"""The commands that measure a prior: `launch.py evaluate` and `launch.py scoreboard`."""
+"""The commands that measure a model: `launch.py evaluate` and `launch.py scoreboard`."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def print_results(results: dict, mode: str) -> None:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """Measure a prior on unseen procedural scenes, beside baselines, its own ablation and what was published.
+    """Measure a model on unseen procedural scenes, beside baselines, its own ablation and what was published.
 
     Writes scoreboard.json, the same as tables in scoreboard.md, and with its pictures in scoreboard.html. Run again
     with the same folder, it goes on where it stopped. `torchrun --nproc-per-node 2 launch.py scoreboard ...` shares the

@@ -32,7 +32,7 @@ THINNEST = 1 / 64
 
 @dataclass(frozen=True)
 class Regenerate:
-    """Keep the part of an object that lies in a box and let the prior draw the rest anew."""
+    """Keep the part of an object that lies in a box and let the model draw the rest anew."""
 
     scene: tyro.conf.Positional[Path]
     """A scene.safetensors file, as generate and reconstruct write it."""

@@ -22,7 +22,7 @@ def choice(priors: Priors) -> tuple[gr.Dropdown, gr.State, gr.HTML]:
     dropdown = gr.Dropdown(
         priors.choices,
         value=priors.first.name,
-        label="Prior",
+        label="Model",
         container=False,
         filterable=False,
         elem_id="prior",

@@ -1,4 +1,4 @@
-"""The Generate tab: draw objects from the prior."""
+"""The Generate tab: sample objects from the model."""
 
 from __future__ import annotations
 
