@@ -1,4 +1,4 @@
-"""Shared by the commands of launch.py: checks of arguments, and the opening of models."""
+"""Shared by the commands of launch.py: parsing and checks of arguments."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
 from engine.errors import ConfigError, plain
-
-if TYPE_CHECKING:
-    from engine.methods.base import Method
 
 T = TypeVar("T")
 FLAT = ("recipe", "data", "loop", "cameras", "settings")
@@ -81,14 +78,6 @@ def check_range(name: str, value: float | int, low: float | int, high: float | i
 def check_seed(seed: int, count: int = 1) -> None:
     """Refuse seeds that the files and the page do not hold; of several, that count up, the last one too."""
     check_range("--seed", seed, 0, LARGEST_SEED - (count - 1))
-
-
-def open_method(checkpoint: str, device: str) -> Method:
-    """A trained method, ready to use."""
-    from engine.device import pick_device
-    from engine.store.checkpoint import open_checkpoint
-
-    return open_checkpoint(checkpoint, pick_device(device))
 
 
 def check_orbit(azimuth: float, elevation: float, distance: float) -> None:

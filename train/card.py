@@ -39,14 +39,13 @@ from engine.evaluation.tune import (
     sample_plaid,
 )
 from engine.events import finish
-from engine.fields.base import Field
+from engine.fields.base import SURFACE, Field
 from engine.files import replacing
 from engine.methods.base import Method, options_of
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.ops.components import largest_component_share
 from engine.ops.metrics import plaid, psnr_matrix
-from engine.output.mesh import THRESHOLD
 from engine.output.video import contact_sheet, save_picture
 from engine.render.frames import RenderOptions, render_views, to_uint8
 from engine.render.occupancy import cell_points
@@ -180,7 +179,7 @@ def occupied(field: Field, resolution: int = 64) -> np.ndarray:
     shape = (resolution,) * 3
     with torch.no_grad():
         density = field.density(cell_points(shape, field.aabb))
-    return (density > THRESHOLD).reshape(shape).cpu().numpy()
+    return (density > SURFACE).reshape(shape).cpu().numpy()
 
 
 def true_looks(category: Category, count: int) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from app.commands.settings import USUAL, Settings
-from train.arguments import MAX_SIZE, check_range, check_seed, open_method
+from train.arguments import MAX_SIZE, check_range, check_seed
 
 if TYPE_CHECKING:
     from engine.events import Step
@@ -55,6 +55,7 @@ class Denoise:
         from engine.events import finish
         from engine.files import check_folder, write_json
         from engine.noise import Noise
+        from engine.store.checkpoint import open_method
         from engine.store.timeline import of_scene, on_cpu, result_step
 
         check_seed(self.seed)

@@ -14,7 +14,7 @@ from app.commands.settings import USUAL, Settings
 from engine.content import file_key
 from engine.data.reading import SRN, CameraReading
 from engine.errors import MOST_LOGGED, ConfigError, plain
-from train.arguments import check_range, check_seed, open_method
+from train.arguments import check_range, check_seed
 
 if TYPE_CHECKING:
     from engine.evaluation.board import Instruments
@@ -68,7 +68,7 @@ class Evaluate:
         from engine.evaluation.evaluate import EvaluateOptions, evaluate
         from engine.events import finish
         from engine.files import check_file
-        from engine.store.checkpoint import known_rate
+        from engine.store.checkpoint import known_rate, open_method
 
         views = numbers(self.views)
         check_seed(self.seed)
@@ -195,6 +195,7 @@ class Scoreboard:
         from engine.evaluation.kept import Ranks
         from engine.events import finish
         from engine.files import check_folder, replacing
+        from engine.store.checkpoint import open_method
 
         options = self._options()
         check_folder(self.out)

@@ -10,7 +10,7 @@ import tyro
 
 from app.commands.results import write_result
 from app.commands.settings import USUAL, Settings
-from train.arguments import check_range, check_seed, open_method
+from train.arguments import check_range, check_seed
 
 if TYPE_CHECKING:
     from engine.methods.base import Method
@@ -39,6 +39,7 @@ class Generate:
     def run(self, progress: Progress) -> None:
         """Draw and write."""
         from engine.files import check_folder
+        from engine.store.checkpoint import open_method
 
         check_range("--count", self.count, 1, MAX_COUNT)
         check_seed(self.seed, self.count)

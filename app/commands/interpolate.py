@@ -13,7 +13,7 @@ import tyro
 
 from app.commands.settings import USUAL, Settings
 from engine.errors import UnsupportedTaskError
-from train.arguments import MAX_SIZE, check_range, check_seed, open_method
+from train.arguments import MAX_SIZE, check_range, check_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,6 +74,7 @@ class Interpolate:
         from engine.explore.interpolate import filled, path, path_options
         from engine.methods.base import can
         from engine.output.video import save_picture
+        from engine.store.checkpoint import open_method
 
         self._check()
         method = open_method(self.checkpoint, self.device)

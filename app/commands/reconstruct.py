@@ -14,7 +14,7 @@ from app.commands.results import write_result
 from app.commands.settings import USUAL, Settings
 from engine.data.reading import SRN, CameraReading
 from engine.errors import ConfigError, CutoutError, ImageError, plain
-from train.arguments import check_orbit, check_seed, open_method
+from train.arguments import check_orbit, check_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +72,7 @@ class Reconstruct:
         from engine.events import finish
         from engine.files import check_folder
         from engine.noise import Noise
+        from engine.store.checkpoint import open_method
 
         if not self.images:
             raise ConfigError("Found no picture, expected at least one; name the image files.")

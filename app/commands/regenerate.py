@@ -14,7 +14,7 @@ import tyro
 from app.commands.results import write_result
 from app.commands.settings import USUAL, Settings
 from engine.errors import ConfigError
-from train.arguments import check_range, check_seed, open_method
+from train.arguments import check_range, check_seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +61,7 @@ class Regenerate:
         from engine.fields.scene import Scene
         from engine.files import check_folder
         from engine.noise import Noise
+        from engine.store.checkpoint import open_method
 
         check_range("--proposals", self.proposals, 1, MAX_PROPOSALS)
         check_seed(self.seed, self.proposals)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from engine.errors import ConfigError, plain
-from train.arguments import open_method
 
 if TYPE_CHECKING:
     from engine.methods.base import Method, Task
@@ -83,6 +82,8 @@ class ListSettings:
 
     def run(self, progress: Progress) -> None:
         """Print."""
+        from engine.store.checkpoint import open_method
+
         method = open_method(self.model, "cpu")
         print(
             f"{plain(self.model)} ({method.info.title}): what --set NAME=VALUE changes, by --mode"

@@ -14,7 +14,6 @@ from torch import Tensor
 from app.session.outlines import Outlines
 from app.session.showcase import Showcase
 from app.settings import AppSettings
-from engine.device import pick_device
 from engine.errors import CheckpointError, plain
 from engine.events import finish
 from engine.methods.base import Method, can, options_of
@@ -22,13 +21,10 @@ from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import Baked, bake, warm_up
 from engine.render.live import live
-from engine.store.checkpoint import FOLDER, find_checkpoint, list_checkpoints, open_checkpoint
+from engine.store.checkpoint import FOLDER, TOY, find_checkpoint, list_checkpoints, open_method
 from engine.types import Views
 
 log = logging.getLogger(__name__)
-
-TOY = "toy"
-"""Name of the method without weights."""
 
 
 class Prior:
@@ -184,17 +180,3 @@ def title(name: str) -> str:
     """A checkpoint's name for people: `vehicles-wide` is "Vehicles wide"."""
     words = Path(name).stem.replace("-", " ").replace("_", " ")
     return words[:1].upper() + words[1:]
-
-
-def open_method(checkpoint: Path | str, device: str) -> Method:
-    """The method of a checkpoint's name or path.
-
-    Raises:
-        CheckpointError: If the checkpoint cannot be used.
-        ConfigError: If there is no such device.
-    """
-    if checkpoint == TOY:
-        from engine.methods.toy import ToyMethod
-
-        return ToyMethod()
-    return open_checkpoint(checkpoint, pick_device(device))

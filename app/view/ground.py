@@ -12,14 +12,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from engine.fields.base import SURFACE
 from engine.render.frames import Baked
 from engine.types import WORLD_PER_SRN, Camera
 
 RADIUS, CELL, PIECES = 0.8, 0.1, 16
 """SRN units, SRN units, and pieces of each line, whose colours fade outwards."""
 MARK_COLOR = (79, 110, 247)
-SOLID = 2.0
-"""Density from which a cell counts as the object's, per engine unit."""
+SOLID = SURFACE / 5
+"""Largest density found in a cell, per engine unit, from which the ground stays below it: less than what holds matter, for the
+undersides of tyres are thin."""
 LAYER = 4
 """Solid cells that make a layer of the object."""
 SHARP_ROWS = 512

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.events import Step
-from engine.fields.base import Field
+from engine.fields.base import SURFACE, Field
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import Baked, RenderOptions, bake, render
 from engine.types import WORLD_PER_SRN
@@ -22,7 +22,7 @@ Curve = list[float | None]
 NAMES = ("log_snr", "change", "guidance_norm", "psnr", "opacity", "extent")
 """Names of the curves: log signal-to-noise ratio of x_t; root mean square change of x0 since the step before; norm of
 the guidance; PSNR on the inputs, dB; share of a picture that the object covers; diagonal of solid cells, SRN units."""
-SOLID = 20.0
+SOLID = 2 * SURFACE
 """Density from which a cell counts as solid, per engine unit: half the light goes in a thirtieth of a unit."""
 PICTURE = 48
 """Side of the picture that opacity is measured in, pixels."""

@@ -8,6 +8,13 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+SURFACE = 10.0
+"""Density of an object's surface, per engine unit: light fades to 1/e within a tenth of a unit. Every other threshold of
+matter is a multiple of it."""
+MATTER = SURFACE / 2
+"""Largest density found in a cell, per engine unit, from which it holds matter: less than the surface's, for a thin part may pass
+between the places where a cell is looked at."""
+
 
 @runtime_checkable
 class Field(Protocol):

@@ -21,7 +21,7 @@ from skimage.measure import marching_cubes
 
 from engine.errors import ExportError, one_line
 from engine.events import Run, Step, finish
-from engine.fields.base import Field
+from engine.fields.base import SURFACE, Field
 from engine.files import replacing
 from engine.ops.srgb import to_linear, to_srgb
 from engine.types import WORLD_PER_SRN
@@ -30,9 +30,7 @@ from engine.vision.framing import extreme_points, generic_objects
 FORMATS = (".glb", ".obj", ".ply", ".stl")
 """File endings that `save_mesh` knows."""
 
-THRESHOLD = 10.0
-"""Density of the surface, per engine unit: light fades to 1/e within a tenth of a unit."""
-EMPTY = 0.5
+EMPTY = SURFACE / 20
 """A field thinner than this everywhere, per engine unit, shows nothing."""
 SPECK = 0.01
 """Parts of less than this share of the largest part's volume are dropped."""
@@ -97,7 +95,7 @@ def extract_mesh(
     Args:
         field: The field.
         resolution: Lattice points along the longest side of the field's box.
-        threshold: Density of the surface, per engine unit. None takes `THRESHOLD`, or a quarter of the field's
+        threshold: Density of the surface, per engine unit. None takes `SURFACE`, or a quarter of the field's
             peak where that is less, so that thin objects have a surface too.
 
     Raises:
@@ -137,7 +135,7 @@ def extract_surface(
             f"The field is empty (its density nowhere exceeds {density.max():.2g}); "
             "generate or reconstruct an object before exporting a mesh."
         )
-    level = min(THRESHOLD, peak / 4) if threshold is None else float(threshold)
+    level = min(SURFACE, peak / 4) if threshold is None else float(threshold)
     if density.max() <= level:
         raise ExportError(
             f"The threshold {level:g} is above the field's largest density {density.max():.3g}; lower it."

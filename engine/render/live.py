@@ -18,7 +18,7 @@ SMALL = 64
 """The same for pictures that are hardly larger than a hundred pixels."""
 THINNEST = 0.01
 """Cells thinner than this everywhere stay empty, per engine unit."""
-SOLID = 3.0
+OPAQUE_DEPTH = 3.0
 """Optical depth of a cell (two voxels long) from which a shell hides the inside: 1/400 of the light passes two cells."""
 CHUNK = 1 << 13
 """Points per query: few enough that a layer's values stay in a core's cache."""
@@ -68,7 +68,7 @@ def _seen_and_deep(
     density: Float[Tensor, " n"] = torch.cat([field.density(part) for part in xyz.split(CHUNK)])
     density = density.reshape(1, cells, cells, cells)
     near = F.max_pool3d((density > THINNEST).float(), 3, stride=1, padding=1)[0] > 0
-    thin = density * float(((field.aabb[1] - field.aabb[0]) / cells).min()) < SOLID
+    thin = density * float(((field.aabb[1] - field.aabb[0]) / cells).min()) < OPAQUE_DEPTH
     deep = F.max_pool3d(thin.float(), 5, stride=1, padding=2)[0] == 0
     return near & ~deep, deep
 

@@ -22,16 +22,19 @@ from torch import Tensor, nn
 from engine import NAME
 from engine.config import Bounds, from_json, to_json
 from engine.content import key_of
-from engine.device import network_dtype
+from engine.device import network_dtype, pick_device
 from engine.errors import CheckpointError, ConfigError, plain, sentence_part, shown
 from engine.files import MEGABYTE, replacing, write_json
 from engine.methods import METHODS
 from engine.methods.base import Method, TrainingData
+from engine.methods.toy import ToyMethod
 from engine.nets.shapes import shapes_of, unbuilt
 from engine.reading import FLOATS, misfit, open_tensors, read_json
 from engine.store.official import load_official
 
 FORMAT = f"{NAME}-checkpoint/1"
+TOY = "toy"
+"""Name of the method without weights."""
 FOLDER = Path(__file__).resolve().parents[2] / "checkpoints"
 SHARD_BYTES = 16 * MEGABYTE
 MOST_BYTES = 512 * MEGABYTE
@@ -117,6 +120,16 @@ def find_checkpoint(name: str | Path) -> Path:
     raise CheckpointError(
         f"{plain(name)}: found no checkpoint (a folder with config.json) there; bundled checkpoints: {bundled}."
     )
+
+
+def open_method(checkpoint: str | Path, device: str = "auto") -> Method:
+    """A method by the name of its checkpoint or a path, on a device by its name; `TOY` needs no checkpoint.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be used.
+        ConfigError: If there is no such device.
+    """
+    return ToyMethod() if checkpoint == TOY else open_checkpoint(checkpoint, pick_device(device))
 
 
 def open_checkpoint(name: str | Path, device: torch.device | str = "cpu") -> Method:

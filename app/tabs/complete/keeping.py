@@ -18,6 +18,7 @@ from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import Run, Step
 from engine.explore.completion import KeepFigures, judged
+from engine.fields.base import MATTER
 from engine.methods.base import options_of
 from engine.noise import Noise
 from engine.render.frames import bake, render
@@ -182,7 +183,7 @@ class Keeping:
         """Centre of the box around the solid cells, SRN units."""
         baked = bake(self._field())
         low, high = baked.field.aabb.cpu()
-        cells = (baked.cell_density.cpu() > 5.0).nonzero()
+        cells = (baked.cell_density.cpu() >= MATTER).nonzero()
         if not len(cells):
             raise ConfigError(f"{self.original.title} is empty; choose another object.")
         edges = (high - low) / torch.tensor(baked.cell_density.shape)

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from engine.errors import RegionError
+from engine.fields.base import MATTER
 from engine.methods.ssdnerf.options import KeepOptions
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import EMPTY_DEPTH, Baked, render
@@ -28,8 +29,6 @@ LOWEST, HIGHEST = -0.25, 0.95
 """Heights of the cameras, as shares of their distance."""
 SEAM, HALO = 1, 4
 """Pixels beside the part that nothing holds, and those around the object whose emptiness is held."""
-MATTER = 5.0
-"""Cells at least as dense hold matter, per engine unit."""
 
 
 @dataclass(frozen=True)
