@@ -29,6 +29,7 @@ try:
     from app.commands.export import Export
     from app.commands.generate import Generate
     from app.commands.interpolate import Interpolate
+    from app.commands.models import Blend, Card, Features, Tune
     from app.commands.reconstruct import Reconstruct
     from app.commands.regenerate import Regenerate
     from app.commands.render import Render
@@ -59,6 +60,10 @@ COMMANDS = {
     "evaluate": Evaluate,
     "scoreboard": Scoreboard,
     "train": train.Command,
+    "tune": Tune,
+    "card": Card,
+    "blend": Blend,
+    "features": Features,
 }
 
 

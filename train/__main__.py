@@ -31,7 +31,7 @@ SHOWN = ("psnr", "diffusion_loss", "seconds_per_step")
 
 @dataclass(frozen=True)
 class Command:
-    """Train a prior. Run again with the same folder, it goes on where it stopped."""
+    """Train a model. Run again with the same folder, it goes on where it stopped."""
 
     recipe: Annotated[object, tyro.conf.arg(name="")]
     """Recipe to train."""

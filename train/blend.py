@@ -1,52 +1,14 @@
-"""`python -m train.blend A B --share S --out C`: a prior between two, of which one was trained on from the other.
+"""A model between two, of which one was trained on from the other.
 
-Weights of a network and of its finetuned descendant can be averaged: the blend keeps most of what the first knows of its
-own data and most of what the second learned of others (Wortsman et al., Robust fine-tuning, 2109.01903).
+Source: Robust fine-tuning (2109.01903).
 """
 
 from __future__ import annotations
 
-import logging
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-
 import torch
-import tyro
 
 from engine.errors import CheckpointError
 from engine.methods.base import Method
-from engine.store.checkpoint import find_checkpoint, open_checkpoint, save_checkpoint
-from train.ending import ended
-
-
-@dataclass(frozen=True)
-class BlendOptions:
-    """Average the weights of a prior and of its finetuned descendant."""
-
-    first: tyro.conf.Positional[str]
-    """Name or folder of the prior."""
-    second: tyro.conf.Positional[str]
-    """Name or folder of what was trained from it; its settings and gallery are kept."""
-    out: Path
-    """Folder of the blend."""
-    share: float = 0.5
-    """Of the second one, 0 to 1."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Blend and write. Returns the exit code."""
-    options = tyro.cli(BlendOptions, args=argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return ended(lambda: _blend(options))
-
-
-def _blend(options: BlendOptions) -> None:
-    folders = [find_checkpoint(options.first), find_checkpoint(options.second)]
-    method = blend(*(open_checkpoint(folder) for folder in folders), options.share)
-    names = [folder.name for folder in folders]
-    save_checkpoint(options.out, method, provenance={"blend": names, "share": options.share})
-    logging.info("wrote %s", options.out)
 
 
 @torch.no_grad()
@@ -74,7 +36,3 @@ def blend(first: Method, second: Method, share: float) -> Method:
     for name in ("mean_latent", "directions"):
         setattr(second, name, torch.lerp(getattr(first, name), getattr(second, name), share))
     return second
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""`python -m train.card CHECKPOINT`: measure a finished prior's samples and draw its model card's pictures.
+"""`launch.py card CHECKPOINT`: measure a finished model's samples and draw its model card's pictures.
 
 Writes into the checkpoint's folder: `samples.png` (64 samples, four sides each), `neighbours.png` (some of them above the
 training scenes that look most like them), `reconstructions.png` (unseen scenes from one view), `curve.html` (the run's
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import torch
-import tyro
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
@@ -49,11 +46,10 @@ from engine.ops.metrics import plaid, psnr_matrix
 from engine.output.video import contact_sheet, save_picture
 from engine.render.frames import RenderOptions, render_views, to_uint8
 from engine.render.occupancy import cell_points
-from engine.store.checkpoint import find_checkpoint, open_checkpoint, read_config
+from engine.store.checkpoint import open_checkpoint, read_config
 from engine.training.keeping import read_log
 from engine.training.recipe import settings_of
 from engine.types import Camera
-from train.ending import ended
 
 CURVES = {"psnr": "PSNR on training rays (dB)", "diffusion_loss": "diffusion loss"}
 """Curves of the run's log, and their titles."""
@@ -65,42 +61,33 @@ COPY_DB = 30.0
 """A sample nearer than this to a training scene counts as its copy."""
 
 
-@dataclass(frozen=True)
-class CardOptions:
-    """Measure a prior and draw its model card's pictures."""
+def draw_card(
+    folder: Path,
+    *,
+    samples: int = 64,
+    training_scenes: int | None = None,
+    reconstructions: int = 8,
+    seed: int = 0,
+    run: Path | None = None,
+) -> None:
+    """Measure a model and write its model card's pictures into its folder.
 
-    checkpoint: tyro.conf.Positional[str]
-    """Name or folder of the checkpoint."""
-    run: Path | None = None
-    """Folder of the training run, for the curve."""
-    samples: int = 64
-    """Number of samples."""
-    training_scenes: int | None = None
-    """Training scenes that samples are compared with (default: as many as the checkpoint's recipe says)."""
-    reconstructions: int = 8
-    """Unseen scenes on the sheet of reconstructions."""
-    seed: int = 0
-    """Of the first sample."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Measure and draw. Returns the exit code."""
-    options = tyro.cli(CardOptions, args=argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return ended(lambda: _draw(options))
-
-
-def _draw(options: CardOptions) -> None:
-    folder = find_checkpoint(options.checkpoint)
+    Args:
+        folder: The checkpoint.
+        samples: Number of samples.
+        training_scenes: Training scenes that samples are compared with; None takes as many as the recipe says.
+        reconstructions: Unseen scenes on the sheet of reconstructions.
+        seed: Of the first sample.
+        run: Folder of the training run, for the curve.
+    """
     method = open_checkpoint(folder)
-    if options.training_scenes is None:
-        options = replace(options, training_scenes=trained_scenes(folder))
-    measured = measure_samples(method, options, folder)
+    compared = trained_scenes(folder) if training_scenes is None else training_scenes
+    measured = measure_samples(method, samples, compared, seed, folder)
     add_metrics(folder, samples=measured)
     logging.info("%s", json.dumps(measured, indent=1))
-    draw_reconstructions(method, options.reconstructions, folder)
-    if options.run is not None:
-        draw_curve(options.run / "metrics.jsonl", folder)
+    draw_reconstructions(method, reconstructions, folder)
+    if run is not None:
+        draw_curve(run / "metrics.jsonl", folder)
 
 
 def trained_scenes(folder: Path) -> int:
@@ -109,30 +96,30 @@ def trained_scenes(folder: Path) -> int:
     return settings_of(recipe).get("scenes", NUM_TRAINING_SCENES)
 
 
-def measure_samples(method: Method, options: CardOptions, folder: Path) -> dict[str, float | int]:
+def measure_samples(
+    method: Method, count: int, training_scenes: int, seed: int, folder: Path
+) -> dict[str, float | int]:
     """Plaid, solidity and novelty of samples; draws their sheet on the way."""
     category = category_of(method)
-    board = BoardOptions(samples=options.samples, seed=options.seed)
+    board = BoardOptions(samples=count, seed=seed)
     fields = finish(drawn(method, board, "samples"))
     side, top = (torch.tensor(values) for values in zip(*SIDES, strict=True))
     cameras = orbit_camera(side, top, min(method.data.distance, SHEET_DISTANCE), board.size)
     renders = torch.stack([render_views(field, cameras) for field in fields])
     draw_samples(renders, folder / "samples.png")
 
-    ours = sample_plaid(method, options_of(method, "generate"), options.samples, options.seed)
-    paper = sample_plaid(
-        method, options_of(method, "generate", "paper"), options.samples, options.seed
-    )
-    truth = plaid(*true_looks(category, options.samples))
+    ours = sample_plaid(method, options_of(method, "generate"), count, seed)
+    paper = sample_plaid(method, options_of(method, "generate", "paper"), count, seed)
+    truth = plaid(*true_looks(category, count))
     shares = [largest_component_share(occupied(field)) for field in fields]
     pictures = renders[:, 0].cpu()
-    training = training_pictures(category, cameras[0:1], options.training_scenes)
+    training = training_pictures(category, cameras[0:1], training_scenes)
     similarity = psnr_matrix(pictures, training)
     nearest = similarity.amax(1)
     beside = torch.stack([pictures, training[similarity.argmax(1)]])
     draw_neighbours(beside[:, :NEIGHBOURS], folder / "neighbours.png")
     return {
-        "count": options.samples,
+        "count": count,
         "plaid": _round(ours.luminance),
         "plaid_chroma": _round(ours.chroma),
         "hf_luminance": _round(ours.high_luminance / truth.high_luminance),
@@ -273,7 +260,3 @@ def curve_figure(lines: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure.update_yaxes(type="log", dtick="D2", col=2)
     figure.update_layout(template="plotly_white", width=990, height=352, margin={"t": 40, "b": 10})
     return figure
-
-
-if __name__ == "__main__":
-    sys.exit(main())

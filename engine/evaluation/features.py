@@ -1,7 +1,7 @@
 """Features of pictures, for distances between sets of pictures when Inception's weights are not available.
 
 The network is small and knows the procedural categories only, so distances between its features (`fd_small`, `kd_small`)
-compare sets of this repository's pictures with each other, and never with a published FID. `python -m train.features`
+compare sets of this repository's pictures with each other, and never with a published FID. `launch.py features`
 trains it (`engine.evaluation.features_training`).
 """
 
@@ -136,7 +136,7 @@ def load_features(folder: Path | str = FOLDER) -> FeatureNet:
     folder = Path(folder)
     if not (folder / "network.json").exists():
         raise CheckpointError(
-            f"{plain(folder)}: found no feature network; train one with python -m train.features."
+            f"{plain(folder)}: found no feature network; train one with launch.py features."
         )
     about = read_json(folder / "network.json", _About, CheckpointError, "a feature network's names")
     path, expected = folder / "features.safetensors", "a feature network's weights"

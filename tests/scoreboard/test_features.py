@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import launch
 from engine.data.procedural.categories import CATEGORIES
 from engine.data.procedural.shape import scene_seed
 from engine.errors import CheckpointError
@@ -16,7 +17,6 @@ from engine.evaluation.features import FOLDER, FeatureNet, features, load_featur
 from engine.evaluation.features_training import FeatureRecipe, blurred, corrupted, train_features
 from engine.events import finish
 from engine.store.checkpoint import list_checkpoints
-from train.features import main
 
 SCENES, VIEWS = 40, 3
 
@@ -143,7 +143,7 @@ def test_training_repeats_with_its_seed_and_what_is_written_is_read(tmp_path):
 
 
 def test_a_missing_or_damaged_network_says_what_to_do(tmp_path):
-    with pytest.raises(CheckpointError, match=r"python -m train\.features"):
+    with pytest.raises(CheckpointError, match=r"launch\.py features"):
         load_features(tmp_path)
     save_features(tmp_path, FeatureNet(["a"], ["a: b"]), {})
     about = json.loads((tmp_path / "network.json").read_text())
@@ -157,7 +157,7 @@ def test_the_command_writes_a_network_and_says_how_good_it_is(tmp_path, monkeypa
         "engine.data.procedural.categories.CATEGORIES", {"vehicles": CATEGORIES["vehicles"]}
     )
     words = ["--scenes", "2", "--iterations", "2", "--threads", "1", "--out", str(tmp_path)]
-    assert main(words) == 0
+    assert launch.main(["features", *words]) == 0
     assert "kind_accuracy" in capsys.readouterr().err
     about = json.loads((tmp_path / "network.json").read_text())
     assert about["provenance"]["recipe"]["scenes"] == 2

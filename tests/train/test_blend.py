@@ -6,10 +6,11 @@ import json
 import pytest
 import torch
 
+import launch
 from engine.errors import CheckpointError
 from engine.methods.ssdnerf.method import SSDNeRF
 from engine.store.checkpoint import open_checkpoint, save_checkpoint
-from train.blend import blend, main
+from train.blend import blend
 
 
 def test_every_weight_lies_between_those_of_its_parents(tiny_checkpoint, tmp_path):
@@ -19,7 +20,7 @@ def test_every_weight_lies_between_those_of_its_parents(tiny_checkpoint, tmp_pat
     second.mean_latent = second.mean_latent + 2.0
     save_checkpoint(tmp_path / "second", second, provenance={})
     arguments = [str(tiny_checkpoint), str(tmp_path / "second"), "--share", "0.25"]
-    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    assert launch.main(["blend", *arguments, "--out", str(tmp_path / "out")]) == 0
     first, mixed = open_checkpoint(tiny_checkpoint), open_checkpoint(tmp_path / "out")
     pairs = zip(first.named_parameters(), mixed.named_parameters(), strict=True)
     for (name, before), (_, after) in pairs:
@@ -38,5 +39,5 @@ def test_other_networks_and_shares_are_refused(tiny_checkpoint, capsys):
         blend(method, other, 0.5)
     with pytest.raises(CheckpointError, match=r"share of 1\.5, expected 0 to 1"):
         blend(method, method, 1.5)
-    assert main(["nowhere", "nowhere", "--out", "unused"]) == 2
+    assert launch.main(["blend", "nowhere", "nowhere", "--out", "unused"]) == 2
     assert "found no checkpoint" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
+import launch
 from engine.data.procedural.categories import VEHICLES
 from engine.store.checkpoint import open_checkpoint
 from train import card
@@ -15,7 +16,6 @@ from train.card import (
     curve_figure,
     draw_curve,
     draw_samples,
-    main,
     occupied,
     trained_scenes,
     true_looks,
@@ -30,7 +30,7 @@ def test_card_measures_samples_and_draws_its_sheets(tiny_checkpoint, tmp_path):
     lines += [{"step": k, "diffusion_loss": 1 / k} for k in range(40, 50)]  # the denoiser alone
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     flags = ["--samples", "8", "--training-scenes", "4", "--reconstructions", "1"]
-    assert main([str(folder), "--run", str(run), *flags]) == 0
+    assert launch.main(["card", str(folder), "--run", str(run), *flags]) == 0
     measured = json.loads((folder / "metrics.json").read_text())["samples"]
     assert measured["count"] == 8
     assert measured["largest_component_min"] > 0.9  # the tiny checkpoint draws a solid brick
@@ -72,7 +72,7 @@ def test_samples_are_compared_with_as_many_scenes_as_the_prior_was_trained_on(
 
 
 def test_missing_checkpoint_ends_with_code_2(tmp_path):
-    assert main([str(tmp_path / "nothing")]) == 2
+    assert launch.main(["card", str(tmp_path / "nothing")]) == 2
 
 
 def test_occupied_cells_are_those_denser_than_the_mesh_threshold(tiny_checkpoint):
