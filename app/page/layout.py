@@ -71,26 +71,26 @@ def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
                 chosen, shown, note = prior.choice(sessions.priors)
                 panel = gr.Tabs(elem_id="tabs", overflow_behavior="wrap")
             with gr.Column(elem_id="stage", min_width=0):
-                toolbar, timeline = build_stage()
-        page = Page(sessions, runner, chosen, shown, toolbar, timeline)
+                stage = build_stage()
+        page = Page(sessions, runner, chosen, shown, *stage)
         with panel:
             with gr.Tab("Reconstruct", elem_id="tab-reconstruct"):
                 reconstruct_slot = gr.Column()
             with gr.Tab("Generate", elem_id="tab-generate"):
                 made = generate.build(page)
             with gr.Tab("Interpolate", elem_id="tab-interpolate"):
-                interpolate.build(page, made.history)
+                interpolate.build(page)
             with gr.Tab("Complete", elem_id="tab-complete"):
-                complete.build(page, made.history)
+                complete.build(page)
             with gr.Tab("Inspect", elem_id="tab-inspect"):
-                inspect.build(page, made.history)
+                inspect.build(page)
             with gr.Tab("History", elem_id="tab-history", render_children=True):
                 history_slot = gr.Column()
         with reconstruct_slot:
             fitted = reconstruct.build(page, made)
         with history_slot:
             history.build(page, made, fitted)
-        wire_stage(page, made.history)
+        wire_stage(page)
         follow_prior(page, note, fitted, made)
         wire_opening(demo, page, fitted, made)
     return demo
@@ -112,7 +112,7 @@ def follow_prior(
 
     tabs = [*made.outputs, *fitted.outputs]
     outputs = [*tabs, pictures.examples, *distances]
-    prior.wire(page, note, made.history, outputs, follow, [fitted.mode, made.mode]).then(
+    prior.wire(page, note, outputs, follow, [fitted.mode, made.mode]).then(
         pictures.reframe,
         pictures.inputs,
         [pictures.problem, *framed],

@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-from app.page import present, watch
 from app.page.stage import Page, toolbar_html
 from app.session.records import PAPER
 from app.tabs.generate.tab import GenerateTab
@@ -30,8 +29,7 @@ def wire_opening(demo: gr.Blocks, page: Page, fitted: ReconstructTab, made: Gene
         session.show(background=PAPER[bool(dark)])
         update = {
             page.toolbar: toolbar_html(session),
-            page.timeline: watch.timeline(session, page.runner),
-            made.history: watch.history(session),
+            **page.news(session),
         }
         if session.prior is not page.priors.first:
             name = session.prior.name
@@ -44,20 +42,12 @@ def wire_opening(demo: gr.Blocks, page: Page, fitted: ReconstructTab, made: Gene
         if not session.busy:
             yield {page.timeline: gr.skip()}
             return
-        for _ in watch.follow(session):
-            job = session.job
-            yield {
-                page.timeline: watch.timeline(session, page.runner),
-                made.history: watch.history(session),
-                pictures.problem: present.error_html(job.error or ""),
-                fitted.stop: gr.Button(interactive=not job.ended),
-                made.stop: gr.Button(interactive=not job.ended),
-            }
+        yield from page.follow(session, pictures.problem, fitted.stop, made.stop)
 
     def close_page(request: gr.Request) -> None:
         page.sessions.close_page(request.session_hash)
 
-    shown = [page.toolbar, page.timeline, made.history, page.prior, page.shown]
+    shown = [page.toolbar, page.timeline, page.history, page.prior, page.shown]
     tabs = [*made.outputs, *fitted.outputs, pictures.examples]
     slots = [part for slot in pictures.slots for part in (*slot.inputs, slot.framed)]
     dark, token = gr.Checkbox(visible=False), gr.Textbox(visible=False)
@@ -71,7 +61,7 @@ def wire_opening(demo: gr.Blocks, page: Page, fitted: ReconstructTab, made: Gene
         **quiet,
     ).then(
         follow_run,
-        outputs=[page.timeline, made.history, pictures.problem, fitted.stop, made.stop],
+        outputs=[page.timeline, page.history, pictures.problem, fitted.stop, made.stop],
         concurrency_limit=None,
         **quiet,
     )

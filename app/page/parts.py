@@ -18,9 +18,12 @@ def script(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def clickable(elem_id: str, value: str = "", name: str = "click.js") -> gr.HTML:
+def clickable(
+    elem_id: str, value: str = "", name: str = "click.js", *, render: bool = True
+) -> gr.HTML:
     """HTML whose elements with `data-pick` trigger `select` with that value when clicked."""
-    return gr.HTML(value, elem_id=elem_id, js_on_load=script(name), apply_default_css=False)
+    options = {"elem_id": elem_id, "js_on_load": script(name), "apply_default_css": False}
+    return gr.HTML(value, render=render, **options)
 
 
 def reason(button: str, name: str | None = None) -> gr.HTML:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.page import present, watch
+from app.page import present
 from app.page.stage import Page
 from app.session.priors import Priors, title
 from app.session.session import Session
@@ -34,7 +34,6 @@ def choice(priors: Priors) -> tuple[gr.Dropdown, gr.State, gr.HTML]:
 def wire(
     page: Page,
     note: gr.HTML,
-    history: gr.HTML,
     outputs: list[Any],
     follow: Follower,
     modes: list[gr.Radio],
@@ -44,7 +43,6 @@ def wire(
     Args:
         page: The page.
         note: Line under the choice.
-        history: The gallery.
         outputs: Components that `follow` updates.
         follow: Updates of the tabs for the session's model and the procedures chosen in them.
         modes: Components with those procedures.
@@ -63,15 +61,14 @@ def wire(
         yield {
             note: "",
             page.shown: session.prior.name,
-            page.timeline: watch.timeline(session, page.runner),
-            history: watch.history(session),
+            **page.news(session),
             **follow(session, *modes),
         }
 
     return page.prior.input(
         choose,
         [page.prior, *modes],
-        [note, page.prior, page.shown, page.timeline, history, *outputs],
+        [note, page.prior, page.shown, page.timeline, page.history, *outputs],
         trigger_mode="always_last",
         concurrency_limit=None,
         show_progress="hidden",

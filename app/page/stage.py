@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from app.page import watch
+from app.page import present, watch
 from app.page.blocks import picked, picked_number
 from app.page.fields import Settings
 from app.page.parts import clickable
@@ -46,6 +46,7 @@ class Page:
     shown: gr.State
     toolbar: gr.HTML
     timeline: gr.HTML
+    history: gr.HTML
 
     @property
     def priors(self) -> Priors:
@@ -95,6 +96,21 @@ class Page:
             session.use(self.priors.open(checkpoint).result())
         return session
 
+    def news(self, session: Session) -> dict[Any, Any]:
+        """Filmstrip and gallery as they should be now."""
+        return {
+            self.timeline: watch.timeline(session, self.runner),
+            self.history: watch.history(session),
+        }
+
+    def follow(
+        self, session: Session, problem: gr.HTML, *stops: gr.Button
+    ) -> Iterator[dict[Any, Any]]:
+        """Updates until the session's run has ended: its error appears in `problem`, and `stops` can be pressed."""
+        for job in watch.follow(session):
+            buttons = {stop: gr.Button(interactive=not job.ended) for stop in stops}
+            yield {**self.news(session), problem: present.error_html(job.error or ""), **buttons}
+
     def cancel(self, request: gr.Request) -> str:
         """Stop the session's run within a step."""
         session = self.session(request)
@@ -102,15 +118,15 @@ class Page:
         return watch.timeline(session, self.runner)
 
 
-def build_stage() -> tuple[gr.HTML, gr.HTML]:
+def build_stage() -> tuple[gr.HTML, gr.HTML, gr.HTML]:
     """Toolbar and filmstrip, around the view, which the page has already."""
     toolbar = clickable("toolbar")
     gr.HTML("", elem_id="viewport", apply_default_css=False, js_on_load=None)
     timeline = clickable("timeline", name="filmstrip.js")
-    return toolbar, timeline
+    return toolbar, timeline, clickable("history", render=False)
 
 
-def wire_stage(page: Page, history: gr.HTML) -> None:
+def wire_stage(page: Page) -> None:
     """Toolbar and filmstrip, and the gallery's clicks."""
 
     def press(event: gr.EventData, request: gr.Request) -> str:
@@ -118,14 +134,14 @@ def wire_stage(page: Page, history: gr.HTML) -> None:
         press_tool(session, picked(event))
         return toolbar_html(session)
 
-    def bring_back(event: gr.EventData, request: gr.Request) -> tuple[str, str]:
+    def bring_back(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         session = page.session(request)
         session.select(picked_number(event))
-        return watch.timeline(session, page.runner), watch.history(session)
+        return page.news(session)
 
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     page.toolbar.select(press, outputs=page.toolbar, **quiet)
-    history.select(bring_back, outputs=[page.timeline, history], **quiet)
+    page.history.select(bring_back, outputs=[page.timeline, page.history], **quiet)
 
 
 def press_tool(session: Session, tool: str) -> None:

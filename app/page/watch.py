@@ -80,8 +80,8 @@ class Followers:
         return one in self._newest
 
 
-def follow(session: Session) -> Iterator[None]:
-    """Yield whenever the session's job has news, at most every `REDRAW_S`, and once more when it has ended.
+def follow(session: Session) -> Iterator[Job]:
+    """The session's job, whenever it has news, at most every `REDRAW_S`, and once more when it has ended.
 
     It ends early if too many others have begun to follow the session.
     """
@@ -93,8 +93,8 @@ def follow(session: Session) -> Iterator[None]:
             if this not in followers:
                 return
             session.touch()
-            yield
+            yield job
             time.sleep(REDRAW_S)
-        yield
+        yield job
     finally:
         followers.leave(this)

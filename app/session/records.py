@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from app.session.jobs import State
+from engine.config import to_json
 from engine.events import Step
 from engine.explore.curves import Extent
 from engine.methods.base import Method
@@ -198,6 +199,23 @@ class Snapshot:
     display: Display
     flight: Flight
     marked: Marked | None = None
+
+
+def generated(method: Method, options: Any, seed: int, count: int) -> list[Record]:
+    """Records of a run that draws objects from consecutive seeds, one for each."""
+    frames: list = []
+    common = {"task": "generate", "settings": to_json(options), "checkpoint": method.checkpoint}
+    return [
+        Record(
+            "generate",
+            f"Seed {seed + place}",
+            {**common, "seed": seed + place},
+            frames,
+            method,
+            scene=place,
+        )
+        for place in range(count)
+    ]
 
 
 def home(azimuth_deg: float = 56.0) -> Camera:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from app.session import room
 from app.session.bakes import Bakes
@@ -341,58 +340,74 @@ class Session(Presence):
     def start(
         self,
         runner: JobRunner,
-        make_run: Callable[[], Run[Tensor]],
+        make_run: Callable[[], Run[Any]],
         records: list[Record],
         plan: Plan,
-        on_end: Callable[[Job, State], None] = lambda job, state: None,
+        on_end: Callable[[Job, State], object] = lambda job, state: None,
+        *,
+        on_begin: Callable[[Record], object] | None = None,
         kernels: Collection[compiled.Kind] = compiled.KINDS,
     ) -> Job:
-        """Queue a run whose batch is `records`; a run of this session that still goes on is cancelled first.
+        """Queue a run; a run of this session that still goes on is cancelled first.
 
-        Records of a branch hold the frames of its trunk already. `on_end` is called when all else has been done. The run
-        waits for `kernels` that are still being compiled.
+        Args:
+            runner: The worker.
+            make_run: The run.
+            records: Its batch, listed from now on, which shares its frames (in a branch after those of its trunk) and gets
+                its result as the last one. Empty for a run that makes its objects one after another, and appends each
+                record here when it begins it, or makes none.
+            plan: Stages and their numbers of steps.
+            on_end: Called when all else has been done.
+            on_begin: Shows a record that has its first step; None selects it.
+            kernels: Those that the run waits for while they are still being compiled.
 
         Raises:
             QueueFullError: If too many runs wait already.
         """
-        follow = threading.Event()
+        batch, begun = tuple(records), set[Record]()
 
-        def on_step(step: Step) -> None:
-            self._add_frame(records, on_cpu(step), follow)
+        def add_frame(frame: Step) -> None:
+            if not records:
+                return
+            lead = batch[0] if batch else records[-1]
+            with self.cv:
+                lead.frames.append(frame)
+                for record in batch or (lead,):
+                    record.state, record.job = "running", job.id
+                if lead not in begun:
+                    begun.add(lead)
+                    self._choose(lead.id) if on_begin is None else on_begin(lead)
+                self._changed()
 
         def ended(job: Job, state: State) -> None:
-            if state == "done":
-                self._add_frame(records, result_step(job.result), follow)
-            if records[0].views is not None and records[0].frames:
-                self._judge(records[0])
+            if batch and state == "done":
+                add_frame(result_step(job.result))
+            if batch and batch[0].views is not None and batch[0].frames:
+                self._judge(batch[0])
             with self.cv:
                 for record in records:
-                    record.state, record.error = state, job.error
+                    whole = bool(record.frames) and record.frames[-1].stage == "result"
+                    record.state, record.error = "done" if whole else state, job.error
+                for record in batch:
                     record.provenance["seconds"] = {k: round(v, 2) for k, v in job.seconds.items()}
-                if not records[0].frames:
-                    self.history = [r for r in self.history if r not in records]
-                self._forget()
+                if batch:
+                    self.history = [r for r in self.history if r not in batch or r.frames]
+                    self._forget()
                 self._changed()
             on_end(job, state)
+
+        def on_step(step: Step) -> None:
+            add_frame(on_cpu(step))
 
         job = Job(make_run, plan=plan, on_step=on_step, on_end=ended, kernels=kernels)
         with self._starting:  # or of two that start at once neither is cancelled
             self.stop(runner)
             with self.cv:
-                self.submit(runner, job)
-                for record in records:
+                self.job = runner.submit(job, Owner(self.token, self.address))
+                for record in batch:
                     record.job = job.id
-                self.add(*records, select=False)
-        return job
-
-    def submit(self, runner: JobRunner, job: Job) -> Job:
-        """Queue a job as this session's.
-
-        Raises:
-            QueueFullError: If too many runs wait already.
-        """
-        with self.cv:
-            self.job = runner.submit(job, Owner(self.token, self.address))
+                if batch:
+                    self.add(*batch, select=False)
         return job
 
     def stop(self, runner: JobRunner) -> None:
@@ -415,16 +430,6 @@ class Session(Presence):
         """Compare the newest frame with the inputs."""
         rendered = render_views(self.exact(record), record.views.camera).cpu()
         record.psnrs = tuple(psnr(rendered, record.views.images.cpu()).tolist())
-
-    def _add_frame(self, records: list[Record], frame: Step, follow: threading.Event) -> None:
-        with self.cv:
-            records[0].frames.append(frame)
-            for record in records:
-                record.state = "running"
-            if not follow.is_set():
-                self._choose(records[0].id)
-                follow.set()
-            self._changed()
 
     def _choose(self, number: int, index: int | None = None) -> None:
         self._waiting = self._waiting and number == self._selected[0]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from app.examples import FOLDER
-from app.session.records import Record
-from engine.config import to_json
+from app.session.records import Record, generated
 from engine.events import Step, finish
 from engine.methods.base import Method
 from engine.noise import Noise
@@ -34,30 +34,28 @@ class Showcase:
     def prepare(self) -> None:
         """Draw all that are not there yet."""
         for seed in self.seeds:
-            self._drawn(seed)
+            self._steps(seed)
 
-    def _drawn(self, seed: int) -> list[Step]:
+    def _steps(self, seed: int) -> list[Step]:
         """The whole run of a seed with the checkpoint's own settings, sampled when first asked for, and kept."""
         with self._lock:
             if seed not in self._runs:
                 steps: list[Step] = []
-                run = self._method.generate(
-                    1, self._method.presets["generate"]["ours"], Noise(seed)
-                )
+                run = self._method.generate(1, self._options, Noise(seed))
                 latents = finish(run, lambda step: steps.append(on_cpu(step)))
                 self._runs[seed] = [*steps, result_step(latents)]
             return self._runs[seed]
 
     def record(self, seed: int) -> Record:
         """A seed's object as a finished run of a session: what `generate` with the usual settings would give."""
-        steps = self._drawn(seed)
-        about = {
-            "task": "generate",
-            "settings": to_json(self._method.presets["generate"]["ours"]),
-            "checkpoint": self._method.checkpoint,
-            "seed": seed,
-        }
-        return Record("generate", f"Seed {seed}", about, list(steps), self._method, state="done")
+        (record,) = generated(self._method, self._options, seed, 1)
+        record.frames.extend(self._steps(seed))
+        record.state = "done"
+        return record
+
+    @property
+    def _options(self) -> Any:
+        return self._method.presets["generate"]["ours"]
 
     def picture(self, seed: int) -> Path:
         """A small picture of a seed's object."""

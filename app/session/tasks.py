@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.session.jobs import Job, JobRunner
-from app.session.records import Record
+from app.session.records import Record, generated
 from app.session.session import Session
 from engine.config import to_json
-from engine.methods.base import Method, Mode, check_task, options_of
+from engine.methods.base import Mode, check_task, options_of
 from engine.methods.options import controls_of, with_settings
 from engine.noise import Noise
 from engine.types import Views
@@ -54,23 +54,6 @@ def generate(
         options.stages(),
         kernels=("samples",),
     )
-
-
-def generated(method: Method, options: Any, seed: int, count: int) -> list[Record]:
-    """Records of a run that draws objects from consecutive seeds, one for each."""
-    frames: list = []
-    common = {"task": "generate", "settings": to_json(options), "checkpoint": method.checkpoint}
-    return [
-        Record(
-            "generate",
-            f"Seed {seed + place}",
-            {**common, "seed": seed + place},
-            frames,
-            method,
-            scene=place,
-        )
-        for place in range(count)
-    ]
 
 
 def reconstruct(

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 from app.page.watch import MOST_FOLLOWERS, Followers, follow
-from app.session.jobs import Job
 from app.session.priors import Priors
 from app.session.sessions import IDLE_S, Sessions, SessionsFullError
 from app.session.tokens import Tokens
@@ -90,7 +89,7 @@ def endless() -> Run[None]:
 def test_a_run_goes_on_while_its_page_may_come_back(sessions, runner):
     viewports = Viewports(sessions, runner, AppSettings(grace_s=30.0))
     session = sessions.open()
-    job = session.submit(runner, Job(endless))
+    job = session.start(runner, endless, [], ())
     session.leave()
     viewports.sweep(time.monotonic() + 20)
     session.come_back()
@@ -172,7 +171,7 @@ def follow_run(url: str, page: str) -> dict:
 def test_a_page_that_follows_its_run_often_keeps_nobody_from_anything(served):
     sessions, runner = served.explorer.sessions, served.explorer.runner
     busy, other = (sessions.open(address) for address in ("10.0.0.1", "10.0.0.2"))
-    job = busy.submit(runner, Job(endless))
+    job = busy.start(runner, endless, [], ())
     sessions.open_page("busy", busy.token)
     sessions.open_page("other", other.token)
     try:
@@ -200,7 +199,7 @@ def test_a_page_that_follows_its_run_often_keeps_nobody_from_anything(served):
 
 def test_a_stream_ends_when_others_have_begun(sessions, runner):
     session = sessions.open()
-    job = session.submit(runner, Job(endless))
+    job = session.start(runner, endless, [], ())
     streams = [follow(session) for _ in range(MOST_FOLLOWERS + 1)]
     for stream in streams:
         next(stream)

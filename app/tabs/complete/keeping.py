@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.session.jobs import Job, JobRunner, State
+from app.session.jobs import Job, JobRunner
 from app.session.records import Marked, Record
 from app.session.session import Session
 from engine.config import to_json
 from engine.errors import ConfigError
-from engine.events import Run, Step
+from engine.events import Run
 from engine.explore.completion import KeepFigures, judged
 from engine.fields.base import MATTER
 from engine.methods.base import options_of
 from engine.noise import Noise
 from engine.render.frames import bake, render
 from engine.render.region import Region, surface_points
-from engine.store.timeline import Kept, on_cpu, result_step
+from engine.store.timeline import Kept, result_step
 from engine.types import WORLD_PER_SRN
 
 MOST = 3
@@ -219,7 +219,6 @@ class Keeping:
             raise ConfigError(
                 "Nothing is marked yet; choose a half, drag the box, or brush over what is to stay."
             )
-        self.session.stop(runner)
         method, original = self.original.method, self.original
         options = options_of(method, "complete")
         kept = Kept(original.latent(-1).clone(), region)  # a view would keep its whole batch
@@ -228,13 +227,12 @@ class Keeping:
         self.proposals, self.figures = [], None
         made = self.proposals
 
-        def begin(own: int) -> Record:
+        def begin(own: int) -> None:
             about = {"task": "regenerate", "seed": own, "settings": to_json(options)}
             about |= {"checkpoint": method.checkpoint, "of": original.title, "box": self.box}
             self._drawn[original.id] += 1
             title = f"Proposal {self._drawn[original.id]} of {original.title}"
             made.append(Record("regenerate", title, about, [], method, kept=kept))
-            return made[-1]
 
         def run() -> Run[list[Tensor]]:
             results = []
@@ -249,39 +247,16 @@ class Keeping:
                 self.figures = found
             return results
 
-        def on_step(step: Step) -> None:
-            record = made[-1]
-            with self.session.cv:
-                record.frames.append(on_cpu(step))
-                record.state = "running"
-                if len(record.frames) == 1:
-                    self._place(record, made, original, job)
-
-        def on_end(job: Job, state: State) -> None:
-            with self.session.cv:
-                for record in made:
-                    record.state = (
-                        "done"
-                        if record.frames[-1:] and record.frames[-1].stage == "result"
-                        else state
-                    )
-                    record.error = job.error
-                self.session.refresh()
+        def place(record: Record) -> None:
+            """Show a new proposal beside the original and the earlier ones, unless another object has been taken."""
+            self.session.add(record, select=False)
+            if self.proposals is made and self.original is original:
+                self._stand()
+                self.session.compare([(one.id, None) for one in made])
 
         stages = tuple((stage, len(seeds) * n) for stage, n in options.stages())
-        job = Job(run, plan=stages, on_step=on_step, on_end=on_end)
         self.session.mark(None)
-        with self.session.cv:
-            self.session.submit(runner, job)
-        return job
-
-    def _place(self, record: Record, made: list[Record], original: Record, job: Job) -> None:
-        """Show a new proposal beside the original and the earlier ones, unless another object has been taken."""
-        record.job = job.id
-        self.session.add(record, select=False)
-        if self.proposals is made and self.original is original:
-            self._stand()
-            self.session.compare([(one.id, None) for one in made])
+        return self.session.start(runner, run, made, stages, on_begin=place)
 
     def _finish(self, record: Record, latents: Tensor) -> None:
         with self.session.cv:

@@ -10,8 +10,6 @@ import gradio as gr
 from app.page import present, watch
 from app.page.parts import reason, script, seed_row
 from app.page.stage import Page
-from app.session.jobs import Job
-from app.session.session import Session
 from app.session.tasks import LARGEST_SEED
 from app.tabs.complete.keeping import HALVES, MOST, Keeping
 from engine.errors import ConfigError, EngineError
@@ -33,7 +31,7 @@ SKELETON = f"""
 """
 
 
-def build(page: Page, history: gr.HTML) -> None:
+def build(page: Page) -> None:
     """Lay the tab out and wire it."""
     view = gr.HTML(
         SKELETON, elem_id="complete", js_on_load=script("complete.js"), apply_default_css=False
@@ -63,21 +61,12 @@ def build(page: Page, history: gr.HTML) -> None:
         keeping = session.part(Keeping)
         try:
             seed = min(max(int(seed or 0), 0), LARGEST_SEED)
-            job = keeping.propose(page.runner, int(count or 1), seed)
+            keeping.propose(page.runner, int(count or 1), seed)
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
             return
         yield {problem: ""}
-        yield from follow(session, job)
-
-    def follow(session: Session, job: Job) -> Iterator[dict[Any, Any]]:
-        for _ in watch.follow(session):
-            yield {
-                page.timeline: watch.timeline(session, page.runner),
-                history: watch.history(session),
-                problem: present.error_html(job.error or ""),
-                stop: gr.Button(interactive=not job.ended),
-            }
+        yield from page.follow(session, problem, stop)
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     marking = {"outputs": [problem, page.timeline], "queue": False, "trigger_mode": "multiple"}
@@ -85,7 +74,7 @@ def build(page: Page, history: gr.HTML) -> None:
     go.click(
         propose,
         [seed, count],
-        [page.timeline, history, problem, stop],
+        [page.timeline, page.history, problem, stop],
         concurrency_limit=None,
         **quiet,
     )

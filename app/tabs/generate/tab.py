@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.page import present, watch
+from app.page import present
 from app.page.blocks import picked_number
 from app.page.fields import Settings
 from app.page.parts import clickable, mode_choice, seed_row, several_presets
@@ -28,7 +28,6 @@ class GenerateTab:
 
     lead: gr.HTML
     go: gr.Button
-    history: gr.HTML
     stop: gr.Button
     mode: gr.Radio
     seed: gr.Number
@@ -74,7 +73,7 @@ def build(page: Page) -> GenerateTab:
     settings.layout()
     problem = gr.HTML("", elem_id="generate-problem")
     gr.HTML('<h2 class="section">Results of this tab</h2>')
-    history = clickable("history")
+    page.history.render()
     with gr.Row(elem_classes="actions"):
         go = gr.Button(
             "Generate",
@@ -102,35 +101,28 @@ def build(page: Page) -> GenerateTab:
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
             return
-        for _ in watch.follow(session):
-            ended = session.job.ended
-            yield {
-                page.timeline: watch.timeline(session, page.runner),
-                history: watch.history(session),
-                problem: present.error_html(session.job.error or ""),
-                stop: gr.Button(interactive=not ended),
-            }
+        yield from page.follow(session, problem, stop)
 
     go.click(
         generate,
         [seed, count, mode, page.prior, page.shown, *settings.inputs],
-        [page.timeline, history, problem, stop],
+        [page.timeline, page.history, problem, stop],
         api_visibility="private",
         concurrency_limit=None,
         show_progress="hidden",
     )
 
-    def take(event: gr.EventData, request: gr.Request) -> tuple[int, str, str]:
+    def take(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         session = page.session(request)
         chosen = picked_number(event)
         if chosen in session.prior.showcase.seeds:
             session.stop(page.runner)
             session.add(session.prior.showcase.record(chosen))
-        return chosen, watch.timeline(session, page.runner), watch.history(session)
+        return {seed: chosen, **page.news(session)}
 
     examples.select(
         take,
-        outputs=[seed, page.timeline, history],
+        outputs=[seed, page.timeline, page.history],
         show_progress="hidden",
         api_visibility="private",
     )
@@ -146,7 +138,7 @@ def build(page: Page) -> GenerateTab:
         show_progress="hidden",
         api_visibility="private",
     )
-    return GenerateTab(lead, go, history, stop, mode, seed, settings, examples)
+    return GenerateTab(lead, go, stop, mode, seed, settings, examples)
 
 
 def _whole(value: float | None, low: int, high: int) -> int:

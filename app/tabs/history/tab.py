@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 
-from app.page import present, watch
+from app.page import present
 from app.page.blocks import picked_number
 from app.page.parts import script
 from app.page.stage import Page
@@ -53,7 +53,7 @@ class HistoryTab:
     def wire(self) -> None:
         """Connect the components to their handlers."""
         page, first = self.page, self.fitted.pictures.slots[0]
-        self.cards.select(self.choose, outputs=[page.timeline, self.made.history], **QUIET)
+        self.cards.select(self.choose, outputs=[page.timeline, page.history], **QUIET)
         self.cards.submit(self.reuse, outputs=self._reused(), **QUIET).then(
             self.fitted.pictures.reframe, *self._framed(), **QUIET
         )
@@ -66,7 +66,7 @@ class HistoryTab:
         self.file.upload(
             self.open_run,
             self.file,
-            [self.file, self.problem, page.timeline, self.made.history],
+            [self.file, self.problem, page.timeline, page.history],
             api_visibility="private",
             concurrency_limit=None,
             show_progress="hidden",
@@ -74,11 +74,11 @@ class HistoryTab:
 
     # -- the page's -------------------------------------------------------------------------------
 
-    def choose(self, event: gr.EventData, request: gr.Request) -> tuple[str, str]:
+    def choose(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Show a card's record, if there is one with that number, and bring the page up to date."""
         session = self.page.session(request)
         session.select(picked_number(event))
-        return watch.timeline(session, self.page.runner), watch.history(session)
+        return self.page.news(session)
 
     def reuse(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Set the tab that made a record to the record's model, seed and settings."""
@@ -101,10 +101,7 @@ class HistoryTab:
         session.select(record.id)
         update |= {self.page.prior: prior.name, self.page.shown: prior.name}
         update |= self.fitted.follow(session, fitting) | self.made.follow(session, making)
-        return update | {
-            self.page.timeline: watch.timeline(session, self.page.runner),
-            self.made.history: watch.history(session),
-        }
+        return update | self.page.news(session)
 
     def _controls(self, record: Record, mode: str) -> dict[Any, Any]:
         """A record's seed and settings for the controls of the tab that made it."""
@@ -123,7 +120,7 @@ class HistoryTab:
     def _followed(self) -> list[Any]:
         """Components that depend on the model."""
         page, made, fitted = self.page, self.made, self.fitted
-        shared = [page.prior, page.shown, page.timeline, made.history, self.problem]
+        shared = [page.prior, page.shown, page.timeline, page.history, self.problem]
         distances = [slot.distance for slot in fitted.pictures.slots]
         tabs = [*made.settings.outputs, made.examples, *fitted.settings.outputs]
         tabs.append(fitted.pictures.examples)
@@ -177,6 +174,5 @@ class HistoryTab:
         yield {
             self.file: None,
             self.problem: note,
-            self.page.timeline: watch.timeline(session, self.page.runner),
-            self.made.history: watch.history(session),
+            **self.page.news(session),
         }

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.page import present, watch
+from app.page import present
 from app.page.parts import script
 from app.page.stage import Page
 from app.session.records import Record
@@ -64,7 +64,7 @@ SKELETON = """
 """
 
 
-def build(page: Page, history: gr.HTML) -> None:
+def build(page: Page) -> None:
     """Lay out the tab and connect its handlers."""
     view = gr.HTML(
         SKELETON, elem_id="inspector", js_on_load=script("inspector.js"), apply_default_css=False
@@ -75,10 +75,7 @@ def build(page: Page, history: gr.HTML) -> None:
         session, told = page.session(request), event._data
         if "value" in told:
             session.select(int(told["value"]))
-            yield {
-                page.timeline: watch.timeline(session, page.runner),
-                history: watch.history(session),
-            }
+            yield page.news(session)
             return
         yield from go_on(session, told, *session.selection())
 
@@ -92,14 +89,9 @@ def build(page: Page, history: gr.HTML) -> None:
         except EngineError as error:
             yield {problem: present.error_html(str(error))}
             return
-        for _ in watch.follow(session):
-            yield {
-                page.timeline: watch.timeline(session, page.runner),
-                history: watch.history(session),
-                problem: present.error_html(session.job.error or ""),
-            }
+        yield from page.follow(session, problem)
 
-    outputs = [page.timeline, history, problem]
+    outputs = [page.timeline, page.history, problem]
     view.select(
         act,
         outputs=outputs,

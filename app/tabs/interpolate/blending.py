@@ -197,7 +197,7 @@ class Blend:
         if len(self.placed) < 2:
             return None
         placed, way, mode, seed = list(self.placed), self.way, self.mode, self.seed
-        drawn = self._drawn
+        drawn, method = self._drawn, self.method
         usual, space = self._usual, WAYS[way][0]
         if space == "parts":
             placed, grid = (
@@ -210,12 +210,19 @@ class Blend:
         about = {"task": "interpolate", "way": way}
         if usual is not None:
             about["settings"] = to_json(usual)
-        about |= {"checkpoint": self.method.checkpoint, "seed": seed}
-        record = Record("blend", title, dict(about), [], self.method, listed=False)
+        about |= {"checkpoint": method.checkpoint, "seed": seed}
+        record = Record("blend", title, dict(about), [], method, listed=False)
         self.record, self._about = record, about
 
+        made: list[Record] = []
+
         def run() -> Run[Tensor]:
-            if (way, mode) in drawn:
+            known = (way, mode) in drawn
+            if space == "noise" and not known:
+                for one in placed:
+                    one.corner = yield from with_noise(method, one.corner, INVERSION)
+            made.append(record)
+            if known:
                 yield from drawn[way, mode].steps
             else:
                 drawn[way, mode] = yield from self._draw(placed, way, grid, usual, seed)
@@ -223,18 +230,7 @@ class Blend:
                 one.back = back
             return drawn[way, mode].codes
 
-        def on_step(step: Step) -> None:
-            if step.stage != "path":
-                return
-            with self.session.cv:
-                record.frames.append(on_cpu(step))
-                record.state = "running"
-                if len(record.frames) == 1:
-                    self.session.add(record)
-                self.session.refresh()
-
         def on_end(job: Job, state: State) -> None:
-            record.state, record.error = state, job.error
             if state == "done" and self.record is record:
                 self.codes = job.result
                 self.move(*self.point)
@@ -243,11 +239,7 @@ class Blend:
         inverting = (("invert", INVERSION * missing), ("denoise", INVERSION * missing))
         drawing = (("path", grid[0] * grid[1]),)
         plan = (*(inverting if missing and space == "noise" else ()), *drawing)
-        job = Job(run, plan=plan, on_step=on_step, on_end=on_end)
-        with self.session.cv:
-            self.session.submit(runner, job)
-            record.job = job.id
-        return job
+        return self.session.start(runner, run, made, plan, on_end, on_begin=self.session.add)
 
     def _draw(
         self,
@@ -257,11 +249,8 @@ class Blend:
         usual: Any,
         seed: int,
     ) -> Run[Keyframes]:
-        """Find noise for the corners without one, then sample the keyframes; changes meanwhile start another run."""
+        """Sample the keyframes; changes meanwhile start another run."""
         method, (space, kind) = all_placed[0].record.method, WAYS[way]
-        if space == "noise":
-            for placed in all_placed:
-                placed.corner = yield from with_noise(method, placed.corner, INVERSION)
         corners = [placed.corner for placed in all_placed]
         options = path_options(method, usual, corners)
         run = path(

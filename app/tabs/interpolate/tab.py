@@ -71,7 +71,7 @@ SKELETON = f"""
 """
 
 
-def build(page: Page, history: gr.HTML) -> None:
+def build(page: Page) -> None:
     """Lay the tab out and wire it."""
     view = gr.HTML(
         SKELETON,
@@ -92,24 +92,13 @@ def build(page: Page, history: gr.HTML) -> None:
             return
         yield {problem: "", film: ""}
         if job is None:
-            yield {
-                page.timeline: watch.timeline(session, page.runner),
-                history: watch.history(session),
-            }
+            yield page.news(session)
             return
-        yield from follow(session, job)
+        yield from page.follow(session, problem)
         if told["act"] == "seed" and job.state == "done":
             yield from added(session, job)
         if told["act"] == "film" and job.state == "done":
             yield {film: film_html(session, Path(job.result))}
-
-    def follow(session: Session, job: Job) -> Iterator[dict[Any, Any]]:
-        for _ in watch.follow(session):
-            yield {
-                page.timeline: watch.timeline(session, page.runner),
-                history: watch.history(session),
-                problem: present.error_html(job.error or ""),
-            }
 
     def added(session: Session, drawn: Job) -> Iterator[dict[Any, Any]]:
         """Add the sampled object of a seed as a corner."""
@@ -122,11 +111,11 @@ def build(page: Page, history: gr.HTML) -> None:
             return
         yield {page.timeline: watch.timeline(session, page.runner)}
         if job is not None:
-            yield from follow(session, job)
+            yield from page.follow(session, problem)
 
     view.select(
         act,
-        outputs=[page.timeline, history, problem, film],
+        outputs=[page.timeline, page.history, problem, film],
         trigger_mode="multiple",  # somebody may add the next object while the last one is being drawn
         concurrency_limit=None,
         show_progress="hidden",
@@ -200,11 +189,11 @@ def make_film(page: Page, session: Session, blend: Blend, ending: str) -> Job:
     """Write the film of the path from A to B, beside the other files of its record."""
     if blend.codes is None or ending not in ("mp4", "gif"):
         raise ConfigError("There is no path yet; choose two objects first.")
-    session.stop(page.runner)
     file = session.folder_of(blend.record.id) / f"path.{ending}"
     plan = (("path", FILM_FRAMES), ("film", FILM_FRAMES))
-    job = Job(lambda: blend.film(file), plan=plan, on_end=lambda job, state: bound(session, file))
-    return session.submit(page.runner, job)
+    return session.start(
+        page.runner, lambda: blend.film(file), [], plan, lambda job, state: bound(session, file)
+    )
 
 
 def film_html(session: Session, file: Path) -> str:

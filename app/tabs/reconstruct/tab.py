@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.page import present, watch
+from app.page import present
 from app.page.fields import Settings
 from app.page.parts import mode_choice, reason, reveal, seed_row, several_presets
 from app.page.stage import Page, toolbar_html
@@ -91,7 +91,7 @@ class ReconstructTab:
         self.go.click(
             self.reconstruct,
             [*pictures.inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings.inputs, page.prior, page.shown],
-            [page.timeline, self.result, pictures.problem, self.stop, self.generate.history, page.toolbar],
+            [page.timeline, self.result, pictures.problem, self.stop, page.history, page.toolbar],
             api_visibility="private",
             concurrency_limit=None,
             show_progress="hidden",
@@ -141,16 +141,9 @@ class ReconstructTab:
         yield from self._stream(session, *begun)
 
     def _stream(self, session: Session, record: Record, job: Job) -> Iterator[dict[Any, Any]]:
-        page = self.page
-        for _ in watch.follow(session):
-            update = {
-                page.timeline: watch.timeline(session, page.runner),
-                self.stop: gr.Button(interactive=not job.ended),
-                self.pictures.problem: present.error_html(
-                    job.error or " ".join(record.provenance.get("doubts", ()))
-                ),
-                self.generate.history: watch.history(session),
-            }
+        problem, doubts = self.pictures.problem, record.provenance.get("doubts", ())
+        for update in self.page.follow(session, problem, self.stop):
+            update[problem] = update[problem] or present.error_html(" ".join(doubts))
             if job.ended:
                 update[self.result] = present.result_html(session.token, record)
             yield update
