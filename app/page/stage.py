@@ -119,7 +119,7 @@ class Page:
 
 
 def build_stage() -> tuple[gr.HTML, gr.HTML, gr.HTML]:
-    """Toolbar and filmstrip, around the view, which the page has already."""
+    """Toolbar and filmstrip, around the view, which the page has already; and the gallery, which a tab lays out."""
     toolbar = clickable("toolbar")
     gr.HTML("", elem_id="viewport", apply_default_css=False, js_on_load=None)
     timeline = clickable("timeline", name="filmstrip.js")

@@ -203,7 +203,7 @@ def test_a_stream_ends_when_others_have_begun(sessions, runner):
     streams = [follow(session) for _ in range(MOST_FOLLOWERS + 1)]
     for stream in streams:
         next(stream)
-    assert [next(stream, "ended") for stream in streams] == ["ended"] + [None] * MOST_FOLLOWERS
+    assert [next(stream, "ended") for stream in streams] == ["ended"] + [job] * MOST_FOLLOWERS
     runner.cancel(job)
     assert all(list(stream)[-1:] in ([], [None]) for stream in streams)
     assert not session.part(Followers)._newest
