@@ -205,5 +205,5 @@ def test_a_stream_ends_when_others_have_begun(sessions, runner):
         next(stream)
     assert [next(stream, "ended") for stream in streams] == ["ended"] + [job] * MOST_FOLLOWERS
     runner.cancel(job)
-    assert all(list(stream)[-1:] in ([], [None]) for stream in streams)
+    assert all(list(stream)[-1:] in ([], [job]) for stream in streams)
     assert not session.part(Followers)._newest
