@@ -150,7 +150,7 @@ MISTAKES = {
     "--from 1 --to 2 --turn nan --out OUT/a.gif": "Found --turn nan",
     "--from 1 --to 2 --out OUT/a.mp4 --strip OUT/a.jpg": "found the ending '.jpg', expected .png.",
     "--from dog --to 2 --out OUT/a.mp4": "dog: there is no such file",
-    "--from 1 --to TOY --out OUT/a.mp4": "found a latent of shape (3, 4, 56, 56)",
+    "--from 1 --to TOY --out OUT/a.mp4": "found a latent of shape (14, 10)",
 }
 
 

@@ -95,6 +95,10 @@ def ddim(
 
 def _reached(after: Step, steps: int) -> tuple[int, int]:
     """The last step taken, counted from 0, and how many of its corrections are done."""
+    if after.noisy_latent is None:
+        raise ConfigError(
+            f"Found no noisy state in {after.stage} step {after.index} to go on from; choose another step."
+        )
     walked = after.state["steps"] if after.stage == "langevin" else after.total
     if walked != steps:
         raise ConfigError(

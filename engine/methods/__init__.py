@@ -4,10 +4,12 @@ from engine.methods.codenerf.method import CodeNeRF
 from engine.methods.codenerf.model import CodeNeRFConfig
 from engine.methods.ssdnerf.method import SSDNeRF
 from engine.methods.ssdnerf.model import SSDNeRFConfig
+from engine.methods.toy import ToyConfig, ToyMethod
 
 METHODS = {
     "ssdnerf": (SSDNeRF, SSDNeRFConfig),
     "codenerf": (CodeNeRF, CodeNeRFConfig),
+    "toy": (ToyMethod, ToyConfig),
 }
 """Method class and config class by name."""
 

@@ -12,6 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from engine.errors import EngineError
+from engine.events import Step
+
 
 @dataclass
 class LatentRecords:
@@ -50,6 +53,23 @@ class LatentRecords:
             steps=torch.zeros(scenes, dtype=torch.long, device=device),
             grid=grid,
         )
+
+    @classmethod
+    def after(cls, step: Step, device: torch.device | str) -> LatentRecords:
+        """Records that a step holds, its latent raw and the others in its state; a file may have told anything of them.
+
+        Raises:
+            EngineError: If they are no such records.
+        """
+        told, parts = {"raw": step.latent, **step.state}, {}
+        for name, value in cls.fresh(step.latent).tensors().items():
+            found = told.get(name)
+            if not isinstance(found, Tensor) or found.shape != value.shape:
+                raise EngineError(
+                    f"{step.stage} step {step.index}: found no {name} of a fit; choose another step to go on from."
+                )
+            parts[name] = found.to(value.dtype).to(device, copy=True)
+        return cls(**parts)
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that these records have, by name."""

@@ -1,296 +1,300 @@
-"""A known denoiser without weights: cars of a few soft shapes whose parameters the noise decides.
+"""Cars made of coloured blobs: the smallest whole method, and the one to copy from when another is added.
 
-The planes are drawn by hand and the decoder's weights are set by hand, so that every step of a run is a renderable
-scene and the whole explorer runs, and is tested, in milliseconds and without a checkpoint. It is no model of
-anything: `reconstruct` takes the paint from the pictures and everything else from the noise.
+A scene is a handful of blobs, and the model is the Gaussian of all scenes' numbers. Its denoiser is known in closed form, so
+there is no network: sampling, inversion, guidance and completion run through `engine.diffusion` all the same, in
+milliseconds. Training fits blobs to pictures and takes the Gaussian from them; untrained, it is that of cars made by hand.
+
+A method is a class with the members of `engine.methods.base.Method` and `engine.methods.training.Trainable`, a config, and a
+frozen dataclass of settings for each task. A line in `METHODS` and a recipe in `train/recipes` make all else know it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from engine.config import Bounds
+from engine.diffusion.gaussian import Gaussian
+from engine.diffusion.invert import invert_ddim
+from engine.diffusion.sample import solve
+from engine.diffusion.schedule import CosineSchedule
+from engine.errors import RegionError
 from engine.events import Run, Step
-from engine.fields.planes import PLANE_AXES
+from engine.fields.blobs import NUMBERS, BlobConfig, BlobField
 from engine.fields.scene import Scene
-from engine.fields.triplane import DecoderConfig, TriplaneDecoder, TriplaneField
-from engine.methods.base import (
-    Capabilities,
-    MethodInfo,
-    TrainingData,
-    before,
-    taken,
-)
-from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions, for_views
+from engine.methods.base import Capabilities, MethodInfo, TrainingData, check_task, check_views
+from engine.methods.optimise import LatentRecords
+from engine.methods.toy_cars import hand_made_cars
+from engine.methods.toy_options import TIMESTEPS, DrawOptions, MatchOptions, TrainOptions
+from engine.methods.training import ParameterGroup, Stage, latent_statistics
 from engine.noise import Noise
-from engine.types import Views
+from engine.render.march import MarchConfig
+from engine.render.pixels import gather_rays
+from engine.render.rays import render_rays
+from engine.render.region import Region
+from engine.types import SceneBatch, Views
 
-RESOLUTION = 56
-CHANNELS = 4
-"""Shape, then the logits of red, green and blue."""
-BOX = ((-0.5, -1.0, -0.45), (0.5, 1.0, 0.45))
-SHARPNESS = 12.0
-"""How fast density falls outside a silhouette, in e-folds per unit of plane value."""
-LOG_DENSITY = 4.2
-COLOR_GAIN = 6.0
-EDGE = 0.05
-"""Width of a silhouette's soft edge, engine units."""
-TIMESTEPS = 1000
+FIELD = BlobConfig()
+"""Blobs of a scene, and their box."""
+LEVELS = CosineSchedule(TIMESTEPS)
+"""Noise levels."""
+REST = 0.12
+"""Standard deviation of every number beside what the directions say."""
+MARCH = MarchConfig(max_steps=64)
+"""Sampling of the rays that are fitted."""
 
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """Settings of the toy."""
+    """What the method is made from; a checkpoint holds it, and a recipe names it."""
 
-    step_seconds: float = 0.0
-    """Time spent in each step."""
-
-
-def toy_decoder() -> TriplaneDecoder:
-    """The decoder whose density is large where all three planes say inside, and whose colours add up.
-
-    `silu(x) - silu(-x) = x` carries a sum through the hidden layer unchanged.
-    """
-    config = DecoderConfig(
-        channels=CHANNELS, base_widths=(2 * CHANNELS,), direction="none", aabb=BOX
-    )
-    decoder = TriplaneDecoder(config)
-    gains = torch.tensor([SHARPNESS] + 3 * [COLOR_GAIN])
-    with torch.no_grad():
-        decoder.base[0].weight.zero_()
-        decoder.density_head[0].weight.zero_()
-        decoder.color_head[0].weight.zero_()
-        decoder.density_head[0].bias.fill_(LOG_DENSITY)
-        for channel in range(CHANNELS):
-            head = decoder.density_head[0] if channel == 0 else decoder.color_head[0]
-            row = max(channel - 1, 0)
-            for sign, unit in ((1.0, 2 * channel), (-1.0, 2 * channel + 1)):
-                decoder.base[0].weight[unit, 3 * channel : 3 * channel + 3] = sign
-                head.weight[row, unit] = sign * gains[channel]
-    return decoder.eval().requires_grad_(False)
+    step_seconds: Annotated[float, Bounds(0.0, 60.0)] = 0.0
+    """Time that each step takes longer, for tests."""
 
 
-def toy_car(
-    shape: Float[Tensor, " shape"], paint: Float[Tensor, "3"]
-) -> Float[Tensor, "3 channels rows cols"]:
-    """Planes of one car.
+class ToyMethod(nn.Module):
+    """The method. What `Method`, `Invertible`, `Completing` and `Trainable` say of a member is not said again."""
 
-    Args:
-        shape: Length, width, height, cabin length and cabin position, each in [0, 1].
-        paint: Colour of the body, sRGB in [0, 1].
-    """
-    length, width, height, cabin, shift = shape.tolist()
-    half_length, half_width = 0.68 + 0.22 * length, 0.3 + 0.08 * width
-    belt, roof, floor = -0.02 + 0.06 * height, 0.16 + 0.18 * height, -0.24
-    cabin_half, cabin_y = half_length * (0.42 + 0.4 * cabin), half_length * 0.25 * (shift - 0.7)
-    wheel_y, wheel_radius = 0.62 * half_length, 0.14
-    planes = torch.zeros(3, CHANNELS, RESOLUTION, RESOLUTION)
+    OPTIONS: ClassVar[Mapping[str, type]] = {
+        "generate": DrawOptions,
+        "reconstruct": MatchOptions,
+        "complete": DrawOptions,
+    }
 
-    x, y = _grid(0)
-    planes[0, 0] = _inside(_box(x, y, half_width, half_length, 0.12))
-    planes[0, 1:] = (_logit(paint) / COLOR_GAIN)[:, None, None]
-    x, z = _grid(1)
-    lower = _box(x, z - (floor + belt) / 2, half_width, (belt - floor) / 2, 0.06)
-    upper = _box(x, z - (floor + roof) / 2, half_width * 0.82, (roof - floor) / 2, 0.08)
-    tyres = _box(x.abs() - half_width + 0.07, z - floor, 0.07, wheel_radius, 0.03)
-    planes[1, 0] = _inside(torch.minimum(torch.minimum(lower, upper), tyres))
-
-    y, z = _grid(2)
-    body = _box(y, z - (floor + belt) / 2, half_length, (belt - floor) / 2, 0.08)
-    rise = ((z - belt) / (roof - belt)).clamp(0, 1)
-    glass = _box(y - cabin_y, z - belt, cabin_half - 0.2 * rise, roof - belt, 0.05)
-    wheels = torch.hypot(y.abs() - wheel_y, z - floor) - wheel_radius
-    planes[2, 0] = _inside(torch.minimum(torch.minimum(body, glass), wheels))
-    window = _box(
-        y - cabin_y, z - (belt + roof) / 2, cabin_half - 0.06, (roof - belt) / 2 - 0.05, 0.02
-    )
-    planes[2, 1:] -= (
-        0.85 * torch.sigmoid(-window / 0.015) * torch.tensor([1.0, 0.9, 0.75])[:, None, None]
-    )
-    planes[2, 1:] -= torch.sigmoid(-wheels / 0.015)
-    lights = torch.sigmoid((y - half_length + 0.06) / 0.02) * (z.abs() < 0.06)
-    planes[2, 1:] += 0.8 * lights
-    return planes.clamp(-1, 1)
-
-
-def _grid(plane: int) -> tuple[Tensor, Tensor]:
-    """Engine coordinates of a plane's texel centres along its width and its height."""
-    unit = (torch.arange(RESOLUTION) + 0.5) / RESOLUTION
-    low, high = torch.tensor(BOX)
-    along_width, along_height = (low[a] + unit * (high[a] - low[a]) for a in PLANE_AXES[plane])
-    rows, cols = torch.meshgrid(along_height, along_width, indexing="ij")
-    return cols, rows
-
-
-def _box(u: Tensor, v: Tensor, half_u: float | Tensor, half_v: float, corner: float) -> Tensor:
-    """Signed distance to a rounded box around the origin."""
-    out_u, out_v = u.abs() - half_u + corner, v.abs() - half_v + corner
-    outside = torch.hypot(out_u.clamp(min=0), out_v.clamp(min=0))
-    return outside + torch.maximum(out_u, out_v).clamp(max=0) - corner
-
-
-def _inside(distance: Tensor) -> Tensor:
-    """0 inside a silhouette, falling to -1 over its edge."""
-    return (-distance / EDGE).clamp(-1, 0)
-
-
-def _logit(color: Tensor) -> Tensor:
-    color = color.clamp(0.02, 0.98)
-    return torch.log(color / (1 - color))
-
-
-class ToyMethod:
-    """A `Method` that needs no weights."""
-
-    info = MethodInfo(
-        name="toy",
-        title="Toy cars",
-        paper="none",
-        latent_shape=(3, CHANNELS, RESOLUTION, RESOLUTION),
-        limit=2.0,
-        capabilities=Capabilities(generate="noise", max_views=4),
-    )
-    OPTIONS: ClassVar[Mapping[str, type]] = {"generate": SampleOptions, "reconstruct": FitOptions}
-    checkpoint = None
-    data = TrainingData("vehicles")
-
-    def __init__(self, config: ToyConfig | None = None):
-        self.config = config or ToyConfig()
-        self.presets = {
-            "generate": {
-                "ours": SampleOptions(steps=12, renoise=RenoiseOptions(steps=4)),
-                "paper": SampleOptions(mode="paper", steps=12),
-            },
-            "reconstruct": {
-                "ours": FitOptions(
-                    steps=12, renoise=RenoiseOptions(steps=4, mix=0.3), finetune_steps=4
-                ),
-                "paper": FitOptions(
-                    mode="paper", steps=12, finetune_steps=4, rate_decay="exponential"
-                ),
-            },
-        }
-        self.decoder = toy_decoder()
-        middle = torch.full((5,), 0.5)
-        self.mean_latent = toy_car(middle, torch.tensor([0.55, 0.58, 0.62]))
-        corners = torch.eye(8)[:, :5] * 0.5
-        self.directions = (
-            torch.stack(
-                [toy_car(middle + corner, torch.tensor([0.55, 0.58, 0.62])) for corner in corners]
-            )
-            - self.mean_latent
+    def __init__(self, config: ToyConfig = ToyConfig()):
+        super().__init__()
+        self.config = config
+        self.latent_shape = FIELD.blobs, NUMBERS
+        self.info = MethodInfo(
+            name="toy",
+            title="Toy cars",
+            paper="none",
+            latent_shape=self.latent_shape,
+            capabilities=Capabilities(
+                generate="noise", max_views=4, interpolate=("noise", "latent"), complete=True
+            ),
         )
-        self.gallery = torch.stack([self._car(Noise(1000 + i), None) for i in range(4)])
+        self.presets: dict[str, dict[str, Any]] = {
+            "generate": {"ours": DrawOptions(), "paper": DrawOptions("ddim", 16)},
+            "reconstruct": {"ours": MatchOptions(), "paper": MatchOptions(rounds=0)},
+            "complete": {"ours": DrawOptions()},
+        }
+        self.data, self.checkpoint, self.network_dtype = TrainingData("vehicles"), None, None
+        names = ("mean_latent", "directions", "gallery")  # every checkpoint holds these
+        for name, value in zip(names, hand_made_cars(), strict=True):
+            self.register_buffer(name, value.clone(), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the latents."""
+        return self.mean_latent.device
 
     def scene(self, latent: Tensor, **provenance) -> Scene:
-        """Wrap one latent."""
-        return Scene(TriplaneField(self.decoder, latent.float()), {"method": "toy", **provenance})
+        """Blobs as a scene."""
+        field = BlobField(FIELD, latent.float().to(self.device))
+        about = {"method": self.info.name, "checkpoint": self.checkpoint}
+        return Scene(field, {**about, **provenance})
 
-    def for_views(self, options: FitOptions, num_views: int) -> FitOptions:
-        """More views, more steps."""
-        return for_views(options, num_views)
+    def gaussian(self, spread: float = 1.0) -> Gaussian:
+        """The model: what the directions span, and a little more."""
+        flat = self.directions.flatten(1)
+        rest = torch.eye(flat.shape[1], device=self.device) * REST**2
+        return Gaussian(self.mean_latent, spread**2 * (flat.T @ flat + rest))
+
+    # ---------------------------------------------------------------------------- test time
 
     @torch.no_grad()
     def generate(
         self,
         num_scenes: int,
-        options: SampleOptions,
+        options: DrawOptions,
         noise: Noise,
         *,
         x_T: Tensor | None = None,
         after: Step | None = None,
     ) -> Run[Tensor]:
-        """Cars drawn by the noise, or by the ranks of a few numbers of `x_T`: "denoise", "renoise" in mode `ours`."""
-        cars = [self._car(Noise(noise.seed + i), None) for i in range(num_scenes)]
-        if x_T is not None:
-            cars = [
-                toy_car(ranks[:5], ranks[5:]) for ranks in torch.special.ndtr(x_T[:, 0, 0, 0, :8])
-            ]
-        cars = torch.stack(cars)
-        yield from self._approach(cars, "denoise", options.steps, noise, after)
-        if options.mode == "ours":
-            yield from self._settle(cars, "renoise", options.renoise.steps, {}, after)
-        return cars
+        """Sample: stage "denoise"."""
+        x_T = self.starting_noise(num_scenes, noise) if x_T is None else x_T
+        return (yield from self._sample(self.gaussian(options.spread), x_T, options, noise, after))
 
     def starting_noise(self, num_scenes: int, noise: Noise) -> Tensor:
-        """Numbers whose ranks are the cars."""
-        return noise.batch(num_scenes).normal((num_scenes, *self.info.latent_shape), "x_T")
+        """Standard normal numbers."""
+        shape = (num_scenes, *self.latent_shape)
+        return noise.batch(num_scenes).normal(shape, "x_T", device=self.device)
+
+    def invert(self, latents: Tensor, steps: int = 100) -> Run[Tensor]:
+        """DDIM backwards."""
+        x0, estimate = latents.to(self.device), self.gaussian().estimator(LEVELS)
+        return (yield from invert_ddim(x0, estimate, LEVELS, steps=steps, corrections=8))
+
+    def inverse_options(self, steps: int, like: DrawOptions | None = None) -> DrawOptions:
+        """DDIM from the Gaussian as it is."""
+        return DrawOptions("ddim", steps)
+
+    @torch.no_grad()
+    def complete(
+        self,
+        latent: Tensor,
+        region: Region,
+        options: DrawOptions,
+        noise: Noise,
+        *,
+        after: Step | None = None,
+    ) -> Run[Tensor]:
+        """Sample the other blobs given those whose centres are to be kept: stage "denoise"."""
+        latent = latent.to(self.device)
+        kept = region.to(self.device).contains(self.scene(latent).field.centres)
+        if not kept.any() or kept.all():
+            found = f"Found {int(kept.sum())} of {len(kept)} blobs in the part to keep"
+            raise RegionError(f"{found}, expected some; mark another part.")
+        known = kept[:, None].expand_as(latent)
+        gaussian = self.gaussian(options.spread).given(known, latent)
+        x_T = self.starting_noise(1, noise)
+        x0 = yield from self._sample(gaussian, x_T, options, noise, after)
+        return torch.where(known, latent, x0)
 
     @torch.no_grad()
     def reconstruct(
-        self, views: Views, options: FitOptions, noise: Noise, *, after: Step | None = None
+        self, views: Views, options: MatchOptions, noise: Noise, *, after: Step | None = None
     ) -> Run[Tensor]:
-        """A car in the pictures' mean colour: "guide", "renoise" in mode `ours`, "finetune"."""
-        car = self._car(noise, _paint(views))[None]
-        scalars = {"psnr": self._psnr(car[0], views)}
-        yield from self._approach(car, "guide", options.steps, noise, after)
-        if options.mode == "ours":
-            yield from self._settle(car, "renoise", options.renoise.steps, scalars, after)
-        yield from self._settle(car, "finetune", options.finetune_steps, scalars, after)
-        return car
+        """Guided sampling, then Adam on the blobs: stages "guide" and "fit"."""
+        check_task(self, "reconstruct", len(views))
+        batch, x = SceneBatch.of(views).to(self.device), self.starting_noise(1, noise)
+        gaussian, denoise = self.gaussian(), self.gaussian().estimator(LEVELS)
 
-    def _car(self, noise: Noise, paint: Tensor | None) -> Tensor:
-        if paint is None:
-            paint = noise.uniform((3,), "paint") * 0.85 + 0.05
-        return toy_car(noise.uniform((5,), "shape"), paint)
+        def estimate(x_t: Tensor, t: Tensor) -> tuple[Tensor, Mapping[str, float]]:
+            x0, _ = denoise(x_t, t)
+            gradient, scalars = self._gradient(x0, batch, options.rays, noise, "guide", int(t[0]))
+            shift = gaussian.shift(-options.pull * gradient, t, LEVELS)
+            return x0 + shift, {**scalars, "guidance_norm": float(shift.norm())}
 
-    def _approach(
-        self, target: Tensor, stage: str, steps: int, noise: Noise, after: Step | None
-    ) -> Run[None]:
-        """Predictions that start at the mean under noise and arrive at the target."""
-        eps = noise.batch(len(target)).normal(target.shape, "eps")
-        first = taken(after, stage) if before(after, "renoise") else steps
-        for index in range(first + 1, steps + 1):
-            self._wait()
-            done = (index / steps) ** 0.7
-            x0 = self.mean_latent + done * (target - self.mean_latent) + 0.35 * (1 - done) * eps
-            t = round((1 - index / steps) * (TIMESTEPS - 1))
-            x_t = (1 - t / TIMESTEPS) * target + t / TIMESTEPS * eps
-            yield Step(
-                stage=stage, index=index, total=steps, latent=x0.clamp(-1, 1), noisy_latent=x_t, t=t
-            )
+        if after is None or after.stage == "guide":
+            walk = {"steps": options.levels, "stage": "guide", "after": after}
+            x = yield from self._slowly(solve("ddim", x, estimate, LEVELS, noise, **walk))
+            after = None
+        return (yield from self._slowly(self._fit(x, batch, options, noise, after)))
 
-    def _settle(
+    def for_views(self, options: MatchOptions, num_views: int) -> MatchOptions:
+        """More pictures, more steps of Adam."""
+        check_views(num_views)
+        return replace(options, rounds=options.rounds * num_views)
+
+    def _sample(
         self,
-        target: Tensor,
-        stage: str,
-        steps: int,
-        scalars: dict[str, float],
+        gaussian: Gaussian,
+        x_T: Tensor,
+        options: DrawOptions,
+        noise: Noise,
         after: Step | None,
-    ) -> Run[None]:
-        """Steps that change nothing any more."""
-        past = after is not None and not before(after, stage) and after.stage != stage
-        for index in range(steps + 1 if past else taken(after, stage) + 1, steps + 1):
-            self._wait()
+    ) -> Run[Tensor]:
+        """From noise to what a Gaussian holds."""
+        estimate, walk = gaussian.estimator(LEVELS), {"steps": options.steps, "after": after}
+        run = solve(options.sampler, x_T.to(self.device), estimate, LEVELS, noise, **walk)
+        return (yield from self._slowly(run))
+
+    def _fit(
+        self, x: Tensor, batch: SceneBatch, options: MatchOptions, noise: Noise, after: Step | None
+    ) -> Run[Tensor]:
+        """Adam on blobs; a step's `state` is what it takes to go on from there."""
+        records, rays = LatentRecords.fresh(x), options.rays
+        if after is not None:
+            records = LatentRecords.after(after, self.device)
+        for index in range(int(records.steps), options.rounds):
+            gradient, scalars = self._gradient(records.raw, batch, rays, noise, "fit", index)
+            records.adam(gradient, options.rate)
+            state = {name: value.clone() for name, value in records.tensors().items()}
             yield Step(
-                stage=stage,
-                index=index,
-                total=steps,
-                latent=target,
-                noisy_latent=target,
-                t=0,
+                stage="fit",
+                index=index + 1,
+                total=options.rounds,
+                latent=state.pop("raw"),
+                state=state,
                 scalars=scalars,
             )
+        return records.raw
 
-    def _psnr(self, latent: Tensor, views: Views) -> float:
-        from engine.render.frames import bake, render
+    def _gradient(
+        self, latents: Tensor, batch: SceneBatch, count: int, noise: Noise, stage: str, step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Gradient of each scene's mean squared colour error on random pixels, and the PSNR there."""
+        shape, device = (len(latents), count), self.device
+        pixels = noise.integers(0, batch.num_pixels, shape, f"{stage}/pixels", step, device=device)
+        rays = gather_rays(batch, pixels)
+        each = zip(*(part.split(count) for part in (rays.rays_o, rays.rays_d)), strict=True)
+        with torch.enable_grad():
+            leaf = latents.detach().requires_grad_(True)
+            fields = [BlobField(FIELD, latent) for latent in leaf]
+            images = [
+                render_rays(field, *parts, config=MARCH, background=1.0)[0]
+                for field, parts in zip(fields, each, strict=True)
+            ]
+            error = (torch.cat(images) - rays.rgb).square().mean()
+            (gradient,) = torch.autograd.grad(error * len(latents), leaf)
+        return gradient, {"psnr": float(-10 * error.detach().log10())}
 
-        baked = bake(self.scene(latent).field)
-        images = torch.stack([render(baked, views.camera[i]).rgb for i in range(len(views))])
-        return float(-10 * torch.log10((images - views.images).square().mean().clamp(min=1e-10)))
+    def _slowly(self, run: Run[Tensor]) -> Run[Tensor]:
+        """The same run, whose steps take the config's time longer."""
+        while True:
+            try:
+                step = next(run)
+            except StopIteration as end:
+                return end.value
+            if self.config.step_seconds:
+                time.sleep(self.config.step_seconds)
+            yield step
 
-    def _wait(self) -> None:
-        time.sleep(self.config.step_seconds)
+    # ----------------------------------------------------------------------------- training
 
+    def stages(self, options: TrainOptions, iterations: int) -> tuple[Stage, ...]:
+        """One."""
+        return (Stage("blobs"),)
 
-def _paint(views: Views) -> Tensor | None:
-    """Mean colour of what is not white background, or None where nothing is left."""
-    alpha = 1 - views.images.amin(-1) if views.alpha is None else views.alpha[..., 0]
-    inside = alpha > (0.05 if views.alpha is None else 0.5)
-    return views.images[inside].mean(0) if inside.any() else None
+    def begin_stage(self, stage: str, records: LatentRecords | None) -> None:
+        """Nothing to prepare."""
+
+    def bank(self, scenes: int, noise: Noise, options: TrainOptions) -> LatentRecords:
+        """Every scene begins as the mean car."""
+        return LatentRecords.fresh(self.mean_latent.cpu().repeat(scenes, 1, 1))
+
+    def parameter_groups(self, options: TrainOptions) -> dict[str, ParameterGroup]:
+        """None: there is no network."""
+        return {}
+
+    def training_step(
+        self,
+        batch: SceneBatch,
+        records: LatentRecords,
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        options: TrainOptions,
+        step: int,
+        noise: Noise,
+        rate_factor: float | Tensor = 1.0,
+    ) -> dict[str, Tensor]:
+        """One step of Adam on the blobs of some scenes."""
+        gradient, scalars = self._gradient(records.raw, batch, options.rays, noise, "train", step)
+        records.adam(gradient, options.rate * rate_factor)
+        return {name: torch.tensor(value) for name, value in scalars.items()}
+
+    def iteration_kind(self, options: TrainOptions, step: int) -> None:
+        """Iterations differ in their samples."""
+
+    def networks(self) -> tuple[int, ...]:
+        """Latents of one shape mean the same."""
+        return self.latent_shape
+
+    def activated(self, raw: Tensor) -> Tensor:
+        """Numbers are used as they are."""
+        return raw
+
+    def deactivated(self, latents: Tensor) -> Tensor:
+        """The same."""
+        return latents
+
+    def finish(self, raw: Tensor) -> None:
+        """Mean and directions of the scenes are the model."""
+        self.mean_latent, self.directions, self.gallery = latent_statistics(raw)

@@ -28,9 +28,13 @@ def live(field: Field, size: int = SIZE) -> Field:
     """A field that looks the same and renders fast: itself if it has kernels or is a voxel grid, else `voxelised`.
 
     For moving and small pictures; measurements and exports use the field itself.
+
+    Args:
+        field: Any field.
+        size: Voxels along each axis; fewer for a kind of field that is as smooth as its `voxels` says.
     """
     fast = field.kind == VoxelField.kind or frame_kernels(field) is not None
-    return field if fast else voxelised(field, size)
+    return field if fast else voxelised(field, min(size, getattr(field, "voxels", size)))
 
 
 @torch.no_grad()

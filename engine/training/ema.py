@@ -18,6 +18,7 @@ def ema_decay(step: int, half_life_images: float = 4000.0, batch: int = 16) -> f
 def update_ema(average: nn.Module, live: nn.Module, decay: float) -> None:
     """Move `average` towards `live`; buffers are copied."""
     parameters = list(average.parameters())
-    torch._foreach_lerp_(parameters, [p.detach() for p in live.parameters()], 1 - decay)
+    if parameters:  # a method may learn nothing but its scenes' latents
+        torch._foreach_lerp_(parameters, [p.detach() for p in live.parameters()], 1 - decay)
     for buffer, source in zip(average.buffers(), live.buffers(), strict=True):
         buffer.copy_(source)

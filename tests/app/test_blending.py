@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -19,6 +21,7 @@ from app.tabs.interpolate.variation import Variation
 from engine.config import to_json
 from engine.errors import ConfigError
 from engine.events import finish
+from engine.methods.base import Capabilities
 from engine.methods.ssdnerf.options import RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
@@ -215,6 +218,7 @@ def test_an_object_without_noise_is_inverted_and_the_page_is_told_how_well(
 def test_what_cannot_be_a_corner_gets_a_sentence(session, runner):
     blend = session.part(Blend)
     toy = ToyMethod()
+    toy.info = replace(toy.info, capabilities=Capabilities())
     other = Record("generate", "Toy", {}, [result_step(toy.gallery[:1])], toy, state="done")
     with pytest.raises(ConfigError, match="no way between two objects"):
         blend.add(other)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 import torch
 
 from app.session import runs
-from app.session.priors import Prior, Priors
+from app.session.priors import Priors
 from app.session.records import Record
-from app.session.session import Session
 from app.settings import AppSettings
 from app.tabs.complete.keeping import Keeping
 from app.tabs.history.cards import SAMPLERS
@@ -20,7 +20,8 @@ from app.tabs.inspect.tab import change_of
 from engine.config import to_json
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError
-from engine.methods.ssdnerf.options import FitOptions, RenoiseOptions, SampleOptions
+from engine.methods.base import options_of
+from engine.methods.toy_options import MatchOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import render_views
@@ -28,12 +29,13 @@ from engine.types import Views
 from tests.app.test_jobs import wait_for_end
 from tests.app.test_session import generate
 
-FIT = FitOptions(steps=3, renoise=RenoiseOptions(steps=2), finetune_steps=2)
+FIT = MatchOptions(levels=3, rounds=2)
 
 
 def drawn(session, runner) -> Record:
-    """An object of a real prior, in few steps."""
-    options, method = SampleOptions(mode="paper", steps=4), session.method
+    """An object of the model, in few steps."""
+    method = session.method
+    options = replace(options_of(method, "generate", "paper"), steps=4)
     about = {"seed": 3, "settings": to_json(options)}
     record = Record("generate", "Seed 3", about, [], method)
     wait_for_end(session.start(runner, lambda: method.generate(1, options, Noise(3)), [record], ()))
@@ -68,8 +70,7 @@ def test_a_branch_without_a_change_is_its_trunk_bit_for_bit(session, runner, pla
     assert session.history[0] is made
 
 
-def test_a_proposal_branches_with_what_it_keeps(vehicles, runner, tmp_path):
-    session = Session(Prior("vehicles", vehicles), AppSettings())
+def test_a_proposal_branches_with_what_it_keeps(session, method, runner, tmp_path):
     keeping = session.part(Keeping)
     original = drawn(session, runner)
     keeping.begin(original)
@@ -77,31 +78,24 @@ def test_a_proposal_branches_with_what_it_keeps(vehicles, runner, tmp_path):
     wait_for_end(keeping.propose(runner, 1, 7))
     (proposal,) = keeping.proposals
     stages = [step.stage for step in proposal.frames]
-    assert proposal.figures["kept"] > 30
-    for place in (stages.index("renoise"), stages.index("finetune") + 3):
-        same, _ = branch(session, runner, proposal, place, Change())
-        wait_for_end(session.job)
-        assert [step.stage for step in same.frames] == stages
-        assert torch.equal(same.latent(-1), proposal.latent(-1)), stages[place]
-        assert same.figures["kept"] == pytest.approx(proposal.figures["kept"])
+    assert proposal.figures["kept"] > 20
     timeline, note = runs.load(runs.save(proposal, tmp_path / "run.safetensors"))
-    again = runs.opened(
-        timeline, note, runs.maker(timeline, Priors(AppSettings(), vehicles)), "cpu"
-    )
-    assert again.method is vehicles
+    again = runs.opened(timeline, note, runs.maker(timeline, Priors(AppSettings(), method)), "cpu")
+    assert again.method is method
     session.add(again)
-    same, _ = branch(session, runner, again, stages.index("renoise"), Change())
+    same, _ = branch(session, runner, again, 5, Change())
     wait_for_end(session.job)
+    assert [step.stage for step in same.frames] == stages
+    assert same.figures["kept"] == pytest.approx(proposal.figures["kept"])
     assert torch.equal(same.latent(-1), proposal.latent(-1)), "opened from its file"
-    other, _ = branch(session, runner, proposal, 2, Change(seed=8, settings={"guidance_gain": 2e4}))
+    other, _ = branch(session, runner, proposal, 2, Change(seed=8, settings={"spread": 2.0}))
     wait_for_end(session.job)
     assert not torch.equal(other.latent(-1), proposal.latent(-1))
-    assert other.figures["kept"] > 25
-    assert other.provenance["settings"]["fit"]["guidance_gain"] == 2e4
+    assert other.figures["kept"] > 20
+    assert other.provenance["settings"]["spread"] == 2.0
     proposal.kept = None
     with pytest.raises(ConfigError, match="what it was to keep"):
         branch(session, runner, proposal, 2, Change())
-    session.close()
 
 
 def test_a_reconstruction_branches_too(session, runner):
@@ -116,17 +110,13 @@ def test_a_reconstruction_branches_too(session, runner):
 
 def test_a_change_is_written_down(session, runner):
     record = reconstruct(session, runner)
-    change = Change(seed=9, settings={"guidance_gain": 7.0, "snr_power": 0.3, "sampler": "unipc"})
+    change = Change(seed=9, settings={"pull": 7.0, "rate": 0.3})
     made, _ = branch(session, runner, record, 1, change)
     wait_for_end(session.job)
     assert made.provenance["seed"] == 9
     settings = made.provenance["settings"]
-    assert (settings["guidance_gain"], settings["snr_power"], settings["sampler"]) == (
-        7.0,
-        0.3,
-        "unipc",
-    )
-    assert record.provenance["settings"]["guidance_gain"] != 7.0
+    assert (settings["pull"], settings["rate"]) == (7.0, 0.3)
+    assert record.provenance["settings"]["pull"] != 7.0
     assert made.provenance["trunk"] == {"title": "From 1 picture", "after": "guide 2"}
 
 
@@ -185,19 +175,23 @@ def test_pictures_do_not_guide_what_is_made_of_noise_alone(session, runner):
 
 
 def test_the_form_offers_what_a_branch_of_the_record_may_change(session, runner):
-    record = reconstruct(session, runner)
-    fields = {one["name"]: one for one in report(session, record)["settings"]}
-    assert list(fields) == ["sampler", "guidance_gain", "snr_power"]
-    assert set(fields["sampler"]["choices"]) == set(get_args(Sampler)) == SAMPLERS.keys()
-    for name, field in fields.items():
-        assert field["value"] == record.provenance["settings"][name]
-    told = {"seed": "7", "settings": {"sampler": "", "guidance_gain": "7", "snr_power": "0.25"}}
-    change = change_of(session, record, told)
-    assert change == Change(seed=7, settings={"guidance_gain": 7.0, "snr_power": 0.25})
-    for wrong in ({"guidance_gain": "x"}, {"seed": "x"}):
+    wanted = {"generate": ["sampler", "spread"], "reconstruct": ["pull", "rate"]}
+    for record in (drawn(session, runner), reconstruct(session, runner)):
+        fields = {one["name"]: one for one in report(session, record)["settings"]}
+        assert list(fields) == wanted[record.kind]
+        for name, field in fields.items():
+            assert field["value"] == record.provenance["settings"][name]
+        if record.kind == "generate":
+            assert set(fields["sampler"]["choices"]) == set(get_args(Sampler)) == SAMPLERS.keys()
+            wrong = {"settings": {"sampler": "euler"}}
+            with pytest.raises(ConfigError, match="expected"):
+                branch(session, runner, record, 0, change_of(session, record, wrong))
+    told = {"seed": "7", "settings": {"rate": "", "pull": "7"}}
+    assert change_of(session, record, told) == Change(seed=7, settings={"pull": 7.0})
+    for wrong in ({"pull": "x"}, {"seed": "x"}):
         with pytest.raises(ConfigError, match="no number"):
             change_of(session, record, {"settings": wrong, **wrong})
-    for wrong in ({"snr_power": "99"}, {"steps": 3}, {"sampler": "euler"}):
+    for wrong in ({"rate": "99"}, {"rounds": 3}):
         with pytest.raises(ConfigError, match="expected"):
             branch(session, runner, record, 0, change_of(session, record, {"settings": wrong}))
 

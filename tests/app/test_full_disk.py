@@ -17,8 +17,8 @@ from tests.app.test_jobs import wait_for_end
 from tests.full_disk import files_of_at_most
 
 ROOM = 10_000
-"""Less than any file of a result."""
-FILES = ("mesh.glb", "scene.safetensors")
+"""Less than any of `FILES`."""
+FILES = ("mesh.glb", "run.safetensors")
 FULL = (
     "the server cannot write it, larger than the disk or your limits allow; tell whoever runs it."
 )
@@ -35,7 +35,7 @@ def answer(url: str) -> tuple[int, bytes]:
 def test_a_run_survives_a_full_disk_and_its_files_come_when_there_is_room(served):
     program = Program(served.url)
     with files_of_at_most(ROOM):
-        record = program.made("/generate", seed=3, steps=5, mode="paper")
+        record = program.made("/generate", seed=3, steps=20, mode="paper")
         for name in FILES:
             code, text = answer(served.url + record["downloads"][name])
             assert code == 507

@@ -132,7 +132,7 @@ def test_what_a_file_says_is_no_markup(small):
 
 
 def test_a_card_says_how_and_when_it_was_made(small):
-    settings = to_json(small.method.presets["reconstruct"]["ours"])
+    settings = {"mode": "ours", **to_json(small.method.presets["generate"]["paper"])}
     told = {"settings": settings, "seed": 5, "checkpoint": "vehicles"}
     camera = orbit_camera(torch.tensor([0.0, 90.0]), 10.0, 1.3, 16)
     views = Views(torch.ones(2, 16, 16, 3), camera)
@@ -140,7 +140,7 @@ def test_a_card_says_how_and_when_it_was_made(small):
     record.kind = "reconstruct"
     page = re.sub("<[^>]+>", " ", cards.history(small, now=1000.0 + 150))
     assert "Reconstructed from 2 pictures, one step, 2 min ago" in page
-    assert "Ours · DDIM 12 · seed 5 · vehicles" in page
+    assert "Ours · DDIM 16 · seed 5 · vehicles" in page
     assert "25.0 dB" in page
 
 

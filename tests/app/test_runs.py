@@ -15,19 +15,21 @@ from app.session.priors import Prior, Priors
 from app.session.records import Record
 from app.settings import AppSettings
 from app.tabs.inspect.branching import Change, branch
+from engine.config import to_json
 from engine.errors import EngineError, UnsupportedTaskError
 from engine.events import finish
-from engine.methods.base import TrainingData
-from engine.methods.ssdnerf.options import SampleOptions
-from engine.methods.toy import ToyMethod
+from engine.methods.base import Method, TrainingData
+from engine.methods.codenerf import options as codenerf
+from engine.methods.toy_options import DrawOptions
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
 from engine.render.frames import render_views
 from engine.render.region import Region
 from engine.store.timeline import Kept, on_cpu, result_step
 from engine.types import Views
+from tests.app.two_codes import two_codes
 
-OPTIONS = SampleOptions(mode="paper", steps=4)
+OPTIONS = DrawOptions("ddim", 4)
 
 
 @pytest.fixture
@@ -35,12 +37,12 @@ def priors(method) -> Priors:
     return Priors(AppSettings(checkpoint="toy"), method)
 
 
-def made(method: ToyMethod, scene: int = 0, **changes) -> Record:
+def made(method: Method, scene: int = 0, options=OPTIONS, **changes) -> Record:
     """A finished run of two, as the page keeps it."""
-    frames = [on_cpu(step) for step in method.generate(2, OPTIONS, Noise(3))]
-    frames.append(result_step(finish(method.generate(2, OPTIONS, Noise(3)))))
-    settings = {"mode": "paper", "sampler": "ddim", "steps": 4}
-    told = {"task": "generate", "seed": 3 + scene, "settings": settings, "checkpoint": None}
+    frames = [on_cpu(step) for step in method.generate(2, options, Noise(3))]
+    frames.append(result_step(finish(method.generate(2, options, Noise(3)))))
+    told = {"task": "generate", "seed": 3 + scene, "checkpoint": None}
+    told["settings"] = to_json(options)
     record = Record("generate", "Seed <3>", told, frames, method, scene, state="done", made=1.7e9)
     for name, value in changes.items():
         setattr(record, name, value)
@@ -74,7 +76,7 @@ def same_codes(one: Record, other: Record) -> bool:
 
 def pictures(record: Record) -> torch.Tensor:
     camera = orbit_camera(30.0, 10.0, 1.3, 32)
-    field = record.method.scene(record.latent(2), **record.provenance).field
+    field = record.method.scene(record.latent(-1), **record.provenance).field
     return render_views(field, camera)
 
 
@@ -90,8 +92,8 @@ def test_a_run_comes_back_bit_for_bit_with_all_that_is_known_of_it(method, prior
         views=views,
         psnrs=(20.5, 21.0),
         figures={"iou": 0.5},
-        noise=torch.rand(3, 4, 56, 56),
-        kept=Kept(torch.rand(3, 4, 56, 56), region),
+        noise=torch.rand(method.info.latent_shape),
+        kept=Kept(torch.rand(method.info.latent_shape), region),
     )
     back = reopened(record, priors, tmp_path / "run.safetensors")
     assert same_codes(record, back)
@@ -123,15 +125,13 @@ def test_an_opened_run_is_branched_from_bit_for_bit(method, priors, session, run
     assert torch.equal(other.latent(-1), back.latent(-1))
 
 
-def test_other_weights_show_the_same_but_go_on_with_nothing(
-    method, priors, session, runner, tmp_path
-):
-    theirs = ToyMethod()
-    theirs.mean_latent = theirs.mean_latent + 0.1
+def test_other_weights_show_the_same_but_go_on_with_nothing(session, runner, tmp_path):
+    method, theirs = two_codes(), two_codes()
+    priors = Priors(AppSettings(checkpoint="toy"), method)
     theirs.data = TrainingData("vehicles", 1.7)
     with torch.no_grad():
-        theirs.decoder.color_head[0].bias.fill_(0.5)
-    record = made(theirs)
+        theirs.net.color_head.bias.fill_(0.5)
+    record = made(theirs, options=codenerf.SampleOptions())
     back = reopened(record, priors, tmp_path / "run.safetensors")
     assert back.method is not method
     assert back.method.data == theirs.data
@@ -140,7 +140,7 @@ def test_other_weights_show_the_same_but_go_on_with_nothing(
     assert not torch.equal(pictures(back), pictures(replace(record, method=method)))
     session.add(back)
     with pytest.raises(UnsupportedTaskError, match=r"not here.*\.$"):
-        branch(session, runner, back, 1, Change())
+        branch(session, runner, back, 0, Change())
     for task in (back.method.generate, back.method.reconstruct):
         with pytest.raises(UnsupportedTaskError):
             task()
@@ -244,7 +244,7 @@ def test_what_is_kept_is_checked(method, tmp_path, what):
         region = Region(region.cells[:32, :32, :32], aabb)
     elif what == "box":
         region = Region(region.cells, aabb * 2)
-    latent = method.gallery[0, :, :2] if what == "latent" else method.gallery[0]
+    latent = method.gallery[0, :2] if what == "latent" else method.gallery[0]
     path = runs.save(made(method, kept=Kept(latent, region)), tmp_path / "run.safetensors")
     with pytest.raises(EngineError) as error:
         runs.load(path)

@@ -79,7 +79,7 @@ def test_the_page_steers_over_the_network(served):
     pages = f"{served.url}/planes/{session.token}/{record.id}"
     assert get(f"{pages}/0.png").startswith(b"\x89PNG")
     assert get(f"{pages}/0.png?range=nan").startswith(b"\x89PNG")
-    assert json.loads(get(f"{pages}/0/2/3.json"))["figure"]
+    assert json.loads(get(f"{pages}/0/0/3.json"))["figure"]
     assert status(f"{pages}/7.png") == status(f"{pages}/0/3/0.json") == 404
     assert json.loads(get(f"{served.url}/inspect/{session.token}/{record.id}.json"))["tree"]
     assert status(f"{served.url}/steer/unknown") == 405

@@ -207,8 +207,8 @@ def test_a_main_button_that_cannot_work_yet_is_off_and_says_why(tab):
     until(go.is_enabled, "a picture")
     assert not why.is_visible()
     tab.tab("Complete")
-    until(tab.page.locator("#regenerate").is_disabled, "a prior that cannot do this")
-    assert "another model" in tab.page.locator("#regenerate-why").inner_text()
+    until(tab.page.locator("#regenerate").is_disabled, "nothing that is marked")
+    assert "Mark first" in tab.page.locator("#regenerate-why").inner_text()
 
 
 def test_the_end_of_a_run_is_told_aloud(tab):

@@ -40,7 +40,7 @@ def test_the_picture_at_rest_has_the_canvas_own_pixels(opened):
 def test_a_view_that_is_turned_while_a_run_goes_on_follows_both(opened):
     tab, viewport = opened
     tab.tab("Generate")
-    tab.page.fill("#ssdnerf-generate-steps input[type=number]", "20")
+    tab.page.fill("#toy-generate-steps input[type=number]", "20")
     tab.page.click("#generate")
     until(lambda: tab.figures() >= 2, "two steps")
     begun, sent = len(tab.uploads), viewport.sent

@@ -51,6 +51,9 @@ def test_shape_and_texture_slide_apart_and_are_exchanged(chromium, monkeypatch):
             lambda: torch.equal(session.selection()[0].latent(-1), wanted),
             "A's shape with B's texture",
         )
+        tab.tab("Complete")
+        until(lambda: "another model" in page.inner_text("#regenerate-why"), "why it cannot")
+        assert page.is_disabled("#regenerate")
         tab.tab("Inspect")
         page.wait_for_selector(".insp-planes img[src]")
         until(lambda: "shape code" in page.inner_text(".insp-note"), "the sheet's words")

@@ -73,7 +73,7 @@ def test_a_file_that_cannot_be_written_is_said_and_comes_later(open_tab):
 def test_cancel_stops_within_a_step(open_tab):
     tab = open_tab()
     tab.tab("Generate")
-    tab.page.fill("#ssdnerf-generate-steps input[type=number]", "100")
+    tab.page.fill("#toy-generate-steps input[type=number]", "100")
     tab.page.click("#generate")
     until(lambda: tab.figures() >= 2 and tab.state == "running", "two steps")
     tab.page.click("#generate-cancel")
@@ -88,7 +88,7 @@ def test_cancel_stops_within_a_step(open_tab):
 def test_closing_the_tab_stops_its_run(open_tab, explorer):
     tab = open_tab()
     tab.tab("Generate")
-    tab.page.fill("#ssdnerf-generate-steps input[type=number]", "100")
+    tab.page.fill("#toy-generate-steps input[type=number]", "100")
     tab.page.click("#generate")
     until(lambda: tab.state == "running", "the run")
     runner = explorer[1].runner

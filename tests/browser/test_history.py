@@ -166,12 +166,12 @@ def test_a_result_is_used_again(open_tab):
     tab = with_two(open_tab)
     tab.tab("Generate")
     tab.page.fill("#generate-seed input", "77")
-    tab.page.fill("#ssdnerf-generate-steps input[type=number]", "50")
+    tab.page.fill("#toy-generate-steps input[type=number]", "50")
     tab.tab("History")
     press(tab, "Seed 4", "reuse")
     seed = tab.page.locator("#generate-seed input")
     until(lambda: seed.is_visible() and seed.input_value() == "4", "its seed")
-    assert tab.page.input_value("#ssdnerf-generate-steps input[type=number]") == "12"
+    assert tab.page.input_value("#toy-generate-steps input[type=number]") == "12"
 
     tab.tab("History")
     card(tab, "Seed 4").locator("[data-act=show]").click()

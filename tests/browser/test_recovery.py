@@ -87,7 +87,7 @@ def begin(tab: Tab, seed: int, steps: int) -> None:
     """Press Generate with these values, which Gradio may still overwrite with a tab's first ones."""
     wanted = {
         "#generate-seed input": str(seed),
-        "#ssdnerf-generate-steps input[type=number]": str(steps),
+        "#toy-generate-steps input[type=number]": str(steps),
     }
 
     def stand() -> bool:

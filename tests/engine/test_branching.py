@@ -35,7 +35,8 @@ def same(a, b) -> bool:
     numbers = (a.stage, a.index, a.total, a.t, dict(a.scalars)) == (
         b.stage, b.index, b.total, b.t, dict(b.scalars),
     )  # fmt: skip
-    tensors = torch.equal(a.latent, b.latent) and torch.equal(a.noisy_latent, b.noisy_latent)
+    noisy = a.noisy_latent is b.noisy_latent or torch.equal(a.noisy_latent, b.noisy_latent)
+    tensors = torch.equal(a.latent, b.latent) and noisy
     state = all(
         torch.equal(value, b.state[name]) if torch.is_tensor(value) else value == b.state[name]
         for name, value in a.state.items()

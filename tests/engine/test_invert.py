@@ -10,9 +10,7 @@ from engine.diffusion.sample import ddim, ddim_update, times
 from engine.diffusion.schedule import Schedule
 from engine.errors import ConfigError
 from engine.events import finish
-from engine.methods.base import Invertible
 from engine.methods.ssdnerf.options import SampleOptions
-from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.store.checkpoint import open_checkpoint
 
@@ -113,14 +111,6 @@ def test_an_object_is_inverted_alike_alone_and_in_a_batch(vehicles):
     objects = vehicles.gallery[:2]
     together = finish(vehicles.invert(objects, steps=3))
     assert torch.equal(together[1:], finish(vehicles.invert(objects[1:], steps=3)))
-
-
-def test_only_methods_that_say_so_invert(vehicles):
-    toy = ToyMethod()
-    assert "noise" in vehicles.info.capabilities.interpolate
-    assert isinstance(vehicles, Invertible)
-    assert "noise" not in toy.info.capabilities.interpolate
-    assert not isinstance(toy, Invertible)
 
 
 def test_the_inverse_is_that_of_the_sampler():

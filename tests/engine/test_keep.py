@@ -10,10 +10,8 @@ from torch.nn.functional import max_pool2d
 
 from engine.errors import ConfigError, EngineError, RegionError
 from engine.events import finish
-from engine.methods.base import Completing
 from engine.methods.ssdnerf.complete import held_texels, keep_cameras, kept_views, proposed_views
 from engine.methods.ssdnerf.options import KeepOptions, RenoiseOptions
-from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.metrics import psnr
 from engine.render.frames import bake, render_views
@@ -45,13 +43,6 @@ def vehicles():
 @pytest.fixture(scope="module")
 def front(vehicles):
     return Region.from_box(FRONT, vehicles.decoder.aabb)
-
-
-def test_the_method_says_that_it_can_and_the_toy_that_it_cannot(vehicles):
-    assert vehicles.info.capabilities.complete
-    assert isinstance(vehicles, Completing)
-    assert not ToyMethod().info.capabilities.complete
-    assert not isinstance(ToyMethod(), Completing)
 
 
 def test_a_run_goes_on_bit_for_bit_from_every_step(vehicles, front):

@@ -29,7 +29,15 @@ from engine.fields.base import StoredField
 from engine.fields.kinds import FIELDS
 from engine.fields.scene import Scene
 from engine.methods import METHODS
-from engine.methods.base import Method, can, check_task, fit_options_for, options_of
+from engine.methods.base import (
+    Completing,
+    Invertible,
+    Method,
+    can,
+    check_task,
+    fit_options_for,
+    options_of,
+)
 from engine.methods.options import branch_controls, controls_of, settings_of, with_settings
 from engine.methods.training import Trainable
 from engine.noise import Noise
@@ -60,9 +68,8 @@ def data(tmp_path_factory) -> PackedDataset:
 def smoke(name: str) -> Recipe:
     """The method's smallest recipe, as short as it gets."""
     kind = METHODS[name][1]
-    recipe = next(
-        r for r in RECIPES.values() if isinstance(r.model, kind) and r.name.endswith("smoke")
-    )
+    own = [recipe for recipe in RECIPES.values() if isinstance(recipe.model, kind)]
+    recipe = min(own, key=lambda recipe: recipe.loop.iterations)
     return recipe.changed(
         iterations=ITERATIONS, batch=2, warmup=1, log_every=1, preview_every=0, save_every_s=0.0
     )
@@ -105,17 +112,24 @@ def shorten(method: Method) -> None:
 
 
 def few(options):
-    """At most four steps of everything that the page counts in steps."""
+    """At most four steps of everything that its stages count."""
     changes = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if field.name.endswith("steps") and isinstance(value, int):
-            changes[field.name] = min(value, 4)
-        elif field.name in ("rays", "cameras", "size") and isinstance(value, int):
+        if field.name in ("rays", "cameras", "size") and isinstance(value, int):
             changes[field.name] = min(value, {"rays": 64, "cameras": 4, "size": 32}[field.name])
+        elif isinstance(value, int) and value > 4:
+            counts = hasattr(options, "stages") and _plan(options, field.name) != options.stages()
+            if counts or field.name.endswith("steps"):
+                changes[field.name] = 4
         elif dataclasses.is_dataclass(value):
             changes[field.name] = few(value)
     return dataclasses.replace(options, **changes)
+
+
+def _plan(options, name):
+    """The stages of options one of whose settings is 4."""
+    return dataclasses.replace(options, **{name: 4}).stages()
 
 
 @pytest.fixture(scope="session")
@@ -158,6 +172,8 @@ def made_of(method: Method, task: str, views: Views, options, after=None):
 def test_it_is_what_the_contract_asks_for(method):
     assert isinstance(method, Method)
     assert isinstance(method, Trainable)
+    assert isinstance(method, Invertible) == ("noise" in method.info.capabilities.interpolate)
+    assert isinstance(method, Completing) == method.info.capabilities.complete
     assert method.info.name in METHODS
     assert method.checkpoint == "small"
     assert method.mean_latent.shape == method.info.latent_shape

@@ -25,12 +25,11 @@ from engine.evaluation.protocol import SHAPED_SCENES, SHOWN_PLACES, BoardOptions
 from engine.evaluation.rows import BASELINES, planned
 from engine.evaluation.scenes import Answer, TestScene
 from engine.events import finish
-from engine.methods.ssdnerf import options as options_module
-from engine.methods.ssdnerf.model import SSDNeRFConfig
 from engine.methods.ssdnerf.options import FitOptions
-from engine.methods.toy import ToyMethod, toy_car
+from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.render.frames import RenderOptions, render_views
+from tests.scoreboard.counting import CountingMethod
 
 SIZE = 16
 FEW_SCENES = BoardOptions(
@@ -42,25 +41,6 @@ FEW_SCENES = BoardOptions(
     training_scenes=3,
     rate_scenes=1,
 )
-
-
-class CountingMethod(ToyMethod):
-    """Counts how often it was asked, and answers with the paint of the given views and the rate it was told."""
-
-    ABLATION, TUNING = options_module.ABLATION, options_module.TUNING
-
-    def without_prior(self, ours, rate):
-        return options_module.without_prior(ours, rate)
-
-    def __init__(self):
-        super().__init__()
-        self.asked: list[FitOptions] = []
-
-    @torch.no_grad()
-    def reconstruct(self, views, options, noise):
-        self.asked.append(options)
-        yield from ()
-        return toy_car(torch.full((5,), 0.5), views.images.mean((0, 1, 2)))[None]
 
 
 @pytest.fixture
@@ -144,9 +124,10 @@ def test_a_field_without_matter_overlaps_nothing_and_is_a_diagonal_away(tmp_path
 
 
 def empty_field():
-    """A toy car whose planes say outside everywhere."""
-    method = ToyMethod()
-    return method.scene(torch.full_like(method.mean_latent, -1.0)).field
+    """A car of blobs without density."""
+    latent = ToyMethod().mean_latent.clone()
+    latent[:, 6] = -8.0
+    return ToyMethod().scene(latent).field
 
 
 def test_lpips_is_asked_about_the_views_that_were_not_given(tmp_path):
@@ -335,7 +316,7 @@ def test_pictures_of_an_earlier_run_are_not_shown_beside_these_figures(tmp_path)
 def test_a_method_drawn_otherwise_or_another_object_has_other_keys():
     method = CountingMethod()
     before = Contender.of(method)
-    method.config = dataclasses.replace(SSDNeRFConfig(), dt_gamma_scale=0.25)
+    method.config = dataclasses.replace(method.config, dt_gamma_scale=0.25)
     assert Contender.of(method).weights == before.weights
     assert Contender.of(method).model != before.model
     plain = TestScene(VEHICLES, 0, SIZE)

@@ -26,17 +26,18 @@ from engine.evaluation.tune import (
     tune_sampling,
 )
 from engine.events import finish
-from engine.methods.base import TrainingData
+from engine.methods.base import Method, TrainingData
 from engine.methods.options import with_settings
 from engine.methods.ssdnerf import options as options_module
 from engine.methods.ssdnerf.method import SSDNeRF
 from engine.methods.ssdnerf.model import SSDNeRFConfig
 from engine.methods.ssdnerf.options import FitOptions
-from engine.methods.toy import ToyMethod, toy_car
+from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.render.frames import RenderOptions, render_views
 from engine.store.checkpoint import digest, fingerprint, known_rate, open_checkpoint
 from engine.types import Camera, Views
+from tests.scoreboard.counting import CountingMethod
 
 SIZE = 32
 SPIRAL = torch.from_numpy(spiral_cameras()[::36]).float()
@@ -78,26 +79,6 @@ class Scenes:
         return scene if which is None else scene[list(which)]
 
 
-class CountingMethod(ToyMethod):
-    """Answers with a fixed latent and counts how often it was asked."""
-
-    ABLATION, TUNING = options_module.ABLATION, options_module.TUNING
-
-    def without_prior(self, ours, rate):
-        return options_module.without_prior(ours, rate)
-
-    def __init__(self, answer: torch.Tensor | None = None):
-        super().__init__()
-        self.answer = self.mean_latent if answer is None else answer
-        self.asked: list[FitOptions] = []
-
-    @torch.no_grad()
-    def reconstruct(self, views, options, noise):
-        self.asked.append(options)
-        yield from ()
-        return self.answer[None]
-
-
 def vehicle_scene(split: str, index: int) -> Views:
     pictures = render_shape(
         build_vehicle(scene_seed(split, index)), SPIRAL.numpy(), srn_intrinsics(SIZE), SIZE
@@ -105,7 +86,7 @@ def vehicle_scene(split: str, index: int) -> Views:
     return Views(torch.from_numpy(composite_white(pictures)).float() / 255, CAMERA)
 
 
-def toy_scene(method: ToyMethod, latent: torch.Tensor) -> Views:
+def scene_of(method: Method, latent: torch.Tensor) -> Views:
     field = method.scene(latent).field
     return Views(render_views(field, CAMERA, RenderOptions(quality="high")), CAMERA)
 
@@ -119,9 +100,9 @@ VIEWS = EvaluateOptions(views=(2,))
 
 
 def test_a_perfect_reconstruction_scores_the_rounding_alone(tmp_path):
-    car = toy_car(torch.full((5,), 0.8), torch.tensor([0.7, 0.2, 0.2]))
+    car = -CountingMethod().mean_latent
     method = CountingMethod(car)
-    dataset = Scenes({"car": toy_scene(method, car)})
+    dataset = Scenes({"car": scene_of(method, car)})
     results = finish(evaluate(method, dataset, tmp_path / "m.json", VIEWS))
     assert results["psnr"] > EXACT
     assert results["ssim"] > 0.999
@@ -140,7 +121,7 @@ def test_every_third_view_is_compared_as_if_there_were_no_others(vehicles, tmp_p
 
 def test_a_method_without_a_prior_is_not_compared_with_a_fit_without_one(tmp_path):
     method = ToyMethod()
-    scene = Scenes({"car": toy_scene(method, method.mean_latent)})
+    scene = Scenes({"car": scene_of(method, method.mean_latent)})
     options = dataclasses.replace(VIEWS, baselines=True)
     results = finish(evaluate(method, scene, tmp_path / "m.json", options))
     assert set(results["baselines"]) == {"nearest_training_scene", "mean_code"}
@@ -151,7 +132,7 @@ def test_scores_are_means_over_views_not_given_and_then_over_scenes(vehicles, tm
     results = finish(evaluate(method, vehicles, tmp_path / "m.json", VIEWS))
     assert results["scenes"] == 3
     assert results["views"] == [2]
-    predicted = toy_scene(method, method.mean_latent).images
+    predicted = scene_of(method, method.mean_latent).images
     rounded = (predicted.clamp(0, 1) * 255).round() / 255
     expected = []
     for name, scene in vehicles.scenes.items():
@@ -239,8 +220,8 @@ def test_a_method_that_draws_otherwise_is_measured_anew(vehicles, tmp_path, capl
 
 def test_the_mode_decides_whose_settings_are_used(vehicles, tmp_path):
     for mode, options in (
-        ("ours", ToyMethod().presets["reconstruct"]["ours"]),
-        ("paper", ToyMethod().presets["reconstruct"]["paper"]),
+        ("ours", CountingMethod().presets["reconstruct"]["ours"]),
+        ("paper", CountingMethod().presets["reconstruct"]["paper"]),
     ):
         method = CountingMethod()
         chosen = dataclasses.replace(VIEWS, mode=mode, limit=1)
@@ -267,7 +248,7 @@ def test_views_that_the_data_lack_are_named(vehicles, tmp_path):
 
 def test_baselines_find_the_training_scene_and_draw_the_mean(tmp_path):
     method = CountingMethod()
-    scenes = {"train7": vehicle_scene("train", 7), "mean": toy_scene(method, method.mean_latent)}
+    scenes = {"train7": vehicle_scene("train", 7), "mean": scene_of(method, method.mean_latent)}
     options = dataclasses.replace(VIEWS, baselines=True, rate=1e-2)
     results = finish(evaluate(method, Scenes(scenes), tmp_path / "m.json", options))
     assert results["per_scene"]["train7"]["baselines"]["nearest_training_scene"]["psnr"] > 59
@@ -303,7 +284,7 @@ def test_the_fit_without_prior_leaves_the_prior_out(tiny_checkpoint):
 
 
 def test_the_rate_that_does_best_on_validation_scenes_is_chosen(monkeypatch):
-    truth = toy_car(torch.full((5,), 0.5), torch.tensor([0.55, 0.58, 0.62]))
+    truth = CountingMethod().mean_latent
 
     class OneGoodRate(CountingMethod):
         def reconstruct(self, views, options, noise):
@@ -312,7 +293,7 @@ def test_the_rate_that_does_best_on_validation_scenes_is_chosen(monkeypatch):
             return (truth if options.learning_rate == 3e-2 else truth - 1)[None]
 
     method = OneGoodRate()
-    monkeypatch.setattr(Category, "views", lambda *_: toy_scene(method, truth))
+    monkeypatch.setattr(Category, "views", lambda *_: scene_of(method, truth))
     steps = []
     rate = finish(choose_rate(method, (2,), num_scenes=2, size=SIZE), steps.append)
     assert rate == 3e-2
@@ -359,7 +340,7 @@ class GainMethod(CountingMethod):
 
 def test_the_greedy_search_finds_the_best_of_every_option():
     method = GainMethod()
-    scene = toy_scene(method, method.mean_latent)
+    scene = scene_of(method, method.mean_latent)
     start = FitOptions(guidance_gain=1e2)
     candidates = (("guidance_gain", (1e3, 1e4, 1e5)), ("renoise.mix", (0.3, 0.5)))
     run = tune_fit(method, batch_of([scene[[0]]]), [scene[[1, 3]]], start, candidates)

@@ -11,7 +11,7 @@ from engine.evaluation.protocol import FEW, MANY, PLACES, BoardOptions, given_vi
 from engine.methods.base import fit_options_for
 from engine.methods.ssdnerf.options import GROWTH, PAPER_FIT, FitOptions, for_views
 from engine.methods.ssdnerf.published import PUBLISHED
-from engine.methods.toy import ToyMethod
+from tests.scoreboard.counting import CountingMethod
 
 
 def test_the_given_views_are_the_papers():
@@ -44,7 +44,7 @@ def test_the_papers_settings_grow_as_published():
 
 @pytest.mark.parametrize("mode", ["ours", "paper"])
 def test_one_view_keeps_the_tuned_settings_and_more_views_never_take_fewer_steps(mode):
-    method = ToyMethod()
+    method = CountingMethod()
     tuned = (
         method.presets["reconstruct"]["ours"]
         if mode == "ours"
