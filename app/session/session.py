@@ -353,9 +353,8 @@ class Session(Presence):
         Args:
             runner: The worker.
             make_run: The run.
-            records: Its batch, listed from now on, which shares its frames (in a branch after those of its trunk) and gets
-                its result as the last one. Empty for a run that makes its objects one after another, and appends each
-                record here when it begins it, or makes none.
+            records: Its batch, listed from now on, with shared frames (in a branch after those of its trunk) and its result
+                as the last one. Empty for a run that appends each record here when it begins it, or makes none.
             plan: Stages and their numbers of steps.
             on_end: Called when all else has been done.
             on_begin: Shows a record that has its first step; None selects it.
@@ -366,12 +365,12 @@ class Session(Presence):
         """
         batch, begun = tuple(records), set[Record]()
 
-        def add_frame(frame: Step) -> None:
+        def add_frame(step: Step) -> None:
             if not records:
                 return
             lead = batch[0] if batch else records[-1]
             with self.cv:
-                lead.frames.append(frame)
+                lead.frames.append(on_cpu(step))
                 for record in batch or (lead,):
                     record.state, record.job = "running", job.id
                 if lead not in begun:
@@ -396,10 +395,7 @@ class Session(Presence):
                 self._changed()
             on_end(job, state)
 
-        def on_step(step: Step) -> None:
-            add_frame(on_cpu(step))
-
-        job = Job(make_run, plan=plan, on_step=on_step, on_end=ended, kernels=kernels)
+        job = Job(make_run, plan=plan, on_step=add_frame, on_end=ended, kernels=kernels)
         with self._starting:  # or of two that start at once neither is cancelled
             self.stop(runner)
             with self.cv:
