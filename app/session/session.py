@@ -368,9 +368,9 @@ class Session(Presence):
         def add_frame(step: Step) -> None:
             if not records:
                 return
-            lead = batch[0] if batch else records[-1]
+            lead, frame = batch[0] if batch else records[-1], on_cpu(step)
             with self.cv:
-                lead.frames.append(on_cpu(step))
+                lead.frames.append(frame)
                 for record in batch or (lead,):
                     record.state, record.job = "running", job.id
                 if lead not in begun:
