@@ -15,7 +15,8 @@ from torch import Tensor
 from engine.events import Step
 from engine.fields.base import SURFACE, Field
 from engine.ops.cameras import orbit_camera
-from engine.render.frames import Baked, RenderOptions, bake, render
+from engine.render.frames import RenderOptions, bake, render
+from engine.render.live import SMALL, live
 from engine.types import WORLD_PER_SRN
 
 Curve = list[float | None]
@@ -41,8 +42,9 @@ class Extent:
     size: float
 
 
-def measure(baked: Baked, distance: float = 1.3) -> Extent:
-    """Measure a field's opacity and size, seen from `distance` SRN units."""
+def measure(field: Field, distance: float = 1.3) -> Extent:
+    """Measure a field's opacity and size, seen from `distance` SRN units; one without kernels as a small voxel grid."""
+    baked = bake(live(field, SMALL))
     camera = orbit_camera(40.0, 18.0, distance, PICTURE)
     picture = render(baked, camera, RenderOptions(quality="preview"))
     return Extent(
@@ -76,7 +78,7 @@ def curves(
     Returns:
         One list per name in `NAMES`, as long as `steps`.
     """
-    extents = [measure(bake(field_of(step.latent[0])), distance) for step in steps]
+    extents = [measure(field_of(step.latent[0]), distance) for step in steps]
     return {
         **cheap_curves(steps),
         "opacity": [extent.opacity for extent in extents],

@@ -21,7 +21,7 @@ from engine.methods.ssdnerf.options import RenoiseOptions, SampleOptions
 from engine.methods.toy import ToyMethod
 from engine.noise import Noise
 from engine.ops.cameras import orbit_camera
-from engine.render.frames import bake, render_views
+from engine.render.frames import render_views
 from engine.store.timeline import Timeline, of_scene, on_cpu, own, result_step, step_bytes
 from engine.types import Views
 from tests.engine.test_branching import same, steps_of
@@ -220,7 +220,7 @@ def test_a_run_of_the_toy_has_every_curve():
     found = curves(steps, lambda latent: toy.scene(latent).field)
     assert all(len(values) == len(steps) for values in found.values())
     assert found["opacity"][-1] == pytest.approx(
-        measure(bake(toy.scene(steps[-1].latent[0]).field)).opacity
+        measure(toy.scene(steps[-1].latent[0]).field).opacity
     )
     assert 0.5 < found["extent"][-1] < 1.2, "a car whose box has a diagonal of about one"
     assert found["psnr"] == [None] * len(steps)

@@ -15,7 +15,6 @@ from app.tabs.inspect import figures, sheet
 from app.tabs.inspect.branching import branch_controls_of, obstacle
 from engine.events import STAGES
 from engine.explore.curves import cheap_curves, measure
-from engine.render.frames import bake
 from engine.store.timeline import noisy, step_bytes
 
 _measuring = threading.Lock()
@@ -132,7 +131,7 @@ def _measure(session: Session, record: Record, places: list[int]) -> None:
                 return
             if place in record.extents or record.latent(place) is None:
                 continue
-            baked = bake(session.scene(record, place).field)
-            record.extents[place] = measure(baked, record.method.data.distance)
+            field = session.scene(record, place).field
+            record.extents[place] = measure(field, record.method.data.distance)
     finally:
         _measuring.release()
