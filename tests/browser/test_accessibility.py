@@ -155,7 +155,7 @@ def test_the_procedure_is_chosen_by_the_keyboard(tab):
     until(back, "the first procedure")
 
 
-def test_steps_and_planes_are_gone_through_by_the_keyboard(tab):
+def test_steps_and_parts_of_a_latent_are_gone_through_by_the_keyboard(tab):
     tab.tab("Inspect")
     until(lambda: tab.page.locator(".chart").count() == 6, "the curves")
     strip = tab.page.get_by_role("slider", name="Step of this run")
@@ -174,9 +174,9 @@ def test_steps_and_planes_are_gone_through_by_the_keyboard(tab):
     tab.page.locator(".sheet").focus()
     tab.page.keyboard.press("Enter")
     name = tab.page.locator(".insp-enlarged .name")
-    until(lambda: name.count() and name.inner_text() == "xy plane, channel 1", "a plane")
-    tab.page.keyboard.press("ArrowDown")
-    until(lambda: name.inner_text() == "xz plane, channel 1", "the next plane")
+    until(lambda: name.count() and name.inner_text() == "code 1", "a part of the latent")
+    tab.page.keyboard.press("ArrowRight")
+    until(lambda: name.inner_text() == "code 2", "the next part")
     tab.page.keyboard.press("Escape")
     assert not tab.page.locator(".insp-enlarged").is_visible()
 

@@ -28,7 +28,7 @@ def real() -> Iterator[tuple[str, object]]:
     method = open_checkpoint("vehicles")
     usual = method.presets["generate"]["ours"]
     method.presets["generate"]["ours"] = replace(
-        usual, steps=6, renoise=replace(usual.renoise, steps=4)
+        usual, steps=4, renoise=replace(usual.renoise, steps=2)
     )
     with serving(create_app(AppSettings(grace_s=1.0), method)) as served:
         yield served
@@ -66,6 +66,13 @@ def generate(tab: Tab, seed: int, mode: str = "Ours", steps: int = 6) -> None:
     tab.page.fill("#generate-seed input", str(seed))
     tab.page.fill("#ssdnerf-generate-steps input[type=number]", str(steps))
     tab.run("#generate")
+
+
+def wait_for_end(tab: Tab, record) -> None:
+    """Wait until a run has ended, and the page shows it so."""
+    until(lambda: record.state == "done", "its end")
+    shown = "[explorer.shown.record, explorer.shown.state]"
+    until(lambda: tab.page.evaluate(shown) == [record.id, "done"], "its end on the page")
 
 
 def add_seed(tab: Tab, seed: int) -> None:
@@ -244,7 +251,7 @@ def test_a_branch_stands_beside_its_trunk_with_both_curves(tab, session):
     tab.page.click(".insp-primary")
     until(lambda: session.selection()[0] is not trunk, "the branch")
     same, _ = session.selection()
-    until(lambda: same.state == "done", "its end")
+    wait_for_end(tab, same)
     assert (same.latent(-1) == trunk.latent(-1)).all(), "nothing was changed"
     tab.page.evaluate("explorer.go(2)")
     until(lambda: session.selection() == (same, 2), "the third step")
@@ -252,7 +259,7 @@ def test_a_branch_stands_beside_its_trunk_with_both_curves(tab, session):
     tab.page.click(".insp-primary")
     until(lambda: session.selection()[0] is not same, "the second branch")
     other, _ = session.selection()
-    until(lambda: other.state == "done", "its end")
+    wait_for_end(tab, other)
     assert not (other.latent(-1) == trunk.latent(-1)).all()
     until(lambda: tab.page.locator(".tree .names > div").count() == 3, "the tree")
     alone = picture(tab)

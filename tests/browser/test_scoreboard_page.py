@@ -65,7 +65,7 @@ def test_columns_views_and_order_can_be_chosen(page):
     assert page.evaluate(scenes) == ["12", "02"]
     picture = page.locator("article:not([hidden]) [data-entry=mean_code]").first
     assert not picture.is_visible()
-    page.get_by_role("button", name="Mean code").click()
+    page.get_by_role("button", name="Mean latent").click()
     assert picture.is_visible()
 
 
