@@ -88,3 +88,13 @@ def test_plotlys_script_is_the_packages_own_packed_for_those_who_take_it(served)
     assert headers["Content-Type"].startswith("text/javascript")
     assert "max-age" in headers["Cache-Control"]
     assert gzip.decompress(packed) == get(url) == get_plotlyjs().encode()
+
+
+def test_logarithmic_axes_have_at_most_four_labels():
+    values = numbers(4) | {"change": [None, 1.0, 1e-3, 3e-7], "guidance_norm": [2.0, 3.0, 4.0, 9.0]}
+    layout = go.Figure(curves(values, ["denoise"] * 4)).layout
+    by_key = {chart.key: layout[f"yaxis{k + 1 if k else ''}"] for k, chart in enumerate(CHARTS)}
+    assert by_key["change"].type == by_key["guidance_norm"].type == "log"
+    assert 6.5 / by_key["change"].dtick < 4, "labels at powers of 10"
+    assert by_key["guidance_norm"].tickvals == (2.0, 9.0), "less than a decade"
+    assert by_key["psnr"].type == "linear"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,12 +102,22 @@ def curves(numbers: Mapping[str, Curve], stages: Sequence[str]) -> Figure:
         }
         layout[f"yaxis{number}"] = {
             "anchor": f"x{number}",
-            "type": "log" if chart.log else "linear",
-            "nticks": 4,
+            **(_decades(numbers[chart.key]) if chart.log else {"type": "linear", "nticks": 4}),
             "tickformat": ".0e" if chart.log else ".3~g",
             "fixedrange": True,
         }
     return {"data": traces, "layout": layout}
+
+
+def _decades(values: Curve) -> dict[str, Any]:
+    """A logarithmic axis with at most four labels: at decades, or at both ends of values that span less than one."""
+    positive = [value for value in values if value is not None and value > 0] or [1.0]
+    ends = [min(positive), max(positive)]
+    spanned = math.log10(ends[1] / ends[0])
+    return {
+        "type": "log",
+        **({"dtick": math.ceil(spanned / 3)} if spanned >= 1 else {"tickvals": ends}),
+    }
 
 
 def _parts(before: str, after: str) -> bool:
