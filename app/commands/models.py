@@ -65,7 +65,7 @@ class Card:
     reconstructions: int = 8
     """Unseen scenes on the sheet of reconstructions."""
     seed: int = 0
-    """Of the first sample."""
+    """Seed of the first sample."""
 
     def run(self, progress: Progress) -> None:
         """Measure, draw and write."""
@@ -99,7 +99,7 @@ class Blend:
     out: Path
     """Folder of the blend."""
     share: float = 0.5
-    """Of the second one, 0 to 1."""
+    """Weight of the second model, 0 to 1."""
 
     def run(self, progress: Progress) -> None:
         """Blend and write."""

@@ -46,7 +46,7 @@ class BoardOptions:
     """Validation scenes that decide the learning rate of the fits without prior; half as many from four views on."""
 
     def quick(self) -> BoardOptions:
-        """The same with so few scenes that it takes minutes: a functional check, whose figures mean nothing."""
+        """These options with so few scenes that it takes minutes: a functional check, whose figures mean nothing."""
         return dataclasses.replace(
             self,
             scenes=min(self.scenes, 2),

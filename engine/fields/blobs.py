@@ -23,7 +23,7 @@ from engine.errors import ConfigError
 from engine.fields.box import Box, check_box
 
 NUMBERS = 10
-"""Of a blob."""
+"""Numbers that describe a blob."""
 CENTRE_SCALE = 0.4
 """Engine units in one unit of a centre's numbers."""
 AXIS_LOG, AXIS_SCALE = -1.8, 0.6
@@ -63,7 +63,7 @@ class BlobConfig:
     """Number of blobs, and where they are."""
 
     blobs: Annotated[int, Bounds(1, 256)] = 14
-    """How many."""
+    """Number of blobs."""
     aabb: Box = ((-0.5, -0.95, -0.49), (0.5, 0.95, 0.49))
     """Lower and upper corner of the box, engine units; what reaches beyond is cut off."""
 

@@ -105,7 +105,7 @@ def settings_of(options: Any) -> dict[str, Any]:
 def with_settings(
     options: T, changes: Mapping[str, Any], known: Collection[str] | None = None
 ) -> T:
-    """The same options with settings changed by name.
+    """Options with some settings changed by name.
 
     A name reaches into a dataclass that the options hold: "renoise.mix", or "mix" where they have no `mix` of their own.
     Whole numbers, which pages and programs send as 4.0, become whole again.

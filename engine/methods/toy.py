@@ -51,7 +51,7 @@ MARCH = MarchConfig(max_steps=64)
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """What the method is made from; a checkpoint holds it, and a recipe names it."""
+    """The method's config, kept in checkpoints and named by recipes."""
 
     step_seconds: Annotated[float, Bounds(0.0, 60.0)] = 0.0
     """Time that each step takes longer, for tests."""
@@ -238,7 +238,7 @@ class ToyMethod(nn.Module):
         return gradient, {"psnr": float(-10 * error.detach().log10())}
 
     def _slowly(self, run: Run[Tensor]) -> Run[Tensor]:
-        """The same run, whose steps take the config's time longer."""
+        """A run slowed down by the config's time at each step."""
         while True:
             try:
                 step = next(run)

@@ -11,7 +11,7 @@ from engine.methods.training import LatentStatistics, latent_statistics
 from engine.noise import Noise
 
 CARS = 64
-"""How many are made."""
+"""Number of cars whose mean and covariance are the untrained model."""
 TYRE, GLASS, LAMP, TAIL = (
     (0.07, 0.07, 0.08),
     (0.2, 0.26, 0.32),

@@ -33,7 +33,7 @@ class DrawOptions:
     sampler: Annotated[
         Sampler, Control("Sampler", "How noise levels are walked.", branch=True)
     ] = "dpm++2m"  # fmt: skip
-    """How noise levels are walked."""
+    """Solver of the sampling equation."""
     steps: Annotated[
         int,
         Bounds(1, TIMESTEPS),

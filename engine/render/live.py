@@ -15,7 +15,7 @@ from engine.render.occupancy import cell_points
 SIZE = 128
 """Voxels along each axis of a field's box."""
 SMALL = 64
-"""The same for pictures that are hardly larger than a hundred pixels."""
+"""Voxels along each axis for pictures of about a hundred pixels."""
 THINNEST = 0.01
 """Cells thinner than this everywhere stay empty, per engine unit."""
 OPAQUE_DEPTH = 3.0
