@@ -231,18 +231,14 @@ def change(desk: Desk, number: int, asked: schema.Naming) -> schema.RecordTold:
     if asked.title is not None:
         history.rename(session, {"record": number, "title": asked.title})
     if asked.pinned is not None and asked.pinned != found.pinned:
-        problem = history.pin(session, {"record": number}).get("problem")
-        if problem:
-            raise ConfigError(problem)
+        history.pin(session, {"record": number})
     return told_record(desk, found)
 
 
 def remove(session: Session, number: int) -> None:
     """Remove a record from the history."""
     record(session, number)
-    problem = history.remove(session, {"record": number}).get("problem")
-    if problem:
-        raise ConfigError(problem)
+    history.remove(session, {"record": number})
 
 
 def use(desk: Desk, name: str | None) -> None:

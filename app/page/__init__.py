@@ -1,4 +1,4 @@
-"""The page: gradio components and their handlers. Handlers change the session and return at once, or follow a job."""
+"""The page: gradio components and their handlers, which change the session and return; what comes of it is told by `news`."""
 
 import os
 

@@ -14,6 +14,7 @@ import gradio as gr
 from gradio.data_classes import ValidationError
 from gradio.exceptions import ComponentProcessingError
 
+from app.page.steer import UNREAD
 from app.session import uploads
 from engine.errors import EngineError
 
@@ -26,8 +27,6 @@ INTERNAL = (
 STRANGE = "A value was not understood: found something else than the page sends; reload the page."
 LONGEST_TEXT, LONGEST_PICK = 1 << 18, 16
 """Characters of a text that a component sends, and of what an element that was clicked stands for."""
-UNREAD = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
-"""Exceptions of a handler whose event has other content than the page's scripts send."""
 NOT_SENT = "A file is named that was not sent to this explorer; send it first."
 PATHS = (
     re.compile(r"""(?<=['"])/[^'"\n]*/([^'"/\n]+)(?=['"])"""),

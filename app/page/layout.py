@@ -9,7 +9,7 @@ import gradio as gr
 from app.page import about, prior
 from app.page.blocks import Panel
 from app.page.opening import wire_opening
-from app.page.stage import Page, build_stage, wire_stage
+from app.page.stage import Page, build_stage
 from app.session.jobs import JobRunner
 from app.session.session import Session
 from app.session.sessions import Sessions
@@ -71,26 +71,21 @@ def build_panel(sessions: Sessions, runner: JobRunner) -> gr.Blocks:
                 chosen, shown, note = prior.choice(sessions.priors)
                 panel = gr.Tabs(elem_id="tabs", overflow_behavior="wrap")
             with gr.Column(elem_id="stage", min_width=0):
-                stage = build_stage()
-        page = Page(sessions, runner, chosen, shown, *stage)
+                build_stage()
+        page = Page(sessions, runner, chosen, shown)
         with panel:
             with gr.Tab("Reconstruct", elem_id="tab-reconstruct"):
-                reconstruct_slot = gr.Column()
+                fitted = reconstruct.build(page)
             with gr.Tab("Generate", elem_id="tab-generate"):
                 made = generate.build(page)
             with gr.Tab("Interpolate", elem_id="tab-interpolate"):
-                interpolate.build(page)
+                interpolate.build()
             with gr.Tab("Complete", elem_id="tab-complete"):
                 complete.build(page)
             with gr.Tab("Inspect", elem_id="tab-inspect"):
-                inspect.build(page)
+                inspect.build()
             with gr.Tab("History", elem_id="tab-history", render_children=True):
-                history_slot = gr.Column()
-        with reconstruct_slot:
-            fitted = reconstruct.build(page, made)
-        with history_slot:
-            history.build(page, made, fitted)
-        wire_stage(page)
+                history.build(page, made, fitted)
         follow_prior(page, note, fitted, made)
         wire_opening(demo, page, fitted, made)
     return demo
@@ -115,7 +110,7 @@ def follow_prior(
     prior.wire(page, note, outputs, follow, [fitted.mode, made.mode]).then(
         pictures.reframe,
         pictures.inputs,
-        [pictures.problem, *framed],
+        framed,
         show_progress="hidden",
         api_visibility="private",
     )

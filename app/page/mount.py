@@ -15,7 +15,6 @@ from app.examples import FOLDER as EXAMPLES_FOLDER
 from app.page.door import Door, taken
 from app.page.layout import build_panel, theme
 from app.page.parts import script
-from app.page.watch import MOST_FOLLOWERS
 from app.session.jobs import JobRunner
 from app.session.sessions import Sessions
 from app.settings import AppSettings
@@ -30,8 +29,8 @@ MOST_WAITING = 256
 """Calls that wait for a handler, of all pages together."""
 MOST_UPLOADS = 256
 """Uploads whose progress is known."""
-SPARE_THREADS = 41
-"""Threads for handlers beside those of which each follows a run."""
+MOST_THREADS = 41
+"""Threads for handlers, of all pages together."""
 
 
 class Parser(GradioMultiPartParser):
@@ -90,7 +89,7 @@ def mount_panel(sessions: Sessions, runner: JobRunner, settings: AppSettings) ->
     """The page as an application of its own; its start-up and shutdown events are the caller's to run."""
     panel = build_panel(sessions, runner)
     # also its number of handlers at a time; with another than 40 Gradio's threads are its own, not those of all routes
-    panel.max_threads = SPARE_THREADS + MOST_FOLLOWERS * settings.max_sessions
+    panel.max_threads = MOST_THREADS
     panel.queue(max_size=MOST_WAITING)
     panel.state_session_capacity = MOST_STATES
     app = gr.mount_gradio_app(

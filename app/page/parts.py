@@ -18,12 +18,24 @@ def script(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def clickable(
-    elem_id: str, value: str = "", name: str = "click.js", *, render: bool = True
-) -> gr.HTML:
+def scripted(elem_id: str, value: str, name: str) -> gr.HTML:
+    """HTML with a script of app/page/assets."""
+    return gr.HTML(value, elem_id=elem_id, js_on_load=script(name), apply_default_css=False)
+
+
+def clickable(elem_id: str, value: str) -> gr.HTML:
     """HTML whose elements with `data-pick` trigger `select` with that value when clicked."""
-    options = {"elem_id": elem_id, "js_on_load": script(name), "apply_default_css": False}
-    return gr.HTML(value, render=render, **options)
+    return scripted(elem_id, value, "click.js")
+
+
+def notice(tab: str) -> gr.HTML:
+    """The line for what a session has to say in a tab (`Session.notices`)."""
+    return scripted(f"{tab}-problem", f'<div data-tab="{tab}"></div>', "notice.js")
+
+
+def cancel(elem_id: str) -> gr.Button:
+    """The button that stops the session's run; the page's script presses it, and switches it off while nothing runs."""
+    return gr.Button("Cancel", elem_id=elem_id, elem_classes="cancel")
 
 
 def reason(button: str, name: str | None = None) -> gr.HTML:
@@ -33,14 +45,6 @@ def reason(button: str, name: str | None = None) -> gr.HTML:
         elem_classes="reason",
         js_on_load=script(name) if name else None,
         apply_default_css=False,
-    )
-
-
-def reveal(selector: str) -> str:
-    """A script that scrolls an element of an HTML component into view whenever the component's value changes."""
-    return (
-        f"watch('value', () => element.querySelector('{selector}')"
-        "?.scrollIntoView({block: 'nearest', behavior: explorer.motion()}))"
     )
 
 

@@ -87,6 +87,7 @@ def timeline_html(
     length: int,
     captions: Mapping[str, Any],
     revision: int,
+    measured: int,
 ) -> str:
     """The filmstrip with its progress bar.
 
@@ -100,6 +101,7 @@ def timeline_html(
         length: Frames the strip will have in the end (places yet to come are drawn empty).
         captions: See `captions`.
         revision: The session's, of which this is at least: the page knows by it what came too late.
+        measured: Steps that the inspector has measured so far, of all objects that are shown.
     """
     groups = []
     for stage, places in itertools.groupby(
@@ -115,7 +117,7 @@ def timeline_html(
     shown = record.frames[index] if record.frames else None
     return (
         f'<div class="tl" data-token="{token}" data-record="{record.id}" data-state="{state}" '
-        f'data-count="{len(record.frames)}" data-shown="{index}" data-revision="{revision}" data-panes="{html.escape(json.dumps(captions))}">'
+        f'data-count="{len(record.frames)}" data-shown="{index}" data-revision="{revision}" data-measured="{measured}" data-panes="{html.escape(json.dumps(captions))}">'
         f'<div class="tl-head"><span class="tl-status" title="{html.escape(status)}">{html.escape(status)}</span>'
         f'<span class="tl-shown">{shown_text(record, shown)}</span>{downloads_html(token, record)}</div>'
         f'<div class="tl-bar"><i style="width:{100 * share:.1f}%"></i></div>'

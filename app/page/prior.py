@@ -61,14 +61,13 @@ def wire(
         yield {
             note: "",
             page.shown: session.prior.name,
-            **page.news(session),
             **follow(session, *modes),
         }
 
     return page.prior.input(
         choose,
         [page.prior, *modes],
-        [note, page.prior, page.shown, page.timeline, page.history, *outputs],
+        [note, page.prior, page.shown, *outputs],
         trigger_mode="always_last",
         concurrency_limit=None,
         show_progress="hidden",

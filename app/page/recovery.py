@@ -16,23 +16,14 @@ def recovery_routes(sessions: Sessions) -> list[BaseRoute]:
     """The routes."""
 
     def alive(request: Request) -> Response:
-        """JSON for an open page: number of results, a sentence to show, and true if Gradio still knows the page.
-
-        404 if the session is gone, 429 if it must wait.
-        """
+        """204 if an open page's session lives; else a sentence: 404 if it is gone, 429 if it must wait."""
         try:
-            session = sessions.expected(request.path_params["token"])
+            sessions.expected(request.path_params["token"])
         except SessionGoneError as error:
             return JSONResponse({"said": str(error)}, 404, headers=FRESH)
         except SessionsFullError as error:
             return JSONResponse({"said": str(error)}, 429, headers=FRESH)
-        session.come_back()  # the page is there, even if Gradio has lost sight of it
-        told = {
-            "results": len(session.history),
-            "said": session.unkept,
-            "open": sessions.has_page(session),
-        }
-        return JSONResponse(told, headers=FRESH)
+        return Response(status_code=204, headers=FRESH)
 
     def recover(request: Request) -> Response:
         """The earlier session of a page, as far as it can be recovered."""

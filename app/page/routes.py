@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import (
     FileResponse,
-    HTMLResponse,
     JSONResponse,
     PlainTextResponse,
     Response,
@@ -22,14 +21,13 @@ from starlette.websockets import WebSocket
 from torch import Tensor
 
 from app.page import figures, present
-from app.page.steer import read, steer
+from app.page.news import News
+from app.page.steer import UNREAD, read, steer
 from app.session.exports import StorageError, export, file_name
 from app.session.jobs import JobRunner
 from app.session.records import Look, Record
 from app.session.session import Session
 from app.session.sessions import Sessions
-from app.tabs.complete.keeping import Keeping
-from app.tabs.history import cards
 from app.tabs.inspect import inspector, sheet
 from app.tabs.interpolate.blending import Blend
 from app.tabs.interpolate.exchange import exact, exchanged
@@ -48,6 +46,9 @@ PACKED = {"Content-Encoding": "gzip"}
 WRITERS, MOST_WAITING_EACH, MOST_WAITING = 2, 4, 32
 """Threads that write downloads; downloads of one session that may wait for them, and of all."""
 
+STEERS, MOST_STEERS_EACH = 32, 8
+"""Threads that carry out messages of pages; messages of one page that may be under way."""
+
 T = TypeVar("T")
 
 
@@ -63,6 +64,9 @@ class Routes:
         self._sessions, self._viewports, self._runner = sessions, viewports, runner
         self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
         self._waiting: Counter[str] = Counter()
+        self._news = News(sessions, runner)
+        self._steering = ThreadPoolExecutor(STEERS, thread_name_prefix="steer")
+        self._steers: Counter[str] = Counter()
 
     def all(self) -> list[BaseRoute]:
         """Every route by its path."""
@@ -75,11 +79,9 @@ class Routes:
             Route(film + "/render/{view:int}.png", self._render_picture),
             Route(film + "/last.jpg", self._last_thumbnail),
             Route(film + "/{place:int}.jpg", self._frame_thumbnail),
-            Route("/history/{token}", self._history),
+            WebSocketRoute("/news/{token}", self._news_of),
             Route("/steer/{token}", self._steer, methods=["POST"]),
-            Route("/blend/{token}.json", self._blend),
             Route("/swap/{token}/{row:int}/{col:int}.jpg", self._exchanged),
-            Route("/keep/{token}.json", self._keep),
             Route("/inspect/{token}/{number:int}.json", self._inspect),
             Route("/planes/{token}/{number:int}/{place:int}.png", self._planes),
             Route(tile, self._histogram),
@@ -181,22 +183,24 @@ class Routes:
 
     async def _steer(self, request: Request) -> Response:
         session = self._session(request)
+        token, loop = session.token, asyncio.get_running_loop()
         session.touch()
+        if self._steers[token] >= MOST_STEERS_EACH:
+            raise HTTPException(429, "Earlier messages of this page are still being worked on.")
+        self._steers[token] += 1
         try:
-            answer = await asyncio.to_thread(steer, session, read(await request.body()))
+            wish = read(await request.body())
+            answer = await loop.run_in_executor(self._steering, steer, session, self._runner, wish)
         except ClientDisconnect:
             return Response(status_code=400)
         except EngineError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
-        except (ValueError, TypeError, KeyError) as error:
+        except UNREAD as error:
             return JSONResponse({"error": f"Not understood: {error}."}, status_code=400)
+        finally:
+            self._steers[token] -= 1
+            self._steers += Counter()  # forget those who do not wait
         return JSONResponse(answer)
-
-    def _blend(self, request: Request) -> Response:
-        return JSONResponse(self._session(request).part(Blend).report(), headers=FRESH)
-
-    def _keep(self, request: Request) -> Response:
-        return JSONResponse(self._session(request).part(Keeping).report(), headers=FRESH)
 
     def _inspect(self, request: Request) -> Response:
         session, record = self._record(request)
@@ -211,10 +215,9 @@ class Routes:
         there(found or None, "There is no such part of the latent.")
         return JSONResponse(inspector.histogram(tiles[row, col], asked_range(request), unit))
 
-    def _history(self, request: Request) -> Response:
-        session = self._session(request)
-        session.touch()
-        return HTMLResponse(cards.history(session), headers=FRESH)
+    async def _news_of(self, socket: WebSocket) -> None:
+        session = self._sessions.of_token(socket.path_params["token"])
+        await (socket.close(EXPIRED) if session is None else self._news.tell(socket, session))
 
     # -- the view, and health ---------------------------------------------------------------------
 

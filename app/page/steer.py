@@ -1,31 +1,39 @@
-"""Frequent small messages of the page, which bypass Gradio and are answered at once."""
+"""What a page asks of its session beside Gradio's forms: small JSON messages, each carried out by one function."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from app.page import present
+from app.page import present, toolbar
+from app.session.jobs import JobRunner
 from app.session.session import Session
+from app.tabs.complete import keeping
 from app.tabs.history import history
-from app.tabs.interpolate.blending import Blend
-from app.tabs.interpolate.variation import Variation
+from app.tabs.inspect import branching
+from app.tabs.interpolate import deeds as interpolate
 
 Wish = Mapping[str, Any]
 Answer = dict[str, Any]
 Short = Annotated[str, Meta(max_length=200)]
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Amount = Annotated[float, Meta(ge=-1e9, le=1e9)]
-Value = Short | Count | Amount | bool | None | Annotated[list[Count | Amount], Meta(max_length=64)]
+Point = Annotated[list[Amount], Meta(max_length=2)]
+Row = Annotated[list[Count | Amount | Point], Meta(max_length=4096)]
+Plain = Short | Count | Amount | bool | None
+Value = Plain | Row | Annotated[dict[Short, Plain], Meta(max_length=64)]
 MOST_PARTS = 16
+UNREAD = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
+"""Exceptions of what gets another message than the page's scripts send."""
 LOOKS = ("x0", "x_t", "difference")
 
 
 def read(body: bytes) -> Wish:
-    """A checked message of the page: names with texts, finite numbers, or short lists of them.
+    """A checked message of the page: names with texts, finite numbers, or short lists and tables of them.
 
     Raises:
         ValueError: If it is none.
@@ -39,24 +47,30 @@ def read(body: bytes) -> Wish:
     return wish
 
 
-def steer(session: Session, wish: Wish) -> Answer:
+def steer(session: Session, runner: JobRunner, wish: Wish) -> Answer:
     """Carry out one message.
 
     Args:
         session: The session.
-        wish: `do` names one of `DEEDS`; the rest are its arguments.
+        runner: The worker, for what begins or stops a run.
+        wish: `do` names one of `DEEDS` or `RUNS`; the rest are its arguments.
+
+    Returns:
+        What is shown afterwards, and what the deed itself answers.
 
     Raises:
-        ValueError: If it names something that does not exist.
-        TypeError: If it is not a message.
-        KeyError: If something is missing.
+        EngineError: If it is not possible and no tab says so.
+        Exception: One of `UNREAD`, if it is no message, or names what does not exist.
     """
     if not isinstance(wish, Mapping):
         raise TypeError("found no message, expected one")
-    deed = DEEDS.get(str(wish.get("do")))
-    if deed is None:
-        raise ValueError(f"found {wish.get('do')!r}, expected one of {', '.join(DEEDS)}")
-    return deed(session, wish)
+    name, answer = str(wish.get("do")), {}
+    if name not in DEEDS and name not in RUNS:
+        raise ValueError(f"found {wish.get('do')!r}, expected one of {', '.join((*DEEDS, *RUNS))}")
+    with session.notices.during(TABS[name]) if name in TABS else nullcontext():
+        answer = RUNS[name](session, runner, wish) if name in RUNS else DEEDS[name](session, wish)
+    session.stir()
+    return shown(session) | answer
 
 
 def step(session: Session, wish: Wish) -> Answer:
@@ -66,7 +80,13 @@ def step(session: Session, wish: Wish) -> Answer:
         beside = [(record.id, index) for record, _ in session.beside()]
         session.select(number, index)
         session.compare([choice for choice in beside if choice[0] != number])
-    return shown(session)
+    return {}
+
+
+def show(session: Session, wish: Wish) -> Answer:
+    """Show a record's newest step; what stands beside it stays."""
+    session.select(int(wish["record"]))
+    return {}
 
 
 def look(session: Session, wish: Wish) -> Answer:
@@ -74,7 +94,7 @@ def look(session: Session, wish: Wish) -> Answer:
     if wish["look"] not in LOOKS:
         raise ValueError(f"found {wish['look']!r}, expected one of {', '.join(LOOKS)}")
     session.show(look=wish["look"])
-    return shown(session)
+    return {}
 
 
 def compare(session: Session, wish: Wish) -> Answer:
@@ -86,49 +106,41 @@ def compare(session: Session, wish: Wish) -> Answer:
         session.compare([])
     else:
         session.compare([(int(number), None if index == len(record.frames) - 1 else index)])
-    return shown(session)
+    return {}
 
 
-def blend(session: Session, wish: Wish) -> Answer:
-    """Show the interpolated object at a point between the corners, as an approximation from the keyframes."""
-    part = session.part(Blend)
-    if part.newest(int(wish.get("count", 0))):
-        part.move(*_point(wish))
-    return {**shown(session), "version": part.record.version}
+def tool(session: Session, wish: Wish) -> Answer:
+    """Press a button of the toolbar."""
+    toolbar.press(session, str(wish["tool"]))
+    return {}
 
 
-def settle(session: Session, wish: Wish) -> Answer:
-    """Show the object at a point between the corners as the model samples it."""
-    part = session.part(Blend)
-    if part.newest(int(wish.get("count", 0))):
-        part.settle(*_point(wish))
-    return {**shown(session), "version": part.record.version}
-
-
-def _point(wish: Wish) -> tuple[float, float]:
-    return min(max(float(wish["u"]), 0.0), 1.0), min(max(float(wish["v"]), 0.0), 1.0)
-
-
-def vary(session: Session, wish: Wish) -> Answer:
-    """Move an object along the principal directions of the training latents."""
-    number, known = int(wish["record"]), session.part(Variation).base
-    base = known if known is not None and known.id == number else session.record(number)
-    if base is None:
-        raise ValueError("there is no such object any more")
-    amounts = [min(max(float(amount), -4.0), 4.0) for amount in wish["amounts"]]
-    record = session.part(Variation).vary(base, amounts)
-    return {**shown(session), "version": record.version}
+def cancel(session: Session, runner: JobRunner, wish: Wish) -> Answer:
+    """Stop the session's run within a step."""
+    session.stop(runner)
+    return {}
 
 
 DEEDS: dict[str, Callable[[Session, Wish], Answer]] = {
     "step": step,
+    "show": show,
     "look": look,
     "compare": compare,
-    "blend": blend,
-    "settle": settle,
-    "vary": vary,
+    "tool": tool,
+    **interpolate.DEEDS,
+    "mark": keeping.mark,
     **history.DEEDS,
 }
+RUNS: dict[str, Callable[[Session, JobRunner, Wish], Answer]] = {
+    "cancel": cancel,
+    "path": interpolate.ask,
+    "branch": branching.ask,
+}
+"""Deeds that begin runs or end them."""
+TABS = {"path": "interpolate", "mark": "complete", "branch": "inspect"} | dict.fromkeys(
+    history.DEEDS, "history"
+)
+"""Tabs that say what was wrong with a deed; of others its answer does."""
 
 
 def shown(session: Session) -> Answer:

@@ -43,6 +43,7 @@ class Job:
         result: What the run returned, once `done`.
         error: One sentence for the user, once `failed`.
         preparing: Whether it is its turn but for kernels that are still being compiled.
+        version: Raised by every change.
     """
 
     _ids = itertools.count(1)
@@ -64,6 +65,7 @@ class Job:
         self.result: Any = None
         self.error: str | None = None
         self.preparing = False
+        self.version = 0
         self.seconds: dict[str, float] = {}
         """Time spent in each stage so far."""
         self._counts: dict[str, int] = {}
@@ -72,8 +74,7 @@ class Job:
         self._on_step = on_step
         self._on_end = on_end
         self._cancel = threading.Event()
-        self._changed = threading.Condition()
-        self._version = 0
+        self._lock = threading.Lock()
         self._started: float | None = None
         self._ended: float | None = None
 
@@ -98,16 +99,6 @@ class Job:
         if self._started is None:
             return 0.0
         return (self._ended or time.monotonic()) - self._started
-
-    def wait(self, seen: int, timeout: float) -> int:
-        """Sleep until something changed since version `seen`, at most `timeout` seconds.
-
-        Returns:
-            The version now; pass it to the next call.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: self._version != seen or self.ended, timeout)
-            return self._version
 
     def rates(self) -> dict[str, float]:
         """Seconds per step of each stage seen so far."""
@@ -166,18 +157,17 @@ class Job:
             before = time.monotonic()
 
     def _publish(self, **changes) -> None:
-        with self._changed:
+        with self._lock:
             for name, value in changes.items():
                 setattr(self, name, value)
-            self._version += 1
-            self._changed.notify_all()
+            self.version += 1
 
     def abandon(self) -> None:
         """End as cancelled although a step still goes on; what comes of that is let go of."""
         self._end("cancelled")
 
     def _end(self, state: State, error: str | None = None) -> None:
-        with self._changed:
+        with self._lock:
             if self._ended is not None:
                 return
             self._ended = time.monotonic()

@@ -1,7 +1,7 @@
 """One browser tab's state: pictures, runs, what is shown. No gradio and no viser.
 
-Whoever changes something does so under `cv`, raises `revision` and wakes the others; the viewport draws from
-immutable snapshots. Everything here returns in milliseconds except `baked`, which prepares a scene for rendering, and
+Whoever changes what is drawn does so under `cv`, raises `revision` and wakes the others; the viewport draws from
+immutable snapshots. `version` counts these changes and all others that the page is told. Everything here returns in milliseconds except `baked`, which prepares a scene for rendering, and
 `prepared`, which waits for that as long as it is told to.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 from app.session import room
 from app.session.bakes import Bakes
 from app.session.jobs import Job, JobRunner, Owner, Plan, State
+from app.session.notices import Notices
 from app.session.presence import Presence
 from app.session.priors import Prior
 from app.session.records import (
@@ -72,7 +73,10 @@ class Session(Presence):
         self.settings = settings
         self.cv = threading.Condition()
         self._starting = threading.RLock()
-        self.revision = 0
+        self.revision = self.version = 0
+        self.notices = Notices(self.stir)
+        self.fitted: Record | None = None
+        """The latest reconstruction, while its pictures lie in the slots."""
         self.job: Job | None = None
         self.history: list[Record] = []
         self.closed = False
@@ -228,6 +232,7 @@ class Session(Presence):
                 self.pictures.pop(slot, None)
             else:
                 self._slots[slot], self._waiting = views, True
+            self.fitted = None
             self._changed()
 
     def slots(self) -> dict[int, Views]:
@@ -363,7 +368,7 @@ class Session(Presence):
         Raises:
             QueueFullError: If too many runs wait already.
         """
-        batch, begun = tuple(records), set[Record]()
+        batch, begun, tab = tuple(records), set[Record](), self.notices.asked_in
 
         def add_frame(step: Step) -> None:
             if not records:
@@ -383,6 +388,7 @@ class Session(Presence):
                 add_frame(result_step(job.result))
             if batch and batch[0].views is not None and batch[0].frames:
                 self._judge(batch[0])
+                self.fitted = batch[0]
             with self.cv:
                 for record in records:
                     whole = bool(record.frames) and record.frames[-1].stage == "result"
@@ -393,6 +399,8 @@ class Session(Presence):
                     self.history = [r for r in self.history if r not in batch or r.frames]
                     self._forget()
                 self._changed()
+            if job.error:
+                self.notices.say(tab, job.error)
             on_end(job, state)
 
         job = Job(make_run, plan=plan, on_step=add_frame, on_end=ended, kernels=kernels)
@@ -431,8 +439,13 @@ class Session(Presence):
         self._waiting = self._waiting and number == self._selected[0]
         self._selected = (number, index)
 
+    def stir(self) -> None:
+        """Let the page be told what has changed beside the view."""
+        self.version += 1
+
     def _changed(self) -> None:
         self.revision += 1
+        self.stir()
         self.cv.notify_all()
 
     def _forget(self) -> None:

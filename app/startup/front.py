@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 PRIVATE = {"Cache-Control": "no-store"}
 """A page holds its own token."""
+SCRIPTS = ("front.js", "news.js", "recover.js", "drops.js", "downloads.js", "figures.js")
 ADOPT = "<script>document.head.append(document.getElementById('head').content)</script>"
 
 
@@ -126,11 +127,7 @@ class Front:
         yield Template(opening).substitute(
             token=self.tokens.issue(address(scope)),
             style=asset("front.css"),
-            script=asset("front.js")
-            + asset("recover.js")
-            + asset("drops.js")
-            + asset("downloads.js")
-            + asset("figures.js"),
+            script="".join(map(asset, SCRIPTS)),
         )
         panel = await self.panel.wait()
         if panel is not None:

@@ -16,7 +16,7 @@ from app.settings import AppSettings
 from app.tabs.inspect.branching import Change, branch
 from app.tabs.interpolate import blending
 from app.tabs.interpolate.blending import Blend, own_noise
-from app.tabs.interpolate.tab import do, settled
+from app.tabs.interpolate.deeds import settled
 from app.tabs.interpolate.variation import Variation
 from engine.config import to_json
 from engine.errors import ConfigError
@@ -73,12 +73,12 @@ def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(
     session, runner, tmp_path
 ):
     blend = spanned(session, runner, 1, 2)
-    answer = steer(session, {"do": "blend", "u": 0.55, "v": 0})
+    answer = steer(session, runner, {"do": "blend", "u": 0.55, "v": 0})
     near = blend.record.latent(-1)
     assert answer["record"] == blend.record.id
     assert session.selection() == (blend.record, 9)
     assert torch.allclose(near, torch.lerp(blend.codes[0, 4], blend.codes[0, 5], 0.4), atol=1e-6)
-    steer(session, {"do": "settle", "u": 0.55, "v": 0})
+    steer(session, runner, {"do": "settle", "u": 0.55, "v": 0})
     exact = blend.record.latent(-1)
     assert not torch.equal(exact, near)
     own = finish(session.method.generate(1, FEW, Noise(1), x_T=blend.record.noise[None]))
@@ -113,11 +113,11 @@ def test_dragging_shows_what_lies_between_and_settling_what_the_prior_draws(
 
 def test_what_the_page_keeps_is_drawn_in_full(session, runner):
     blend = spanned(session, runner, 1, 2)
-    steer(session, {"do": "blend", "u": 0.3, "v": 0})
-    do(None, session, {"act": "store"})
+    steer(session, runner, {"do": "blend", "u": 0.3, "v": 0})
+    steer(session, runner, {"do": "path", "act": "store"})
     kept = session.history[0]
     assert len(kept.frames) == 5
-    steer(session, {"do": "blend", "u": 0.4, "v": 0})
+    steer(session, runner, {"do": "blend", "u": 0.4, "v": 0})
     assert len(settled(session, blend.record).frames) == 5
 
 
@@ -185,12 +185,12 @@ def test_three_corners_span_a_pad_whose_lower_edge_is_the_third(session, runner)
     assert blend.codes is None
     version = blend.record.version
     for deed in ("blend", "settle"):
-        answer = steer(session, {"do": deed, "u": 0, "v": 0})
+        answer = steer(session, runner, {"do": deed, "u": 0, "v": 0})
         assert answer["version"] == version, "nothing moves while the keyframes are drawn"
     blend.remove(1)
     assert blend.prepare(runner) is None
     with pytest.raises(ValueError, match="no path"):
-        steer(session, {"do": "blend", "u": 0, "v": 0})
+        steer(session, runner, {"do": "blend", "u": 0, "v": 0})
 
 
 def test_an_object_without_noise_is_inverted_and_the_page_is_told_how_well(
@@ -235,14 +235,14 @@ def test_what_cannot_be_a_corner_gets_a_sentence(session, runner):
         blend.choose("straight", "ours")
 
 
-def test_directions_move_an_object_by_standard_deviations_and_back(session, vehicles):
+def test_directions_move_an_object_by_standard_deviations_and_back(session, runner, vehicles):
     base = drawn(session, 1)
-    answer = steer(session, {"do": "vary", "record": base.id, "amounts": [0, 1.5]})
+    answer = steer(session, runner, {"do": "vary", "record": base.id, "amounts": [0, 1.5]})
     shown = session.selection()[0]
     assert shown.id == answer["record"] != base.id
     moved = (base.latent(-1) + 1.5 * vehicles.directions[1]).clamp(-2, 2)
     assert torch.allclose(shown.latent(-1), moved, atol=1e-5)
-    steer(session, {"do": "vary", "record": base.id, "amounts": [0] * 8})
+    steer(session, runner, {"do": "vary", "record": base.id, "amounts": [0] * 8})
     assert torch.allclose(shown.latent(-1), base.latent(-1), atol=1e-6)
     assert shown not in session.history
     assert session.part(Variation).record is shown

@@ -14,9 +14,8 @@ from app.session.records import Record
 from app.settings import AppSettings
 from app.tabs.complete.keeping import Keeping
 from app.tabs.history.cards import SAMPLERS
-from app.tabs.inspect.branching import Change, branch, pictures
+from app.tabs.inspect.branching import Change, branch, change_of, pictures
 from app.tabs.inspect.inspector import report, tree
-from app.tabs.inspect.tab import change_of
 from engine.config import to_json
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError

@@ -50,7 +50,8 @@ def call(served, data: list) -> str:
     session, sessions = uuid.uuid4().hex, served.explorer.sessions
     opened = sessions.open_page(session, sessions.open().token)
     try:
-        return _call(served, session, data)
+        answer = _call(served, session, data)
+        return answer + " ".join(sentence for _, sentence in opened.notices.told().values())
     finally:
         sessions.drop(opened)
 

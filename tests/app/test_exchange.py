@@ -18,7 +18,6 @@ from app.session.session import Session
 from app.settings import AppSettings
 from app.tabs.interpolate.blending import Blend
 from app.tabs.interpolate.exchange import exchanged
-from app.tabs.interpolate.tab import do
 from app.tabs.interpolate.variation import direction_names
 from engine.errors import ConfigError
 from engine.methods.toy import ToyMethod
@@ -59,15 +58,15 @@ def test_the_corners_of_the_pad_are_the_objects_and_their_exchanges(session, run
     }
     for (u, v), wanted in corners.items():
         for deed in ("blend", "settle"):
-            steer(session, {"do": deed, "u": u, "v": v})
+            steer(session, runner, {"do": deed, "u": u, "v": v})
             assert torch.equal(blend.record.latent(-1), wanted), (deed, u, v)
-    steer(session, {"do": "blend", "u": 0.25, "v": 0.5})
+    steer(session, runner, {"do": "blend", "u": 0.25, "v": 0.5})
     near = blend.record.latent(-1)
     assert torch.allclose(near[0], 0.75 * first[0] + 0.25 * second[0])
     assert torch.allclose(near[1], (first[1] + second[1]) / 2)
-    steer(session, {"do": "settle", "u": 0.25, "v": 0.5})
+    steer(session, runner, {"do": "settle", "u": 0.25, "v": 0.5})
     assert torch.allclose(blend.record.latent(-1), near), "dragging shows what settling does"
-    do(None, session, {"act": "store"})
+    steer(session, runner, {"do": "path", "act": "store"})
     assert session.history[0].title.endswith("0.25, 0.50")
 
 

@@ -56,7 +56,7 @@ def test_jobs_run_in_the_order_of_their_arrival(runner):
     order = []
     gate = threading.Event()
     first = runner.submit(Job(lambda: count_to(1, pause=gate)))
-    first.wait(0, timeout=5)
+    until(lambda: first.version, "its first news")
     rest = [
         runner.submit(Job(lambda: count_to(1), on_end=lambda job, state: order.append(job.id)))
         for _ in range(2)
@@ -107,7 +107,7 @@ def test_a_waiting_job_is_cancelled_at_once(runner):
 def test_a_full_queue_refuses_with_a_sentence(runner):
     gate = threading.Event()
     jobs = [runner.submit(Job(lambda: count_to(1, pause=gate)))]
-    jobs[0].wait(0, timeout=5)
+    until(lambda: jobs[0].version, "its first news")
     jobs += [runner.submit(Job(lambda: count_to(1))) for _ in range(runner.max_queue)]
     with pytest.raises(QueueFullError, match="try again"):
         runner.submit(Job(lambda: count_to(1)))
@@ -162,7 +162,7 @@ def test_jobs_that_even_end_threads_do_not_end_the_worker(runner):
 def test_a_run_that_hangs_is_left_behind_when_it_is_cancelled():
     runner, gate, steps = JobRunner(patience_s=0.2), threading.Event(), []
     hanging = runner.submit(Job(lambda: count_to(3, pause=gate), on_step=steps.append))
-    hanging.wait(0, timeout=5)
+    until(lambda: hanging.version, "its first news")
     waiting = runner.submit(Job(lambda: count_to(1)))
     runner.cancel(hanging)
     assert wait_for_end(hanging).state == "cancelled"
@@ -177,7 +177,7 @@ def test_a_run_that_hangs_is_left_behind_when_it_is_cancelled():
 def test_a_run_that_is_cancelled_often_is_waited_for_once_and_only_until_it_ends(runner):
     gate, before = threading.Event(), set(threading.enumerate())
     job = runner.submit(Job(lambda: count_to(3, pause=gate)))
-    job.wait(0, timeout=5)
+    until(lambda: job.version, "its first news")
     for _ in range(50):
         runner.cancel(job)
     assert len(set(threading.enumerate()) - before) == 1
@@ -189,7 +189,7 @@ def test_a_run_that_is_cancelled_often_is_waited_for_once_and_only_until_it_ends
 def test_a_session_has_one_running_and_two_waiting_jobs():
     runner, gate, owner = JobRunner(), threading.Event(), Owner("one", "10.0.0.1")
     running = runner.submit(Job(lambda: count_to(1, pause=gate)), owner)
-    running.wait(0, timeout=5)
+    until(lambda: running.version, "its first news")
     jobs = [runner.submit(Job(lambda: count_to(1)), owner) for _ in range(2)]
     with pytest.raises(QueueFullError, match="2 runs of this tab"):
         runner.submit(Job(lambda: count_to(1)), owner)
@@ -202,7 +202,7 @@ def test_a_session_has_one_running_and_two_waiting_jobs():
 def test_twelve_sessions_of_one_address_leave_room_and_turns_to_others():
     runner, gate, order = JobRunner(max_queue=12), threading.Event(), []
     running = runner.submit(Job(lambda: count_to(1, pause=gate)), Owner("0", "10.6.6.6"))
-    running.wait(0, timeout=5)
+    until(lambda: running.version, "its first news")
 
     def submit(session: str, address: str) -> Job:
         job = Job(lambda: count_to(1), on_end=lambda job, state: order.append(session))

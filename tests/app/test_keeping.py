@@ -9,8 +9,7 @@ from app.session.priors import Prior
 from app.session.records import Record
 from app.session.session import Session
 from app.settings import AppSettings
-from app.tabs.complete.keeping import Keeping
-from app.tabs.complete.tab import mark
+from app.tabs.complete.keeping import Keeping, mark
 from engine.errors import ConfigError
 from engine.events import Step
 from engine.store.timeline import result_step
@@ -39,44 +38,44 @@ def made(session: Session, title: str, place: int = 0) -> Record:
 def test_the_object_that_is_looked_at_is_taken_anew(session, runner):
     first = made(session, "First")
     keeping = session.part(Keeping)
-    mark(keeping, {"act": "half", "half": "front"})
+    mark(session, {"act": "half", "half": "front"})
     region = keeping.region
     wait_for_end(keeping.propose(runner, 2, 7))
     proposals = list(keeping.proposals)
     for own in (first, *proposals):
         session.select(own.id)
-        mark(keeping, {"act": "show"})
+        mark(session, {"act": "show"})
         assert (keeping.original, keeping.region) == (first, region)
         assert session.selection()[0] is first
         assert session.snapshot().marked.region is region
     assert keeping.figures is not None
     second = made(session, "Second", 1)
-    mark(keeping, {"act": "show"})
+    mark(session, {"act": "show"})
     assert session.selection()[0] is keeping.original is second
     assert keeping.region is keeping.box is keeping.figures is None
     assert not keeping.proposals
     session.select(first.id)
-    mark(keeping, {"act": "half", "half": "top"})
+    mark(session, {"act": "half", "half": "top"})
     assert keeping.original is first
     running = made(session, "Running", 1)
     running.state = "running"
-    mark(keeping, {"act": "show"})
+    mark(session, {"act": "show"})
     assert keeping.original is keeping.region is None
     assert session.selection()[0] is running
     with pytest.raises(ConfigError, match="not finished"):
-        mark(keeping, {"act": "half", "half": "top"})
+        mark(session, {"act": "half", "half": "top"})
 
 
 def test_figures_are_of_the_mark_and_proposals_are_counted_on(session, runner):
     made(session, "First")
     keeping = session.part(Keeping)
-    mark(keeping, {"act": "half", "half": "front"})
+    mark(session, {"act": "half", "half": "front"})
     wait_for_end(keeping.propose(runner, 2, 7))
     assert len(keeping.report()["kept"]) == 2
-    mark(keeping, {"act": "clear"})
+    mark(session, {"act": "clear"})
     assert "kept" not in keeping.report()
     assert len(keeping.report()["proposals"]) == 2
-    mark(keeping, {"act": "half", "half": "top"})
+    mark(session, {"act": "half", "half": "top"})
     assert "kept" not in keeping.report()
     wait_for_end(keeping.propose(runner, 1, 7))
     titles = [record.title for record in session.history if record.kind == "regenerate"]

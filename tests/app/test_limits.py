@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.page.watch import MOST_FOLLOWERS, Followers, follow
+from app.page import routes
+from app.page.routes import MOST_STEERS_EACH
 from app.session.priors import Priors
 from app.session.sessions import IDLE_S, Sessions, SessionsFullError
 from app.session.tokens import Tokens
@@ -128,13 +131,15 @@ def post(url: str, body: object) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def press_reset(url: str, page: str) -> str:
-    """What Gradio answers to a page that presses a button of the toolbar."""
+def choose_mode(url: str, page: str) -> str:
+    """What Gradio answers to a page that chooses the paper's procedure."""
     with urllib.request.urlopen(f"{url}/config", timeout=30) as answer:
         config = json.load(answer)
-    toolbar = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "toolbar")
-    (number,) = (d["id"] for d in config["dependencies"] if [toolbar, "select"] in d["targets"])
-    wish = {"data": [], "fn_index": number, "session_hash": page, "event_data": {"value": "home"}}
+    mode = next(
+        c["id"] for c in config["components"] if c["props"].get("elem_id") == "generate-mode"
+    )
+    (number,) = (d["id"] for d in config["dependencies"] if [mode, "input"] in d["targets"])
+    wish = {"data": ["paper"], "fn_index": number, "session_hash": page}
     return post(f"{url}/gradio_api/run/predict", wish)[1]
 
 
@@ -142,12 +147,27 @@ def test_made_up_pages_get_a_sentence_and_no_session(served):
     sessions = served.explorer.sessions
     before = sessions.all()
     for k in range(30):
-        assert "reload the page" in press_reset(served.url, f"made-up-{k}")
+        assert "reload the page" in choose_mode(served.url, f"made-up-{k}")
     assert sessions.all() == before
     session = sessions.open()
     sessions.open_page("opened", session.token)
-    assert "Reset view" in press_reset(served.url, "opened")
+    assert '"data"' in choose_mode(served.url, "opened")
     sessions.drop(session)
+
+
+def test_a_page_has_few_messages_under_way_at_a_time(served, monkeypatch):
+    gate = threading.Event()
+    session = served.explorer.sessions.open()
+    url = f"{served.url}/steer/{session.token}"
+    with monkeypatch.context() as patched:
+        patched.setattr(routes, "steer", lambda *asked: gate.wait(30) and {})
+        with ThreadPoolExecutor(MOST_STEERS_EACH) as pool:
+            waiting = [pool.submit(post, url, {"do": "none"}) for _ in range(MOST_STEERS_EACH)]
+            until(lambda: post(url, {"do": "none"})[0] == 429, "a refusal")
+            gate.set()
+            assert [one.result()[0] for one in waiting] == [200] * MOST_STEERS_EACH
+    assert post(url, {"do": "look", "look": "x0"})[0] == 200
+    served.explorer.sessions.drop(session)
 
 
 def test_programs_get_sessions_up_to_the_limit(served):
@@ -157,53 +177,3 @@ def test_programs_get_sessions_up_to_the_limit(served):
     assert "from this address" in told[-1][1]
     for session in sessions.all():
         sessions.drop(session)
-
-
-def follow_run(url: str, page: str) -> dict:
-    """What a page asks in order to follow its run."""
-    with urllib.request.urlopen(f"{url}/config", timeout=30) as answer:
-        calls = json.load(answer)["dependencies"]
-    loaded = next(c["id"] for c in calls if any(event == "load" for _, event in c["targets"]))
-    (number,) = (c["id"] for c in calls if c["trigger_after"] == loaded)
-    return {"data": [], "fn_index": number, "session_hash": page}
-
-
-def test_a_page_that_follows_its_run_often_keeps_nobody_from_anything(served):
-    sessions, runner = served.explorer.sessions, served.explorer.runner
-    busy, other = (sessions.open(address) for address in ("10.0.0.1", "10.0.0.2"))
-    job = busy.start(runner, endless, [], ())
-    sessions.open_page("busy", busy.token)
-    sessions.open_page("other", other.token)
-    try:
-        for _ in range(60):
-            assert (
-                post(f"{served.url}/gradio_api/queue/join", follow_run(served.url, "busy"))[0]
-                == 200
-            )
-        asked = follow_run(served.url, "other")
-        assert post(f"{served.url}/gradio_api/queue/join", asked)[0] == 200
-        told = f"{served.url}/gradio_api/queue/data?session_hash=other"
-        with urllib.request.urlopen(told, timeout=30) as answer:
-            for line in answer:  # a heartbeat every 15 s, whatever happens
-                assert b"heartbeat" not in line
-                if b"process_completed" in line:
-                    break
-        followers = busy.part(Followers)
-        assert not job.ended
-        until(lambda: len(followers._newest) == MOST_FOLLOWERS, "the newest of the streams")
-    finally:
-        runner.cancel(job)
-        sessions.drop(busy)
-        sessions.drop(other)
-
-
-def test_a_stream_ends_when_others_have_begun(sessions, runner):
-    session = sessions.open()
-    job = session.start(runner, endless, [], ())
-    streams = [follow(session) for _ in range(MOST_FOLLOWERS + 1)]
-    for stream in streams:
-        next(stream)
-    assert [next(stream, "ended") for stream in streams] == ["ended"] + [job] * MOST_FOLLOWERS
-    runner.cancel(job)
-    assert all(list(stream)[-1:] in ([], [job]) for stream in streams)
-    assert not session.part(Followers)._newest

@@ -14,8 +14,8 @@ from gradio.data_classes import FileData
 from PIL import Image
 
 from app.examples import EXAMPLES
+from app.page import toolbar
 from app.page.inputs import Brush, Picture
-from app.page.stage import press_tool
 from app.session.priors import Prior
 from app.session.session import Session
 from app.session.turns import AT_ONCE, PictureTurns
@@ -73,7 +73,7 @@ def test_what_was_made_from_pictures_stands_among_its_own(session, runner):
 def test_overlay_goes_to_a_camera_of_what_is_shown(session, runner):
     session.set_slot(0, seen_from(orbit_camera(200.0, 10.0, 1.3, 24)))
     record = reconstruct(session, runner)
-    press_tool(session, "overlay")
+    toolbar.press(session, "overlay")
     torch.testing.assert_close(session.snapshot().flight.camera.c2w, record.views.camera.c2w[0])
 
 
@@ -146,8 +146,8 @@ def painted(size: tuple[int, int] = (384, 384)) -> np.ndarray:
 def test_a_painting_becomes_the_mask(session, pictures):
     slots = [str(EXAMPLES[1].path), 55.0, 8.0, 1.3, *[None, 0.0, 0.0, 1.3] * 3]
     layer = encoded(Image.fromarray(painted()), "PNG")
-    problem, framed, *_ = pictures.paint(None, layer, 0, *slots)
-    assert problem == ""
+    framed, *_ = pictures.paint(None, layer, 0, *slots)
+    assert not session.notices.told()
     assert "<img" in framed
     brush = session.brushes[0]
     assert brush[128, 128]
@@ -165,8 +165,8 @@ def test_a_painting_becomes_the_mask(session, pictures):
 )
 def test_a_hostile_painting_is_one_sentence(session, pictures, layer, words):
     slots = [str(EXAMPLES[0].path), 55.0, 8.0, 1.3, *[None, 0.0, 0.0, 1.3] * 3]
-    problem, *_ = pictures.paint(None, layer, 0, *slots)
-    assert words in problem
+    pictures.paint(None, layer, 0, *slots)
+    assert words in session.notices.told()["reconstruct"][1]
     assert 0 not in session.brushes
 
 

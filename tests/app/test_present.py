@@ -59,6 +59,7 @@ def timeline(record: Record, **changes) -> str:
         "state": "running",
         "length": 0,
         "revision": 7,
+        "measured": 0,
         **changes,
     }
     values["captions"] = {"look": "x0", "panes": [present.pane_text(Pane(record, 0))]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.request
 
@@ -14,6 +13,7 @@ import pytest
 from app.session.records import Record
 from app.startup.front import asset
 from engine.store.timeline import result_step
+from tests.app.test_routes import status
 
 
 def ask(url: str, method: str = "GET") -> tuple[int, dict]:
@@ -27,33 +27,13 @@ def ask(url: str, method: str = "GET") -> tuple[int, dict]:
         return error.code, json.load(error)
 
 
-def test_a_page_asks_whether_its_session_lives(served):
-    sessions = served.explorer.sessions
-    session = sessions.open()
-    frames = [result_step(session.method.gallery[:1])]
-    session.add(Record("generate", "One", {}, frames, session.method, state="done"))
-    session.last_seen = 0.0
-    told = {"results": 1, "said": "", "open": False}
-    assert ask(f"{served.url}/alive/{session.token}") == (200, told)
-    assert session.last_seen > 0
-    status, told = ask(f"{served.url}/alive/made-up")
-    assert status == 404
+def test_a_page_asks_why_it_is_told_nothing(served):
+    session = served.explorer.sessions.open()
+    assert status(f"{served.url}/alive/{session.token}") == 204
+    code, told = ask(f"{served.url}/alive/made-up")
+    assert code == 404
     assert "reload" in told["said"]
-    sessions.drop(session)
-
-
-def test_a_page_whose_heartbeat_broke_keeps_its_session_and_is_told(served):
-    sessions = served.explorer.sessions
-    session, living = sessions.open(), f"{served.url}/alive/"
-    sessions.open_page("page", session.token)
-    assert ask(living + session.token)[1]["open"] is True
-    sessions.close_page("page")
-    session.left += 60.0  # the explorer's own sweep must not come first
-    assert ask(living + session.token)[1]["open"] is False
-    assert session.left is None
-    served.explorer.viewports.sweep(time.monotonic() + 10)
-    assert sessions.of_token(session.token) is session
-    sessions.drop(session)
+    served.explorer.sessions.drop(session)
 
 
 def test_a_page_gets_its_session_back_by_its_token_alone(served):
@@ -78,12 +58,12 @@ def test_a_page_whose_address_is_full_is_told_so(served):
     sessions, most = served.explorer.sessions, served.explorer.settings.max_sessions_per_address
     token = served.explorer.sessions._tokens.issue("127.0.0.1")
     taken = [sessions.open("127.0.0.1") for _ in range(most)]
-    status, told = ask(f"{served.url}/alive/{token}")
-    assert status == 429
+    code, told = ask(f"{served.url}/alive/{token}")
+    assert code == 429
     assert f"Found {most} open pages" in told["said"]
     for session in taken:
         sessions.drop(session)
-    assert ask(f"{served.url}/alive/{token}")[0] == 200
+    assert status(f"{served.url}/alive/{token}") == 204
 
 
 PAGE = """
@@ -95,7 +75,7 @@ globalThis.MutationObserver = class { observe() {} disconnect() {} };
 globalThis.BroadcastChannel = class { postMessage() {} close() {} };
 globalThis.AbortSignal = {timeout: () => undefined};
 Object.defineProperty(globalThis, 'navigator', {value: {}, configurable: true});
-globalThis.explorer = {say() {}};
+globalThis.explorer = {say() {}, hear() {}, listen() {}};
 globalThis.fetch = async () => new Response(process.argv[2], {status: Number(process.argv[1])});
 """
 CLAIM = """

@@ -27,6 +27,7 @@ from engine.render.frames import render_views
 from engine.render.region import Region
 from engine.store.timeline import Kept, on_cpu, result_step
 from engine.types import Views
+from tests.app.test_jobs import wait_for_end
 from tests.app.two_codes import two_codes
 
 OPTIONS = DrawOptions("ddim", 4)
@@ -120,8 +121,7 @@ def test_an_opened_run_is_branched_from_bit_for_bit(method, priors, session, run
     assert "without_kernels" not in back.provenance
     session.add(back)
     other, _ = branch(session, runner, back, 1, Change())
-    while not session.job.ended:
-        session.job.wait(-1, 1.0)
+    wait_for_end(session.job)
     assert torch.equal(other.latent(-1), back.latent(-1))
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from app.api import deeds, schema
-from app.page import watch
+from app.page import news
 from app.session.jobs import Job, JobRunner
 from app.session.priors import Prior, Priors
 from app.session.records import Record
@@ -117,7 +117,7 @@ def test_a_second_run_cancels_the_first(session, runner):
 
     record = Record("generate", "", {}, [], session.method)
     first = session.start(runner, endless, [record], ())
-    first.wait(0, timeout=5)
+    until(lambda: first.version, "its first news")
     generate(session, runner)
     assert first.state == "cancelled"
     assert record.state == "cancelled"
@@ -136,14 +136,14 @@ def test_a_failed_run_leaves_no_empty_result(session, runner):
 
 def test_how_a_run_ended_is_told_beside_what_it_drew(session, runner):
     (first,), (second,) = generate(session, runner), generate(session, runner, seed=2)
-    assert ">Done in" in watch.timeline(session, runner)
+    assert ">Done in" in news.timeline(session, runner)
     session.select(first.id)
-    assert ">Ready" in watch.timeline(session, runner)
+    assert ">Ready" in news.timeline(session, runner)
     session.compare([(second.id, None)])
-    assert ">Done in" in watch.timeline(session, runner)
+    assert ">Done in" in news.timeline(session, runner)
     session.start(runner, no_steps, [Record("generate", "None", {}, [], session.method)], ())
     wait_for_end(session.job)
-    assert 'data-state="failed"' in watch.timeline(session, runner), "no record shows why"
+    assert 'data-state="failed"' in news.timeline(session, runner), "no record shows why"
 
 
 def no_steps():

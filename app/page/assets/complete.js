@@ -2,15 +2,10 @@
 const part = (name) => element.querySelector(`.complete-${name}`);
 const WITHOUT = 'The model of this object cannot draw a part of it anew; choose another model above.';
 const canvas = document.getElementById('stroke');
-let state = {box: null, brushed: false, proposals: []}, brushing = false, stroke = null, watching = null;
+let state = {box: null, brushed: false}, brushing = false, stroke = null;
 
-const ask = (act, more = {}) => trigger('select', {act, ...more});
+const ask = (act, more = {}) => explorer.ask({do: 'mark', act, ...more});
 const numbers = () => [...part('box').querySelectorAll('input')];
-
-async function refresh() {
-  const response = await fetch(`keep/${explorer.token()}.json`);
-  if (response.ok) draw(await response.json());
-}
 
 function draw(told) {
   state = told;
@@ -85,15 +80,12 @@ part('box').addEventListener('change', () => {
   if (values.every(Number.isFinite)) ask('box', {box: values});
 });
 
-explorer.on('timeline', () => element.offsetParent && refresh());
+explorer.hear('keep', draw);
 new IntersectionObserver(() => {
   const open = Boolean(element.offsetParent);
-  clearInterval(watching);
-  watching = open ? setInterval(refresh, 600) : null;
-  if (open) {
-    ask('show');
-    refresh();
-  } else {
+  explorer.want('keep', open);
+  if (open) ask('show');
+  else {
     brush(false);
     if (state.box || state.brushed) ask('hide');
   }

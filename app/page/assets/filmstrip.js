@@ -4,7 +4,8 @@ let following = null;
 let picking = 0;   // choices that the server has not answered yet
 let revision = 0;  // of the session when it answered the last one: what was drawn before does not undo the choice
 
-const strip = () => element.querySelector('.tl');
+const box = element.querySelector('.strip');
+const strip = () => box.querySelector('.tl');
 const figureAt = (index) => element.querySelector(`.tl-strip figure[data-index="${index}"]`);
 
 function mark(figure) {
@@ -29,17 +30,17 @@ async function pick(figure) {
   mark(figure);
   publish();
   picking++;
-  const answer = await explorer.steer({do: 'step', record: Number(strip().dataset.record), index: Number(shown)});
+  await explorer.steer({do: 'step', record: Number(strip().dataset.record), index: Number(shown)});
   picking--;
-  if (answer) revision = Math.max(revision, answer.revision);
-  if (answer) told(answer);
 }
 
-function told(answer) {
+// Every answer says what is shown.
+explorer.told = (answer) => {
+  revision = Math.max(revision, answer.revision);
   const line = element.querySelector('.tl-shown');
   if (line) line.innerHTML = answer.text;
   explorer.tell('panes', answer);
-}
+};
 
 function publish() {
   const {record, count, state} = strip().dataset;
@@ -52,7 +53,6 @@ explorer.go = (index) => {
   pick(figure);
   if (figure) keepInSight(figure, 'instant');
 };
-explorer.told = told;
 
 function under(event) {
   const target = document.elementFromPoint(event.clientX, event.clientY);
@@ -83,10 +83,11 @@ function tellStatus() {
   document.getElementById('live').textContent = text;
 }
 
-watch('value', () => {
-  if (strip()) tellStatus();
+explorer.hear('timeline', (html) => {
+  explorer.patch(box, html);
+  tellStatus();
   const selected = element.querySelector('.tl-sel');
-  if (!strip() || !selected) return;
+  if (!selected) return;
   const late = picking || Number(strip().dataset.revision) < revision;
   const chosen = late && Number(strip().dataset.record) === explorer.shown.record && figureAt(shown);
   if (chosen) mark(chosen);

@@ -4,11 +4,18 @@ window.explorer = (() => {
   const busy = new Set();
 
   async function deliver(wish) {
-    const response = await explorer.post(wish);
+    const response = await fetch(`steer/${explorer.token()}`, {
+      method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(wish),
+    });
     const answer = await response.json().catch(() => null);
     if (answer?.error) explorer.say(answer.error);
-    return response.ok ? answer : null;
+    if (!response.ok) return null;
+    explorer.told(answer);
+    return answer;
   }
+
+  // Messages that all have to arrive, one after the other in their order.
+  let last = Promise.resolve();
 
   // One message of each kind is on its way at a time; of those that wait, only the newest is sent.
   async function send(kind) {
@@ -29,11 +36,15 @@ window.explorer = (() => {
       waiting.set(wish.do, {wish, done});
       send(wish.do);
     }),
-    post: (wish) => fetch(`steer/${explorer.token()}`, {
-      method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(wish),
-    }),
+    ask: (wish) => (last = last.then(() => deliver(wish).catch(() => explorer.say('The explorer does not answer; try again.')))),
     tell: (name, detail) => document.dispatchEvent(new CustomEvent(`explorer:${name}`, {detail})),
     on: (name, hear) => document.addEventListener(`explorer:${name}`, (event) => hear(event.detail)),
+    // Brings what an element holds to new HTML; what is as it should be stays, with its focus, pictures and scrolling.
+    patch: (element, html) => {
+      const wanted = document.createElement('template');
+      wanted.innerHTML = html;
+      mould(element, wanted.content);
+    },
     // Text that somebody wrote, for use inside HTML and its attributes.
     escape: (text) => String(text).replace(/[&<>"']/g, (one) => `&#${one.charCodeAt(0)};`),
     // Whether a key is meant for the control that has the focus; buttons take the space bar, not the arrows.
@@ -60,19 +71,35 @@ window.explorer = (() => {
     // How to scroll for those who asked for less motion, and for others.
     motion: () => matchMedia('(prefers-reduced-motion: reduce)').matches ? 'instant' : 'smooth',
     go: () => {},
+    told: () => {},
+    running: () => false,
     shown: {record: null, index: 0, count: 0},
   };
 })();
 
+function mould(old, wanted) {
+  const there = [...old.childNodes], wish = [...wanted.childNodes];
+  wish.forEach((node, k) => {
+    const stands = there[k];
+    if (!stands) old.append(node);
+    else if (stands.isEqualNode(node)) return;
+    else if (stands.nodeType !== Node.ELEMENT_NODE || stands.nodeName !== node.nodeName) stands.replaceWith(node);
+    else {
+      for (const {name} of [...stands.attributes]) if (!node.hasAttribute(name)) stands.removeAttribute(name);
+      for (const {name, value} of node.attributes) if (stands.getAttribute(name) !== value) stands.setAttribute(name, value);
+      mould(stands, node);
+    }
+  });
+  there.slice(wish.length).forEach((node) => node.remove());
+}
+
 const comparison = () => document.getElementById('end-comparison');
 
-async function endComparison() {
-  const answer = await explorer.steer({do: 'compare', record: null});
-  if (answer) explorer.told(answer);
-}
+const endComparison = () => explorer.steer({do: 'compare', record: null});
 
 document.addEventListener('click', (event) => {
   if (event.target.closest('#end-comparison')) endComparison();
+  if (event.target.closest('button.cancel')) explorer.steer({do: 'cancel'});
   const opener = event.target.closest('[data-dialog]');
   if (opener) document.getElementById(opener.dataset.dialog).showModal();
   const dialog = event.target.closest('dialog'), box = dialog?.getBoundingClientRect();
@@ -121,8 +148,10 @@ function mend() {
     set.setAttribute('role', 'radiogroup');
     set.setAttribute('aria-label', set.querySelector('[data-testid=block-info]')?.textContent ?? '');
   }
+  for (const button of document.querySelectorAll('button.cancel')) button.disabled = !explorer.running();
 }
 new MutationObserver(mend).observe(document, {childList: true, subtree: true});
+explorer.on('news-run', mend);
 
 // Captions over the view, where there is more to tell than which object it is.
 explorer.on('panes', ({panes, look, several}) => {

@@ -1,7 +1,7 @@
 // The inspector: curves with one cursor, the latent of the shown step, and the tree of branches. It draws what
 // inspect/*.json tells, and moves the shown step through the filmstrip.
 const part = (name) => element.querySelector(`.insp-${name}`);
-let run = null, other = null, asking = 0, filled = null, playing = null, loop = false, enlarged = null, range = 2, tree = '', cards = '', fields = '', zoom = null;
+let run = null, other = null, fetching = false, stale = false, filled = null, playing = null, loop = false, enlarged = null, range = 2, tree = '', cards = '', fields = '', zoom = null;
 
 // -- what is shown ---------------------------------------------------------------------------------
 
@@ -13,17 +13,29 @@ async function ask(record) {
   return response.ok ? response.json() : null;
 }
 
+// Asks again when something has changed meanwhile, and not more often than it is told.
 async function refresh() {
   if (!document.body.classList.contains('inspecting')) return;
+  stale = true;
+  if (fetching) return;
+  fetching = true;
+  while (stale) {
+    stale = false;
+    await update().catch(() => null);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  fetching = false;
+}
+
+async function update() {
   const {record} = explorer.shown;
   if (record !== filled) {
     part('branch').reset();
     zoom = null;
   }
   filled = record;
-  const mine = ++asking;
   const found = record === null ? null : await ask(record);
-  if (mine !== asking || !found) return;
+  if (!found) return;
   run = found;
   other = run.beside.length ? await ask(run.beside[0]) : null;
   drawCards();
@@ -31,7 +43,6 @@ async function refresh() {
   drawTree();
   drawForm();
   move();
-  if (run.pending || other?.pending) setTimeout(() => mine === asking && refresh(), 400);
 }
 
 function move() {
@@ -249,16 +260,11 @@ element.addEventListener('click', async (event) => {
   const button = event.target.closest('button');
   if (!button) return;
   const {run: chosen, beside, look: looked, act} = button.dataset;
-  if (chosen) trigger('select', {value: chosen});
-  if (beside) {
-    const answer = await explorer.steer({do: 'compare', record: Number(beside)});
-    if (answer) explorer.told(answer);
-    refresh();
-  }
+  if (chosen) explorer.steer({do: 'show', record: Number(chosen)});
+  if (beside) explorer.steer({do: 'compare', record: Number(beside)});
   if (looked) {
     element.querySelectorAll('[data-look]').forEach((one) => one.setAttribute('aria-pressed', one === button));
-    const answer = await explorer.steer({do: 'look', look: looked});
-    if (answer) explorer.told(answer);
+    await explorer.steer({do: 'look', look: looked});
     move();
   }
   if (button.dataset.zoom) zoomBy(Number(button.dataset.zoom));
@@ -271,7 +277,7 @@ element.addEventListener('click', async (event) => {
 part('branch').addEventListener('submit', (event) => {
   event.preventDefault();
   const {seed, swap, ...settings} = Object.fromEntries(new FormData(event.target));
-  trigger('select', {act: 'branch', seed, swap: Boolean(swap), settings});
+  explorer.ask({do: 'branch', seed: seed ?? '', swap: Boolean(swap), settings});
 });
 
 function drawForm() {

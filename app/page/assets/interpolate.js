@@ -1,17 +1,20 @@
 // Interpolate: corners as thumbnails, a line for two and a square pad for three or four or for two parts of two, the
 // matrix of exchanges, and the sliders of the main directions. Dragging goes straight to the session; what needs a run goes through Python.
 const part = (name) => element.querySelector(`.blend-${name}`);
-let held = false, drawn = '', watching = null, settling = null, settled = null, outdated = null;
+let held = false, drawn = '', newest = null, drawing = null, ran = null, settling = null, settled = null, outdated = null;
 let wishes = Date.now();  // counts what this page has asked for, also across reloads
 let state = {corners: [], way: 'slerp', ways: ['slerp', 'lerp', 'code'], parts: [], draws: true, directions: [], mode: 'ours', point: [0.5, 0.5], ready: false};
 let told = false, matrix = '', filling = false;
 let point = [0.5, 0.5], playing = null, loop = true, forward = 1, base = null, varied = null;
 
-async function refresh() {
-  const response = await fetch(`blend/${explorer.token()}.json`);
-  if (!response.ok || held) return;
-  const report = await response.json();
-  const {corners, way, ways, parts, draws, directions, mode, ready, record} = report;
+explorer.hear('blend', (report) => {
+  newest = report;
+  refresh();
+});
+
+function refresh() {
+  if (held || !newest) return;
+  const report = newest, {corners, way, ways, parts, draws, directions, mode, ready, record} = report;
   if (record !== null && record === outdated) return;
   const news = JSON.stringify({corners, way, ways, parts, draws, directions, mode, ready});
   state = report;
@@ -20,7 +23,7 @@ async function refresh() {
   drawn = news;
 }
 
-const ask = (act, more = {}) => trigger('select', {act, ...more});
+const ask = (act, more = {}) => explorer.ask({do: 'path', act, ...more});
 
 // What changes the path: until the session has begun another, there is none.
 function change(act, more) {
@@ -150,11 +153,7 @@ async function move(u, v, settle = false) {
   const asked = explorer.steer({do: settle ? 'settle' : 'blend', u: point[0], v: point[1], count: ++wishes});
   if (settle) settled = asked;
   const answer = await asked;
-  if (!answer) return;
-  explorer.told(answer);
-  if (!settle) return;
-  newThumbnail(answer);
-  if (answer.record !== explorer.shown.record) ask('varied');
+  if (answer && settle) newThumbnail(answer);
 }
 
 async function store() {
@@ -167,6 +166,23 @@ function newThumbnail(answer) {
   const picture = document.querySelector(`.tl[data-record="${answer.record}"] figure[data-index="${answer.index}"] img`);
   if (picture) picture.src = `film/${explorer.token()}/${answer.record}/${answer.index}.jpg?version=${answer.version}`;
 }
+
+// The object of a seed becomes a corner when it has been drawn.
+async function drawSeed(seed) {
+  drawing = (await ask('seed', {seed}))?.job ?? null;
+  addDrawn();
+}
+
+function addDrawn() {
+  if (drawing === null || ran?.id !== drawing || ran.busy) return;
+  if (ran.state === 'done') ask('drawn', {job: drawing});
+  drawing = null;
+}
+
+explorer.hear('run', (run) => {
+  ran = run;
+  addDrawn();
+});
 
 function drag(event, settle = false) {
   const box = element.querySelector('.track').getBoundingClientRect();
@@ -183,8 +199,10 @@ part('pad').addEventListener('pointerdown', (event) => {
 });
 window.addEventListener('pointermove', (event) => held && drag(event));
 window.addEventListener('pointerup', (event) => {
-  if (held) drag(event, true);
+  if (!held) return;
+  drag(event, true);
   held = false;
+  refresh();
 });
 part('pad').addEventListener('keydown', (event) => {
   const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
@@ -232,11 +250,9 @@ async function vary() {
   const answer = await explorer.steer({do: 'vary', record: base, amounts});
   if (!answer) return;
   varied = answer.record;
-  explorer.told(answer);
   newThumbnail(answer);
 }
 part('directions').addEventListener('input', vary);
-part('directions').addEventListener('change', () => ask('varied'));
 
 // -- buttons ---------------------------------------------------------------------------------------
 
@@ -251,8 +267,8 @@ element.addEventListener('click', (event) => {
   if (remove !== undefined) change('remove', {place: Number(remove)});
   if (way) change('choose', {way, mode: state.mode});
   if (mode) change('choose', {way: state.way, mode});
-  if (act === 'shown') ask('shown');
-  if (act === 'seed') ask('seed', {seed: Number(part('seed').value)});
+  if (act === 'shown') ask('add');
+  if (act === 'seed') drawSeed(Number(part('seed').value));
   if (act === 'dice') part('seed').value = Math.floor(Math.random() * 10000);
   if (act === 'play') playing ? pause() : play(true);
   if (act === 'loop') button.setAttribute('aria-pressed', loop = !loop);
@@ -260,11 +276,11 @@ element.addEventListener('click', (event) => {
   if (act === 'mp4' || act === 'gif') ask('film', {ending: act});
   if (act === 'reset' && base !== null) {
     sliders().forEach((one) => { one.value = 0; });
-    vary().then(() => ask('varied'));
+    vary();
   }
 });
 
-explorer.on('corner', ({record}) => ask('record', {record}));
+explorer.on('corner', ({record}) => ask('add', {record}));
 explorer.on('timeline', ({record}) => {
   if (record !== base && record !== varied) {
     base = null;
@@ -272,9 +288,8 @@ explorer.on('timeline', ({record}) => {
   }
 });
 new IntersectionObserver(() => {
-  clearInterval(watching);
-  watching = element.offsetParent ? setInterval(refresh, 500) : null;
-  if (element.offsetParent) refresh();
-  else play(false);
+  const open = Boolean(element.offsetParent);
+  explorer.want('blend', open);
+  if (!open) play(false);
 }).observe(element);
 draw();

@@ -2,13 +2,13 @@
 // tab's own storage, which a duplicated tab gets a copy of: whoever holds the token's lock has the session.
 {
   const TOKEN = 'explorer-token', RESULTS = 'explorer-results', SAID = 'explorer-said', OPEN = 'explorer-open';
-  const PATIENCE_MS = 500, LOOK_MS = 5000, LOST_MS = 1000;
+  const PATIENCE_MS = 500, LOST_MS = 1000, SAID_MS = 10000;
   const view = document.getElementById('viewport-frame');
   const line = document.getElementById('said');
   const channel = new BroadcastChannel('explorer-tabs');
   const stored = (key) => { try { return sessionStorage.getItem(key); } catch { return null; } };
   const store = (key, value) => { try { sessionStorage.setItem(key, value); } catch { /* a tab without storage starts anew */ } };
-  let token = null, lost = 0, opened = false, leaving = false, full = false, results = Number(stored(RESULTS)) || 0;
+  let token = null, full = false, results = Number(stored(RESULTS)) || 0;
 
   // -- whose session -------------------------------------------------------------------------------
 
@@ -72,7 +72,7 @@
       if (!found) free(token);
       view.dataset.token = token;
       if (!full) store(TOKEN, token);
-      setTimeout(look, LOOK_MS);
+      explorer.listen(token);
       return token;
     };
     const before = stored(TOKEN);
@@ -90,41 +90,10 @@
     explorer.say(sentence, 20000);
   }
 
-  // -- is the explorer there, and does it know this tab --------------------------------------------
-
-  const running = () => ['running', 'queued'].includes(document.querySelector('.tl')?.dataset.state);
-
-  function again() {
-    leaving = true;
-    location.reload();
-  }
-
-  async function look() {
-    const response = await fetch(`alive/${token}`, {cache: 'no-store'}).catch(() => null);
-    const answer = await response?.json().catch(() => null);
-    if (response?.status === 404) return again();
-    if (response?.ok && answer) {
-      if (lost > 1 && running()) return again();  // what told how the run goes has been cut off
-      if (opened && !answer.open) return again();  // Gradio takes the page for closed and has forgotten what belongs to it
-      opened = answer.open;
-      if (lost) explorer.say('');
-      lost = 0;
-      results = answer.results;
-      store(RESULTS, results);
-      if (answer.said && answer.said !== line.textContent) explorer.say(answer.said, 2 * LOOK_MS);
-    } else {
-      lost += 1;
-      const why = answer?.said || (response?.status === 403 || response?.status === 401
-        ? 'The explorer was restarted with another key; open the address that it prints.'
-        : 'The explorer does not answer; this page goes on by itself when it is back.');
-      explorer.say(why, 10 * LOOK_MS);
-    }
-    document.body.classList.toggle('lost', lost > 0);  // Gradio's own notice would lie over ours
-    setTimeout(look, lost ? LOST_MS : LOOK_MS);
-  }
-
-  addEventListener('beforeunload', (event) => {
-    if (running() && !leaving) event.preventDefault();
+  explorer.hear('about', (about) => {
+    results = about.results;
+    store(RESULTS, results);
+    if (about.said && about.said !== line.textContent) explorer.say(about.said, SAID_MS);
   });
   document.addEventListener('click', (event) => {
     const button = event.target.closest('[role=tab]');

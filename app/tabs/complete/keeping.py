@@ -279,3 +279,25 @@ class Keeping:
             told["kept"] = self.figures.kept_psnr
             told["between"] = self.figures.between_psnr
         return told
+
+
+def mark(session: Session, wish: Mapping[str, Any]) -> dict[str, Any]:
+    """Mark a part of what is shown, or show or hide the mark, as the tab's script asks; `act` says what.
+
+    Raises:
+        ConfigError: If it is not possible.
+    """
+    keeping, what = session.part(Keeping), wish["act"]
+    if what not in ("show", "hide"):
+        keeping.begin()
+    if what == "half":
+        keeping.half(str(wish["half"]))
+    elif what == "box":
+        keeping.mark_box([float(value) for value in wish["box"]])
+    elif what == "stroke":
+        keeping.brush(wish["points"], float(wish["width"]))
+    elif what in ("show", "hide", "face", "clear"):
+        getattr(keeping, what)()
+    else:
+        raise ConfigError(f"Found {what!r}, expected half, box, stroke, face, clear, show or hide.")
+    return {}

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 import gradio as gr
 
-from app.page import present, watch
-from app.page.parts import reason, script, seed_row
+from app.page.parts import cancel, notice, reason, scripted, seed_row
 from app.page.stage import Page
 from app.session.tasks import LARGEST_SEED
 from app.tabs.complete.keeping import HALVES, MOST, Keeping
-from engine.errors import ConfigError, EngineError
 
 SKELETON = f"""
 <div class="complete">
@@ -32,78 +27,30 @@ SKELETON = f"""
 
 
 def build(page: Page) -> None:
-    """Lay the tab out and wire it."""
-    view = gr.HTML(
-        SKELETON, elem_id="complete", js_on_load=script("complete.js"), apply_default_css=False
-    )
+    """Lay the tab out and wire it; its script marks."""
+    scripted("complete", SKELETON, "complete.js")
     seed, _ = seed_row("complete-seed")
     count = gr.Slider(
         1, MOST, MOST, step=1, label="Proposals", info="How many, from consecutive seeds.",
         elem_id="complete-count", buttons=[],
     )  # fmt: skip
-    problem = gr.HTML("", elem_id="complete-problem")
+    notice("complete")
     with gr.Row(elem_classes="actions"):
         reason("regenerate")
         go = gr.Button("Complete", variant="primary", elem_id="regenerate")
-        stop = gr.Button("Cancel", elem_id="regenerate-cancel", interactive=False)
+        cancel("regenerate-cancel")
 
-    def act(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
+    def propose(request: gr.Request, seed: int, count: int) -> None:
+        """Begin to sample the rest anew."""
         session = page.session(request)
-        try:
-            mark(session.part(Keeping), event._data)
-        except EngineError as error:
-            return {problem: present.error_html(str(error))}
-        return {problem: "", page.timeline: watch.timeline(session, page.runner)}
-
-    def propose(request: gr.Request, seed: int, count: int) -> Iterator[dict[Any, Any]]:
-        """Sample the rest anew and follow the run."""
-        session = page.session(request)
-        keeping = session.part(Keeping)
-        try:
+        with session.notices.during("complete"):
             seed = min(max(int(seed or 0), 0), LARGEST_SEED)
-            keeping.propose(page.runner, int(count or 1), seed)
-        except EngineError as error:
-            yield {problem: present.error_html(str(error))}
-            return
-        yield {problem: ""}
-        yield from page.follow(session, problem, stop)
+            session.part(Keeping).propose(page.runner, int(count or 1), seed)
 
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    marking = {"outputs": [problem, page.timeline], "queue": False, "trigger_mode": "multiple"}
-    view.select(act, **marking, **quiet)
     go.click(
         propose,
         [seed, count],
-        [page.timeline, page.history, problem, stop],
         concurrency_limit=None,
-        **quiet,
+        show_progress="hidden",
+        api_visibility="private",
     )
-    stop.click(page.cancel, outputs=page.timeline, queue=False, **quiet)
-
-
-def mark(keeping: Keeping, told: Mapping[str, Any]) -> None:
-    """Carry out a request of the page.
-
-    Raises:
-        ConfigError: If it is not possible.
-    """
-    what = told["act"]
-    if what == "hide":
-        keeping.hide()
-        return
-    if what == "show":
-        keeping.show()
-        return
-    keeping.begin()
-    if what == "half":
-        keeping.half(str(told["half"]))
-    elif what == "box":
-        keeping.mark_box([float(value) for value in told["box"]])
-    elif what == "face":
-        keeping.face()
-    elif what == "stroke":
-        keeping.brush(told["points"], float(told["width"]))
-    elif what == "clear":
-        keeping.clear()
-    else:
-        raise ConfigError(f"Found {what!r}, expected half, box, stroke, clear or hide.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +11,20 @@ import gradio as gr
 from app.page import present
 from app.page.blocks import picked_number
 from app.page.fields import Settings
-from app.page.parts import clickable, mode_choice, seed_row, several_presets
+from app.page.parts import (
+    cancel,
+    clickable,
+    mode_choice,
+    notice,
+    scripted,
+    seed_row,
+    several_presets,
+)
 from app.page.stage import Page
 from app.session import tasks
 from app.session.session import Session
 from app.session.showcase import Showcase
 from app.session.tasks import LARGEST_SEED, MOST_OBJECTS
-from engine.errors import EngineError
 from engine.methods.base import Method, can
 
 
@@ -28,7 +34,6 @@ class GenerateTab:
 
     lead: gr.HTML
     go: gr.Button
-    stop: gr.Button
     mode: gr.Radio
     seed: gr.Number
     settings: Settings
@@ -71,9 +76,9 @@ def build(page: Page) -> GenerateTab:
         )
     settings = Settings("generate", first.method)
     settings.layout()
-    problem = gr.HTML("", elem_id="generate-problem")
+    notice("generate")
     gr.HTML('<h2 class="section">Results of this tab</h2>')
-    page.history.render()
+    scripted("history", '<div class="gallery"></div>', "gallery.js")
     with gr.Row(elem_classes="actions"):
         go = gr.Button(
             "Generate",
@@ -81,7 +86,7 @@ def build(page: Page) -> GenerateTab:
             elem_id="generate",
             interactive=can(first.method, "generate"),
         )
-        stop = gr.Button("Cancel", elem_id="generate-cancel", interactive=False)
+        cancel("generate-cancel")
 
     def generate(
         request: gr.Request,
@@ -91,41 +96,32 @@ def build(page: Page) -> GenerateTab:
         checkpoint: str,
         shown: str,
         *told: Any,
-    ) -> Iterator[dict[Any, Any]]:
-        """Sample `count` objects and follow the run."""
+    ) -> None:
+        """Begin to sample `count` objects."""
         seed, count = _whole(seed, 0, LARGEST_SEED), _whole(count, 1, MOST_OBJECTS)
-        try:
-            session = page.session(request, checkpoint)
+        session = page.session(request)
+        with session.notices.during("generate"):
+            page.use(session, checkpoint)
             given = page.settings(shown, settings, told, session, mode)
             tasks.generate(session, page.runner, seed, count, given, mode)
-        except EngineError as error:
-            yield {problem: present.error_html(str(error))}
-            return
-        yield from page.follow(session, problem, stop)
 
     go.click(
         generate,
         [seed, count, mode, page.prior, page.shown, *settings.inputs],
-        [page.timeline, page.history, problem, stop],
         api_visibility="private",
         concurrency_limit=None,
         show_progress="hidden",
     )
 
-    def take(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
+    def take(event: gr.EventData, request: gr.Request) -> int:
         session = page.session(request)
         chosen = picked_number(event)
         if chosen in session.prior.showcase.seeds:
             session.stop(page.runner)
             session.add(session.prior.showcase.record(chosen))
-        return {seed: chosen, **page.news(session)}
+        return chosen
 
-    examples.select(
-        take,
-        outputs=[seed, page.timeline, page.history],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    examples.select(take, outputs=seed, show_progress="hidden", api_visibility="private")
 
     def usual(request: gr.Request, mode: str) -> dict[Any, Any]:
         return settings.follow(page.session(request).method, mode)
@@ -138,7 +134,7 @@ def build(page: Page) -> GenerateTab:
         show_progress="hidden",
         api_visibility="private",
     )
-    return GenerateTab(lead, go, stop, mode, seed, settings, examples)
+    return GenerateTab(lead, go, mode, seed, settings, examples)
 
 
 def _whole(value: float | None, low: int, high: int) -> int:

@@ -10,6 +10,7 @@ from app.session.jobs import ENDED
 from app.session.records import Record
 from app.session.runs import LONGEST_TITLE
 from app.session.session import Session
+from engine.errors import ConfigError
 
 Wish = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -51,22 +52,30 @@ def rename(session: Session, wish: Wish) -> Answer:
 
 
 def pin(session: Session, wish: Wish) -> Answer:
-    """Pin or unpin a record; one place always stays unpinned for new results."""
+    """Pin or unpin a record; one place always stays unpinned for new results.
+
+    Raises:
+        ConfigError: If it would be the last place.
+    """
     record = _record(session, wish)
     shelf = Shelf.of(session)
     if not record.pinned and shelf.pinned >= shelf.most - 1:
-        return {
-            "problem": f"{shelf.pinned} of {shelf.most} places are pinned already and one must stay free; unpin another first."
-        }
+        raise ConfigError(
+            f"Found {shelf.pinned} of {shelf.most} places pinned already, and one must stay free; unpin another first."
+        )
     session.change(record, pinned=not record.pinned)
     return {}
 
 
 def remove(session: Session, wish: Wish) -> Answer:
-    """Remove a record; if it was shown, its neighbour is shown instead."""
+    """Remove a record; if it was shown, its neighbour is shown instead.
+
+    Raises:
+        ConfigError: If it is still being made.
+    """
     record = _record(session, wish)
     if record.state not in ENDED:
-        return {"problem": f"{record.title} is still being made; cancel it first."}
+        raise ConfigError(f"{record.title} is still being made; cancel it first.")
     with session.cv:
         place = session.history.index(record)
         shown = session.selection()[0] is record

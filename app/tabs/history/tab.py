@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 
-from app.page import present
 from app.page.blocks import picked_number
-from app.page.parts import script
+from app.page.parts import notice, scripted
 from app.page.stage import Page
 from app.session import runs
 from app.session.exports import kept_here
@@ -21,10 +18,8 @@ from app.session.session import Session
 from app.tabs.generate.tab import GenerateTab
 from app.tabs.history.again import fit_settings, take_picture
 from app.tabs.reconstruct.tab import ReconstructTab
-from engine.errors import EngineError
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-SKELETON = '<div class="hproblem"></div><div class="hist"></div>'
 
 
 def build(page: Page, made: GenerateTab, fitted: ReconstructTab) -> None:
@@ -37,10 +32,8 @@ class HistoryTab:
 
     def __init__(self, page: Page, made: GenerateTab, fitted: ReconstructTab):
         self.page, self.made, self.fitted = page, made, fitted
-        self.cards = gr.HTML(
-            SKELETON, elem_id="cards", js_on_load=script("history.js"), apply_default_css=False
-        )
-        self.problem = gr.HTML("", elem_id="open-problem")
+        self.cards = scripted("cards", '<div class="hist"></div>', "history.js")
+        notice("history")
         with gr.Row(elem_classes="actions"):
             self.file = gr.File(
                 label="Open a run or scene file",
@@ -52,8 +45,7 @@ class HistoryTab:
 
     def wire(self) -> None:
         """Connect the components to their handlers."""
-        page, first = self.page, self.fitted.pictures.slots[0]
-        self.cards.select(self.choose, outputs=[page.timeline, page.history], **QUIET)
+        first = self.fitted.pictures.slots[0]
         self.cards.submit(self.reuse, outputs=self._reused(), **QUIET).then(
             self.fitted.pictures.reframe, *self._framed(), **QUIET
         )
@@ -66,7 +58,7 @@ class HistoryTab:
         self.file.upload(
             self.open_run,
             self.file,
-            [self.file, self.problem, page.timeline, page.history],
+            self.file,
             api_visibility="private",
             concurrency_limit=None,
             show_progress="hidden",
@@ -74,18 +66,12 @@ class HistoryTab:
 
     # -- the page's -------------------------------------------------------------------------------
 
-    def choose(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
-        """Show a card's record, if there is one with that number, and bring the page up to date."""
-        session = self.page.session(request)
-        session.select(picked_number(event))
-        return self.page.news(session)
-
     def reuse(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Set the tab that made a record to the record's model, seed and settings."""
         session = self.page.session(request)
         record = session.record(picked_number(event))
         if record is None:
-            return {self.problem: ""}
+            return self._nothing()
         mode = dict(record.provenance.get("settings", {})).get("mode", "ours")
         return self._with_prior(session, record, mode, mode) | self._controls(record, mode)
 
@@ -93,15 +79,18 @@ class HistoryTab:
         self, session: Session, record: Record, fitting: str, making: str
     ) -> dict[Any, Any]:
         """Use the model that made a record, if it is available; the tabs follow."""
-        update: dict[Any, Any] = {self.problem: ""}
+        update = self._nothing()
         prior = self.page.priors.of(record.method)
         if prior is None or prior is session.prior:
             return update
         session.use(prior)
         session.select(record.id)
         update |= {self.page.prior: prior.name, self.page.shown: prior.name}
-        update |= self.fitted.follow(session, fitting) | self.made.follow(session, making)
-        return update | self.page.news(session)
+        return update | self.fitted.follow(session, fitting) | self.made.follow(session, making)
+
+    def _nothing(self) -> dict[Any, Any]:
+        """Updates that change nothing; Gradio takes an empty dict for a value."""
+        return {self.page.shown: gr.skip()}
 
     def _controls(self, record: Record, mode: str) -> dict[Any, Any]:
         """A record's seed and settings for the controls of the tab that made it."""
@@ -120,7 +109,7 @@ class HistoryTab:
     def _followed(self) -> list[Any]:
         """Components that depend on the model."""
         page, made, fitted = self.page, self.made, self.fitted
-        shared = [page.prior, page.shown, page.timeline, page.history, self.problem]
+        shared = [page.prior, page.shown]
         distances = [slot.distance for slot in fitted.pictures.slots]
         tabs = [*made.settings.outputs, made.examples, *fitted.settings.outputs]
         tabs.append(fitted.pictures.examples)
@@ -129,7 +118,7 @@ class HistoryTab:
     def _framed(self) -> tuple[list[Any], list[Any]]:
         """Inputs and outputs of framing all pictures anew."""
         pictures = self.fitted.pictures
-        return pictures.inputs, [pictures.problem, *(slot.framed for slot in pictures.slots)]
+        return pictures.inputs, [slot.framed for slot in pictures.slots]
 
     def picture(
         self, event: gr.EventData, request: gr.Request, fitting: str, making: str
@@ -138,41 +127,30 @@ class HistoryTab:
         session = self.page.session(request)
         record = session.record(picked_number(event))
         if record is None or not record.frames:
-            return {self.problem: ""}
+            return self._nothing()
         update = self._with_prior(session, record, fitting, making)
         session.brushes.pop(0, None)
         first = self.fitted.pictures.slots[0]
-        try:
+        with session.notices.during("history"):
             path, *angles = take_picture(session, record)
             with kept_here(Path(first.image.GRADIO_CACHE) / path.name):
                 # Gradio shows no file from elsewhere
                 shown = save_file_to_cache(path, first.image.GRADIO_CACHE)
-        except EngineError as error:
-            return {self.problem: present.error_html(str(error))}
-        return update | dict(zip(first.inputs, [shown, *angles], strict=True))
+            update |= dict(zip(first.inputs, [shown, *angles], strict=True))
+        return update
 
-    def open_run(self, request: gr.Request, file: str | None = None) -> Iterator[dict[Any, Any]]:
-        """Open a saved run or scene."""
+    def open_run(self, request: gr.Request, file: str | None = None) -> None:
+        """Open a saved run or scene; the box is empty again afterwards."""
         session = self.page.session(request)
         if file is None:
             return
-        try:
+        with session.notices.during("history"):
             timeline, note = runs.load(file)
             prior = runs.maker(timeline, self.page.priors)
             if prior is not None and not prior.done():
-                yield {self.problem: '<p class="hint" role="status">Opening its model&hellip;</p>'}
-            device = session.method.mean_latent.device
-            record = runs.opened(timeline, note, prior, device)
-        except EngineError as error:
-            yield {self.file: None, self.problem: present.error_html(str(error))}
-            return
-        session.compare([])
-        session.add(record)
-        note = ""
-        if not record.method.presets and record.kind != "file":
-            note = f'<p class="hint" role="status">{html.escape(runs.missing(record.method))}</p>'
-        yield {
-            self.file: None,
-            self.problem: note,
-            **self.page.news(session),
-        }
+                session.notices.say("history", "Opening its model\u2026", "status")
+            record = runs.opened(timeline, note, prior, session.method.mean_latent.device)
+            session.compare([])
+            session.add(record)
+            foreign = not record.method.presets and record.kind != "file"
+            session.notices.say("history", runs.missing(record.method) if foreign else "", "status")

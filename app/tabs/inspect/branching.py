@@ -13,6 +13,7 @@ from app.session.plans import TASKS, options_type
 from app.session.records import Record
 from app.session.runs import missing
 from app.session.session import Session
+from app.session.tasks import LARGEST_SEED
 from engine.config import from_json, to_json
 from engine.errors import ConfigError, EngineError, UnsupportedTaskError
 from engine.events import STAGES, Run, Step
@@ -85,6 +86,40 @@ def branch(
     stages = _plan(options, made.frames)
     job = session.start(runner, _run(made, options, seed, step), [made], stages, judge)
     return made, job
+
+
+def ask(session: Session, runner: JobRunner, wish: Mapping[str, Any]) -> dict[str, Any]:
+    """Branch from the step that is shown, with the changes that the tab's form names.
+
+    Raises:
+        ConfigError, UnsupportedTaskError, QueueFullError: As `branch`, or if a change is none.
+    """
+    record, place = session.selection()
+    branch(session, runner, record, place, change_of(session, record, wish))
+    return {}
+
+
+def change_of(session: Session, record: Record, told: Mapping[str, Any]) -> Change:
+    """The requested changes of a record's run.
+
+    Raises:
+        ConfigError: If a number is invalid, or pictures are requested and there are none.
+    """
+    settings = dict(told.get("settings") or {})
+    try:
+        seed = None if told.get("seed") in (None, "") else int(float(told["seed"]))
+        for name, control in branch_controls_of(record).items():
+            if name in settings and not control.choices:
+                settings[name] = settings[name] and float(settings[name])
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(
+            "Found something that is no number among the changes; leave it empty or type one."
+        ) from None
+    return Change(
+        seed=None if seed is None else min(max(seed, 0), LARGEST_SEED),
+        settings={name: value for name, value in settings.items() if value not in (None, "")},
+        views=pictures(session) if told.get("swap") else None,
+    )
 
 
 def first_of(record: Record, place: int) -> Step:

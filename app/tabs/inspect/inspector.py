@@ -133,5 +133,6 @@ def _measure(session: Session, record: Record, places: list[int]) -> None:
                 continue
             field = session.scene(record, place).field
             record.extents[place] = measure(field, record.method.data.distance)
+            session.stir()
     finally:
         _measuring.release()

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-import gradio as gr
-
-from app.page import present
-from app.page.parts import script
-from app.page.stage import Page
-from app.session.records import Record
-from app.session.session import Session
-from app.session.tasks import LARGEST_SEED
-from app.tabs.inspect.branching import Change, branch, branch_controls_of, pictures
-from engine.errors import ConfigError, EngineError
+from app.page.parts import notice, scripted
 
 SKELETON = """
 <div class="insp">
@@ -64,62 +52,7 @@ SKELETON = """
 """
 
 
-def build(page: Page) -> None:
-    """Lay out the tab and connect its handlers."""
-    view = gr.HTML(
-        SKELETON, elem_id="inspector", js_on_load=script("inspector.js"), apply_default_css=False
-    )
-    problem = gr.HTML("", elem_id="branch-problem")
-
-    def act(event: gr.EventData, request: gr.Request) -> Iterator[dict[Any, Any]]:
-        session, told = page.session(request), event._data
-        if "value" in told:
-            session.select(int(told["value"]))
-            yield page.news(session)
-            return
-        yield from go_on(session, told, *session.selection())
-
-    def go_on(
-        session: Session, changes: Mapping[str, Any], trunk: Record | None, place: int
-    ) -> Iterator[dict[Any, Any]]:
-        try:
-            if trunk is None or not 0 <= place < len(trunk.frames):
-                raise ConfigError(f"Found no step {place} of that run; name one of this session's.")
-            branch(session, page.runner, trunk, place, change_of(session, trunk, changes))
-        except EngineError as error:
-            yield {problem: present.error_html(str(error))}
-            return
-        yield from page.follow(session, problem)
-
-    outputs = [page.timeline, page.history, problem]
-    view.select(
-        act,
-        outputs=outputs,
-        trigger_mode="multiple",
-        concurrency_limit=None,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-
-
-def change_of(session: Session, record: Record, told: Mapping[str, Any]) -> Change:
-    """The requested changes of a record's run.
-
-    Raises:
-        ConfigError: If a number is invalid, or pictures are requested and there are none.
-    """
-    settings = dict(told.get("settings") or {})
-    try:
-        seed = None if told.get("seed") in (None, "") else int(float(told["seed"]))
-        for name, control in branch_controls_of(record).items():
-            if name in settings and not control.choices:
-                settings[name] = settings[name] and float(settings[name])
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigError(
-            "Found something that is no number among the changes; leave it empty or type one."
-        ) from None
-    return Change(
-        seed=None if seed is None else min(max(seed, 0), LARGEST_SEED),
-        settings={name: value for name, value in settings.items() if value not in (None, "")},
-        views=pictures(session) if told.get("swap") else None,
-    )
+def build() -> None:
+    """Lay the tab out; its script does the rest."""
+    scripted("inspector", SKELETON, "inspector.js")
+    notice("inspect")

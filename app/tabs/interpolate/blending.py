@@ -89,6 +89,8 @@ class Blend:
         """Latents of the keyframes, `rows cols *latent_shape`, once they are complete."""
         self.record: Record | None = None
         """The object at `point`; its frames are the keyframes and then that object."""
+        self.filmed: Path | None = None
+        """The film of the path that was written last, until something else is asked for."""
         self._steps: list[Step] = []
         """Steps of the run that sampled that object; none if it is interpolated."""
         self._about: dict[str, Any] = {}
@@ -386,9 +388,16 @@ class Blend:
             "mode": self.mode,
             "point": self.point,
             "ready": self.codes is not None,
+            "film": None if self.filmed is None else address(self.session, self.filmed),
             "record": None if self.record is None else self.record.id,
             "version": 0 if self.record is None else self.record.version,
         }
+
+
+def address(session: Session, file: Path) -> str:
+    """The address of a film of a path; another after every time that it was written."""
+    made = file.stat().st_mtime_ns if file.is_file() else 0
+    return f"path/{session.token}/{file.parent.name}/{file.name}?made={made}"
 
 
 def own_noise(record: Record) -> Tensor | None:

@@ -17,7 +17,7 @@ from app.examples import EXAMPLES, Example
 from app.page import present
 from app.page.blocks import picked_number
 from app.page.inputs import Brush, Picture
-from app.page.parts import clickable
+from app.page.parts import clickable, notice
 from app.page.stage import Page
 from app.session.records import home
 from app.session.session import Session
@@ -29,6 +29,7 @@ from engine.render.frames import to_uint8
 from engine.types import Views
 from engine.vision.images import cut_out, open_image, prepare_view
 
+TAB = "reconstruct"
 SLOTS = 4
 UNDER_BRUSH = 768
 """Longer side of the picture that is painted on, pixels."""
@@ -74,7 +75,7 @@ class Pictures:
         self.examples = clickable("examples", examples_html(first.data))
         with gr.Tabs(elem_id="slots", overflow_behavior="wrap"):
             self.tabs, self.slots = zip(*(self._slot(place) for place in range(SLOTS)), strict=True)
-        self.problem = gr.HTML("", elem_id="problem")
+        notice(TAB)
 
     def _slot(self, place: int) -> tuple[gr.Tab, Slot]:
         with gr.Tab(f"Picture {place + 1}", elem_id=f"slot-{place + 1}") as tab:
@@ -139,11 +140,10 @@ class Pictures:
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         for place, (tab, slot) in enumerate(zip(self.tabs, self.slots, strict=True)):
             take, frame = self._slot_handlers(place)
-            outputs = [slot.framed, self.problem]
-            slot.image.change(take, slot.inputs, [*outputs, slot.image], **quiet)
-            slot.image.clear(lambda: "", outputs=self.problem, **quiet)
+            slot.image.change(take, slot.inputs, [slot.framed, slot.image], **quiet)
+            slot.image.clear(self.session, **quiet)
             for slider in slot.inputs[1:]:
-                slider.input(frame, slot.inputs, outputs, trigger_mode="always_last", **quiet)
+                slider.input(frame, slot.inputs, slot.framed, trigger_mode="always_last", **quiet)
             tab.select(self._opener(place), slot.image, [self.editor, self.painted], **quiet)
         self.accordion.expand(
             self.open_brush_of,
@@ -154,43 +154,44 @@ class Pictures:
         self.editor.apply(
             self.paint,
             [self.editor, self.painted, *self.inputs],
-            [self.problem, *(slot.framed for slot in self.slots)],
+            [slot.framed for slot in self.slots],
             **quiet,
         )
         first = self.slots[0]
         self.examples.select(self.take_example, outputs=first.inputs, **quiet)
 
-    def _slot_handlers(self, place: int) -> tuple[Callable[..., tuple], Callable[..., tuple]]:
-        """Connect a slot's picture and sliders to their handlers."""
+    def session(self, request: gr.Request) -> Session:
+        """The session of a request about its pictures; what the tab said of them before is taken back."""
+        session = self.page.session(request)
+        session.notices.say(TAB, "")
+        return session
 
-        def take(
-            request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
-        ) -> tuple[Any, Any, Any]:
+    def _slot_handlers(self, place: int) -> tuple[Callable[..., tuple], Callable[..., str]]:
+        """Handlers of a slot's picture and of its sliders."""
+
+        def take(request: gr.Request, path: str | None, *angles: float) -> tuple[Any, Any]:
             session = self.page.session(request)
             standing = session.slots().get(place)
             if standing is not None and session.pictures.get(place, ("",))[0] == path:
-                return framed_html(standing), "", gr.skip()  # it was put back
+                return framed_html(standing), gr.skip()  # it was put back
             session.brushes.pop(place, None)
             session.set_slot(place, None)
             if path is None:
-                return framed_html(None), gr.skip(), gr.skip()
-            try:
-                views = self.stand(session, place, path, azimuth, elevation, distance)
-            except CutoutError as error:  # it stays, to be painted on
-                return framed_html(None), present.error_html(str(error)), gr.skip()
-            except ImageError as error:
-                return framed_html(None), present.error_html(str(error)), None
-            if not session.snapshot().display.overlay:
-                session.fly(home(azimuth))
-            return framed_html(views), "", gr.skip()
-
-        def frame(
-            request: gr.Request, path: str | None, azimuth: float, elevation: float, distance: float
-        ) -> tuple[str, Any]:
-            session = self.page.session(request)
-            if path is None:
                 return framed_html(None), gr.skip()
-            return self.frame(session, place, path, azimuth, elevation, distance)
+            session.notices.say(TAB, "")
+            try:
+                views = self.stand(session, place, path, *angles)
+            except ImageError as error:
+                session.notices.say(TAB, str(error))
+                paintable = isinstance(error, CutoutError)
+                return framed_html(None), gr.skip() if paintable else None
+            if not session.snapshot().display.overlay:
+                session.fly(home(angles[0]))
+            return framed_html(views), gr.skip()
+
+        def frame(request: gr.Request, path: str | None, *angles: float) -> str:
+            session = self.session(request)
+            return framed_html(None) if path is None else self.frame(session, place, path, *angles)
 
         return take, frame
 
@@ -202,14 +203,13 @@ class Pictures:
 
     def reframe(self, request: gr.Request, *inputs: Any) -> list[Any]:
         """Frame all pictures again for another model, whose objects have another framing."""
-        session = self.page.session(request)
-        result = ["", *(gr.skip() for _ in range(SLOTS))]
+        session = self.session(request)
+        framed: list[Any] = [gr.skip() for _ in range(SLOTS)]
         for place in range(SLOTS):
             path, *angles = inputs[4 * place : 4 * place + 4]
             if path is not None:
-                result[1 + place], problem = self.frame(session, place, path, *angles)
-                result[0] = result[0] or problem
-        return result
+                framed[place] = self.frame(session, place, path, *angles)
+        return framed
 
     def _opener(self, place: int) -> Callable[[gr.Request, str | None], tuple[Any, int]]:
         def open_brush(request: gr.Request, path: str | None) -> tuple[Any, int]:
@@ -217,13 +217,14 @@ class Pictures:
 
         return open_brush
 
-    def frame(self, session: Session, place: int, path: str, *angles: float) -> tuple[str, str]:
-        """Frame one picture and show its camera in the viewport; returns HTML for the page, and a problem."""
+    def frame(self, session: Session, place: int, path: str, *angles: float) -> str:
+        """Frame one picture and show its camera in the viewport; the tab says if it cannot be a view for the model."""
         try:
-            return framed_html(self.stand(session, place, path, *angles)), ""
+            return framed_html(self.stand(session, place, path, *angles))
         except ImageError as error:
             session.set_slot(place, None)
-            return framed_html(None), present.error_html(str(error))
+            session.notices.say(TAB, str(error))
+            return framed_html(None)
 
     def stand(self, session: Session, place: int, path: str, *angles: float) -> Views:
         """Frame one picture and show its camera in the viewport.
@@ -275,20 +276,20 @@ class Pictures:
         self, request: gr.Request, painted: bytes | str | None, place: int, *inputs: Any
     ) -> list[Any]:
         """Use the painted mask for the slot of the editor."""
-        session = self.page.session(request)
+        session = self.session(request)
         path, *angles = inputs[4 * place : 4 * place + 4]
-        result = ["", *(gr.skip() for _ in range(SLOTS))]
+        framed: list[Any] = [gr.skip() for _ in range(SLOTS)]
         if path is None or painted is None:
-            return result
+            return framed
         try:
             with session.part(PictureTurns).one():
                 mask = open_image(painted, "The painting")[..., 3] > 0.5
                 session.brushes[place] = _uncover(mask, open_image(path).shape[:2])
         except ImageError as error:
-            result[0] = present.error_html(str(error))
-            return result
-        result[1 + place], result[0] = self.frame(session, place, path, *angles)
-        return result
+            session.notices.say(TAB, str(error))
+            return framed
+        framed[place] = self.frame(session, place, path, *angles)
+        return framed
 
     def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Put a bundled picture and its camera into the first slot."""

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app.page import present
 from app.page.fields import Settings
-from app.page.parts import mode_choice, reason, reveal, seed_row, several_presets
-from app.page.stage import Page, toolbar_html
+from app.page.parts import cancel, mode_choice, reason, scripted, seed_row, several_presets
+from app.page.stage import Page
 from app.session import tasks
-from app.session.jobs import Job
-from app.session.records import Record
 from app.session.session import Session
 from app.session.tasks import LARGEST_SEED
-from app.tabs.generate.tab import GenerateTab
-from app.tabs.reconstruct.pictures import SLOTS, Pictures
+from app.tabs.reconstruct.pictures import SLOTS, TAB, Pictures
 from engine.data.posed import Posed
 from engine.data.posed import posed_views as checked_views
 from engine.data.poses import pair_poses, read_intrinsics, read_matrix
-from engine.errors import EngineError, ImageError
+from engine.errors import ImageError
 from engine.methods.base import Method, options_of
 from engine.methods.options import with_settings
 from engine.types import Views
@@ -31,9 +27,9 @@ from engine.vision.images import join_views
 POSE_WANTED = "Poses and intrinsics go together: give one pose file per picture, in their order, and one intrinsics file."
 
 
-def build(page: Page, generate: GenerateTab) -> ReconstructTab:
-    """Lay the tab out and wire it; its results appear in `generate`'s gallery too."""
-    tab = ReconstructTab(page, generate)
+def build(page: Page) -> ReconstructTab:
+    """Lay the tab out and wire it."""
+    tab = ReconstructTab(page)
     tab.layout()
     tab.wire()
     return tab
@@ -42,9 +38,8 @@ def build(page: Page, generate: GenerateTab) -> ReconstructTab:
 class ReconstructTab:
     """The tab's components and handlers."""
 
-    def __init__(self, page: Page, generate: GenerateTab):
+    def __init__(self, page: Page):
         self.page = page
-        self.generate = generate
         self.pictures = Pictures(page)
         self.settings = Settings("reconstruct", page.priors.first.method)
 
@@ -53,9 +48,7 @@ class ReconstructTab:
     def layout(self) -> None:
         """Its components, from top to bottom."""
         self.pictures.layout()
-        self.result = gr.HTML(
-            "", elem_id="result", js_on_load=reveal(".compare"), apply_default_css=False
-        )
+        scripted("result", '<div class="fitted"></div>', "fitted.js")
         self.mode = mode_choice("reconstruct-mode", self.page.priors.first.method, "reconstruct")
         self.seed, _ = seed_row("reconstruct-seed")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
@@ -65,7 +58,7 @@ class ReconstructTab:
         with gr.Row(elem_classes="actions"):
             reason("reconstruct", "reconstruct.js")
             self.go = gr.Button("Reconstruct", variant="primary", elem_id="reconstruct")
-            self.stop = gr.Button("Cancel", elem_id="cancel", interactive=False)
+            cancel("cancel")
 
     def _known_cameras(self) -> None:
         with gr.Accordion("Known camera (files)", open=False, elem_id="known"):
@@ -86,24 +79,14 @@ class ReconstructTab:
         page, pictures = self.page, self.pictures
         pictures.wire()
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        gr.on(pictures.changes, lambda: "", outputs=self.result, **quiet)
         self.mode.input(self.defaults, self.mode, self.settings.outputs, **quiet)
         self.go.click(
             self.reconstruct,
             [*pictures.inputs, self.poses, self.intrinsics, self.mode, self.seed, *self.settings.inputs, page.prior, page.shown],
-            [page.timeline, self.result, pictures.problem, self.stop, page.history, page.toolbar],
             api_visibility="private",
             concurrency_limit=None,
             show_progress="hidden",
         )  # fmt: skip
-        gr.on(
-            [self.stop.click, self.generate.stop.click],
-            page.cancel,
-            outputs=page.timeline,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
 
     # -- handlers ---------------------------------------------------------------------------------
 
@@ -122,31 +105,20 @@ class ReconstructTab:
         """Components that `follow` updates, except the pictures."""
         return [self.mode, *self.settings.outputs]
 
-    def reconstruct(self, request: gr.Request, *told: Any) -> Iterator[dict[Any, Any]]:
-        """Fit an object to one to four pictures and follow the run; `told` are the tab's values, as `wire` lists them."""
+    def reconstruct(self, request: gr.Request, *told: Any) -> None:
+        """Begin to fit an object to one to four pictures; `told` are the tab's values, as `wire` lists them."""
         rows, told = told[: 4 * SLOTS], told[4 * SLOTS :]
         pictures = [rows[4 * place : 4 * place + 4] for place in range(SLOTS)]
         poses, intrinsics, mode, seed, *settings, checkpoint, shown = told
         seed = min(max(int(seed or 0), 0), LARGEST_SEED)
-        try:
-            session = self.page.session(request, checkpoint)
+        session = self.page.session(request)
+        with session.notices.during(TAB):
+            self.page.use(session, checkpoint)
             values = self.page.settings(shown, self.settings, settings, session, mode)
             for_one = with_settings(options_of(session.method, "reconstruct", mode), values)
             views, doubts = self._all_views(session, pictures, poses, intrinsics, shown)
-            begun = tasks.reconstruct(session, self.page.runner, views, for_one, seed, doubts)
-        except EngineError as error:
-            yield {self.pictures.problem: present.error_html(str(error))}
-            return
-        yield {self.pictures.problem: "", self.result: "", self.page.toolbar: toolbar_html(session)}
-        yield from self._stream(session, *begun)
-
-    def _stream(self, session: Session, record: Record, job: Job) -> Iterator[dict[Any, Any]]:
-        problem, doubts = self.pictures.problem, record.provenance.get("doubts", ())
-        for update in self.page.follow(session, problem, self.stop):
-            update[problem] = update[problem] or present.error_html(" ".join(doubts))
-            if job.ended:
-                update[self.result] = present.result_html(session.token, record)
-            yield update
+            tasks.reconstruct(session, self.page.runner, views, for_one, seed, doubts)
+            session.notices.say(TAB, " ".join(doubts))
 
     def _all_views(
         self,

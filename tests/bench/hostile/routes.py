@@ -83,8 +83,8 @@ class Page:
         return [
             "/", "/healthz", "/config", "/theme.css", "/api/openapi.json", "/gradio_api/info",
             f"/viewport/{token}/", f"/film/{token}/#/input/#.png", f"/film/{token}/#/render/#.png",
-            f"/film/{token}/#/last.jpg", f"/film/{token}/#/#.jpg?look=#", f"/history/{token}",
-            f"/blend/{token}.json", f"/keep/{token}.json", f"/inspect/{token}/#.json",
+            f"/film/{token}/#/last.jpg", f"/film/{token}/#/#.jpg?look=#", f"/news/{token}",
+            f"/alive/{token}", f"/inspect/{token}/#.json",
             f"/planes/{token}/#/#.png?range=#", f"/planes/{token}/#/#/#/#.json?range=#",
             f"/path/{token}/#/path.mp4", f"/path/{token}/#/#", f"/download/{token}/#/scene.safetensors",
             f"/download/{token}/#/#", f"/api/sessions/{self.session}/records/#", f"/api/sessions/{self.session}/runs/#?wait=#",
@@ -212,13 +212,40 @@ def a_message(rng: random.Random, page: Page) -> Shot:
                 "rename",
                 "pin",
                 "remove",
+                "show",
+                "tool",
+                "cancel",
+                "path",
+                "mark",
+                "branch",
                 "none",
             )
         )
     }
-    for name in ("record", "index", "look", "u", "v", "count", "amounts", "title"):
-        if rng.random() < 0.8:
+    acts = {
+        "path": ("seed", "drawn", "add", "remove", "choose", "store", "film"),
+        "mark": ("half", "box", "stroke", "face", "clear", "show", "hide"),
+    }
+    names = (
+        "record",
+        "index",
+        "look",
+        "u",
+        "v",
+        "count",
+        "amounts",
+        "title",
+        "tool",
+        "seed",
+        "place",
+        "job",
+    )
+    more = ("box", "points", "width", "half", "way", "mode", "ending", "settings", "swap")
+    for name in (*names, *more):
+        if rng.random() < 0.5:
             body[name] = rng.choice(ODD_VALUES)
+    if body["do"] in acts:
+        body["act"] = rng.choice((*acts[body["do"]], *ODD_VALUES))
     text = json.dumps(body).replace(
         '"count": true', f'"count": {rng.choice(("1e999", "NaN", "-Infinity", "1"))}'
     )
