@@ -107,7 +107,7 @@ def _scrub(browser: Any, url: str, jumps: int) -> list[float]:
     _tab(page, "Generate")
     page.locator("#generate-mode").get_by_text("Paper", exact=True).click()
     page.wait_for_timeout(1500)  # until the page has filled in the procedure's usual steps
-    page.fill("#generate-steps input[type=number]", str(STEPS))
+    page.fill("[id$=-generate-steps]:visible input[type=number]", str(STEPS))
     page.click("#generate")
     _done(page)
     _tab(page, "Inspect")

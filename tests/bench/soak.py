@@ -23,6 +23,7 @@ from typing import Any
 
 from tests.bench.drag import explorer
 from tests.browser.chromium import CHROMIUM, COUNT_UPLOADS, FLAGS
+from tests.listening import listening
 
 BUSY = 2
 """Tabs with a run that never ends."""
@@ -86,7 +87,7 @@ class Visitor:
         """Draw an object."""
         self.tab("Generate")
         self.page.fill("#generate-seed input", self.seed())
-        self.page.fill("#generate-steps input[type=number]", str(steps))
+        self.page.fill("[id$=-generate-steps]:visible input[type=number]", str(steps))
         self.page.click("#generate", timeout=60_000)
         self.page.wait_for_timeout(400)
 
@@ -176,7 +177,9 @@ class Visitor:
 
     def history(self) -> str:
         """The cards of what the explorer keeps for it."""
-        return fetch(f"{self.url}history/{self.token}").decode()
+        with listening(self.url, self.token) as page:
+            page.want("history")
+            return page.until(lambda parts: parts.get("history"))
 
     def kept_mb(self) -> int:
         """What its history says that it takes."""

@@ -117,7 +117,7 @@ def test_a_bad_upload_gets_one_sentence_and_the_page_lives(open_tab, tmp_path):
     Image.new("RGB", (1, 1), "red").save(tiny)
     Image.new("RGB", (64, 64), "white").save(white)
     tab = open_tab()
-    error = tab.page.locator("#problem .error")
+    error = tab.page.locator("#reconstruct-problem .error")
     told = set()
     for path in (words, tiny, white):
         tab.page.set_input_files("#image-1 input[type=file]", str(path))
@@ -129,7 +129,9 @@ def test_a_bad_upload_gets_one_sentence_and_the_page_lives(open_tab, tmp_path):
         assert "Traceback" not in error.inner_text()
     tab.page.set_input_files("#image-1 input[type=file]", str(EXAMPLES[0].path))
     tab.page.wait_for_selector("#framed-1 img")
-    until(lambda: tab.page.locator("#problem .error").count() == 0, "the sentence's end")
+    until(
+        lambda: tab.page.locator("#reconstruct-problem .error").count() == 0, "the sentence's end"
+    )
 
 
 def test_two_tabs_know_nothing_of_each_other(open_tab):
@@ -138,12 +140,12 @@ def test_two_tabs_know_nothing_of_each_other(open_tab):
     quiet = second.settled()
     first.tab("Generate")
     first.run("#generate")
-    first.page.click("[data-pick=depth]")
+    first.page.click("[data-tool=depth]")
     first.drag()
     first.settled()
     assert len(second.uploads) == quiet
     assert second.figures() == 1
-    assert second.page.get_attribute("[data-pick=colour]", "aria-pressed") == "true"
+    assert second.page.get_attribute("[data-tool=colour]", "aria-pressed") == "true"
 
 
 def test_another_prior_shows_other_objects_in_this_tab_only(open_tab, explorer):

@@ -111,7 +111,7 @@ def test_two_are_compared_in_one_view_and_one_remains(open_tab):
     tab.tab("Generate")
     ending.click()
     until(lambda: not ending.is_visible(), "the end")
-    tab.page.click("[data-pick=home]")
+    tab.page.click("[data-tool=home]")
     tab.settled()
     assert changed(alone, tab.frame_element.screenshot()) < 0.005
     assert not tab.problems
@@ -148,7 +148,7 @@ def test_a_saved_run_opens_in_another_tab_and_looks_the_same(open_tab, tmp_path)
     words = tmp_path / "words.safetensors"
     words.write_text("these are words")
     second.page.set_input_files("#open-run input[type=file]", str(words))
-    error = second.page.locator("#open-problem .error")
+    error = second.page.locator("#history-problem .error")
     until(error.count, "a sentence")
     assert error.inner_text().startswith("words.safetensors: ")
     assert cards(second).count() == 1

@@ -26,7 +26,10 @@ DROP = """([selector, data]) => {
 
 def test_a_second_unreadable_file_in_the_same_box_is_one_sentence_too(open_tab, tmp_path):
     tab = open_tab()
-    problem, framed = tab.page.locator("#problem .error"), tab.page.locator("#framed-1 img")
+    problem, framed = (
+        tab.page.locator("#reconstruct-problem .error"),
+        tab.page.locator("#framed-1 img"),
+    )
     files = {"words.png": b"these are words", "phone.heic": b"\0\0\0\x18ftypheic" + bytes(64)}
     tab.page.set_input_files("#image-1 input[type=file]", str(EXAMPLES[0].path))
     until(framed.count, "the framed picture")
