@@ -349,7 +349,7 @@ MISTAKES = {
         "Found the setting stps, expected one of sampler, steps."
     ),
     "generate --checkpoint TINY --set sampler=euler --out OUT": "expected one of 'ddim', ",
-    "generate --checkpoint TINY --mode fast --out OUT": "Found --mode fast, expected one of ours, ",
+    "generate --checkpoint TINY --mode fast --out OUT": "Found the preset fast, expected one of ours, ",
     "reconstruct PHOTO --azimuth 1 --elevation 1 --distance 1 --set rays=9 --checkpoint TINY --out OUT": (
         "Found the setting rays, expected one of sampler, steps, "
     ),

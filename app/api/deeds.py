@@ -25,8 +25,6 @@ from app.tabs.interpolate.blending import Blend
 from engine.data.posed import Posed, posed_views
 from engine.data.poses import rigid
 from engine.errors import ConfigError, CutoutError, EngineError, ImageError
-from engine.methods.base import options_of
-from engine.methods.options import controls_of, with_settings
 from engine.types import Views
 from engine.vision.images import join_views, open_image, open_mask, prepare_view
 
@@ -90,8 +88,6 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
     """Fit an object to pictures."""
     session = desk.session
     use(desk, asked.prior)
-    usual = options_of(session.method, "reconstruct", asked.mode)
-    options = with_settings(usual, asked.settings, controls_of(type(usual)))
     posed, doubts = posed_pictures(session, asked.pictures)
     found = iter(posed)
     views = join_views(
@@ -100,7 +96,9 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
             for picture in asked.pictures
         ]
     )
-    _, job = tasks.reconstruct(session, desk.runner, views, options, asked.seed, doubts)
+    _, job = tasks.reconstruct(
+        session, desk.runner, views, asked.seed, asked.settings, asked.mode, doubts
+    )
     return job
 
 

@@ -9,11 +9,13 @@ from msgspec import Meta, Struct
 
 from app.session.tasks import LARGEST_SEED, MOST_OBJECTS
 from app.tabs.complete.keeping import MOST as MOST_PROPOSALS
-from engine.methods.options import Mode
 
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED, description="Randomness.")]
 Number = Annotated[int, Meta(ge=1, le=2**53, description="A record of this session.")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Preset = Annotated[
+    str, Meta(min_length=1, max_length=40, description="One of the model's presets.")
+]
 Finite = Annotated[float, Meta(ge=-1e6, le=1e6)]
 Row4 = Annotated[list[Finite], Meta(min_length=4, max_length=4)]
 Row3 = Annotated[list[Finite], Meta(min_length=3, max_length=3)]
@@ -48,7 +50,7 @@ class Generating(Asked):
     count: Annotated[int, Meta(ge=1, le=MOST_OBJECTS, description="From consecutive seeds.")] = 1
     steps: Annotated[int, Meta(ge=1, le=1000)] | None = None
     settings: Settings = {}
-    mode: Mode = "ours"
+    mode: Preset = "ours"
     prior: PriorName = None
 
 
@@ -85,7 +87,7 @@ class Reconstructing(Asked):
 
     pictures: Annotated[list[Picture], Meta(min_length=1, max_length=4)]
     seed: Seed = 0
-    mode: Mode = "ours"
+    mode: Preset = "ours"
     settings: Settings = {}
     prior: PriorName = None
 
@@ -95,7 +97,7 @@ class Interpolating(Asked):
 
     corners: Annotated[list[Number], Meta(min_length=2, max_length=4)]
     way: Literal["slerp", "lerp", "code"] = "slerp"
-    mode: Mode = "ours"
+    mode: Preset = "ours"
 
 
 class Point(Asked):

@@ -43,14 +43,9 @@ class Settings:
             UnsupportedTaskError: If the method does not have the task.
             ConfigError: If there is no such preset or setting, or a value is none of its setting's.
         """
-        from engine.methods.base import options_of
-        from engine.methods.options import controls_of, with_settings
+        from engine.methods.base import chosen_options
 
-        options = options_of(method, task, self.mode)
-        if self.mode not in method.presets[task]:
-            known = ", ".join(method.presets[task])
-            raise ConfigError(f"Found --mode {plain(self.mode)}, expected one of {known}.")
-        return with_settings(options, dict(map(read, self.set_)), controls_of(type(options)))
+        return chosen_options(method, task, self.mode, dict(map(read, self.set_)))
 
 
 USUAL = Settings()

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from engine.methods import METHODS
-from engine.methods.base import Method, Mode, Task, can, options_of
+from engine.methods.base import Method, Task, can, options_of
 from engine.methods.options import Control, controls_of, settings_of
 
 
@@ -63,7 +63,7 @@ class Settings:
         pairs = zip(names, told, strict=True)
         return {field: v for (kind, field), v in pairs if kind is wanted and v is not None}
 
-    def usual(self, mode: Mode, method: Method) -> dict[str, Any]:
+    def usual(self, mode: str, method: Method) -> dict[str, Any]:
         """A method's settings by field, from its checkpoint."""
         if not can(method, self.task):
             return {}
@@ -79,7 +79,7 @@ class Settings:
             if f in values
         }
 
-    def follow(self, method: Method, mode: Mode) -> dict[Any, Any]:
+    def follow(self, method: Method, mode: str) -> dict[Any, Any]:
         """Updates for the session's method: its own controls, with its checkpoint's values."""
         kind = self._kind(method)
         groups = {group: gr.Column(visible=of is kind) for of, group in self.groups.items()}

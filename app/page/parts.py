@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -69,19 +70,26 @@ def seed_row(elem_id: str, value: int = 0) -> tuple[gr.Number, gr.Button]:
     return seed, dice
 
 
-def several_presets(method: Method, task: Task) -> bool:
-    """True if a task has more than one procedure to choose from."""
-    return len(method.presets.get(task, {})) > 1
-
-
 def mode_choice(elem_id: str, method: Method, task: Task) -> gr.Radio:
-    """Choice between the paper's procedure and ours; hidden if a method has only one."""
+    """Choice among a method's procedures for a task; hidden if it has only one."""
     return gr.Radio(
-        [("Ours", "ours"), ("Paper", "paper")],
-        value="ours",
         label="Procedure",
         info="Paper is the published procedure; ours is what did better here in quality for its time.",
-        visible=several_presets(method, task),
         elem_id=elem_id,
         elem_classes="segmented",
+        **_choices(method, task),
     )
+
+
+def presets(method: Method, task: Task, chosen: str) -> gr.Radio:
+    """Update of that choice for a method; its first procedure if it has none of the chosen name."""
+    return gr.Radio(**_choices(method, task, chosen))
+
+
+def _choices(method: Method, task: Task, chosen: str = "ours") -> dict[str, Any]:
+    names = [*method.presets.get(task, ())] or ["ours"]
+    return {
+        "choices": [(name.capitalize(), name) for name in names],
+        "value": chosen if chosen in names else names[0],
+        "visible": len(names) > 1,
+    }

@@ -15,7 +15,7 @@ from app.session.jobs import JobRunner
 from app.session.priors import Priors
 from app.session.session import Session
 from app.session.sessions import Sessions
-from engine.methods.base import Method, Mode
+from engine.methods.base import Method
 
 Values = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ class Page:
         return {key: after[key] if value == before[key] else value for key, value in values.items()}
 
     def settings(
-        self, shown: str, controls: Settings, told: Sequence[Any], session: Session, mode: Mode
+        self, shown: str, controls: Settings, told: Sequence[Any], session: Session, mode: str
     ) -> Values:
         """Settings from a tab for the session's method; usual ones of the shown model are replaced by its own.
 
@@ -62,7 +62,7 @@ class Page:
             controls: Their controls.
             told: Their values, in the order of `controls.inputs`.
             session: The session whose model is used.
-            mode: The procedure.
+            mode: Name of the preset.
         """
         before, after = self.priors.open(shown).result().method, session.method
         given, usual = controls.values(before, told), controls.usual(mode, before)

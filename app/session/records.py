@@ -111,6 +111,12 @@ class Record:
         return _flat(self.provenance.get("settings", {}))
 
     @property
+    def preset(self) -> str:
+        """Name of the preset that its settings began as; empty if they are of none. Older runs have it among them."""
+        told = self.provenance
+        return str(told.get("preset") or told.get("settings", {}).get("mode", ""))
+
+    @property
     def psnr(self) -> float | None:
         """Mean PSNR on the inputs, or on what was to be kept: of the end, or of the last step that knew it."""
         if "kept" in self.figures:
@@ -201,10 +207,15 @@ class Snapshot:
     marked: Marked | None = None
 
 
-def generated(method: Method, options: Any, seed: int, count: int) -> list[Record]:
+def generated(method: Method, options: Any, preset: str, seed: int, count: int) -> list[Record]:
     """Records of a run that draws objects from consecutive seeds, one for each."""
     frames: list = []
-    common = {"task": "generate", "settings": to_json(options), "checkpoint": method.checkpoint}
+    common = {
+        "task": "generate",
+        "settings": to_json(options),
+        "preset": preset,
+        "checkpoint": method.checkpoint,
+    }
     return [
         Record(
             "generate",

@@ -29,7 +29,6 @@ from engine.events import Run, Step
 from engine.fields import stored
 from engine.fields.scene import Scene
 from engine.methods.base import Method, MethodInfo, TrainingData
-from engine.methods.options import Mode
 from engine.reading import open_tensors
 from engine.store.checkpoint import fingerprint
 from engine.store.timeline import MOST_BYTES, Timeline, finite, result_step
@@ -77,14 +76,7 @@ class _Known:
     checkpoint: Annotated[str, Bounds(0, 300)] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """The same of its settings, whatever they are of."""
-
-    mode: Mode = "ours"
-    steps: Annotated[int, Bounds(0, 100_000)] = 0
+    preset: Annotated[str, Bounds(0, 40)] = ""
 
 
 def save(record: Record, path: Path) -> Path:
@@ -256,8 +248,6 @@ def _checked(timeline: Timeline, name: str) -> Note:
         raise ConfigError(f"found {', '.join(taken)} in its provenance")
     known = {f.name: provenance[f.name] for f in fields(_Known) if f.name in provenance}
     from_json(_Known, known, "provenance")
-    mode = {k: v for k, v in provenance.get("settings", {}).items() if k in ("mode", "steps")}
-    from_json(_Shown, mode, "settings")
     note = from_json(Note, provenance.get(NOTE, {}), "note")
     kind = known_type(note.method[0], note.kind)
     if note.kind in TASKS and "settings" in provenance:

@@ -48,7 +48,7 @@ class Showcase:
 
     def record(self, seed: int) -> Record:
         """A seed's object as a finished run of a session: what `generate` with the usual settings would give."""
-        (record,) = generated(self._method, self._options, seed, 1)
+        (record,) = generated(self._method, self._options, "ours", seed, 1)
         record.frames.extend(self._steps(seed))
         record.state = "done"
         return record

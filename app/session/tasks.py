@@ -9,8 +9,7 @@ from app.session.jobs import Job, JobRunner
 from app.session.records import Record, generated
 from app.session.session import Session
 from engine.config import to_json
-from engine.methods.base import Mode, check_task, options_of
-from engine.methods.options import controls_of, with_settings
+from engine.methods.base import check_task, chosen_options
 from engine.noise import Noise
 from engine.types import Views
 
@@ -27,7 +26,7 @@ def generate(
     seed: int,
     count: int,
     settings: Mapping[str, Any],
-    mode: Mode,
+    preset: str,
 ) -> Job:
     """Queue a run that draws `count` objects from consecutive seeds; its job.
 
@@ -36,17 +35,16 @@ def generate(
         runner: The worker.
         seed: Of the first object.
         count: Objects, 1 to `MOST_OBJECTS`.
-        settings: By name, what is not as the checkpoint has it.
-        mode: `paper` or `ours`.
+        settings: By name, what is not as in the preset.
+        preset: Name of one of the method's presets.
 
     Raises:
         QueueFullError: If too many runs wait already.
-        ConfigError: If the settings make no run.
+        ConfigError: If there is no such preset, or the settings make no run.
     """
     method = session.method
-    usual = options_of(method, "generate", mode)
-    options = with_settings(usual, settings, controls_of(type(usual)))
-    records = generated(method, options, seed, count)
+    options = chosen_options(method, "generate", preset, settings)
+    records = generated(method, options, preset, seed, count)
     return session.start(
         runner,
         lambda: method.generate(count, options, Noise(seed)),
@@ -60,8 +58,9 @@ def reconstruct(
     session: Session,
     runner: JobRunner,
     views: Views,
-    for_one: Any,
     seed: int,
+    settings: Mapping[str, Any],
+    preset: str,
     doubts: Sequence[str] = (),
 ) -> tuple[Record, Job]:
     """Queue a run that fits one object to posed views; what it makes, and its job.
@@ -70,21 +69,25 @@ def reconstruct(
         session: Whose.
         runner: The worker.
         views: The pictures with their cameras.
-        for_one: Settings for one picture; several pictures take more (`Method.for_views`).
         seed: Randomness.
+        settings: By name, what is not as in the preset; of one picture, several take more (`Method.for_views`).
+        preset: Name of one of the method's presets.
         doubts: What may be wrong about the pictures' cameras.
 
     Raises:
         QueueFullError: If too many runs wait already.
+        ConfigError: If there is no such preset, or the settings make no run.
     """
     method = session.method
     check_task(method, "reconstruct", len(views))
+    for_one = chosen_options(method, "reconstruct", preset, settings)
     options = method.for_views(for_one, len(views))
     provenance = {
         "task": "reconstruct",
         "seed": seed,
         "settings": to_json(options),
         "for_one": to_json(for_one),
+        "preset": preset,
         "checkpoint": method.checkpoint,
         "cameras": views.camera.srn_c2w().tolist(),
         "doubts": list(doubts),

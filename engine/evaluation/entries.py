@@ -20,7 +20,7 @@ from engine.evaluation.baselines import TrainingScenes, has_prior, no_prior_opti
 from engine.evaluation.protocol import BoardOptions
 from engine.evaluation.scenes import Answer, Scene, TestScene, look
 from engine.events import Run, Step, finish
-from engine.methods.base import Method, Mode, fit_options_for
+from engine.methods.base import Method, fit_options_for
 from engine.noise import Noise
 from engine.render.frames import Quality
 from engine.store.checkpoint import digest, fingerprint, model_key
@@ -175,10 +175,10 @@ def fitting_entries(
     """
     method = contender.method
 
-    def tuned(mode: Mode) -> Callable[[int], Any]:
+    def tuned(mode: str) -> Callable[[int], Any]:
         return lambda count: fit_options_for(method, mode, count)
 
-    def changed(mode: Mode, parts: Mapping[str, Any]) -> Callable[[int], Any]:
+    def changed(mode: str, parts: Mapping[str, Any]) -> Callable[[int], Any]:
         return lambda count: replace(fit_options_for(method, mode, count), **parts)
 
     title = method.info.title

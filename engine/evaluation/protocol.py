@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from engine.methods.base import Mode
 from engine.render.frames import Quality
 
 PLACES = 251
@@ -32,7 +31,7 @@ class BoardOptions:
     """Test scenes on which the paper's ablation is repeated, from the first."""
     samples: int = 64
     """Objects sampled from the model."""
-    mode: Mode = "ours"
+    mode: str = "ours"
     """Preset of the settings of `ours`."""
     seed: int = 0
     """Randomness of fits and samples."""

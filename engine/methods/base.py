@@ -7,16 +7,17 @@ batch of activated scene latents, `scenes *latent_shape`: what is rendered.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from engine.config import Bounds
-from engine.errors import ConfigError, UnsupportedTaskError
+from engine.errors import ConfigError, UnsupportedTaskError, plain
 from engine.events import STAGES, Run, Step
 from engine.fields.scene import Scene
-from engine.methods.options import Mode as Mode
+from engine.methods.options import controls_of, with_settings
 from engine.noise import Noise
 from engine.render.region import Region
 from engine.types import Views
@@ -222,7 +223,9 @@ def taken(step: Step | None, stage: str) -> int:
 
 
 def options_of(method: Method, task: Task, mode: str = "ours") -> Any:
-    """The method's tuned options of a task, for one view; its first preset where it has none of this name.
+    """The method's options of a task, for one view: the preset of that name, or the first one if there is none.
+
+    `ours` is what was found to be best on validation scenes, `paper` the published procedure.
 
     Raises:
         UnsupportedTaskError: If the method does not have the task.
@@ -230,6 +233,20 @@ def options_of(method: Method, task: Task, mode: str = "ours") -> Any:
     check_task(method, task)
     presets = method.presets[task]
     return presets.get(mode, next(iter(presets.values())))
+
+
+def chosen_options(method: Method, task: Task, preset: str, changes: Mapping[str, Any]) -> Any:
+    """The method's options of a task, for one view: a preset with some settings changed by name.
+
+    Raises:
+        UnsupportedTaskError: If the method does not have the task.
+        ConfigError: If there is no such preset or setting, or a value is none of its setting's.
+    """
+    usual = options_of(method, task, preset)
+    if preset not in method.presets[task]:
+        known = ", ".join(method.presets[task])
+        raise ConfigError(f"Found the preset {plain(preset, 40)}, expected one of {known}.")
+    return with_settings(usual, changes, controls_of(type(usual)))
 
 
 def fit_options_for(method: Method, mode: str, num_views: int) -> Any:

@@ -15,8 +15,6 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 from engine.config import Bounds, from_json, to_json
 from engine.errors import ConfigError, plain
 
-Mode = Literal["ours", "paper"]
-"""Names of presets: `paper` is the published procedure, `ours` what was found to be better on validation scenes."""
 Plan = tuple[tuple[str, int], ...]
 """Stages of a run with their numbers of steps, in their order in time."""
 Candidates = tuple[tuple[str, tuple[Any, ...]], ...]

@@ -128,7 +128,7 @@ def test_what_a_file_says_is_no_markup(small):
     add(
         small,
         provenance={
-            "settings": {"mode": evil, "sampler": evil, "steps": evil},
+            "preset": evil,
             "seed": evil,
             "checkpoint": evil,
         },
@@ -138,15 +138,19 @@ def test_what_a_file_says_is_no_markup(small):
 
 
 def test_a_card_says_how_and_when_it_was_made(small):
-    settings = {"mode": "ours", **to_json(small.method.presets["generate"]["paper"])}
-    told = {"settings": settings, "seed": 5, "checkpoint": "vehicles"}
+    paper = small.method.presets["reconstruct"]["paper"]
+    told = {
+        "settings": to_json(small.method.for_views(paper, 2)),
+        "for_one": to_json(replace(paper, levels=5)),
+    }
+    told |= {"preset": "paper", "seed": 5, "checkpoint": "vehicles"}
     camera = orbit_camera(torch.tensor([0.0, 90.0]), 10.0, 1.3, 16)
     views = Views(torch.ones(2, 16, 16, 3), camera)
     record = add(small, provenance=told, made=1000.0, views=views, psnrs=(20.0, 30.0))
     record.kind = "reconstruct"
     page = re.sub("<[^>]+>", " ", cards.history(small, now=1000.0 + 150))
     assert "Reconstructed from 2 pictures, one step, 2 min ago" in page
-    assert "Ours · DDIM 16 · seed 5 · vehicles" in page
+    assert "Paper · noise levels 5 · seed 5 · vehicles" in page
     assert "25.0 dB" in page
 
 
@@ -199,7 +203,7 @@ def test_reused_settings_are_those_of_one_picture(method, views):
         method,
         views=given,
     )
-    assert again.fit_settings(record) == for_one
+    assert again.made_with(record) == for_one
 
 
 def test_a_picture_taken_from_the_view_is_framed_where_it_stood(small):

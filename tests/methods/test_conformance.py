@@ -288,7 +288,7 @@ def test_a_session_makes_keeps_opens_and_branches_its_objects(session, runner, v
     method = session.method
     if can(method, "reconstruct"):
         options = options_of(method, "reconstruct")
-        record, job = tasks.reconstruct(session, runner, views, options, 4)
+        record, job = tasks.reconstruct(session, runner, views, 4, {}, "ours")
         assert wait_for_end(job).error is None
         assert record.psnr is not None
     else:

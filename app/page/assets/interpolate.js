@@ -3,7 +3,7 @@
 const part = (name) => element.querySelector(`.blend-${name}`);
 let held = false, drawn = '', newest = null, drawing = null, ran = null, settling = null, settled = null, outdated = null;
 let wishes = Date.now();  // counts what this page has asked for, also across reloads
-let state = {corners: [], way: 'slerp', ways: ['slerp', 'lerp', 'code'], parts: [], draws: true, directions: [], mode: 'ours', point: [0.5, 0.5], ready: false};
+let state = {corners: [], way: 'slerp', ways: ['slerp', 'lerp', 'code'], parts: [], draws: true, directions: [], mode: 'ours', modes: [], point: [0.5, 0.5], ready: false};
 let told = false, matrix = '', filling = false;
 let point = [0.5, 0.5], playing = null, loop = true, forward = 1, base = null, varied = null;
 
@@ -14,9 +14,9 @@ explorer.hear('blend', (report) => {
 
 function refresh() {
   if (held || !newest) return;
-  const report = newest, {corners, way, ways, parts, draws, directions, mode, ready, record} = report;
+  const report = newest, {corners, way, ways, parts, draws, directions, mode, modes, ready, record} = report;
   if (record !== null && record === outdated) return;
-  const news = JSON.stringify({corners, way, ways, parts, draws, directions, mode, ready});
+  const news = JSON.stringify({corners, way, ways, parts, draws, directions, mode, modes, ready});
   state = report;
   told = true;
   if (news !== drawn) draw();
@@ -99,7 +99,7 @@ function drawChoices() {
     parts.title = `The ${first} from A to B along one side of the pad, the ${second} along the other`;
   }
   part('ways').hidden = !state.ways.length;
-  part('modes').hidden = !noises();
+  part('modes').hidden = !noises() || state.modes.length < 2;
   part('new').hidden = !state.draws;
   if (!told) return;
   part('main').hidden = !state.directions.length;

@@ -228,7 +228,12 @@ class Keeping:
         made = self.proposals
 
         def begin(own: int) -> None:
-            about = {"task": "regenerate", "seed": own, "settings": to_json(options)}
+            about = {
+                "task": "regenerate",
+                "seed": own,
+                "settings": to_json(options),
+                "preset": "ours",
+            }
             about |= {"checkpoint": method.checkpoint, "of": original.title, "box": self.box}
             self._drawn[original.id] += 1
             title = f"Proposal {self._drawn[original.id]} of {original.title}"

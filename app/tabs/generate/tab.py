@@ -16,9 +16,9 @@ from app.page.parts import (
     clickable,
     mode_choice,
     notice,
+    presets,
     scripted,
     seed_row,
-    several_presets,
 )
 from app.page.stage import Page
 from app.session import tasks
@@ -46,7 +46,7 @@ class GenerateTab:
             **self.settings.follow(method, mode),
             self.examples: examples_html(session.prior.showcase),
             self.lead: lead_html(method),
-            self.mode: gr.Radio(visible=several_presets(method, "generate")),
+            self.mode: presets(method, "generate", mode),
             self.go: gr.Button(interactive=can(method, "generate")),
         }
 

@@ -18,8 +18,8 @@ SIZE = 256
 """Side of a picture that is taken for Reconstruct, pixels."""
 
 
-def fit_settings(record: Record) -> dict[str, Any]:
-    """A reconstruction's settings for one picture, which the tab scales for more pictures."""
+def made_with(record: Record) -> dict[str, Any]:
+    """A record's settings; of a reconstruction those for one picture, which the tab scales for more."""
     provenance = record.provenance
     return dict(provenance.get("for_one", provenance.get("settings", {})))
 

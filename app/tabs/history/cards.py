@@ -8,9 +8,14 @@ from collections.abc import Sequence
 
 from app.page.present import grade
 from app.session.jobs import ENDED
+from app.session.plans import TASKS, options_type
 from app.session.records import Record
 from app.session.session import Session
+from app.tabs.history.again import made_with
 from app.tabs.history.history import Shelf, whole
+from engine.config import from_json
+from engine.methods.base import options_of
+from engine.methods.options import controls_of, settings_of
 
 MADE = {
     "generate": "Generated",
@@ -21,7 +26,6 @@ MADE = {
     "prior": "From the training set",
 }
 """Origin of a record by kind, for people."""
-SAMPLERS = {"ddim": "DDIM", "dpm++2m": "DPM++", "unipc": "UniPC", "heun": "Heun"}
 ACTIONS = {
     "compare": ("Compare", "Show beside the shown object, with one camera"),
     "end": ("End comparison", "Show the other object alone"),
@@ -66,9 +70,9 @@ def _note(record: Record) -> str:
         return record.state
     if record.psnr is not None:
         return f"{record.psnr:.1f} dB"
-    settings = record.provenance.get("settings", {})
-    told = {"mode", "steps"} <= set(settings)
-    return html.escape(f"{settings['mode']}, {settings['steps']} steps") if told else "done"
+    return (
+        html.escape(f"{record.preset}, {len(record.frames) - 1} steps") if record.preset else "done"
+    )
 
 
 def _thumbnail(token: str, record: Record) -> str:
@@ -176,19 +180,29 @@ def _made(record: Record, now: float) -> str:
 
 
 def settings_text(record: Record) -> str:
-    """A record's settings in one short line."""
+    """A record's preset, what was changed of it, its seed and its model, in one short line."""
     told = record.provenance
-    settings = {k: v for k, v in record.sampling.items() if isinstance(v, str | int)}
-    parts = [str(settings.get("mode", "")).capitalize()]
-    if "sampler" in settings:
-        steps = f" {settings['steps']}" if "steps" in settings else ""
-        parts.append(f"{SAMPLERS.get(settings['sampler'], settings['sampler'])}{steps}")
+    parts = [record.preset.capitalize(), *changes(record)]
     if "seed" in told:
         parts.append(f"seed {told['seed']}")
     parts.append(
         str(told.get("checkpoint") or record.method.checkpoint or record.method.info.title)
     )
     return html.escape(" · ".join(part for part in parts if part))
+
+
+def changes(record: Record) -> list[str]:
+    """The settings of a record that are not as its preset has them, each as its name and value; those that people set."""
+    kind, settings = options_type(record.method, record.kind), made_with(record)
+    if kind is None or not record.preset or not settings:
+        return []
+    usual = settings_of(options_of(record.method, TASKS[record.kind], record.preset))
+    values = settings_of(from_json(kind, settings, "settings"))
+    return [
+        f"{control.label.lower()} {values[name]}"
+        for name, control in controls_of(kind).items()
+        if values[name] != usual[name]
+    ]
 
 
 def ago(seconds: float) -> str:

@@ -16,7 +16,7 @@ from app.session.exports import kept_here
 from app.session.records import Record
 from app.session.session import Session
 from app.tabs.generate.tab import GenerateTab
-from app.tabs.history.again import fit_settings, take_picture
+from app.tabs.history.again import made_with, take_picture
 from app.tabs.reconstruct.tab import ReconstructTab
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -72,7 +72,7 @@ class HistoryTab:
         record = session.record(picked_number(event))
         if record is None:
             return self._nothing()
-        mode = dict(record.provenance.get("settings", {})).get("mode", "ours")
+        mode = record.preset or "ours"
         return self._with_prior(session, record, mode, mode) | self._controls(record, mode)
 
     def _with_prior(
@@ -96,10 +96,9 @@ class HistoryTab:
         """A record's seed and settings for the controls of the tab that made it."""
         seed = record.provenance.get("seed", 0)
         if record.kind == "reconstruct":
-            controls = self.fitted.settings.shown(record.method, fit_settings(record))
+            controls = self.fitted.settings.shown(record.method, made_with(record))
             return {self.fitted.mode: mode, self.fitted.seed: seed, **controls}
-        settings = dict(record.provenance.get("settings", {}))
-        controls = self.made.settings.shown(record.method, settings)
+        controls = self.made.settings.shown(record.method, made_with(record))
         return {self.made.mode: mode, self.made.seed: seed, **controls}
 
     def _reused(self) -> list[Any]:

@@ -31,7 +31,7 @@ from engine.explore.interpolate import (
     path_options,
     with_noise,
 )
-from engine.methods.base import Method, Mode, can, options_of
+from engine.methods.base import Method, can, options_of
 from engine.noise import Noise
 from engine.store.timeline import on_cpu, result_step
 
@@ -83,7 +83,7 @@ class Blend:
         self.session = session
         self.placed: list[Placed] = []
         self.way: Way = "slerp"
-        self.mode: Mode = "ours"
+        self.mode = "ours"
         self.point = (0.5, 0.5)
         self.codes: Tensor | None = None
         """Latents of the keyframes, `rows cols *latent_shape`, once they are complete."""
@@ -94,7 +94,7 @@ class Blend:
         self._steps: list[Step] = []
         """Steps of the run that sampled that object; none if it is interpolated."""
         self._about: dict[str, Any] = {}
-        self._drawn: dict[tuple[Way, Mode], Keyframes] = {}
+        self._drawn: dict[tuple[Way, str], Keyframes] = {}
         """Of these corners: people go to and fro between the ways."""
         self._moves = itertools.count(1)
         self._move = self._count = 0
@@ -150,9 +150,10 @@ class Blend:
             ConfigError: If there is no such way or mode.
         """
         ways = ways_of(self.method) if self.placed else tuple(WAYS)
-        if way not in ways or mode not in ("ours", "paper"):
+        modes = modes_of(self.method if self.placed else self.session.method)
+        if way not in ways or mode not in modes:
             raise ConfigError(
-                f"Found way {way!r} and mode {mode!r}, expected {', '.join(ways)}, and ours or paper."
+                f"Found way {way!r} and mode {mode!r}, expected {', '.join(ways)}, and {' or '.join(modes)}."
             )
         self.way, self.mode = way, mode
         self._outdate()
@@ -211,7 +212,7 @@ class Blend:
         title = " to ".join(placed.record.title for placed in self.placed[:2])
         about = {"task": "interpolate", "way": way}
         if usual is not None:
-            about["settings"] = to_json(usual)
+            about |= {"settings": to_json(usual), "preset": mode}
         about |= {"checkpoint": method.checkpoint, "seed": seed}
         record = Record("blend", title, dict(about), [], method, listed=False)
         self.record, self._about = record, about
@@ -386,12 +387,18 @@ class Blend:
             "draws": can(self.session.method, "generate"),
             "directions": direction_names(self.session.selection()[0].method),
             "mode": self.mode,
+            "modes": modes_of(method),
             "point": self.point,
             "ready": self.codes is not None,
             "film": None if self.filmed is None else address(self.session, self.filmed),
             "record": None if self.record is None else self.record.id,
             "version": 0 if self.record is None else self.record.version,
         }
+
+
+def modes_of(method: Method) -> list[str]:
+    """Names of the procedures by which a method samples the points of a path."""
+    return [*method.presets.get("generate", ())] or ["ours"]
 
 
 def address(session: Session, file: Path) -> str:

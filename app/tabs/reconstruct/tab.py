@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app.page.fields import Settings
-from app.page.parts import cancel, mode_choice, reason, scripted, seed_row, several_presets
+from app.page.parts import cancel, mode_choice, presets, reason, scripted, seed_row
 from app.page.stage import Page
 from app.session import tasks
 from app.session.session import Session
@@ -19,8 +19,7 @@ from engine.data.posed import Posed
 from engine.data.posed import posed_views as checked_views
 from engine.data.poses import pair_poses, read_intrinsics, read_matrix
 from engine.errors import ImageError
-from engine.methods.base import Method, options_of
-from engine.methods.options import with_settings
+from engine.methods.base import Method
 from engine.types import Views
 from engine.vision.images import join_views
 
@@ -96,7 +95,7 @@ class ReconstructTab:
 
     def follow(self, session: Session, mode: str) -> dict[Any, Any]:
         """Updates for the session's model."""
-        modes = {self.mode: gr.Radio(visible=several_presets(session.method, "reconstruct"))}
+        modes = {self.mode: presets(session.method, "reconstruct", mode)}
         settings = self.settings.follow(session.method, mode)
         return {**modes, **settings, **self.pictures.follow(session)}
 
@@ -115,9 +114,8 @@ class ReconstructTab:
         with session.notices.during(TAB):
             self.page.use(session, checkpoint)
             values = self.page.settings(shown, self.settings, settings, session, mode)
-            for_one = with_settings(options_of(session.method, "reconstruct", mode), values)
             views, doubts = self._all_views(session, pictures, poses, intrinsics, shown)
-            tasks.reconstruct(session, self.page.runner, views, for_one, seed, doubts)
+            tasks.reconstruct(session, self.page.runner, views, seed, values, mode, doubts)
             session.notices.say(TAB, " ".join(doubts))
 
     def _all_views(

@@ -12,8 +12,10 @@ from engine.config import Bounds, check_bounds
 from engine.diffusion.sample import Sampler
 from engine.errors import ConfigError
 from engine.methods.base import check_views
-from engine.methods.options import Candidates, Control, Mode, Plan
+from engine.methods.options import Candidates, Control, Plan
 
+Mode = Literal["ours", "paper"]
+"""Procedure: the published one, or with renoise-averaging."""
 TIMESTEPS = 1000
 """Noise levels of every schedule there is."""
 Count = Annotated[int, Bounds(0, 100_000)]
