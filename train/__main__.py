@@ -59,7 +59,7 @@ class Command:
         from engine.config import to_json
         from engine.device import pick_device
         from engine.files import check_folder
-        from train.prior import run_folder, train_prior
+        from train.run import run_folder, run_recipe
 
         recipe = self.recipe
         if self.dry_run:
@@ -72,7 +72,7 @@ class Command:
             logging.getLogger(name).setLevel(logging.INFO)
         torch.set_num_threads(self.threads or os.cpu_count() or 1)
         progress.numbers = SHOWN
-        run = train_prior(
+        run = run_recipe(
             recipe,
             folder,
             pictures=self.data,

@@ -243,8 +243,8 @@ class Scoreboard:
         from engine.config import to_json
         from engine.content import key_of
         from engine.evaluation.kept import kept
-        from train.prior import run_folder
         from train.recipes import RECIPES
+        from train.run import run_folder
 
         if (self.one_stage, self.two_stage) != (None, None):
             return self.one_stage, self.two_stage
@@ -268,12 +268,12 @@ class Scoreboard:
     def _train(self, recipes: list[Recipe]) -> Run[str]:
         """Train them one after the other: both read the same packed scenes."""
         from engine.device import pick_device
-        from train.prior import run_folder, train_prior
+        from train.run import run_folder, run_recipe
 
         for recipe in recipes:
             folder = run_folder(recipe)
             if not (folder / "checkpoint/metrics.json").is_file():
-                yield from train_prior(recipe, folder, device=pick_device(self.device))
+                yield from run_recipe(recipe, folder, device=pick_device(self.device))
         return "trained"
 
     def _instruments(self) -> Instruments:

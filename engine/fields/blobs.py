@@ -10,7 +10,6 @@ colour (3), on the scales below.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -20,7 +19,8 @@ from torch import Tensor
 
 from engine.config import Bounds
 from engine.errors import ConfigError
-from engine.fields.box import Box, check_box
+from engine.fields.bare import BareField, BoxConfig
+from engine.fields.box import Box
 
 NUMBERS = 10
 """Numbers that describe a blob."""
@@ -59,34 +59,22 @@ def packed(
 
 
 @dataclass(frozen=True)
-class BlobConfig:
-    """Number of blobs, and where they are."""
+class BlobConfig(BoxConfig):
+    """Number of blobs, and where they are; what reaches beyond the box is cut off."""
 
+    aabb: Box = ((-0.5, -0.95, -0.49), (0.5, 0.95, 0.49))
     blobs: Annotated[int, Bounds(1, 256)] = 14
     """Number of blobs."""
-    aabb: Box = ((-0.5, -0.95, -0.49), (0.5, 0.95, 0.49))
-    """Lower and upper corner of the box, engine units; what reaches beyond is cut off."""
-
-    def check(self) -> None:
-        """Refuse an inverted box."""
-        check_box(self.aabb)
 
 
 @dataclass(frozen=True)
-class BlobField:
-    """The blobs of one object: a `StoredField`."""
+class BlobField(BareField):
+    """The blobs of one object, `blobs 10`: a `StoredField`."""
 
-    config: BlobConfig
-    latent: Float[Tensor, "blobs 10"]
     kind: ClassVar[str] = "blobs"
     voxels: ClassVar[int] = 64
     """Voxels along each axis that show it well."""
     config_type: ClassVar[type] = BlobConfig
-
-    @property
-    def aabb(self) -> Float[Tensor, "2 3"]:
-        """Lower and upper corner of the box, engine units."""
-        return self.latent.new_tensor(self.config.aabb)
 
     @property
     def centres(self) -> Float[Tensor, "blobs 3"]:
@@ -122,21 +110,6 @@ class BlobField:
         exponent = DENSITY_LOG + numbers[:, 6] - square.square()
         return exponent.clamp_min(LEAST_LOG).exp()
 
-    # ------------------------------------------------------------------------------- in files
-
-    def weights(self) -> Mapping[str, Tensor]:
-        """None: blobs need no decoder."""
-        return {}
-
-    def with_latent(self, latent: Float[Tensor, "blobs 10"]) -> BlobField:
-        """Other blobs in the same box."""
-        return BlobField(self.config, latent.float().to(self.latent.device))
-
-    @classmethod
-    def weight_shapes(cls, config: BlobConfig) -> dict[str, tuple[int, ...]]:
-        """None."""
-        return {}
-
     @classmethod
     def check_latent(cls, config: BlobConfig, shape: tuple[int, ...]) -> None:
         """Refuse anything but as many blobs of ten numbers."""
@@ -144,10 +117,3 @@ class BlobField:
             raise ConfigError(
                 f"found blobs of shape {tuple(shape)}, expected {config.blobs}, {NUMBERS}"
             )
-
-    @classmethod
-    def build(
-        cls, config: BlobConfig, weights: Mapping[str, Tensor], latent: Float[Tensor, "blobs 10"]
-    ) -> BlobField:
-        """Blobs in their box."""
-        return cls(config, latent.float())

@@ -11,7 +11,6 @@ bounded map of density, in which surfaces as hard as the grid can hold are near 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -22,24 +21,12 @@ from torch import Tensor
 
 from engine.config import Bounds, from_json
 from engine.errors import ConfigError
-from engine.fields.box import UNIT_BOX, Box, check_box
+from engine.fields.bare import BareField, BoxConfig
 
 Side = Annotated[int, Bounds(2, 256)]
 """Voxels along an axis."""
 MOST_OPAQUE = 0.999
 """Opacity of the densest voxel; 1 would be an infinite density."""
-
-
-@dataclass(frozen=True)
-class VoxelConfig:
-    """Position of a grid."""
-
-    aabb: Box = UNIT_BOX
-    """Lower and upper corner of the box that the grid fills, engine units."""
-
-    def check(self) -> None:
-        """Refuse an inverted box."""
-        check_box(self.aabb)
 
 
 def shortest_edge(aabb: Float[Tensor, "2 3"], grid: Float[Tensor, "4 depth height width"]) -> float:
@@ -59,37 +46,25 @@ def channel_density(channel: Float[Tensor, "*b"], edge: float) -> Float[Tensor, 
 
 
 @dataclass(frozen=True)
-class VoxelField:
-    """One grid in its box: a `Field`."""
+class VoxelField(BareField):
+    """One grid, `4 depth height width`, in its box: a `StoredField`."""
 
-    config: VoxelConfig
-    grid: Float[Tensor, "4 depth height width"]
     kind: ClassVar[str] = "voxel"
-    config_type: ClassVar[type] = VoxelConfig
-
-    @property
-    def latent(self) -> Float[Tensor, "4 depth height width"]:
-        """The grid."""
-        return self.grid
-
-    @property
-    def aabb(self) -> Float[Tensor, "2 3"]:
-        """Lower and upper corner of the box, engine units."""
-        return self.grid.new_tensor(self.config.aabb)
+    config_type: ClassVar[type] = BoxConfig
 
     def density(self, xyz: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
         """Extinction per engine unit."""
-        return self._density(self._read(self.grid[:1], xyz)[0])
+        return self._density(self._read(self.latent[:1], xyz)[0])
 
     def query(
         self, xyz: Float[Tensor, "n 3"], dirs: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 3"]]:
         """Density and colour in [0, 1] of points; the same along all directions."""
-        values = self._read(self.grid, xyz)
+        values = self._read(self.latent, xyz)
         return self._density(values[0]), ((values[1:].T + 1) / 2).clamp(0, 1)
 
     def _density(self, channel: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        return channel_density(channel, shortest_edge(self.aabb, self.grid))
+        return channel_density(channel, shortest_edge(self.aabb, self.latent))
 
     def _read(
         self, grid: Float[Tensor, "channels depth height width"], xyz: Float[Tensor, "n 3"]
@@ -101,21 +76,8 @@ class VoxelField:
         read = F.grid_sample(grid[None], places, padding_mode="border", align_corners=False)
         return read[0, :, 0, 0]
 
-    def weights(self) -> Mapping[str, Tensor]:
-        """Empty: a grid needs no decoder."""
-        return {}
-
-    def with_latent(self, latent: Float[Tensor, "4 depth height width"]) -> VoxelField:
-        """Another grid in the same box."""
-        return VoxelField(self.config, latent.float().to(self.grid.device))
-
     @classmethod
-    def weight_shapes(cls, config: VoxelConfig) -> dict[str, tuple[int, ...]]:
-        """Empty: a grid needs no decoder."""
-        return {}
-
-    @classmethod
-    def check_latent(cls, config: VoxelConfig, shape: tuple[int, ...]) -> None:
+    def check_latent(cls, config: BoxConfig, shape: tuple[int, ...]) -> None:
         """Refuse anything but four channels of a grid."""
         sides = shape[1:] if len(shape) == 4 else ()
         from_json(tuple[Side, Side, Side], sides, "grid")
@@ -123,13 +85,3 @@ class VoxelField:
             raise ConfigError(
                 f"found a grid of shape {tuple(shape)}, expected 4, depth, height, width"
             )
-
-    @classmethod
-    def build(
-        cls,
-        config: VoxelConfig,
-        weights: Mapping[str, Tensor],
-        latent: Float[Tensor, "4 depth height width"],
-    ) -> VoxelField:
-        """A grid in its box."""
-        return cls(config, latent.float())

@@ -37,14 +37,14 @@ class VoxelOnCpu(FrameKernels):
     @staticmethod
     def suit(field: VoxelField) -> bool:
         """True for a float32 grid on the CPU."""
-        grid = field.grid
+        grid = field.latent
         return grid.device.type == "cpu" and grid.dtype == torch.float32 and min(grid.shape) >= 2
 
     @classmethod
     def of(cls, field: VoxelField) -> VoxelOnCpu:
         """The kernel's arrays for a suitable field."""
-        grid = field.grid.detach().permute(1, 2, 3, 0).contiguous().numpy()
-        return cls(grid, shortest_edge(field.aabb, field.grid), flat(field.aabb))
+        grid = field.latent.detach().permute(1, 2, 3, 0).contiguous().numpy()
+        return cls(grid, shortest_edge(field.aabb, field.latent), flat(field.aabb))
 
     def cell_density(self, cells: int) -> Float[Tensor, "gx gy gz"]:
         """The largest density of the voxels that each of `cells`^3 cells of the box reads."""

@@ -183,7 +183,7 @@ class Completing(Method, Protocol):
         *,
         after: Step | None = None,
     ) -> Run[Tensor]:
-        """One proposal: the object as it is in the region, the rest as the prior has it; stages as in `reconstruct`.
+        """One proposal: the object as it is in the region, the rest drawn by the model; stages as in `reconstruct`.
 
         Every Step carries what `reconstruct`'s do; the scalars, once the kept part guides, are "psnr" on pixels of the
         kept part (while finetuning, on the proposal's own beside them) and "guidance_norm". Seeds give proposals.

@@ -292,7 +292,7 @@ class ToyMethod(nn.Module):
         return raw
 
     def deactivated(self, latents: Tensor) -> Tensor:
-        """The same."""
+        """Numbers are used as they are."""
         return latents
 
     def finish(self, raw: Tensor) -> None:

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from engine.fields.bare import BoxConfig
 from engine.fields.base import Field
-from engine.fields.voxel import MOST_OPAQUE, VoxelConfig, VoxelField, opacity_channel
+from engine.fields.voxel import MOST_OPAQUE, VoxelField, opacity_channel
 from engine.kernels.adapters import frame_kernels
 from engine.render.occupancy import cell_points
 
@@ -49,7 +50,7 @@ def voxelised(field: Field, size: int = SIZE) -> VoxelField:
         size: Voxels along each axis of its box, even.
     """
     aabb = field.aabb
-    config = VoxelConfig(tuple(tuple(corner) for corner in aabb.tolist()))
+    config = BoxConfig(tuple(tuple(corner) for corner in aabb.tolist()))
     seen, deep = (_voxels(cells) for cells in _seen_and_deep(field, size // 2))
     centre, edge = aabb.mean(0), float(((aabb[1] - aabb[0]) / size).min())
     values = aabb.new_zeros(4, size**3)

@@ -156,14 +156,20 @@ def test_made_up_pages_get_a_sentence_and_no_session(served):
 
 
 def test_a_page_has_few_messages_under_way_at_a_time(served, monkeypatch):
-    gate = threading.Event()
+    gate, entered = threading.Event(), threading.Semaphore(0)
     session = served.explorer.sessions.open()
     url = f"{served.url}/steer/{session.token}"
+
+    def held(*asked):
+        entered.release()
+        return gate.wait(30) and {}
+
     with monkeypatch.context() as patched:
-        patched.setattr(routes, "steer", lambda *asked: gate.wait(30) and {})
+        patched.setattr(routes, "steer", held)
         with ThreadPoolExecutor(MOST_STEERS_EACH) as pool:
             waiting = [pool.submit(post, url, {"do": "none"}) for _ in range(MOST_STEERS_EACH)]
-            until(lambda: post(url, {"do": "none"})[0] == 429, "a refusal")
+            assert all(entered.acquire(timeout=30) for _ in waiting)
+            assert post(url, {"do": "none"})[0] == 429
             gate.set()
             assert [one.result()[0] for one in waiting] == [200] * MOST_STEERS_EACH
     assert post(url, {"do": "look", "look": "x0"})[0] == 200

@@ -24,7 +24,7 @@ COLORS = ((0.9, 0.2, 0.1), (0.1, 0.3, 0.8))
 
 def two() -> BlobField:
     columns = (torch.tensor(column) for column in (CENTRES, AXES))
-    return BlobField(BlobConfig(2, BOX), packed(*columns, 40.0, torch.tensor(COLORS)))
+    return BlobField(BlobConfig(BOX, 2), packed(*columns, 40.0, torch.tensor(COLORS)))
 
 
 def test_density_and_colour_are_those_of_the_blobs_at_a_point():
@@ -50,7 +50,7 @@ def test_its_gradient_is_that_of_central_differences():
     weights = torch.linspace(-1, 1, len(rays[0]) * 3, dtype=torch.float64).reshape(-1, 3)
 
     def value(numbers):
-        return (render_rays(BlobField(BlobConfig(2, BOX), numbers), *rays)[0] * weights).sum()
+        return (render_rays(BlobField(BlobConfig(BOX, 2), numbers), *rays)[0] * weights).sum()
 
     leaf = latent.clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(value(leaf), leaf)
@@ -74,14 +74,14 @@ def test_files_hold_it_and_refuse_others(tmp_path):
     assert torch.equal(opened.latent, two().latent)
     assert opened.config == two().config
     with pytest.raises(ConfigError, match="expected 2, 10"):
-        BlobField.check_latent(BlobConfig(2, BOX), (3, 10))
-    torn = BlobField(BlobConfig(3, BOX), two().latent)
+        BlobField.check_latent(BlobConfig(BOX, 2), (3, 10))
+    torn = BlobField(BlobConfig(BOX, 3), two().latent)
     with pytest.raises(SceneError, match="expected 3, 10"):
         Scene.load(Scene(torn, {}).save(tmp_path / "torn.safetensors"))
 
 
 def test_numbers_beyond_all_bounds_stay_finite():
-    density, rgb = BlobField(BlobConfig(1, BOX), torch.full((1, 10), 1e30)).query(
+    density, rgb = BlobField(BlobConfig(BOX, 1), torch.full((1, 10), 1e30)).query(
         torch.zeros(1, 3), torch.zeros(1, 3)
     )
     assert torch.isfinite(density).all()

@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 
+from engine.fields.bare import BoxConfig
 from engine.fields.blobs import BlobConfig, BlobField
 from engine.fields.conditional import ConditionalConfig, ConditionalField, ConditionalNet
 from engine.fields.kinds import FIELDS
-from engine.fields.voxel import VoxelConfig, VoxelField
+from engine.fields.voxel import VoxelField
 from engine.kernels import triplane_rays
 from engine.methods.toy_cars import hand_made_cars
 from engine.ops.cameras import orbit_camera
@@ -36,7 +37,7 @@ def voxel():
     z, y, x = torch.meshgrid(*axes, indexing="ij")
     opacity = torch.exp(-4 * (x * x + y * y + 1.5 * z * z))
     grid = torch.stack([1.6 * opacity - 1, torch.sin(3 * x), torch.cos(2 * y), torch.sin(2 * z)])
-    return VoxelField(VoxelConfig(((-0.8, -0.9, -0.7), (0.8, 0.9, 0.7))), grid)
+    return VoxelField(BoxConfig(((-0.8, -0.9, -0.7), (0.8, 0.9, 0.7))), grid)
 
 
 def conditional():
@@ -98,11 +99,11 @@ def test_axis_parallel_rays_have_finite_gradients():
 
 
 def test_what_ends_a_ray_has_a_gradient_too():
-    field = dataclasses.replace(voxel(), config=VoxelConfig(((-9.0,) * 3, (9.0,) * 3)))
-    grid = torch.full_like(field.grid, 0.9).requires_grad_(True)
+    field = dataclasses.replace(voxel(), config=BoxConfig(((-9.0,) * 3, (9.0,) * 3)))
+    grid = torch.full_like(field.latent, 0.9).requires_grad_(True)
     steep = MarchConfig(max_steps=1, grid=1)
     rays = torch.tensor([[0.0, -12.0, 0.0]]).double(), torch.tensor([[0.0, 1.0, 0.0]]).double()
-    image, opacity = render_rays(dataclasses.replace(field, grid=grid), *rays, config=steep)
+    image, opacity = render_rays(dataclasses.replace(field, latent=grid), *rays, config=steep)
     assert opacity > 0.99
     image.sum().backward()
     assert grid.grad[1:].abs().sum() > 1

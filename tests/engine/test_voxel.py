@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from engine.errors import ConfigError
+from engine.fields.bare import BoxConfig
 from engine.fields.scene import Scene
 from engine.fields.voxel import (
     MOST_OPAQUE,
-    VoxelConfig,
     VoxelField,
     channel_density,
     opacity_channel,
@@ -26,7 +26,7 @@ DEPTH, HEIGHT, WIDTH = 5, 8, 4
 
 def noise(seed=0):
     grid = 2 * torch.rand(4, DEPTH, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(seed))
-    return VoxelField(VoxelConfig(BOX), grid - 1)
+    return VoxelField(BoxConfig(BOX), grid - 1)
 
 
 def centres(shape=(WIDTH, HEIGHT, DEPTH)):
@@ -38,7 +38,7 @@ def test_values_lie_at_the_centres_of_voxels_x_fastest():
     field, (x, y, z) = noise(), centres()
     xyz = torch.tensor([[x[3], y[6], z[1]], [x[0], y[2], z[4]]])
     _, rgb = field.query(xyz, torch.zeros(2, 3))
-    expected = torch.stack([field.grid[1:, 1, 6, 3], field.grid[1:, 4, 2, 0]])
+    expected = torch.stack([field.latent[1:, 1, 6, 3], field.latent[1:, 4, 2, 0]])
     torch.testing.assert_close(rgb, (expected + 1) / 2, atol=1e-5, rtol=0)
 
 
@@ -46,15 +46,15 @@ def test_values_between_are_mixed_and_go_on_beyond_the_outermost():
     field, (x, y, z) = noise(), centres()
     between = torch.tensor([[(3 * x[1] + x[2]) / 4, y[3], z[2]]])
     _, rgb = field.query(between, torch.zeros(1, 3))
-    mixed = 0.75 * field.grid[1:, 2, 3, 1] + 0.25 * field.grid[1:, 2, 3, 2]
+    mixed = 0.75 * field.latent[1:, 2, 3, 1] + 0.25 * field.latent[1:, 2, 3, 2]
     torch.testing.assert_close(rgb[0], (mixed + 1) / 2, atol=1e-5, rtol=0)
     _, rgb = field.query(torch.tensor(BOX), torch.zeros(2, 3))
-    ends = torch.stack([field.grid[1:, 0, 0, 0], field.grid[1:, -1, -1, -1]])
+    ends = torch.stack([field.latent[1:, 0, 0, 0], field.latent[1:, -1, -1, -1]])
     torch.testing.assert_close(rgb, (ends + 1) / 2, atol=1e-5, rtol=0)
 
 
 def test_densities_go_to_the_channel_and_back():
-    edge = shortest_edge(torch.tensor(BOX), noise().grid)
+    edge = shortest_edge(torch.tensor(BOX), noise().latent)
     assert edge == pytest.approx(min(1 / 4, 2 / 8, 1 / 5))
     density = (
         torch.linspace(0, 0.99, 50, dtype=torch.float64)
@@ -67,14 +67,14 @@ def test_densities_go_to_the_channel_and_back():
     torch.testing.assert_close(channel_density(channel, edge), density)
     assert channel_density(torch.tensor(-3.0), edge) == 0
     assert channel_density(torch.tensor(3.0), edge).isfinite()
-    half = VoxelField(VoxelConfig(BOX), torch.zeros(4, DEPTH, HEIGHT, WIDTH))
+    half = VoxelField(BoxConfig(BOX), torch.zeros(4, DEPTH, HEIGHT, WIDTH))
     assert torch.exp(-half.density(torch.zeros(1, 3)) * edge) == pytest.approx(0.5)
 
 
 def test_a_constant_grid_obeys_beer_lambert():
     matter = 1.5
     grid = torch.zeros(4, 6, 6, 6)
-    field = VoxelField(VoxelConfig(BOX), grid)
+    field = VoxelField(BoxConfig(BOX), grid)
     grid[0] = opacity_channel(torch.tensor(matter), shortest_edge(field.aabb, grid))
     camera = orbit_camera(35.0, 22.0, size=48)
     for baked in (bake(field), dataclasses.replace(bake(field), kernels=None)):
@@ -105,7 +105,7 @@ def test_kernel_and_torch_draw_the_same(which, quality):
 @pytest.mark.parametrize("shape", [(DEPTH, HEIGHT, WIDTH), (64, 70, 128)])
 def test_no_point_is_denser_than_its_cell(shape):
     random = torch.Generator().manual_seed(1)
-    field = VoxelField(VoxelConfig(BOX), 2 * torch.rand(4, *shape, generator=random) - 1)
+    field = VoxelField(BoxConfig(BOX), 2 * torch.rand(4, *shape, generator=random) - 1)
     cells = bake(field).cell_density
     share = torch.rand(50_000, 3, generator=random)
     x, y, z = (share * GRID).long().unbind(-1)
@@ -119,7 +119,7 @@ def test_scenes_of_voxels_are_saved_and_opened(tmp_path):
     field = noise()
     opened = Scene.load(Scene(field).save(tmp_path / "scene.safetensors")).field
     assert opened.config == field.config
-    assert torch.equal(opened.grid, field.grid)
+    assert torch.equal(opened.latent, field.latent)
     with pytest.raises(ConfigError, match="4, depth, height, width"):
         VoxelField.check_latent(field.config, (3, 4, 4, 4))
     with pytest.raises(ConfigError):

@@ -25,7 +25,7 @@ def command(tmp_path, monkeypatch):
     for name, recipe in SMALL.items():
         monkeypatch.setitem(RECIPES, name, recipe)
     monkeypatch.setattr(
-        "train.prior.settle", lambda folder, **_: settled(folder)
+        "train.run.settle", lambda folder, **_: settled(folder)
     )  # choosing settings takes minutes and has tests of its own
     return Scoreboard("vehicles", tmp_path / "board", device="cpu")
 

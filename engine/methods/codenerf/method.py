@@ -159,7 +159,7 @@ class CodeNeRF(CodeNeRFModel):
         return raw
 
     def deactivated(self, latents: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-        """The same."""
+        """Codes are used as they are."""
         return latents
 
     def finish(self, raw: Float[Tensor, " scenes *latent"]) -> None:

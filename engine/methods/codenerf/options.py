@@ -49,7 +49,7 @@ class SampleOptions:
         return (("sample", 1),)
 
     def least(self) -> SampleOptions:
-        """The same."""
+        """These options: a draw is one step already."""
         return self
 
 

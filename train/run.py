@@ -34,7 +34,7 @@ def run_folder(recipe: Recipe) -> Path:
     return Path("runs") / recipe.name
 
 
-def train_prior(
+def run_recipe(
     recipe: Recipe,
     folder: Path,
     *,
