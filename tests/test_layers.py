@@ -23,7 +23,7 @@ INNER = (
     ("store",),
     ("explore",),
     ("data",),
-    ("training",),
+    ("training", "pose"),
     ("evaluation",),
 )
 """Inside the engine: later rows may import earlier ones and their own."""

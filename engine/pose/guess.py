@@ -15,6 +15,7 @@ from engine.nets.posenet import AZIMUTHS, BIN_DEG, ELEVATIONS, LOWEST_DEG, SIZE,
 from engine.ops.cameras import orbit
 from engine.types import Camera, Views
 from engine.vision.framing import outline, place
+from engine.vision.images import on_white
 
 FILLED = 104 / 128
 """Share of a centred picture that the object's longer side takes."""
@@ -22,6 +23,15 @@ REACH = 2
 """Bins around a peak that belong to it."""
 LEAST = 0.02
 """Probability below which a further hypothesis is not worth a look."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The square of a picture that a centred one shows: left and upper edge and side, pixels of the picture."""
+
+    left: float
+    top: float
+    side: float
 
 
 @dataclass(frozen=True)
@@ -89,8 +99,8 @@ def framed_camera(
 
 def centred(
     cutout: Float[np.ndarray, "height width 4"], size: int
-) -> tuple[Float[np.ndarray, "size size 4"], float]:
-    """The object moved to the middle of a square, its longer side `FILLED` of it, and the square's side in old pixels.
+) -> tuple[Float[np.ndarray, "size size 4"], Window]:
+    """The object moved to the middle of a square, its longer side `FILLED` of it, and where that lies in the picture.
 
     Raises:
         ImageError: If there is no object in the picture.
@@ -100,7 +110,9 @@ def centred(
     half = np.array([width, height]) / max(width, height) * FILLED * size / 2
     middle = np.array([size / 2, size / 2])
     wanted = np.concatenate([middle - half, middle + half]).astype(np.float32)
-    return place(cutout, found, wanted, size), float(max(width, height) / FILLED)
+    side = float(max(width, height) / FILLED)
+    left, top = ((found[:2] + found[2:]) / 2 - side / 2).tolist()
+    return place(cutout, found, wanted, size), Window(left, top, side)
 
 
 def network_picture(square: Float[np.ndarray, "size size 4"]) -> Float[Tensor, "4 64 64"]:
@@ -208,8 +220,4 @@ def _framed(
 
 def guessed_view(square: Float[np.ndarray, "size size 4"], guess: Guess) -> Views:
     """A centred picture as one view whose camera's intrinsics carry the framing; nothing is resampled."""
-    camera = guess.camera(len(square))
-    rgba = torch.from_numpy(square)
-    alpha = rgba[..., 3:]
-    camera = replace(camera, c2w=camera.c2w[None], intrinsics=camera.intrinsics[None])
-    return Views((rgba[..., :3] * alpha + 1 - alpha)[None], camera, alpha[None])
+    return on_white(square, guess.camera(len(square)))

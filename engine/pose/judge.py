@@ -22,9 +22,10 @@ from engine.data.procedural.shape import scene_seed
 from engine.data.raster import Soup, composite_white, rasterise
 from engine.events import Run, Step
 from engine.nets.posenet import PoseNet
-from engine.ops.cameras import SRN_FOCAL, orbit
-from engine.pose.guess import Guess, centred, guess_cameras, network_picture
+from engine.ops.cameras import SRN_FOCAL, orbit, srn_intrinsics
+from engine.pose.guess import Guess, Window, centred, guess_cameras, network_picture
 from engine.pose.pictures import CameraRange, random_camera
+from engine.types import Camera
 
 SIZE = 128
 """Rows and columns of the pictures before they are centred."""
@@ -52,14 +53,16 @@ class Exam:
 
     Attributes:
         square: The cut-out, centred.
-        side: Side of the centred square in pixels of the picture.
+        window: The square in the picture.
+        camera: The picture's camera.
         direction: Azimuth, elevation and roll, radians.
         distance: SRN units.
         turns: Azimuths, radians, by which the object can be turned and looks the same.
     """
 
     square: Float[np.ndarray, "size size 4"]
-    side: float
+    window: Window
+    camera: Camera
     direction: tuple[float, float, float]
     distance: float
     turns: tuple[float, ...] = (0.0,)
@@ -118,9 +121,11 @@ def _exam(soup: Soup, cameras: CameraRange, noise: np.random.Generator, *, spoil
     picture = rasterise(soup, c2w[None], intrinsics, SIZE, SIZE)[0]
     if spoilt:
         picture = _spoilt(picture, noise)
-    square, side = centred(picture.astype(np.float32) / 255, SIZE)
+    square, window = centred(picture.astype(np.float32) / 255, SIZE)
     turns = _turns(soup, elevation, distance)
-    return Exam(square, side, (azimuth, elevation, roll), distance, turns)
+    pose = torch.from_numpy(c2w).float()
+    camera = Camera.from_srn(pose, srn_intrinsics(SIZE), SIZE, SIZE)
+    return Exam(square, window, camera, (azimuth, elevation, roll), distance, turns)
 
 
 def _spoilt(
@@ -184,7 +189,7 @@ def _verdict(exam: Exam, guesses: Sequence[Guess]) -> Verdict:
         plain.append(_angle(told, _rotation(azimuth, elevation, roll)))
         turned.append(min(errors))
     first = guesses[0]
-    known = first.at_focal(SRN_FOCAL * SIZE / exam.side)
+    known = first.at_focal(SRN_FOCAL * SIZE / exam.window.side)
     true, found = (
         _place(azimuth, elevation, exam.distance),
         _place(math.radians(first.azimuth), math.radians(first.elevation), known.distance),

@@ -31,6 +31,7 @@ __all__ = [
     "frame_view",
     "join_views",
     "matte",
+    "on_white",
     "open_image",
     "open_mask",
     "open_sized",
@@ -149,7 +150,7 @@ def frame_view(
     camera = orbit_camera(float(azimuth_deg), float(elevation_deg), float(distance), size)
     found = outline(cutout[..., 3])
     placed = place(cutout, found, expected_frame(found, camera, objects), size)
-    return _on_white(placed, camera)
+    return on_white(placed, camera)
 
 
 def prepare_view(
@@ -205,7 +206,7 @@ def posed_view(
         )
     camera = Camera.from_srn(c2w.float(), intrinsics.float(), rows, cols)
     camera = camera.resized(*rgba.shape[:2])
-    return _on_white(rgba, camera)
+    return on_white(rgba, camera)
 
 
 def join_views(views: Sequence[Views]) -> Views:
@@ -230,7 +231,8 @@ def join_views(views: Sequence[Views]) -> Views:
     return Views(torch.cat([v.images for v in views]), joint, alpha)
 
 
-def _on_white(rgba: np.ndarray, camera: Camera) -> Views:
+def on_white(rgba: Float[np.ndarray, "height width 4"], camera: Camera) -> Views:
+    """A picture with its camera as one view, transparent pixels white."""
     alpha = rgba[..., 3:]
     images = rgba[..., :3] * alpha + (1 - alpha)
     batched = Camera(camera.c2w[None], camera.intrinsics[None], camera.height, camera.width)

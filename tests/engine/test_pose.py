@@ -11,6 +11,7 @@ from engine.data.procedural.categories import VEHICLES
 from engine.data.procedural.shape import scene_seed
 from engine.data.raster import rasterise
 from engine.errors import CheckpointError
+from engine.evaluation.unposed import true_view
 from engine.events import finish
 from engine.nets.posenet import PoseNet, bin_angles
 from engine.ops.cameras import orbit_camera
@@ -122,12 +123,12 @@ def test_spoilt_pictures_stay_pictures():
 
 
 def test_a_centred_picture_has_its_object_in_the_middle():
-    square, side = some_picture()
+    square, window = some_picture()
     rows, columns = np.nonzero(square[..., 3] > 0.5)
     assert (columns.min() + columns.max()) / 2 == pytest.approx(63.5, abs=1)
     assert (rows.min() + rows.max()) / 2 == pytest.approx(63.5, abs=1)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == pytest.approx(FILLED * 128, abs=2)
-    assert 60 < side < 200
+    assert 60 < window.side < 200
 
 
 def test_the_mirror_image_has_the_mirrored_guess():
@@ -231,7 +232,9 @@ def test_the_truth_has_no_error_and_the_other_side_is_a_flip(monkeypatch):
         def guesses(net, picture, count):
             exam: Exam = next(truths)
             azimuth, elevation, roll = map(math.degrees, exam.direction)
-            scale = 131.25 / exam.side / exam.distance  # SRN's focal length over side and distance
+            scale = (
+                131.25 / exam.window.side / exam.distance
+            )  # SRN's focal length over side and distance
             return (Guess(azimuth + turn, elevation, exam.distance, roll, scale, (0.0, 0.0), 1.0),)
 
         return guesses
@@ -245,6 +248,16 @@ def test_the_truth_has_no_error_and_the_other_side_is_a_flip(monkeypatch):
     wrong = figures(finish(judge(PoseNet(), made)))
     assert wrong["flips"] == 1
     assert wrong["top1_10deg"] == 0
+
+
+def test_the_true_view_is_what_the_renderer_sees_through_the_square():
+    for index, exam in enumerate(finish(exams(VEHICLES, 3))):
+        views = true_view(exam)
+        camera, shape = views.camera[0], VEHICLES.build(scene_seed("test", index))
+        pose, intrinsics = camera.srn_c2w().double().numpy(), camera.intrinsics.double().numpy()
+        seen = rasterise(shape.soup(), pose[None], intrinsics, 128, 128)[0, ..., 3] / 255
+        overlap = np.minimum(seen, exam.square[..., 3]).sum()
+        assert overlap / np.maximum(seen, exam.square[..., 3]).sum() > 0.95
 
 
 def test_a_round_object_can_be_turned():
