@@ -30,6 +30,7 @@ try:
     from app.commands.generate import Generate
     from app.commands.interpolate import Interpolate
     from app.commands.models import Blend, Card, Features, Tune
+    from app.commands.pose import JudgePose, Pose
     from app.commands.reconstruct import Reconstruct
     from app.commands.regenerate import Regenerate
     from app.commands.render import Render
@@ -64,6 +65,8 @@ COMMANDS = {
     "card": Card,
     "blend": Blend,
     "features": Features,
+    "pose": Pose,
+    "judge-pose": JudgePose,
 }
 
 

@@ -13,6 +13,7 @@ from app.api import schema
 from app.api.files import Files
 from app.page.present import DOWNLOADS
 from app.session import runs, tasks
+from app.session.cameras import Stand, guessed, hypotheses
 from app.session.jobs import Job, JobRunner, progress
 from app.session.priors import Priors
 from app.session.records import Record
@@ -25,8 +26,10 @@ from app.tabs.interpolate.blending import Blend
 from engine.data.posed import Posed, posed_views
 from engine.data.poses import rigid
 from engine.errors import ConfigError, CutoutError, EngineError, ImageError
+from engine.pose.propose import propose
+from engine.pose.store import category_net
 from engine.types import Views
-from engine.vision.images import join_views, open_image, open_mask, prepare_view
+from engine.vision.images import cut_picture, frame_view, join_views, open_image, open_mask
 
 MOST_RUNS = 64
 """Runs of a session that can be asked about; older ones are forgotten."""
@@ -90,16 +93,13 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
     use(desk, asked.prior)
     posed, doubts = posed_pictures(session, asked.pictures)
     found = iter(posed)
-    views = join_views(
-        [
-            picture_views(session, picture) if picture.pose is None else next(found)
-            for picture in asked.pictures
-        ]
-    )
-    _, job = tasks.reconstruct(
-        session, desk.runner, views, asked.seed, asked.settings, asked.mode, doubts
-    )
-    return job
+    stands = [
+        Stand(next(found), None) if picture.pose is not None else picture_stand(session, picture)
+        for picture in asked.pictures
+    ]
+    views = join_views([stand.views for stand in stands])
+    told = (session, desk.runner, views, asked.seed, asked.settings, asked.mode)
+    return tasks.reconstruct(*told, doubts, hypotheses(stands))
 
 
 def posed_pictures(
@@ -131,22 +131,37 @@ def posed_pictures(
     return posed_views(given, distance=session.method.data.distance)
 
 
-def picture_views(session: Session, picture: schema.Picture) -> Views:
-    """A picture whose camera is given by angles, as a view for the model.
+def picture_stand(session: Session, picture: schema.Picture) -> Stand:
+    """A picture with the camera that its angles say, or the likeliest one.
 
     Raises:
-        ImageError: If it cannot be one.
+        ImageError: If it cannot be a view for the model, or nothing tells its camera.
     """
     path = session.part(Files).path(picture.file)
-    distance = session.method.data.distance if picture.distance is None else picture.distance
     brush = None if picture.mask is None else mask_of(session, path, picture.mask)
-    outlines = session.prior.outlines()
-    camera = picture.azimuth, picture.elevation, distance
+    net = category_net(session.method.data.category)
+    told = picture.azimuth is not None or picture.elevation is not None
+    if net is None and not told:
+        raise ImageError(
+            f"{picture.file} has no azimuth and elevation, and no network guesses them for this model; give both."
+        )
+    azimuth, elevation = picture.azimuth or 0.0, picture.elevation or 0.0
     try:
         with session.part(PictureTurns).one():
-            return prepare_view(path, *camera, tasks.PICTURE_SIZE, outlines, brush, picture.file)
+            cutout = cut_picture(path, brush, picture.file)
     except CutoutError as error:
         raise ImageError(f"{picture.file}: {error.finding}; give it a mask.") from None
+    if net is not None:
+        unposed = propose(net, cutout, tasks.PICTURE_SIZE)
+        if not told:
+            return guessed(unposed, 0)
+        if unposed.knows(elevation):
+            guess = unposed.at(azimuth, elevation, picture.distance)
+            return Stand(unposed.view(guess), None)
+    distance = session.method.data.distance if picture.distance is None else picture.distance
+    outlines = session.prior.outlines()
+    views = frame_view(cutout, azimuth, elevation, distance, tasks.PICTURE_SIZE, outlines)
+    return Stand(views, None)
 
 
 def mask_of(session: Session, picture: Path, name: str) -> np.ndarray:

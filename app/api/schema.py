@@ -64,16 +64,16 @@ Settings = Annotated[
 
 
 class Picture(Asked):
-    """A picture, and from where it was taken: angles, or a pose (then `intrinsics` too)."""
+    """A picture, and from where it was taken if that is known: angles, or a pose (then `intrinsics` too)."""
 
     file: Name
     """Name of an uploaded picture."""
-    azimuth: Annotated[float, Meta(ge=-360, le=360)] = 55.0
-    """Degrees; 0 in front of the object, 90 at its left side."""
-    elevation: Annotated[float, Meta(ge=-90, le=90)] = 10.0
-    """Degrees above the horizon."""
+    azimuth: Annotated[float, Meta(ge=-360, le=360)] | None = None
+    """Degrees; 0 in front of the object, 90 at its left side. Without it and `elevation` the camera is guessed."""
+    elevation: Annotated[float, Meta(ge=-90, le=90)] | None = None
+    """Degrees above the horizon; 0 where only `azimuth` is given."""
     distance: Annotated[float, Meta(gt=0, le=10)] | None = None
-    """In object diagonals; left out, that of the model's training pictures."""
+    """In object diagonals; left out, as it is guessed, or that of the model's training pictures."""
     mask: Name | None = None
     """Name of an uploaded mask of the same size, white where the object is."""
     pose: Annotated[list[Row4], Meta(min_length=4, max_length=4)] | None = None

@@ -14,12 +14,14 @@ from app.commands.results import write_result
 from app.commands.settings import USUAL, Settings
 from engine.data.reading import SRN, CameraReading
 from engine.errors import ConfigError, CutoutError, ImageError, plain
-from train.arguments import check_orbit, check_seed
+from train.arguments import check_orbit, check_range, check_seed
 
 if TYPE_CHECKING:
     import numpy as np
 
     from engine.methods.base import Method
+    from engine.nets.posenet import PoseNet
+    from engine.pose.guess import Guess
     from engine.types import Views
     from train.progress import Progress
 
@@ -31,21 +33,26 @@ PICTURE_SIZE = 128
 class Reconstruct:
     """Rebuild an object from pictures of it.
 
-    Either --azimuth, --elevation and --distance say where each picture was taken (then the object is cut out,
-    recentred and scaled to the model's framing), or --pose and --intrinsics do (then pixels are used as they are).
-    One value serves all pictures, or give one per picture in their order.
+    Nothing needs to be said of the cameras: a network guesses them, for models of vehicles, chairs and tables. Or
+    --azimuth, --elevation and --distance say where each picture was taken, or --pose and --intrinsics do; with these
+    pixels are used as they are, otherwise the object is cut out and framed. One value serves all pictures, or give one
+    per picture in their order.
     """
 
     images: tyro.conf.Positional[tuple[Path, ...]]
     """Pictures."""
     out: Path
-    """Folder for scene.safetensors, mesh.glb, turntable.mp4, sheet.png and report.json."""
+    """Folder for scene.safetensors, mesh.glb, turntable.mp4, sheet.png and report.json, and guess-N.safetensors of other
+    hypotheses."""
     azimuth: tuple[float, ...] = ()
     """Degrees; 0 stands in front of the object, 90 looks at its left side."""
     elevation: tuple[float, ...] = ()
     """Degrees; 0 is level."""
     distance: tuple[float, ...] = ()
-    """From the object's centre, SRN units; that of the training pictures is 1.3, for chairs 2.0."""
+    """From the object's centre, SRN units; that of the training pictures is 1.3, for chairs 2.0. It may be left out where
+    a network guesses it."""
+    guess: int = 1
+    """Hypothesis of a single picture's camera whose object is written whole, 1 for the likeliest."""
     pose: tuple[Path, ...] = ()
     """Text files with 16 numbers, camera to world, OpenCV axes, SRN units; by name where they are called as the pictures."""
     intrinsics: Path | None = None
@@ -72,22 +79,43 @@ class Reconstruct:
         from engine.events import finish
         from engine.files import check_folder
         from engine.noise import Noise
+        from engine.output.export import input_psnr
+        from engine.pose.store import category_net
         from engine.store.checkpoint import open_method
 
         if not self.images:
             raise ConfigError("Found no picture, expected at least one; name the image files.")
         self._check_camera()
+        check_range("--guess", self.guess, 1, 3)
         check_seed(self.seed)
         check_folder(self.out)
         method = open_method(self.checkpoint, self.device)
         options = method.for_views(self.settings.of(method, "reconstruct"), len(self.images))
         about: dict = {}
+        guesses: list[Sequence[Guess]] = []
         if self.pose:
-            views, about = self._posed_views(method.data.distance)
+            posed, about = self._posed_views(method.data.distance)
+            cases = [posed]
+        elif (net := category_net(method.data.category)) is not None:
+            cases, guesses = self._guessed_views(net)
         else:
-            views = self._framed_views(method)
+            cases = [self._framed_views(method)]
+        chosen = self._chosen(len(cases))
         progress.restart()
-        latent = finish(method.reconstruct(views, options, Noise(self.seed)), progress)[0]
+        latents = [
+            finish(method.reconstruct(views, options, Noise(self.seed)), progress)[0]
+            for views in cases
+        ]
+        if guesses:
+            names = [path.name for path in self.images]
+            about["hypotheses"] = [
+                {"image": name, **guess_json(guess), "psnr": psnr}
+                for views, latent, each in zip(cases, latents, guesses, strict=True)
+                for name, guess, psnr in zip(
+                    names, each, input_psnr(method.scene(latent), views), strict=True
+                )
+            ]
+        views, latent = cases[chosen], latents[chosen]
         about = {
             "command": "reconstruct",
             "checkpoint": self.checkpoint,
@@ -100,14 +128,19 @@ class Reconstruct:
             **about,
         }
         write_result(method, latent, about, self.out, progress, views)
+        for number, other in enumerate(latents, 1):
+            if number != chosen + 1:
+                scene = method.scene(other, **{**about, "guess": number})
+                scene.save(self.out / f"guess-{number}.safetensors")
 
     def _check_camera(self) -> None:
-        angles = (self.azimuth, self.elevation, self.distance)
-        posed, framed = bool(self.pose or self.intrinsics), any(angles)
-        whole = all(angles) if framed else bool(self.pose and self.intrinsics)
-        if posed == framed or not whole:
+        posed = bool(self.pose or self.intrinsics)
+        framed = any((self.azimuth, self.elevation, self.distance))
+        whole = bool(self.pose and self.intrinsics) if posed else self.azimuth and self.elevation
+        if (posed and framed) or ((posed or framed) and not whole):
             raise ConfigError(
-                "Found no complete camera, expected --azimuth, --elevation and --distance, or --pose and --intrinsics."
+                "Found no complete camera, expected none, --azimuth, --elevation and --distance, or --pose and "
+                "--intrinsics."
             )
         if framed:
             self._orbits()
@@ -117,37 +150,76 @@ class Reconstruct:
                 "give one per picture, and none where --pose says where the camera stood."
             )
 
-    def _orbits(self) -> list[tuple[float, float, float]]:
+    def _orbits(self) -> list[tuple[float, float, float | None]]:
         """Azimuth, elevation and distance of each picture."""
         count = len(self.images)
         azimuths = one_each("--azimuth", self.azimuth, count)
         elevations = one_each("--elevation", self.elevation, count)
-        distances = one_each("--distance", self.distance, count)
+        distances = one_each("--distance", self.distance or (None,), count)
         orbits = list(zip(azimuths, elevations, distances, strict=True))
-        for orbit in orbits:
-            check_orbit(*orbit)
+        for azimuth, elevation, distance in orbits:
+            check_orbit(azimuth, elevation, 1.0 if distance is None else distance)
         return orbits
 
-    def _framed_views(self, method: Method) -> Views:
-        from engine.output.mesh import framing_objects
+    def _chosen(self, count: int) -> int:
+        """Place of the hypothesis that is written whole."""
+        if self.guess > count:
+            raise ConfigError(
+                f"Found --guess {self.guess}, expected 1{f' to {count}' if count > 1 else ''}: no more hypotheses of the "
+                "camera are worth a look."
+            )
+        return self.guess - 1
+
+    def _guessed_views(self, net: PoseNet) -> tuple[list[Views], list[Sequence[Guess]]]:
+        """The pictures under each hypothesis of their cameras, and the guesses; one hypothesis for several pictures."""
+        from engine.pose.propose import propose
         from engine.vision.images import join_views
 
+        masks = self.mask or [None] * len(self.images)
+        pictures = [
+            propose(net, self._cutout(image, mask), PICTURE_SIZE)
+            for image, mask in zip(self.images, masks, strict=True)
+        ]
+        if self.azimuth:
+            orbits = self._orbits()
+            guesses = [[p.at(*orbit) for p, orbit in zip(pictures, orbits, strict=True)]]
+        elif len(pictures) == 1:
+            guesses = [[guess] for guess in pictures[0].guesses]
+        else:
+            guesses = [[picture.guesses[0] for picture in pictures]]
+        views = [
+            join_views([p.view(guess) for p, guess in zip(pictures, each, strict=True)])
+            for each in guesses
+        ]
+        return views, guesses
+
+    def _framed_views(self, method: Method) -> Views:
+        """The pictures framed as the model's objects are, for cameras that are given."""
+        from engine.output.mesh import framing_objects
+        from engine.vision.images import frame_view, join_views
+
+        if not (self.azimuth and self.distance):
+            raise ConfigError(
+                f"Found no camera, and no network that guesses those of {plain(self.checkpoint)}'s pictures; give "
+                "--azimuth, --elevation and --distance."
+            )
         objects = framing_objects(method.scene(latent).field for latent in method.gallery)
         masks = self.mask or [None] * len(self.images)
         given = zip(self.images, self._orbits(), masks, strict=True)
-        return join_views([self._framed_view(*one, objects) for one in given])
+        return join_views(
+            [
+                frame_view(self._cutout(image, mask), *orbit, PICTURE_SIZE, objects)
+                for image, orbit, mask in given
+            ]
+        )
 
-    def _framed_view(
-        self, image: Path, orbit: tuple, mask: Path | None, objects: np.ndarray
-    ) -> Views:
-        from engine.vision.images import open_mask, prepare_view
+    def _cutout(self, image: Path, mask: Path | None) -> np.ndarray:
+        """A picture's object on a transparent ground, `height width 4`."""
+        from engine.vision.images import cut_picture, open_mask
 
         brush = None if mask is None else open_mask(mask, plain(mask))
-        accept = self.accept_cutout
         try:
-            return prepare_view(
-                image, *orbit, PICTURE_SIZE, objects, brush, plain(image), accept=accept
-            )
+            return cut_picture(image, brush, plain(image), accept=self.accept_cutout)
         except CutoutError as error:
             raise ImageError(
                 f"{plain(image)}: {error.finding}; give a mask with --mask, or go on with --accept-cutout."
@@ -179,6 +251,12 @@ class Reconstruct:
         for doubt in doubts:
             print(f"Doubtful: {doubt}", file=sys.stderr)
         return join_views(views), {"camera_files": to_json(self.cameras), "doubts": doubts}
+
+
+def guess_json(guess: Guess) -> dict[str, float]:
+    """A hypothesis of a camera as JSON: degrees, SRN units, share of the belief."""
+    names = ("azimuth", "elevation", "distance", "roll", "probability")
+    return {name: round(getattr(guess, name), 4) for name in names}
 
 
 def one_each(name: str, values: Sequence, count: int) -> Sequence:

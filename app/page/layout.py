@@ -100,7 +100,7 @@ def follow_prior(
     """Let both tabs follow the choice of the model, and then frame the pictures again."""
     pictures = fitted.pictures
     distances = [slot.distance for slot in pictures.slots]
-    framed = [slot.framed for slot in pictures.slots]
+    shown = [part for slot in pictures.slots for part in slot.shown]
 
     def follow(session: Session, fitting: str, making: str) -> dict[Any, Any]:
         return {**fitted.follow(session, fitting), **made.follow(session, making)}
@@ -110,7 +110,7 @@ def follow_prior(
     prior.wire(page, note, outputs, follow, [fitted.mode, made.mode]).then(
         pictures.reframe,
         pictures.inputs,
-        framed,
+        shown,
         show_progress="hidden",
         api_visibility="private",
     )

@@ -36,7 +36,7 @@ def wire_opening(demo: gr.Blocks, page: Page, fitted: ReconstructTab, made: Gene
         page.sessions.close_page(request.session_hash)
 
     tabs = [*made.outputs, *fitted.outputs, pictures.examples]
-    slots = [part for slot in pictures.slots for part in (*slot.inputs, slot.framed)]
+    slots = [part for slot in pictures.slots for part in (slot.image, *slot.shown)]
     dark, token = gr.Checkbox(visible=False), gr.Textbox(visible=False)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     demo.load(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from app.session import room
 from app.session.bakes import Bakes
@@ -287,6 +288,15 @@ class Session(Showing, Presence):
             self._forget()  # all but what is shown, for whoever is still looking
         self._bakes.close()
         self._folder.cleanup()
+
+    def finish(self, record: Record, latents: Tensor) -> None:
+        """End one of the records of a run that makes several with its result, and compare it with its inputs."""
+        with self.cv:
+            record.frames.append(result_step(latents))
+            record.state = "done"
+        if record.views is not None:
+            self._judge(record)
+        self.refresh()
 
     def _judge(self, record: Record) -> None:
         """Compare the newest frame with the inputs."""

@@ -18,6 +18,8 @@ BIN_DEG = 5.0
 AZIMUTHS, ELEVATIONS = 72, 16
 LOWEST_DEG = -5.0
 """Elevation of the first row of the grid."""
+HIGHEST_DEG = LOWEST_DEG + (ELEVATIONS - 1) * BIN_DEG
+"""Elevation of the last."""
 FRAMING = ("log_distance", "log_scale", "u", "v", "roll")
 """Numbers of a framing, see `engine.pose.guess.Guess`; roll in radians."""
 LEAST_LOG_SPREAD, MOST_LOG_SPREAD = -7.0, 2.0

@@ -41,7 +41,7 @@ BITTEN = 0.5
 """Share of the hard pictures whose masks are bitten or bulged."""
 QUALITY = (30, 80)
 """JPEG quality of the hard pictures."""
-SAME = 0.012
+SAME = 0.006
 """Mean difference, in [0, 1], up to which an object looks the same when it is turned."""
 TURN_DEG = 5
 """Degrees between the turns that are tried."""

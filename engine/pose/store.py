@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from engine.files import MEGABYTE, replacing, write_json
 from engine.nets.posenet import PoseNet
 from engine.nets.shapes import shapes_of, unbuilt
 from engine.reading import FLOATS, open_tensors
+from engine.store.checkpoint import FOLDER
 
 WEIGHTS, ABOUT = "pose.safetensors", "pose.json"
 MOST_BYTES = 64 * MEGABYTE
@@ -48,6 +50,16 @@ def load_pose_net(folder: Path | str) -> PoseNet | None:
         net = PoseNet()
         net.load_state_dict({name: file.read(name) for name in wanted})
     return net.eval().requires_grad_(False)
+
+
+@lru_cache
+def category_net(category: str | None) -> PoseNet | None:
+    """The bundled network of a procedural category, read once; None if there is none, or no category.
+
+    Raises:
+        CheckpointError: If it is damaged.
+    """
+    return None if category is None else load_pose_net(FOLDER / category)
 
 
 def _small(value: Tensor) -> Tensor:

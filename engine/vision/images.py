@@ -28,6 +28,7 @@ from engine.vision.matting import cut_out, matte
 __all__ = [
     "Source",
     "cut_out",
+    "cut_picture",
     "frame_view",
     "join_views",
     "matte",
@@ -165,7 +166,19 @@ def prepare_view(
     *,
     accept: bool = False,
 ) -> Views:
-    """A dropped picture as one view for a model: `open_image`, `cut_out`, `frame_view`.
+    """A dropped picture as one view for a model: `cut_picture`, `frame_view`; errors are those of the first."""
+    cutout = cut_picture(source, brush, name, accept=accept)
+    return frame_view(cutout, azimuth_deg, elevation_deg, distance, size, objects)
+
+
+def cut_picture(
+    source: Source,
+    brush: Bool[np.ndarray, "rows cols"] | None = None,
+    name: str | None = None,
+    *,
+    accept: bool = False,
+) -> Float[np.ndarray, "height width 4"]:
+    """A dropped picture's object on a transparent ground, at most `CUT_SIDE` pixels a side: `open_image`, `cut_out`.
 
     Raises:
         CutoutError: If the object cannot be told from its background with certainty and `accept` is False.
@@ -173,8 +186,7 @@ def prepare_view(
     """
     rgba = _fitting(open_image(source, name), CUT_SIDE)
     with _cutting:
-        cutout = cut_out(rgba, brush, accept=accept)
-        return frame_view(cutout, azimuth_deg, elevation_deg, distance, size, objects)
+        return cut_out(rgba, brush, accept=accept)
 
 
 def posed_view(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from PIL import Image
 from app.examples import EXAMPLES
 from app.page import toolbar
 from app.page.inputs import Brush, Picture
+from app.session.cameras import Cameras
 from app.session.priors import Prior
 from app.session.session import Session
 from app.session.turns import AT_ONCE, PictureTurns
@@ -129,7 +131,13 @@ def test_a_painting_is_handed_on_unopened(monkeypatch):
 
 @pytest.fixture
 def pictures(session) -> Pictures:
-    return Pictures(SimpleNamespace(session=lambda request: session))
+    page = SimpleNamespace(
+        session=lambda request: session, priors=SimpleNamespace(first=session.prior)
+    )
+    made = Pictures(page)
+    with gr.Blocks():
+        made.layout()
+    return made
 
 
 def painted(size: tuple[int, int] = (384, 384)) -> np.ndarray:
@@ -146,9 +154,9 @@ def painted(size: tuple[int, int] = (384, 384)) -> np.ndarray:
 def test_a_painting_becomes_the_mask(session, pictures):
     slots = [str(EXAMPLES[1].path), 55.0, 8.0, 1.3, *[None, 0.0, 0.0, 1.3] * 3]
     layer = encoded(Image.fromarray(painted()), "PNG")
-    framed, *_ = pictures.paint(None, layer, 0, *slots)
+    told = pictures.paint(None, layer, 0, *slots)
     assert not session.notices.told()
-    assert "<img" in framed
+    assert "<img" in told[pictures.slots[0].framed]
     brush = session.brushes[0]
     assert brush[128, 128]
     assert not brush[16, 128]
@@ -177,9 +185,9 @@ def test_one_session_does_not_take_every_turn(session, pictures, monkeypatch):
         for _ in range(AT_ONCE):
             stack.enter_context(session.part(PictureTurns).one())
         with pytest.raises(ImageError, match="try again"):
-            pictures.views(session, 0, path, 55.0, 8.0, 1.3)
+            session.part(Cameras).at(0, path, (55.0, 8.0, 1.3))
         assert pictures.open_brush(None, 0, path) == (None, 0)
-    assert len(pictures.views(session, 0, path, 55.0, 8.0, 1.3)) == 1
+    assert len(session.part(Cameras).at(0, path, (55.0, 8.0, 1.3)).views) == 1
     assert pictures.open_brush(None, 0, path)[0].shape == (360, 480, 4)
 
 
@@ -189,6 +197,6 @@ def test_a_doubtful_picture_among_several_is_named_by_its_box(session, pictures,
     Image.fromarray(pixels).save(tmp_path / "two.png")
     tab = SimpleNamespace(pictures=pictures)
     with pytest.raises(ImageError, match=r"^Picture 2: .*more than one object.*brush\.$"):
-        ReconstructTab._view(tab, session, 1, str(tmp_path / "two.png"), 55.0, 8.0, 1.3)
-    views = ReconstructTab._view(tab, session, 0, str(EXAMPLES[0].path), 55.0, 8.0, 1.3)
-    assert len(views) == 1
+        ReconstructTab._stand(tab, session, 1, str(tmp_path / "two.png"), 55.0, 8.0, 1.3)
+    stand = ReconstructTab._stand(tab, session, 0, str(EXAMPLES[0].path), 55.0, 8.0, 1.3)
+    assert len(stand.views) == 1

@@ -11,7 +11,7 @@ from engine.data.procedural.categories import VEHICLES
 from engine.data.procedural.shape import scene_seed
 from engine.data.raster import rasterise
 from engine.errors import CheckpointError
-from engine.evaluation.unposed import true_view
+from engine.evaluation.unposed import given_view, true_view
 from engine.events import finish
 from engine.nets.posenet import PoseNet, bin_angles
 from engine.ops.cameras import orbit_camera
@@ -258,6 +258,25 @@ def test_the_true_view_is_what_the_renderer_sees_through_the_square():
         seen = rasterise(shape.soup(), pose[None], intrinsics, 128, 128)[0, ..., 3] / 255
         overlap = np.minimum(seen, exam.square[..., 3]).sum()
         assert overlap / np.maximum(seen, exam.square[..., 3]).sum() > 0.95
+
+
+def test_no_guess_reads_a_true_camera():
+    net, blind = random_net(), float("nan")
+    for exam in finish(exams(VEHICLES, 2)):
+        nowhere = dataclasses.replace(
+            exam,
+            camera=dataclasses.replace(exam.camera, c2w=exam.camera.c2w * blind),
+            direction=(blind, blind, blind),
+            distance=blind,
+        )
+        views, expected = (
+            given_view("guessed", one, net, np.zeros((1, 1, 3), np.float32))
+            for one in (nowhere, exam)
+        )
+        assert torch.equal(views.camera.c2w, expected.camera.c2w)
+        assert torch.equal(views.images, expected.images)
+        assert views.camera.c2w.isfinite().all()
+        assert views.camera.intrinsics.isfinite().all()
 
 
 def test_a_round_object_can_be_turned():

@@ -23,7 +23,7 @@ from engine.methods.base import options_of
 from engine.noise import Noise
 from engine.render.frames import bake, render
 from engine.render.region import Region, surface_points
-from engine.store.timeline import Kept, result_step
+from engine.store.timeline import Kept
 from engine.types import WORLD_PER_SRN
 
 MOST = 3
@@ -244,7 +244,7 @@ class Keeping:
             for own in seeds:
                 begin(own)
                 results.append((yield from method.complete(latent, region, options, Noise(own))))
-                self._finish(made[-1], results[-1])
+                self.session.finish(made[-1], results[-1])
             found, *_ = judged(method, latent, region, [one[0] for one in results])
             for record, value in zip(made, found.kept_psnr, strict=False):
                 record.figures["kept"] = value
@@ -262,12 +262,6 @@ class Keeping:
         stages = tuple((stage, len(seeds) * n) for stage, n in options.stages())
         self.session.mark(None)
         return self.session.start(runner, run, made, stages, on_begin=place)
-
-    def _finish(self, record: Record, latents: Tensor) -> None:
-        with self.session.cv:
-            record.frames.append(result_step(latents))
-            record.state = "done"
-            self.session.refresh()
 
     def report(self) -> Mapping[str, Any]:
         """The marked part and the proposals, for the page."""

@@ -19,21 +19,24 @@ from app.page.blocks import picked_number
 from app.page.inputs import Brush, Picture
 from app.page.parts import clickable, notice
 from app.page.stage import Page
+from app.session.cameras import DISTANCES, Cameras, Stand
 from app.session.records import home
 from app.session.session import Session
-from app.session.tasks import PICTURE_SIZE
 from app.session.turns import PictureTurns
 from engine.errors import CutoutError, ImageError
 from engine.methods.base import TrainingData
+from engine.pose.propose import MOST
 from engine.render.frames import to_uint8
 from engine.types import Views
-from engine.vision.images import cut_out, open_image, prepare_view
+from engine.vision.images import cut_out, open_image
 
 TAB = "reconstruct"
 SLOTS = 4
 UNDER_BRUSH = 768
 """Longer side of the picture that is painted on, pixels."""
 FIRST_AZIMUTHS = (55.0, 145.0, 235.0, 325.0)
+FIRST_ELEVATION = 10.0
+"""Positions of the slots' sliders before there are pictures, degrees."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,22 @@ class Slot:
     elevation: gr.Slider
     distance: gr.Slider
     framed: gr.HTML
+    guesses: gr.HTML
 
     @property
     def inputs(self) -> list[gr.components.Component]:
         """Components that a handler reads about the picture."""
-        return [self.image, self.azimuth, self.elevation, self.distance]
+        return [self.image, *self.sliders]
+
+    @property
+    def sliders(self) -> list[gr.Slider]:
+        """Its camera."""
+        return [self.azimuth, self.elevation, self.distance]
+
+    @property
+    def shown(self) -> list[gr.components.Component]:
+        """Components that follow its camera."""
+        return [self.framed, self.guesses, *self.sliders]
 
 
 class Pictures:
@@ -93,24 +107,25 @@ class Pictures:
                 framed = gr.HTML(
                     framed_html(None), elem_id=f"framed-{place + 1}", apply_default_css=False
                 )
+            guesses = clickable(f"guesses-{place + 1}", "")
             with gr.Row(elem_classes="camera"):
                 azimuth = gr.Slider(
                     0, 360, FIRST_AZIMUTHS[place], step=1, label="Azimuth", elem_id=f"azimuth-{place + 1}",
                     buttons=[], min_width=100,
                 )  # fmt: skip
                 elevation = gr.Slider(
-                    -10, 90, 10, step=1, label="Elevation", elem_id=f"elevation-{place + 1}",
+                    -10, 90, FIRST_ELEVATION, step=1, label="Elevation", elem_id=f"elevation-{place + 1}",
                     buttons=[], min_width=100,
                 )  # fmt: skip
                 distance = gr.Slider(
-                    0.8, 3.0, self.page.priors.first.method.data.distance, step=0.05, label="Distance", elem_id=f"distance-{place + 1}",
+                    *DISTANCES, self.page.priors.first.method.data.distance, step=0.01, label="Distance", elem_id=f"distance-{place + 1}",
                     buttons=[], min_width=100,
                 )  # fmt: skip
             gr.HTML(
                 '<p class="hint">Azimuth 0 is its front, 90 its left side; the distance counts in object '
                 "diagonals.</p>"
             )
-        return tab, Slot(image, azimuth, elevation, distance, framed)
+        return tab, Slot(image, azimuth, elevation, distance, framed, guesses)
 
     def layout_brush(self) -> None:
         """The accordion with the brush."""
@@ -139,11 +154,18 @@ class Pictures:
         """Update a slot's framed picture and frustum on every change."""
         quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         for place, (tab, slot) in enumerate(zip(self.tabs, self.slots, strict=True)):
-            take, frame = self._slot_handlers(place)
-            slot.image.change(take, slot.inputs, [slot.framed, slot.image], **quiet)
+            take, frame, choose = self._slot_handlers(place)
+            slot.image.change(take, slot.inputs, [slot.image, *slot.shown], **quiet)
             slot.image.clear(self.session, **quiet)
-            for slider in slot.inputs[1:]:
-                slider.input(frame, slot.inputs, slot.framed, trigger_mode="always_last", **quiet)
+            for slider in slot.sliders:
+                slider.input(
+                    frame,
+                    slot.inputs,
+                    [slot.framed, slot.guesses],
+                    trigger_mode="always_last",
+                    **quiet,
+                )
+            slot.guesses.select(choose, slot.image, slot.shown, **quiet)
             tab.select(self._opener(place), slot.image, [self.editor, self.painted], **quiet)
         self.accordion.expand(
             self.open_brush_of,
@@ -154,7 +176,7 @@ class Pictures:
         self.editor.apply(
             self.paint,
             [self.editor, self.painted, *self.inputs],
-            [slot.framed for slot in self.slots],
+            [component for slot in self.slots for component in slot.shown],
             **quiet,
         )
         first = self.slots[0]
@@ -166,34 +188,48 @@ class Pictures:
         session.notices.say(TAB, "")
         return session
 
-    def _slot_handlers(self, place: int) -> tuple[Callable[..., tuple], Callable[..., str]]:
-        """Handlers of a slot's picture and of its sliders."""
+    def _slot_handlers(self, place: int) -> tuple[Callable[..., Any], ...]:
+        """Handlers of a slot's picture, of its sliders, and of the hypotheses of its camera."""
+        slot = self.slots[place]
 
-        def take(request: gr.Request, path: str | None, *angles: float) -> tuple[Any, Any]:
+        def take(request: gr.Request, path: str | None, *angles: float) -> dict[Any, Any]:
             session = self.page.session(request)
             standing = session.slots().get(place)
             if standing is not None and session.pictures.get(place, ("",))[0] == path:
-                return framed_html(standing), gr.skip()  # it was put back
+                return {slot.framed: framed_html(standing)}  # it was put back
             session.brushes.pop(place, None)
             session.set_slot(place, None)
+            cameras = session.part(Cameras)
+            cameras.forget(place)
             if path is None:
-                return framed_html(None), gr.skip()
+                return {slot.framed: framed_html(None), slot.guesses: ""}
             session.notices.say(TAB, "")
             try:
-                views = self.stand(session, place, path, *angles)
+                stand = cameras.dropped(place, path, angles)
             except ImageError as error:
                 session.notices.say(TAB, str(error))
-                paintable = isinstance(error, CutoutError)
-                return framed_html(None), gr.skip() if paintable else None
+                told = {slot.framed: framed_html(None), slot.guesses: ""}
+                return told if isinstance(error, CutoutError) else {**told, slot.image: None}
             if not session.snapshot().display.overlay:
-                session.fly(home(angles[0]))
-            return framed_html(views), gr.skip()
+                session.fly(home(stand.angles[0]))
+            return self._show(session, place, path, stand)
 
-        def frame(request: gr.Request, path: str | None, *angles: float) -> str:
+        def frame(request: gr.Request, path: str | None, *angles: float) -> dict[Any, Any]:
             session = self.session(request)
-            return framed_html(None) if path is None else self.frame(session, place, path, *angles)
+            if path is None:
+                return {slot.framed: framed_html(None)}
+            told = self.frame(session, place, path, *angles)
+            return {part: told[part] for part in (slot.framed, slot.guesses)}
 
-        return take, frame
+        def choose(request: gr.Request, event: gr.EventData, path: str | None) -> dict[Any, Any]:
+            session = self.session(request)
+            if path is None:
+                return {slot.guesses: ""}
+            number = picked_number(event, MOST - 1)
+            cameras = session.part(Cameras)
+            return self._said(session, place, path, lambda: cameras.choose(place, path, number))
+
+        return take, frame, choose
 
     def follow(self, session: Session) -> dict[Any, Any]:
         """Updates for the session's model: examples, and the distances of its training cameras."""
@@ -201,15 +237,15 @@ class Pictures:
         distances = {slot.distance: data.distance for slot in self.slots}
         return {self.examples: examples_html(data), **distances}
 
-    def reframe(self, request: gr.Request, *inputs: Any) -> list[Any]:
+    def reframe(self, request: gr.Request, *inputs: Any) -> dict[Any, Any]:
         """Frame all pictures again for another model, whose objects have another framing."""
         session = self.session(request)
-        framed: list[Any] = [gr.skip() for _ in range(SLOTS)]
+        told: dict[Any, Any] = {}
         for place in range(SLOTS):
             path, *angles = inputs[4 * place : 4 * place + 4]
             if path is not None:
-                framed[place] = self.frame(session, place, path, *angles)
-        return framed
+                told |= self.guess(session, place, path, *angles)
+        return told
 
     def _opener(self, place: int) -> Callable[[gr.Request, str | None], tuple[Any, int]]:
         def open_brush(request: gr.Request, path: str | None) -> tuple[Any, int]:
@@ -217,25 +253,35 @@ class Pictures:
 
         return open_brush
 
-    def frame(self, session: Session, place: int, path: str, *angles: float) -> str:
-        """Frame one picture and show its camera in the viewport; the tab says if it cannot be a view for the model."""
+    def guess(self, session: Session, place: int, path: str, *angles: float) -> dict[Any, Any]:
+        """Updates with one picture and its likeliest camera (the angles, where none guesses), which the viewport shows."""
+        cameras = session.part(Cameras)
+        return self._said(session, place, path, lambda: cameras.dropped(place, path, angles))
+
+    def frame(self, session: Session, place: int, path: str, *angles: float) -> dict[Any, Any]:
+        """Updates with one picture whose camera the sliders say, which the viewport shows."""
+        cameras = session.part(Cameras)
+        return self._said(session, place, path, lambda: cameras.at(place, path, angles))
+
+    def _said(
+        self, session: Session, place: int, path: str, stand: Callable[[], Stand]
+    ) -> dict[Any, Any]:
+        """Updates with a picture's camera; the tab says if it cannot be a view for the model."""
         try:
-            return framed_html(self.stand(session, place, path, *angles))
+            return self._show(session, place, path, stand())
         except ImageError as error:
             session.set_slot(place, None)
             session.notices.say(TAB, str(error))
-            return framed_html(None)
+            slot = self.slots[place]
+            return {slot.framed: framed_html(None), slot.guesses: ""}
 
-    def stand(self, session: Session, place: int, path: str, *angles: float) -> Views:
-        """Frame one picture and show its camera in the viewport.
-
-        Raises:
-            ImageError: If it cannot be a view for the model.
-        """
-        views = self.views(session, place, path, *angles)
-        session.set_slot(place, views)
-        session.pictures[place] = (path, *angles)
-        return views
+    def _show(self, session: Session, place: int, path: str, stand: Stand) -> dict[Any, Any]:
+        """Updates with a picture's camera, which the viewport shows."""
+        session.set_slot(place, stand.views)
+        session.pictures[place] = (path, *stand.angles)
+        slot = self.slots[place]
+        told = (framed_html(stand.views), guesses_html(stand), *stand.angles)
+        return dict(zip(slot.shown, told, strict=True))
 
     def put_back(self, session: Session) -> dict[Any, Any]:
         """Updates with the pictures in a session's slots, for a reloaded page."""
@@ -245,18 +291,9 @@ class Pictures:
                 slot = self.slots[place]
                 update |= dict(zip(slot.inputs, (path, *angles), strict=True))
                 update[slot.framed] = framed_html(views[place])
+                stand = session.part(Cameras).get(place)
+                update[slot.guesses] = "" if stand is None else guesses_html(stand)
         return update
-
-    def views(self, session: Session, place: int, path: str, *angles: float) -> Views:
-        """One picture as a view for the model.
-
-        Raises:
-            ImageError: If it cannot be one.
-        """
-        brush = session.brushes.get(place)
-        outlines = session.prior.outlines()
-        with session.part(PictureTurns).one():
-            return prepare_view(path, *angles, PICTURE_SIZE, outlines, brush)
 
     def open_brush(self, request: gr.Request, place: int, path: str | None) -> tuple[Any, int]:
         """Show a picture in the brush's editor."""
@@ -274,22 +311,21 @@ class Pictures:
 
     def paint(
         self, request: gr.Request, painted: bytes | str | None, place: int, *inputs: Any
-    ) -> list[Any]:
+    ) -> dict[Any, Any]:
         """Use the painted mask for the slot of the editor."""
         session = self.session(request)
         path, *angles = inputs[4 * place : 4 * place + 4]
-        framed: list[Any] = [gr.skip() for _ in range(SLOTS)]
         if path is None or painted is None:
-            return framed
+            return {}
         try:
             with session.part(PictureTurns).one():
                 mask = open_image(painted, "The painting")[..., 3] > 0.5
                 session.brushes[place] = _uncover(mask, open_image(path).shape[:2])
         except ImageError as error:
             session.notices.say(TAB, str(error))
-            return framed
-        framed[place] = self.frame(session, place, path, *angles)
-        return framed
+            return {}
+        session.part(Cameras).forget(place)
+        return self.guess(session, place, path, *angles)
 
     def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Put a bundled picture and its camera into the first slot."""
@@ -311,6 +347,32 @@ def framed_html(views: Views | None) -> str:
         return '<div class="framed empty"><span>As the model<br>sees it</span></div>'
     data = present.data_uri(to_uint8(views.images[0]).numpy())
     return f'<div class="framed"><img src="{data}" alt="framed picture"></div>'
+
+
+def guesses_html(stand: Stand) -> str:
+    """HTML of a picture's camera: the hypotheses as buttons with their probability."""
+    if stand.unposed is None:
+        return ""
+    chips = "".join(
+        f'<button type="button" data-pick="{number}" aria-pressed="{str(guess is stand.guess).lower()}">'
+        f"{side(guess.azimuth)}, {guess.azimuth:.0f}° <b>{100 * guess.probability:.0f} %</b></button>"
+        for number, guess in enumerate(stand.unposed.guesses)
+    )
+    word = "Seen from" if stand.guess is not None else "Set by hand; guessed"
+    several = len(stand.cases) > 1
+    note = "<i>Each becomes an object, the likeliest first.</i>" if several else ""
+    return f'<div class="guesses"><span>{word}</span>{chips}{note}</div>'
+
+
+SIDES = (
+    *("its front", "its front left", "its left", "its rear left"),
+    *("its rear", "its rear right", "its right", "its front right"),
+)
+
+
+def side(azimuth: float) -> str:
+    """Side of the object that a camera faces, in words, from its azimuth in degrees."""
+    return SIDES[round(azimuth / 45) % len(SIDES)]
 
 
 def examples_html(data: TrainingData) -> str:

@@ -12,6 +12,7 @@ from app.page.fields import Settings
 from app.page.parts import cancel, mode_choice, presets, reason, scripted, seed_row
 from app.page.stage import Page
 from app.session import tasks
+from app.session.cameras import Cameras, Stand, hypotheses
 from app.session.session import Session
 from app.session.tasks import LARGEST_SEED
 from app.tabs.reconstruct.pictures import SLOTS, TAB, Pictures
@@ -114,8 +115,9 @@ class ReconstructTab:
         with session.notices.during(TAB):
             self.page.use(session, checkpoint)
             values = self.page.settings(shown, self.settings, settings, session, mode)
-            views, doubts = self._all_views(session, pictures, poses, intrinsics, shown)
-            tasks.reconstruct(session, self.page.runner, views, seed, values, mode, doubts)
+            views, doubts, cases = self._all_views(session, pictures, poses, intrinsics, shown)
+            asked = (session, self.page.runner, views, seed, values, mode)
+            tasks.reconstruct(*asked, doubts, cases)
             session.notices.say(TAB, " ".join(doubts))
 
     def _all_views(
@@ -125,28 +127,30 @@ class ReconstructTab:
         poses: list[str] | None,
         intrinsics: str | None,
         shown: str,
-    ) -> tuple[Views, list[str]]:
-        """The pictures as views for the model, and doubts about them; updates the session's frusta."""
+    ) -> tuple[Views, list[str], tasks.Cases]:
+        """The pictures as views for the model, doubts about them, and a picture's hypotheses; updates the session's frusta."""
         given = [(place, row) for place, row in enumerate(pictures) if row[0] is not None]
         if not given:
             raise ImageError("There is no picture yet; drop one to four, or click an example.")
         doubts: list[str] = []
+        cases: tasks.Cases = ()
         if poses or intrinsics:
             usual = session.method.data.distance
             views, doubts = posed_views([row[0] for _, row in given], poses, intrinsics, usual)
         else:
-            views = [
-                self._view(session, place, *angles, self._distance(session, shown, far))
+            stands = [
+                self._stand(session, place, *angles, self._distance(session, shown, far))
                 for place, (*angles, far) in given
             ]
+            views, cases = [stand.views for stand in stands], hypotheses(stands)
         joined = join_views(views)
         for (place, _), one in zip(given, views, strict=True):
             session.set_slot(place, one)
-        return joined, doubts
+        return joined, doubts, cases
 
-    def _view(self, session: Session, place: int, path: str, *angles: float) -> Views:
+    def _stand(self, session: Session, place: int, path: str, *angles: float) -> Stand:
         try:
-            return self.pictures.views(session, place, path, *angles)
+            return session.part(Cameras).at(place, path, angles)
         except ImageError as error:
             raise ImageError(f"Picture {place + 1}: {error}") from None
 
