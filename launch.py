@@ -27,6 +27,7 @@ try:
     from app.commands.denoise import Denoise
     from app.commands.evaluate import Evaluate, Scoreboard
     from app.commands.export import Export
+    from app.commands.fetch import GetModel
     from app.commands.generate import Generate
     from app.commands.interpolate import Interpolate
     from app.commands.models import Blend, Card, Features, Tune
@@ -65,6 +66,7 @@ COMMANDS = {
     "card": Card,
     "blend": Blend,
     "features": Features,
+    "models get": GetModel,
     "pose": Pose,
     "judge-pose": JudgePose,
 }

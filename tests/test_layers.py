@@ -38,6 +38,7 @@ ONLY_IN = {
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
+    "pillow_heif": "pillow-heif",
     "skimage": "scikit-image",
     "triton": "torch",  # whose CUDA builds bring it
 }

@@ -148,7 +148,7 @@ def picture_stand(session: Session, picture: schema.Picture) -> Stand:
     azimuth, elevation = picture.azimuth or 0.0, picture.elevation or 0.0
     try:
         with session.part(PictureTurns).one():
-            cutout = cut_picture(path, brush, picture.file)
+            cutout = cut_picture(path, brush, picture.file).rgba
     except CutoutError as error:
         raise ImageError(f"{picture.file}: {error.finding}; give it a mask.") from None
     if net is not None:

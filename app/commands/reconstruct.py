@@ -17,12 +17,11 @@ from engine.errors import ConfigError, CutoutError, ImageError, plain
 from train.arguments import check_orbit, check_range, check_seed
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from engine.methods.base import Method
     from engine.nets.posenet import PoseNet
     from engine.pose.guess import Guess
     from engine.types import Views
+    from engine.vision.cutting import Cutout
     from train.progress import Progress
 
 PICTURE_SIZE = 128
@@ -58,8 +57,8 @@ class Reconstruct:
     intrinsics: Path | None = None
     """SRN's intrinsics.txt, or a 3x3 matrix."""
     mask: tuple[Path, ...] = ()
-    """Pictures that are white where the object is, one per picture; without them it is cut out by transparency or a plain
-    background."""
+    """Pictures that are white where the object is, one per picture; without them it is cut out by transparency, a plain
+    background, or the learned model (`launch.py models get cutout`)."""
     accept_cutout: bool = False
     """Go on where it is doubtful that what was cut out is the object."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = USUAL
@@ -93,13 +92,17 @@ class Reconstruct:
         options = method.for_views(self.settings.of(method, "reconstruct"), len(self.images))
         about: dict = {}
         guesses: list[Sequence[Guess]] = []
+        net = category_net(method.data.category)
         if self.pose:
             posed, about = self._posed_views(method.data.distance)
             cases = [posed]
-        elif (net := category_net(method.data.category)) is not None:
-            cases, guesses = self._guessed_views(net)
         else:
-            cases = [self._framed_views(method)]
+            cutouts = self._cutouts(net)
+            about["cutouts"] = [cutout.way for cutout in cutouts]
+            if net is not None:
+                cases, guesses = self._guessed_views(net, cutouts)
+            else:
+                cases = [self._framed_views(method, cutouts)]
         chosen = self._chosen(len(cases))
         progress.restart()
         latents = [
@@ -170,16 +173,24 @@ class Reconstruct:
             )
         return self.guess - 1
 
-    def _guessed_views(self, net: PoseNet) -> tuple[list[Views], list[Sequence[Guess]]]:
+    def _cutouts(self, net: PoseNet | None) -> list[Cutout]:
+        """The pictures' objects on transparent ground."""
+        if net is None and not (self.azimuth and self.distance):
+            raise ConfigError(
+                f"Found no camera, and no network that guesses those of {plain(self.checkpoint)}'s pictures; give "
+                "--azimuth, --elevation and --distance."
+            )
+        masks = self.mask or [None] * len(self.images)
+        return [self._cutout(*given) for given in zip(self.images, masks, strict=True)]
+
+    def _guessed_views(
+        self, net: PoseNet, cutouts: Sequence[Cutout]
+    ) -> tuple[list[Views], list[Sequence[Guess]]]:
         """The pictures under each hypothesis of their cameras, and the guesses; one hypothesis for several pictures."""
         from engine.pose.propose import propose
         from engine.vision.images import join_views
 
-        masks = self.mask or [None] * len(self.images)
-        pictures = [
-            propose(net, self._cutout(image, mask), PICTURE_SIZE)
-            for image, mask in zip(self.images, masks, strict=True)
-        ]
+        pictures = [propose(net, cutout.rgba, PICTURE_SIZE) for cutout in cutouts]
         if self.azimuth:
             orbits = self._orbits()
             guesses = [[p.at(*orbit) for p, orbit in zip(pictures, orbits, strict=True)]]
@@ -193,28 +204,21 @@ class Reconstruct:
         ]
         return views, guesses
 
-    def _framed_views(self, method: Method) -> Views:
+    def _framed_views(self, method: Method, cutouts: Sequence[Cutout]) -> Views:
         """The pictures framed as the model's objects are, for cameras that are given."""
         from engine.output.mesh import framing_objects
         from engine.vision.images import frame_view, join_views
 
-        if not (self.azimuth and self.distance):
-            raise ConfigError(
-                f"Found no camera, and no network that guesses those of {plain(self.checkpoint)}'s pictures; give "
-                "--azimuth, --elevation and --distance."
-            )
         objects = framing_objects(method.scene(latent).field for latent in method.gallery)
-        masks = self.mask or [None] * len(self.images)
-        given = zip(self.images, self._orbits(), masks, strict=True)
         return join_views(
             [
-                frame_view(self._cutout(image, mask), *orbit, PICTURE_SIZE, objects)
-                for image, orbit, mask in given
+                frame_view(cutout.rgba, *orbit, PICTURE_SIZE, objects)
+                for cutout, orbit in zip(cutouts, self._orbits(), strict=True)
             ]
         )
 
-    def _cutout(self, image: Path, mask: Path | None) -> np.ndarray:
-        """A picture's object on a transparent ground, `height width 4`."""
+    def _cutout(self, image: Path, mask: Path | None) -> Cutout:
+        """A picture's object on a transparent ground."""
         from engine.vision.images import cut_picture, open_mask
 
         brush = None if mask is None else open_mask(mask, plain(mask))

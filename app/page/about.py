@@ -11,7 +11,7 @@ at the top. Given a picture, it is steered towards the object in it; given nothi
 press Generate. Then turn the object in the view, and click through its steps below.</p>
 <h3>Tabs</h3>
 <dl>
-<dt>Reconstruct</dt><dd>Drop one to four pictures, tell from where each was taken, press Reconstruct. The blue frusta in
+<dt>Reconstruct</dt><dd>Drop one to four pictures and press Reconstruct. From where each was taken is guessed; the sliders say it better. The blue frusta in
 the view show where the cameras stand; Overlay lays the picture over the render, to check and adjust.</dd>
 <dt>Generate</dt><dd>A seed becomes an object. The small pictures are there at once, with all their steps.</dd>
 <dt>Interpolate</dt><dd>Two objects span a line, three or four a pad; drag the knob. What lies between shows what the model

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 
 from app.session.session import Session
 from app.session.tasks import PICTURE_SIZE
@@ -117,10 +118,10 @@ class Cameras:
         cutout = self._cutout(slot, path)
         return Stand(frame_view(cutout, *angles, PICTURE_SIZE, outlines), angles)
 
-    def _cutout(self, slot: int, path: str) -> np.ndarray:
+    def _cutout(self, slot: int, path: str) -> Float[np.ndarray, "rows columns 4"]:
         brush = self.session.brushes.get(slot)
         with self.session.part(PictureTurns).one():
-            return cut_picture(path, brush)
+            return cut_picture(path, brush).rgba
 
 
 def guessed(unposed: Unposed, number: int) -> Stand:

@@ -31,6 +31,8 @@ SOFT_SHARE = 0.1
 """Share of the outline that may be soft."""
 HALF_SHARE = 0.1
 """Half transparent area, without its edges, over the solid one, from which it is a shadow or a glow."""
+LEAST_SHARE = 0.005
+"""Share of the picture that an object covers at least."""
 INSIDE_SHARE = 0.08
 """Area of enclosed parts in the background's colour over the object's."""
 
@@ -39,6 +41,7 @@ SEVERAL = "The picture seems to show more than one object"
 PHOTOGRAPH = "What was found is a whole photograph with a background of its own"
 SOFT = "The object that was found ends softly, as a shadow or an uneven background does"
 HALF = "Much of the picture is half transparent, as a shadow or a glow is"
+NOTHING = "Next to nothing stands out as the object"
 INSIDE = "Large parts inside the object look just like the background"
 
 
@@ -78,6 +81,18 @@ def doubt_about_cutout(
     if edge.any() and _is_soft(distance, solid)[edge].mean() > SOFT_SHARE:
         return SOFT
     return INSIDE if inside > INSIDE_SHARE else None
+
+
+def doubt_about_mask(
+    rgb: Float[np.ndarray, "height width 3"], alpha: Float[np.ndarray, "height width"]
+) -> str | None:
+    """Doubt about a mask that no background's colour tells: half a sentence, or None."""
+    rgb, solid = _small(rgb), _solid(_small(alpha))
+    if solid.sum() < LEAST_SHARE * solid.size:
+        return NOTHING
+    if max(side.mean() for side in (solid[0], solid[-1], solid[:, 0], solid[:, -1])) > ALONG_SIDE:
+        return EDGE
+    return _doubt_about_shape(rgb[solid > 0], solid)
 
 
 def _doubt_about_shape(colors: np.ndarray, solid: np.ndarray) -> str | None:

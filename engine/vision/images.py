@@ -20,6 +20,7 @@ from engine.errors import ImageError, plain
 from engine.files import regular
 from engine.ops.cameras import orbit_camera
 from engine.types import Camera, Views
+from engine.vision.cutting import Cutout, cut
 from engine.vision.decoding import KEPT, decode, decode_sized
 from engine.vision.decoding.limits import MOST_BYTES, WANTED, check_size
 from engine.vision.framing import expected_frame, outline, place
@@ -167,7 +168,7 @@ def prepare_view(
     accept: bool = False,
 ) -> Views:
     """A dropped picture as one view for a model: `cut_picture`, `frame_view`; errors are those of the first."""
-    cutout = cut_picture(source, brush, name, accept=accept)
+    cutout = cut_picture(source, brush, name, accept=accept).rgba
     return frame_view(cutout, azimuth_deg, elevation_deg, distance, size, objects)
 
 
@@ -177,8 +178,8 @@ def cut_picture(
     name: str | None = None,
     *,
     accept: bool = False,
-) -> Float[np.ndarray, "height width 4"]:
-    """A dropped picture's object on a transparent ground, at most `CUT_SIDE` pixels a side: `open_image`, `cut_out`.
+) -> Cutout:
+    """A dropped picture's object on a transparent ground, at most `CUT_SIDE` pixels a side: `open_image`, `cut`.
 
     Raises:
         CutoutError: If the object cannot be told from its background with certainty and `accept` is False.
@@ -186,7 +187,7 @@ def cut_picture(
     """
     rgba = _fitting(open_image(source, name), CUT_SIDE)
     with _cutting:
-        return cut_out(rgba, brush, accept=accept)
+        return cut(rgba, brush, accept=accept)
 
 
 def posed_view(

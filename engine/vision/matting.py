@@ -54,7 +54,7 @@ def matte(
     if alpha.max() < 0.02:
         raise ImageError("The picture is wholly transparent; expected an object in it.")
     if (alpha < 0.5).mean() >= TRANSPARENT_SHARE:
-        mask = _checked(_without_specks(alpha))
+        mask = _checked(without_specks(alpha))
         finding = doubt_about_alpha(rgba[..., :3], mask)
     else:
         mask, finding = _from_background(rgba[..., :3] * alpha[..., None] + 1 - alpha[..., None])
@@ -69,11 +69,14 @@ def cut_out(
     *,
     accept: bool = False,
 ) -> Float[np.ndarray, "height width 4"]:
-    """The object on a transparent ground, its soft edges freed of the old background's colour.
+    """The object on a transparent ground, `freed` of the old background; arguments and errors as in `matte`."""
+    return freed(rgba, matte(rgba, brush, accept=accept))
 
-    Arguments and errors as in `matte`.
-    """
-    alpha = matte(rgba, brush, accept=accept)
+
+def freed(
+    rgba: Float[np.ndarray, "height width 4"], alpha: Float[np.ndarray, "height width"]
+) -> Float[np.ndarray, "height width 4"]:
+    """A picture with a mask as its alpha, soft edges freed of the old background's colour."""
     inside = (alpha > 0.98).astype(np.float32)
     weight = cv2.blur(inside, (5, 5), borderType=cv2.BORDER_CONSTANT)
     nearby = cv2.blur(rgba[..., :3] * inside[..., None], (5, 5), borderType=cv2.BORDER_CONSTANT)
@@ -147,7 +150,7 @@ def _flood(distance: np.ndarray, tolerance: float, white: bool) -> tuple[np.ndar
         raise ImageError(
             "The picture shows one plain colour and nothing else; expected an object in it."
         )
-    solid = _without_specks((~background).astype(np.float32))
+    solid = without_specks((~background).astype(np.float32))
     inside = float((near[solid > 0]).mean()) if solid.any() else 0.0
     edge = (solid > 0) & (cv2.erode(solid, np.ones((3, 3)), borderValue=1) == 0)
     # An edge pixel is covered as far as its colour has left the background's towards its neighbours'.
@@ -156,7 +159,10 @@ def _flood(distance: np.ndarray, tolerance: float, white: bool) -> tuple[np.ndar
     return _checked(solid), inside
 
 
-def _without_specks(alpha: np.ndarray) -> np.ndarray:
+def without_specks(
+    alpha: Float[np.ndarray, "height width"], share: float = SPECK
+) -> Float[np.ndarray, "height width"]:
+    """A mask without parts smaller than this share of the largest."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         (alpha > 0.02).astype(np.uint8), connectivity=8
     )
@@ -164,7 +170,7 @@ def _without_specks(alpha: np.ndarray) -> np.ndarray:
         return alpha.copy()
     area = stats[:, cv2.CC_STAT_AREA].copy()
     area[0] = 0
-    keep = area >= SPECK * area.max()
+    keep = area >= share * area.max()
     return np.where(keep[labels], alpha, 0).astype(np.float32)
 
 

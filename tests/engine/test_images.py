@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 import torch
 from PIL import ExifTags, Image
@@ -566,3 +567,16 @@ def test_bad_intrinsics_are_refused_in_one_sentence(tmp_path, text):
     one_sentence(caught.value)
     with pytest.raises(DataError, match="no such file"):
         read_intrinsics(tmp_path / "nothing.txt")
+
+
+def test_a_phones_picture_is_read_upright():
+    pixels = np.zeros((60, 100, 3), np.uint8)
+    pixels[:, :50], pixels[:, 50:] = (200, 30, 30), (30, 30, 200)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # the first row is the right edge
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(pixels)).save(file, exif=exif.tobytes(), quality=95)
+    upright = open_image(file.getvalue(), "phone.heic")
+    assert upright.shape == (100, 60, 4)
+    np.testing.assert_allclose(upright[10, 30, :3] * 255, (200, 30, 30), atol=4)
+    np.testing.assert_allclose(upright[90, 30, :3] * 255, (30, 30, 200), atol=4)

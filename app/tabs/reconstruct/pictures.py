@@ -131,7 +131,7 @@ class Pictures:
         """The accordion with the brush."""
         with gr.Accordion("Paint the object (mask)", open=False, elem_id="brush") as self.accordion:
             gr.HTML(
-                '<p class="hint">Where neither transparency nor a plain background tells the object, paint '
+                '<p class="hint">Where what was cut out is not the object, paint '
                 "over it and press the tick; an empty painting goes back to automatic.</p>"
             )
             self.editor = Brush(

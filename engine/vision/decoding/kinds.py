@@ -29,7 +29,7 @@ def other_kind(data: bytes) -> str | None:
         if b"avif" in brands or b"avis" in brands:
             return "a damaged or unusual AVIF picture"
         if brands & set(HEIC):
-            return "an HEIC picture"
+            return "a damaged or unusual HEIC picture"
         return "a film"
     for start, kind in STARTS.items():
         if data.startswith(start):

@@ -25,7 +25,7 @@ WAITING = 1.4
 MOST_MEMORY = 1400 << 20
 """Address space of a process that decodes, bytes."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "PPM")
 WANTED = "a PNG, JPEG or WebP picture"
 
 REQUEST = struct.Struct("<QQQ")

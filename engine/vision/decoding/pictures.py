@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from pillow_heif import register_heif_opener
 
 from engine.errors import ImageError
 from engine.vision.decoding.colours import depth_to_srgb, picture_to_srgb
@@ -15,6 +16,7 @@ from engine.vision.decoding.kinds import other_kind
 from engine.vision.decoding.limits import FORMATS, KEPT, MOST_PIXELS, MOST_SCANS, WANTED, check_size
 
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+register_heif_opener(thumbnails=False, decode_threads=1)
 Image.init()
 
 DECODER_ERRORS = (
