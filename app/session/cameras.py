@@ -55,17 +55,26 @@ class Cameras:
     def __init__(self, session: Session):
         self.session = session
         self._stands: dict[int, tuple[tuple[str, str | None], Stand]] = {}
+        self._told: dict[int, tuple[str, Angles]] = {}
+        """Cameras of pictures that the explorer drew itself, by slot."""
 
     def dropped(self, slot: int, path: str, usual: Angles) -> Stand:
-        """A picture that has just come; its likeliest camera, or `usual` where no network guesses.
+        """A picture that has just come, with the camera that it was drawn from, its likeliest, or `usual` without network.
 
         Raises:
             ImageError: If it cannot be a view for the model.
         """
+        drawn, angles = self._told.get(slot, ("", usual))
+        if drawn == path:
+            return self.at(slot, path, angles)
         unposed = self._unposed(slot, path)
         if unposed is None:
             return self._keep(slot, path, self._framed(slot, path, usual))
         return self.choose(slot, path, 0, unposed)
+
+    def tell(self, slot: int, path: str, angles: Angles) -> None:
+        """Take note of the camera of a picture that is about to come into a slot."""
+        self._told[slot] = path, angles
 
     def choose(self, slot: int, path: str, number: int, unposed: Unposed | None = None) -> Stand:
         """The picture under one of its hypotheses, or the last of them."""
@@ -122,6 +131,12 @@ class Cameras:
         brush = self.session.brushes.get(slot)
         with self.session.part(PictureTurns).one():
             return cut_picture(path, brush).rgba
+
+
+def floats(angles: Sequence[float | int]) -> Angles:
+    """A camera as sliders send it: whole numbers among others."""
+    azimuth, elevation, distance = map(float, angles)
+    return azimuth, elevation, distance
 
 
 def guessed(unposed: Unposed, number: int) -> Stand:

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import base64
+import io
+import os
 
 import pytest
+from PIL import Image
 
 from app.examples import EXAMPLES
+from engine.data.procedural.categories import VEHICLES
+from engine.vision.learned import model_path
+from tests.fixtures.backdrop import photograph
 from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
-DROP = """([selector, data]) => {
-  const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+DROP = """([selector, ...pictures]) => {
   const dataTransfer = new DataTransfer();
-  dataTransfer.items.add(new File([bytes], 'dropped.png', {type: 'image/png'}));
+  for (const [number, data] of pictures.entries()) {
+    const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+    dataTransfer.items.add(new File([bytes], `dropped-${number}.png`, {type: 'image/png'}));
+  }
   return ['dragover', 'drop'].map((kind) => {
     const event = new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer});
     document.querySelector(selector).dispatchEvent(event);
     return event.defaultPrevented;
   });
 }"""
-"""Drops a picture on an element; whether the browser was kept from going there."""
+"""Drops pictures on an element; whether the browser was kept from going there."""
 
 
 def test_a_second_unreadable_file_in_the_same_box_is_one_sentence_too(open_tab, tmp_path):
@@ -68,3 +76,41 @@ def test_a_result_goes_when_its_picture_does(open_tab):
     until(lambda: "dB" in tab.page.inner_text("#result"), "the result")
     tab.page.set_input_files("#image-1 input[type=file]", str(EXAMPLES[1].path))
     until(lambda: "dB" not in tab.page.inner_text("#result"), "the end of the old figure")
+
+
+def test_several_pictures_fill_the_boxes(open_tab):
+    tab = open_tab()
+    first, second = (
+        base64.b64encode(example.path.read_bytes()).decode() for example in EXAMPLES[:2]
+    )
+    tab.page.evaluate(DROP, ["#timeline", first, second])
+    until(lambda: tab.page.locator("#framed-2 img").count(), "the second box")
+    assert tab.page.locator("#framed-1 img").count() == 1
+    assert not tab.problems
+
+
+def test_a_photograph_with_a_background_needs_nothing_said(open_tab, tmp_path):
+    if model_path() is None and not os.environ.get("CI"):
+        pytest.skip("launch.py models get cutout was not run")
+    rgb, _ = photograph(VEHICLES, 410, "street")
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG")
+    tab = open_tab()
+    tab.page.evaluate(DROP, ["#timeline", base64.b64encode(file.getvalue()).decode()])
+    chips = tab.page.locator("#guesses-1 button")
+    until(chips.count, "the hypotheses")
+    assert chips.first.get_attribute("aria-pressed") == "true"
+    azimuth = tab.page.locator("#azimuth-1 input[type=number]")
+    guessed = azimuth.input_value()
+    assert f"{guessed}°" in chips.first.inner_text()
+    assert abs(int(guessed) - 231) < 15, "where it was drawn from"
+
+    azimuth.fill("120")
+    azimuth.press("Enter")
+    until(lambda: chips.first.get_attribute("aria-pressed") == "false", "a camera set by hand")
+    chips.first.click()
+    until(lambda: azimuth.input_value() == guessed, "the guess again")
+    assert chips.first.get_attribute("aria-pressed") == "true"
+    tab.page.click("#reconstruct")
+    until(lambda: "dB" in tab.page.inner_text("#result"), "the reconstruction")
+    assert not tab.problems

@@ -12,6 +12,7 @@ from app.page.blocks import picked_number
 from app.page.parts import notice, scripted
 from app.page.stage import Page
 from app.session import runs
+from app.session.cameras import Cameras, floats
 from app.session.exports import kept_here
 from app.session.records import Record
 from app.session.session import Session
@@ -115,9 +116,9 @@ class HistoryTab:
         return [*shared, *tabs, *distances]
 
     def _framed(self) -> tuple[list[Any], list[Any]]:
-        """Inputs and outputs of framing all pictures anew."""
+        """Inputs and outputs of standing all pictures anew."""
         pictures = self.fitted.pictures
-        return pictures.inputs, [slot.framed for slot in pictures.slots]
+        return pictures.inputs, [part for slot in pictures.slots for part in slot.shown]
 
     def picture(
         self, event: gr.EventData, request: gr.Request, fitting: str, making: str
@@ -135,6 +136,7 @@ class HistoryTab:
             with kept_here(Path(first.image.GRADIO_CACHE) / path.name):
                 # Gradio shows no file from elsewhere
                 shown = save_file_to_cache(path, first.image.GRADIO_CACHE)
+            session.part(Cameras).tell(0, shown, floats(angles))
             update |= dict(zip(first.inputs, [shown, *angles], strict=True))
         return update
 

@@ -19,7 +19,7 @@ from app.page.blocks import picked_number
 from app.page.inputs import Brush, Picture
 from app.page.parts import clickable, notice
 from app.page.stage import Page
-from app.session.cameras import DISTANCES, Cameras, Stand
+from app.session.cameras import DISTANCES, Cameras, Stand, floats
 from app.session.records import home
 from app.session.session import Session
 from app.session.turns import PictureTurns
@@ -205,7 +205,7 @@ class Pictures:
                 return {slot.framed: framed_html(None), slot.guesses: ""}
             session.notices.say(TAB, "")
             try:
-                stand = cameras.dropped(place, path, angles)
+                stand = cameras.dropped(place, path, floats(angles))
             except ImageError as error:
                 session.notices.say(TAB, str(error))
                 told = {slot.framed: framed_html(None), slot.guesses: ""}
@@ -256,12 +256,14 @@ class Pictures:
     def guess(self, session: Session, place: int, path: str, *angles: float) -> dict[Any, Any]:
         """Updates with one picture and its likeliest camera (the angles, where none guesses), which the viewport shows."""
         cameras = session.part(Cameras)
-        return self._said(session, place, path, lambda: cameras.dropped(place, path, angles))
+        return self._said(
+            session, place, path, lambda: cameras.dropped(place, path, floats(angles))
+        )
 
     def frame(self, session: Session, place: int, path: str, *angles: float) -> dict[Any, Any]:
         """Updates with one picture whose camera the sliders say, which the viewport shows."""
         cameras = session.part(Cameras)
-        return self._said(session, place, path, lambda: cameras.at(place, path, angles))
+        return self._said(session, place, path, lambda: cameras.at(place, path, floats(angles)))
 
     def _said(
         self, session: Session, place: int, path: str, stand: Callable[[], Stand]

@@ -12,7 +12,7 @@ from app.page.fields import Settings
 from app.page.parts import cancel, mode_choice, presets, reason, scripted, seed_row
 from app.page.stage import Page
 from app.session import tasks
-from app.session.cameras import Cameras, Stand, hypotheses
+from app.session.cameras import Cameras, Stand, floats, hypotheses
 from app.session.session import Session
 from app.session.tasks import LARGEST_SEED
 from app.tabs.reconstruct.pictures import SLOTS, TAB, Pictures
@@ -150,7 +150,7 @@ class ReconstructTab:
 
     def _stand(self, session: Session, place: int, path: str, *angles: float) -> Stand:
         try:
-            return session.part(Cameras).at(place, path, angles)
+            return session.part(Cameras).at(place, path, floats(angles))
         except ImageError as error:
             raise ImageError(f"Picture {place + 1}: {error}") from None
 
