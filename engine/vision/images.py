@@ -39,7 +39,6 @@ __all__ = [
     "open_sized",
     "open_texture",
     "posed_view",
-    "prepare_view",
 ]
 
 Source = Path | str | bytes | np.ndarray
@@ -153,23 +152,6 @@ def frame_view(
     found = outline(cutout[..., 3])
     placed = place(cutout, found, expected_frame(found, camera, objects), size)
     return on_white(placed, camera)
-
-
-def prepare_view(
-    source: Source,
-    azimuth_deg: Number,
-    elevation_deg: Number,
-    distance: Number,
-    size: int,
-    objects: Float[np.ndarray, "n points 3"],
-    brush: Bool[np.ndarray, "rows cols"] | None = None,
-    name: str | None = None,
-    *,
-    accept: bool = False,
-) -> Views:
-    """A dropped picture as one view for a model: `cut_picture`, `frame_view`; errors are those of the first."""
-    cutout = cut_picture(source, brush, name, accept=accept).rgba
-    return frame_view(cutout, azimuth_deg, elevation_deg, distance, size, objects)
 
 
 def cut_picture(

@@ -24,7 +24,7 @@ from engine.methods.base import fit_options_for, options_of
 from engine.ops.cameras import orbit_camera
 from engine.store.timeline import result_step
 from engine.types import Views
-from engine.vision.images import prepare_view
+from engine.vision.images import cut_picture, frame_view
 
 
 def add(session: Session, title: str = "Seed 1", steps: int = 1, **changes) -> Record:
@@ -212,7 +212,7 @@ def test_a_picture_taken_from_the_view_is_framed_where_it_stood(small):
     path, *angles = again.take_picture(small, record)
     assert angles == [70, 25, small.method.data.distance]
     assert Image.open(path).mode == "RGBA"
-    views = prepare_view(str(path), *angles, 128, small.prior.outlines())
+    views = frame_view(cut_picture(str(path)).rgba, *angles, 128, small.prior.outlines())
     own = orbit_camera(70.0, 25.0, small.method.data.distance, 128)
     assert torch.equal(views.camera.c2w[0], own.c2w)
     from engine.render.frames import render_views

@@ -27,13 +27,13 @@ from engine.types import WORLD_PER_SRN
 from engine.vision.framing import extreme_points, generic_objects, outline, place, project_frames
 from engine.vision.images import (
     cut_out,
+    cut_picture,
     frame_view,
     join_views,
     matte,
     open_image,
     open_sized,
     posed_view,
-    prepare_view,
 )
 
 PHOTO = EXAMPLES[0].path
@@ -442,7 +442,7 @@ def test_the_framing_of_unseen_vehicles_is_recovered(known_vehicles, azimuth, el
 
 
 def test_a_picture_of_a_camera_becomes_a_view():
-    view = prepare_view(PHOTO, 50, 12, 1.3, 128, OBJECTS)
+    view = frame_view(cut_picture(PHOTO).rgba, 50, 12, 1.3, 128, OBJECTS)
     assert view.images.shape == (1, 128, 128, 3)
     left, top, right, bottom = outline(view.alpha[0, ..., 0].numpy())
     assert 70 < right - left < 115
@@ -506,13 +506,13 @@ def test_a_turned_picture_has_the_size_that_it_is_seen_in(tmp_path):
 
 
 def test_views_are_joined_in_order():
-    views = [prepare_view(PHOTO, angle, 8, 1.3, 64, OBJECTS) for angle in (10, 120)]
+    views = [frame_view(cut_picture(PHOTO).rgba, angle, 8, 1.3, 64, OBJECTS) for angle in (10, 120)]
     joined = join_views(views)
     assert len(joined) == 2
     assert len(joined.camera) == 2
     torch.testing.assert_close(joined[[1]].images, views[1].images)
     with pytest.raises(ImageError, match="32 x 32 and 64 x 64"):
-        join_views([views[0], prepare_view(PHOTO, 10, 8, 1.3, 32, OBJECTS)])
+        join_views([views[0], frame_view(cut_picture(PHOTO).rgba, 10, 8, 1.3, 32, OBJECTS)])
 
 
 def test_poses_are_read_in_any_layout(tmp_path):

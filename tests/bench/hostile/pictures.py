@@ -19,7 +19,7 @@ from PIL import Image, ImageCms
 from engine.errors import EngineError
 from engine.vision.decoding.pool import decoders
 from engine.vision.framing import generic_objects
-from engine.vision.images import open_image, prepare_view
+from engine.vision.images import cut_picture, frame_view, open_image
 from tests.bench.hostile.outcome import Outcome
 from tests.engine.hostile_pictures import encoded, jpeg_of_scans, png_bomb, png_chunk, with_chunks
 
@@ -46,7 +46,7 @@ def _tried(name: str, data: bytes, objects: np.ndarray, neighbour: Neighbour) ->
     neighbour.longest = 0.0
     start = time.monotonic()
     try:
-        prepare_view(data, 55.0, 8.0, 1.3, 128, objects)
+        frame_view(cut_picture(data).rgba, 55.0, 8.0, 1.3, 128, objects)
     except EngineError as error:
         verdict, message = "refused", str(error)
         if message.count("\n") or not message.endswith("."):
