@@ -31,7 +31,7 @@ try:
     from app.commands.generate import Generate
     from app.commands.interpolate import Interpolate
     from app.commands.models import Blend, Card, Features, Tune
-    from app.commands.pose import JudgePose, Pose
+    from app.commands.pose import JudgePose, Kinds, Pose
     from app.commands.reconstruct import Reconstruct
     from app.commands.regenerate import Regenerate
     from app.commands.render import Render
@@ -69,6 +69,7 @@ COMMANDS = {
     "models get": GetModel,
     "pose": Pose,
     "judge-pose": JudgePose,
+    "kinds": Kinds,
 }
 
 

@@ -421,6 +421,7 @@ UNWRITABLE = (
     "blend TINY TINY --out PHOTO/x",
     "features --out PHOTO/x",
     "pose vehicles --out PHOTO/x",
+    "kinds --out PHOTO/x",
     "judge-pose vehicles --pictures 1 --out PHOTO/x.json",
 )
 """Every command, told to write where there is a file in the way."""

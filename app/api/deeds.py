@@ -99,6 +99,7 @@ def reconstruct(desk: Desk, asked: schema.Reconstructing) -> Job:
     ]
     views = join_views([stand.views for stand in stands])
     told = (session, desk.runner, views, asked.seed, asked.settings, asked.mode)
+    doubts = [*doubts, *(stand.doubt for stand in stands if stand.doubt is not None)]
     return tasks.reconstruct(*told, doubts, hypotheses(stands))
 
 
@@ -152,12 +153,12 @@ def picture_stand(session: Session, picture: schema.Picture) -> Stand:
     except CutoutError as error:
         raise ImageError(f"{picture.file}: {error.finding}; give it a mask.") from None
     if net is not None:
-        unposed = propose(net, cutout, tasks.PICTURE_SIZE)
+        unposed = propose(net, cutout, tasks.PICTURE_SIZE, session.method.data.category)
         if not told:
             return guessed(unposed, 0)
         if unposed.knows(elevation):
             guess = unposed.at(azimuth, elevation, picture.distance)
-            return Stand(unposed.view(guess), None)
+            return Stand(unposed.view(guess), None, unposed)
     distance = session.method.data.distance if picture.distance is None else picture.distance
     outlines = session.prior.outlines()
     views = frame_view(cutout, azimuth, elevation, distance, tasks.PICTURE_SIZE, outlines)

@@ -1,4 +1,4 @@
-"""The commands of pose networks, which guess the cameras of pictures: `launch.py pose` and `judge-pose`."""
+"""The commands of the networks for pictures without a camera: `launch.py pose`, `judge-pose` and `kinds`."""
 
 from __future__ import annotations
 
@@ -57,6 +57,36 @@ class Pose:
         state = self.run_ or Path("runs") / f"pose-{category.name}"
         net = finish(train_pose(category, recipe, state), progress)
         path = save_pose_net(folder, net, {"recipe": to_json(recipe)})
+        progress.close()
+        print(f"wrote {path}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Train the network that tells what kind of object a picture shows, so that a chair on a model of vehicles is noticed."""
+
+    out: Path | None = None
+    """Folder to write (default: the bundled network, checkpoints/kinds)."""
+    scenes: int = 1000
+    """Objects of each kind, five pictures each."""
+    iterations: int = 1500
+    """Batches of 64 pictures."""
+    threads: int = 0
+    """Threads of the CPU's arithmetic (0: all cores)."""
+
+    def run(self, progress: Progress) -> None:
+        """Train and write."""
+        from engine.events import finish
+        from engine.files import check_folder
+        from engine.pose.kind import FOLDER, KindRecipe, save_kinds, train_kinds
+
+        check_range("--scenes", self.scenes, 1, 100_000)
+        check_range("--iterations", self.iterations, 1, 100_000)
+        folder = self.out or FOLDER
+        check_folder(folder)
+        use_threads(self.threads)
+        recipe = KindRecipe(scenes=self.scenes, iterations=self.iterations)
+        path = save_kinds(folder, finish(train_kinds(recipe), progress), recipe)
         progress.close()
         print(f"wrote {path}", file=sys.stderr)
 

@@ -100,7 +100,9 @@ class Reconstruct:
             cutouts = self._cutouts(net)
             about["cutouts"] = [cutout.way for cutout in cutouts]
             if net is not None:
-                cases, guesses = self._guessed_views(net, cutouts)
+                cases, guesses, about["doubts"] = self._guessed_views(
+                    net, cutouts, method.data.category
+                )
             else:
                 cases = [self._framed_views(method, cutouts)]
         chosen = self._chosen(len(cases))
@@ -184,13 +186,16 @@ class Reconstruct:
         return [self._cutout(*given) for given in zip(self.images, masks, strict=True)]
 
     def _guessed_views(
-        self, net: PoseNet, cutouts: Sequence[Cutout]
-    ) -> tuple[list[Views], list[Sequence[Guess]]]:
-        """The pictures under each hypothesis of their cameras, and the guesses; one hypothesis for several pictures."""
+        self, net: PoseNet, cutouts: Sequence[Cutout], category: str
+    ) -> tuple[list[Views], list[Sequence[Guess]], list[str]]:
+        """The pictures under each hypothesis of their cameras (one for several pictures), the guesses, and doubts."""
         from engine.pose.propose import propose
         from engine.vision.images import join_views
 
-        pictures = [propose(net, cutout.rgba, PICTURE_SIZE) for cutout in cutouts]
+        pictures = [propose(net, cutout.rgba, PICTURE_SIZE, category) for cutout in cutouts]
+        doubts = [picture.doubt for picture in pictures if picture.doubt is not None]
+        for doubt in doubts:
+            print(f"Doubtful: {doubt}", file=sys.stderr)
         if self.azimuth:
             orbits = self._orbits()
             guesses = [[p.at(*orbit) for p, orbit in zip(pictures, orbits, strict=True)]]
@@ -202,7 +207,7 @@ class Reconstruct:
             join_views([p.view(guess) for p, guess in zip(pictures, each, strict=True)])
             for each in guesses
         ]
-        return views, guesses
+        return views, guesses, doubts
 
     def _framed_views(self, method: Method, cutouts: Sequence[Cutout]) -> Views:
         """The pictures framed as the model's objects are, for cameras that are given."""

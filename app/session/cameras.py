@@ -42,6 +42,11 @@ class Stand:
     guess: Guess | None = None
 
     @property
+    def doubt(self) -> str | None:
+        """A sentence if the picture seems to show something else than the model's objects."""
+        return None if self.unposed is None else self.unposed.doubt
+
+    @property
     def cases(self) -> tuple[tuple[Views, Guess], ...]:
         """The picture under every hypothesis, likeliest first; none where a person has decided."""
         if self.unposed is None or self.guess is not self.unposed.guesses[0]:
@@ -54,7 +59,7 @@ class Cameras:
 
     def __init__(self, session: Session):
         self.session = session
-        self._stands: dict[int, tuple[tuple[str, str | None], Stand]] = {}
+        self._stands: dict[int, tuple[tuple[str, str], Stand]] = {}
         self._told: dict[int, tuple[str, Angles]] = {}
         """Cameras of pictures that the explorer drew itself, by slot."""
 
@@ -110,17 +115,20 @@ class Cameras:
         """Forget a slot's picture: it is gone, or cut out otherwise."""
         self._stands.pop(slot, None)
 
-    def _key(self, path: str) -> tuple[str, str | None]:
-        """What a stand depends on beside its angles and mask."""
-        return path, self.session.method.data.category
+    def _key(self, path: str) -> tuple[str, str]:
+        """What a stand depends on beside its angles and mask: the picture and the model."""
+        return path, self.session.prior.name
 
     def _unposed(self, slot: int, path: str) -> Unposed | None:
         """The hypotheses of a picture's camera; the picture is cut out once."""
         key, stand = self._stands.get(slot, (None, None))
         if stand is not None and stand.unposed is not None and key == self._key(path):
             return stand.unposed
-        net = category_net(self.session.method.data.category)
-        return None if net is None else propose(net, self._cutout(slot, path), PICTURE_SIZE)
+        category = self.session.method.data.category
+        net = category_net(category)
+        if net is None:
+            return None
+        return propose(net, self._cutout(slot, path), PICTURE_SIZE, category)
 
     def _framed(self, slot: int, path: str, angles: Angles) -> Stand:
         outlines = self.session.prior.outlines()

@@ -17,6 +17,8 @@ from engine.pose.guess import (
     guessed_view,
     network_picture,
 )
+from engine.pose.kind import doubt_about_kind, load_kinds
+from engine.store.checkpoint import list_checkpoints
 from engine.types import Views
 
 MOST = 3
@@ -36,6 +38,7 @@ class Unposed:
         focal: Focal length in widths of the square; None where it is not known.
         net: What guesses.
         seen: The square as the network sees it.
+        doubt: A sentence if it seems to show something else than the category's objects.
     """
 
     square: Float[np.ndarray, "size size 4"]
@@ -43,6 +46,7 @@ class Unposed:
     focal: float | None
     net: PoseNet
     seen: Float[Tensor, "4 64 64"]
+    doubt: str | None = None
 
     def view(self, guess: Guess) -> Views:
         """The picture with the camera of a guess."""
@@ -64,6 +68,7 @@ def propose(
     net: PoseNet,
     cutout: Float[np.ndarray, "height width 4"],
     size: int,
+    category: str,
     focal: float | None = None,
 ) -> Unposed:
     """A cut-out picture with the hypotheses of its camera that are worth a look: one to `MOST`.
@@ -72,6 +77,7 @@ def propose(
         net: Network of the category.
         cutout: The picture with its object's alpha (see `engine.vision.images.cut_out`).
         size: Side of the centred picture, pixels.
+        category: Name of the category.
         focal: Focal length in pixels of the cut-out picture, where it is known; it tells the distance.
 
     Raises:
@@ -85,4 +91,6 @@ def propose(
         guesses = tuple(g for g in guesses if g is guesses[0] or g.probability >= WORTH)
     if known is not None:
         guesses = tuple(guess.at_focal(known) for guess in guesses)
-    return Unposed(square, guesses, known, net, seen)
+    kinds = load_kinds()
+    doubt = None if kinds is None else doubt_about_kind(kinds, seen, category, list_checkpoints())
+    return Unposed(square, guesses, known, net, seen, doubt)

@@ -163,6 +163,18 @@ def test_a_painting_becomes_the_mask(session, pictures):
     assert abs(brush.mean() - 1 / 8) < 0.01
 
 
+def test_another_model_stands_pictures_anew_and_keeps_what_a_person_set(session, pictures):
+    empty = [None, 0.0, 0.0, 1.3]
+    nothing = pictures.reframe(None, *empty * 4)
+    assert nothing, "Gradio takes an empty dict for a value"
+    path, slot = str(EXAMPLES[0].path), pictures.slots[0]
+    guessed = pictures.reframe(None, path, 55.0, 8.0, 1.3, *empty * 3)
+    assert abs(guessed[slot.azimuth] - 50) < 15
+    pictures.frame(session, 0, path, 120.0, 8.0, 1.3)
+    kept = pictures.reframe(None, path, 120.0, 8.0, 1.3, *empty * 3)
+    assert kept[slot.azimuth] == 120.0
+
+
 @pytest.mark.parametrize(
     ("layer", "words"),
     [

@@ -114,3 +114,14 @@ def test_a_photograph_with_a_background_needs_nothing_said(open_tab, tmp_path):
     tab.page.click("#reconstruct")
     until(lambda: "dB" in tab.page.inner_text("#result"), "the reconstruction")
     assert not tab.problems
+
+
+def test_a_chair_on_a_model_of_vehicles_is_noticed(open_tab):
+    tab = open_tab()
+    chair = next(example for example in EXAMPLES if example.category == "chairs")
+    tab.page.set_input_files("#image-1 input[type=file]", str(chair.path))
+    said = tab.page.locator("#reconstruct-problem")
+    until(lambda: "choose the model chairs" in said.inner_text(), "the doubt")
+    tab.page.set_input_files("#image-1 input[type=file]", str(EXAMPLES[1].path))
+    until(lambda: "chairs" not in said.inner_text(), "no doubt about a car")
+    assert not tab.problems

@@ -37,6 +37,7 @@ async function pick(figure) {
 // Every answer says what is shown.
 explorer.told = (answer) => {
   revision = Math.max(revision, answer.revision);
+  explorer.selected = answer.record;
   const line = element.querySelector('.tl-shown');
   if (line) line.innerHTML = answer.text;
   explorer.tell('panes', answer);
@@ -45,6 +46,7 @@ explorer.told = (answer) => {
 function publish() {
   const {record, count, state} = strip().dataset;
   explorer.shown = {record: Number(record), index: Number(shown), count: Number(count), state};
+  if (Number(strip().dataset.revision) >= revision) explorer.selected = explorer.shown.record;
   explorer.tell('shown', explorer.shown);
 }
 

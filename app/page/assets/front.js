@@ -74,6 +74,7 @@ window.explorer = (() => {
     told: () => {},
     running: () => false,
     shown: {record: null, index: 0, count: 0},
+    selected: null,  // the record that the session shows, which the filmstrip follows a moment later
   };
 })();
 

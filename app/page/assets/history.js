@@ -56,7 +56,7 @@ element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-act]'), card = cardOf(event.target);
   clearTimeout(opening);
   if (button) return DEEDS[button.dataset.act](numberOf(button), button);
-  if (!card || numberOf(card) === explorer.shown.record || event.target.closest('a, input') || event.detail > 1) return;
+  if (!card || numberOf(card) === explorer.selected || event.target.closest('a, input') || event.detail > 1) return;
   opening = setTimeout(DEEDS.show, event.target.closest('.htitle b') ? 300 : 0, numberOf(card));  // a title may be clicked twice
 });
 element.addEventListener('dblclick', (event) => {

@@ -210,6 +210,8 @@ class Pictures:
                 session.notices.say(TAB, str(error))
                 told = {slot.framed: framed_html(None), slot.guesses: ""}
                 return told if isinstance(error, CutoutError) else {**told, slot.image: None}
+            if stand.doubt is not None:
+                session.notices.say(TAB, stand.doubt)
             if not session.snapshot().display.overlay:
                 session.fly(home(stand.angles[0]))
             return self._show(session, place, path, stand)
@@ -238,14 +240,20 @@ class Pictures:
         return {self.examples: examples_html(data), **distances}
 
     def reframe(self, request: gr.Request, *inputs: Any) -> dict[Any, Any]:
-        """Frame all pictures again for another model, whose objects have another framing."""
+        """Stand all pictures anew for another model; cameras that a person has set stay."""
         session = self.session(request)
-        told: dict[Any, Any] = {}
+        told = self._nothing()
         for place in range(SLOTS):
             path, *angles = inputs[4 * place : 4 * place + 4]
             if path is not None:
-                told |= self.guess(session, place, path, *angles)
+                stand = session.part(Cameras).get(place)
+                by_hand = stand is not None and stand.guess is None
+                told |= (self.frame if by_hand else self.guess)(session, place, path, *angles)
         return told
+
+    def _nothing(self) -> dict[Any, Any]:
+        """Updates that change nothing; Gradio takes an empty dict for a value."""
+        return {self.slots[0].framed: gr.skip()}
 
     def _opener(self, place: int) -> Callable[[gr.Request, str | None], tuple[Any, int]]:
         def open_brush(request: gr.Request, path: str | None) -> tuple[Any, int]:
@@ -318,14 +326,14 @@ class Pictures:
         session = self.session(request)
         path, *angles = inputs[4 * place : 4 * place + 4]
         if path is None or painted is None:
-            return {}
+            return self._nothing()
         try:
             with session.part(PictureTurns).one():
                 mask = open_image(painted, "The painting")[..., 3] > 0.5
                 session.brushes[place] = _uncover(mask, open_image(path).shape[:2])
         except ImageError as error:
             session.notices.say(TAB, str(error))
-            return {}
+            return self._nothing()
         session.part(Cameras).forget(place)
         return self.guess(session, place, path, *angles)
 

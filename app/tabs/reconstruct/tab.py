@@ -143,6 +143,7 @@ class ReconstructTab:
                 for place, (*angles, far) in given
             ]
             views, cases = [stand.views for stand in stands], hypotheses(stands)
+            doubts = [stand.doubt for stand in stands if stand.doubt is not None]
         joined = join_views(views)
         for (place, _), one in zip(given, views, strict=True):
             session.set_slot(place, one)
