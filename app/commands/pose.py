@@ -78,7 +78,8 @@ class Kinds:
         """Train and write."""
         from engine.events import finish
         from engine.files import check_folder
-        from engine.pose.kind import FOLDER, KindRecipe, save_kinds, train_kinds
+        from engine.pose.kind import FOLDER, save_kinds
+        from engine.pose.kind_training import KindRecipe, train_kinds
 
         check_range("--scenes", self.scenes, 1, 100_000)
         check_range("--iterations", self.iterations, 1, 100_000)

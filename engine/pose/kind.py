@@ -7,28 +7,19 @@ picture of something else must be noticed beforehand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from engine.config import Bounds, to_json
-from engine.data.procedural.builder import Builder
-from engine.data.procedural.categories import CATEGORIES, Category
-from engine.data.procedural.shape import Shape, finish_shape
+from engine.config import to_json
 from engine.errors import CheckpointError, plain
-from engine.events import Run, Step
 from engine.files import MEGABYTE, replacing, write_json
 from engine.nets.shapes import shapes_of, unbuilt
-from engine.pose.pictures import PictureOptions, draw_pictures
-from engine.pose.spoil import spoilt
 from engine.reading import FLOATS, open_tensors
 from engine.store.checkpoint import FOLDER as CHECKPOINTS
 
@@ -36,7 +27,9 @@ FOLDER = CHECKPOINTS / "kinds"
 WEIGHTS, ABOUT = "kinds.safetensors", "kinds.json"
 MOST_BYTES = 16 * MEGABYTE
 NONE = "none"
-KINDS = (*CATEGORIES, NONE)
+WORDS = {"vehicles": "a vehicle", "chairs": "a chair", "tables": "a table"}
+"""An object of each category, in words."""
+KINDS = (*WORDS, NONE)
 CHANNELS = (24, 48, 96, 128)
 SURE = 0.8
 """Probability from which a picture is said to show something else than the model's objects."""
@@ -57,80 +50,6 @@ class KindNet(nn.Module):
     def forward(self, pictures: Float[Tensor, "n 4 64 64"]) -> Float[Tensor, "n kinds"]:
         """Logits of `KINDS` for centred pictures (see `engine.pose.guess.network_picture`)."""
         return self.head(self.trunk(2 * pictures - 1).mean((-2, -1)))
-
-
-@dataclass(frozen=True)
-class KindRecipe:
-    """Training settings: three minutes of one core."""
-
-    scenes: Annotated[int, Bounds(1, 100_000)] = 1000
-    """Objects of each kind, five pictures each."""
-    iterations: Annotated[int, Bounds(1, 100_000)] = 1500
-    batch: Annotated[int, Bounds(2, 4096)] = 64
-    rate: Annotated[float, Bounds(1e-6, 1.0)] = 2e-3
-    seed: Annotated[int, Bounds(0, 2**31)] = 0
-
-
-def build_oddment(seed: int) -> Shape:
-    """An object of no category: two to seven boxes, ellipsoids and turned solids in one heap."""
-    noise = np.random.default_rng([seed, 0x0D])
-    mesh = Builder(("oddment",))
-    colours = noise.uniform(0.05, 0.95, (3, 3))
-    reach = noise.uniform(0.15, 0.6)
-    for _ in range(noise.integers(2, 8)):
-        middle, radii = noise.normal(0, reach, 3), np.exp(noise.normal(-1.0, 0.5, 3))
-        colour = tuple(map(float, colours[noise.integers(3)]))
-        form = noise.integers(3)
-        if form == 0:
-            low, high = middle - radii, middle + radii
-            mesh.box(tuple(map(float, low)), tuple(map(float, high)), colour, "oddment")
-        elif form == 1:
-            mesh.ellipsoid(tuple(map(float, middle)), tuple(map(float, radii)), colour, "oddment")
-        else:
-            steps = np.linspace(-1, 1, 6)
-            profile = np.stack([steps, noise.uniform(0.1, 1.0, 6)], 1)
-            profile[[0, -1], 1] = 0.02
-            scale = tuple(map(float, radii))
-            axis = int(noise.integers(3))
-            mesh.revolve(profile, tuple(map(float, middle)), axis, colour, "oddment", 12, scale)
-    return finish_shape(mesh, seed, {"type": NONE}, "An oddment.")
-
-
-ODDMENTS = Category(
-    name=NONE,
-    build=build_oddment,
-    parts=("oddment",),
-    kind="type",
-    distance=1.3,
-    box=((-0.95,) * 3, (0.95,) * 3),
-    word="oddment",
-)
-
-
-def train_kinds(recipe: KindRecipe = KindRecipe()) -> Run[KindNet]:
-    """Draw pictures of all kinds (stage "dataset") and train on them ("train")."""
-    options = PictureOptions(scenes=recipe.scenes, first_scene=30_000, views=5)
-    pictures = []
-    for category in (*CATEGORIES.values(), ODDMENTS):
-        pictures.append((yield from draw_pictures(category, options)).rgba)
-    rgba = torch.cat(pictures)
-    label = torch.arange(len(KINDS)).repeat_interleave(len(pictures[0]))
-    torch.manual_seed(recipe.seed)
-    random = torch.Generator().manual_seed(recipe.seed)
-    net = KindNet().train()
-    optimiser = torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.iterations)
-    for index in range(recipe.iterations):
-        which = torch.randint(len(rgba), (recipe.batch,), generator=random)
-        given = spoilt(rgba[which].movedim(-1, 1).float() / 255, random)
-        loss = F.cross_entropy(net(given), label[which])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        scalars = {"loss": float(loss.detach())}
-        yield Step(stage="train", index=index + 1, total=recipe.iterations, scalars=scalars)
-    return net.eval().requires_grad_(False)
 
 
 @torch.no_grad()
@@ -156,20 +75,16 @@ def doubt_about_kind(
     if best == category or told[best] < SURE:
         return None
     if best == NONE:
-        words = ", ".join(CATEGORIES)
+        words = ", ".join(WORDS)
         return f"This looks like none of {words}; what comes out is one of the {category} that fits it best."
     found = (
-        f"This looks like {_one(best)} ({100 * told[best]:.0f} %), and the model knows {category}"
+        f"This looks like {WORDS[best]} ({100 * told[best]:.0f} %), and the model knows {category}"
     )
     return f"{found}; choose the model {best}." if best in models else f"{found}."
 
 
-def _one(category: str) -> str:
-    return f"a {CATEGORIES[category].word}"
-
-
-def save_kinds(folder: Path | str, net: KindNet, recipe: KindRecipe) -> Path:
-    """Write a network in half precision, and how it was made."""
+def save_kinds(folder: Path | str, net: KindNet, recipe: Any) -> Path:
+    """Write a network in half precision, and the recipe that made it."""
     folder = Path(folder)
     tensors = {
         name: value.half().contiguous() if value.is_floating_point() else value

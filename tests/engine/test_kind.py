@@ -12,16 +12,14 @@ from engine.pose.kind import (
     FOLDER,
     KINDS,
     NONE,
-    ODDMENTS,
     WEIGHTS,
     KindNet,
-    KindRecipe,
     doubt_about_kind,
     kind_of,
     load_kinds,
     save_kinds,
-    train_kinds,
 )
+from engine.pose.kind_training import ODDMENTS, KindRecipe, train_kinds
 
 MODELS = ("vehicles", "chairs")
 
@@ -54,6 +52,10 @@ def test_a_picture_of_another_kind_is_said_and_the_model_named():
     )
     own = [doubt_about_kind(net, one, "chairs", MODELS) for one in pictures(CATEGORIES["chairs"])]
     assert sum(doubt is not None for doubt in own) <= 2
+
+
+def test_every_category_is_a_kind():
+    assert (*CATEGORIES, NONE) == KINDS
 
 
 class Told(KindNet):
