@@ -85,7 +85,18 @@ function tellStatus() {
   document.getElementById('live').textContent = text;
 }
 
+// While somebody slides, the strip rests: all its pictures would be drawn again for every place on the way.
+const REST_MS = 300;
+let held = null;
+
 explorer.hear('timeline', (html) => {
+  clearTimeout(held);
+  const rest = explorer.slid + REST_MS - performance.now();
+  if (rest > 0) held = setTimeout(draw, rest, html);
+  else draw(html);
+});
+
+function draw(html) {
   explorer.patch(box, html);
   tellStatus();
   const selected = element.querySelector('.tl-sel');
@@ -101,4 +112,4 @@ explorer.hear('timeline', (html) => {
     following = shown;
     keepInSight(chosen || selected, explorer.motion());
   }
-});
+}

@@ -31,7 +31,9 @@ window.explorer = (() => {
 
   return {
     token: () => document.querySelector('.tl')?.dataset.token ?? document.getElementById('viewport-frame').dataset.token,
+    slid: -Infinity,  // when an object was last moved by a knob or slider
     steer: (wish) => new Promise((done) => {
+      if (wish.do === 'blend' || wish.do === 'vary') explorer.slid = performance.now();
       waiting.get(wish.do)?.done(null);
       waiting.set(wish.do, {wish, done});
       send(wish.do);
